@@ -11,6 +11,7 @@ mod compare;
 mod console;
 mod doctor;
 pub mod exit;
+mod explain;
 mod failure;
 mod finish;
 mod init;
@@ -68,9 +69,10 @@ pub fn main() -> ExitCode {
             }
             Command::Cleanup(cleanup) => cleanup::cleanup(cleanup, &redactor).await,
             Command::Doctor(doctor) => doctor::doctor(doctor, &redactor).await,
-            Command::Init(init) => init::init(&init),
+            Command::Init(init) => init::init(&init, args.quiet, &redactor).await,
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
+            Command::Explain(explain) => explain::explain(&explain),
             Command::Completions { shell } => {
                 // The generator panics if it cannot write.
                 let mut script = Vec::new();

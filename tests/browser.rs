@@ -205,7 +205,7 @@ fn every_number_on_the_page_is_the_results() {
         expect_numbers_of(&serde_json::to_value(&result).expect("JSON"), &mut page);
         assert_eq!(page.console, [] as [String; 0], "{name}");
     }
-    // A number that is not the result's is noticed, and one that is and stands elsewhere.
+    // A number that is not in the result is noticed, and so is one in the wrong place.
     let result = serde_json::to_value(sample::passing()).expect("JSON");
     shakedown.file("page.html", shakedown_reports::html(&sample::passing()).expect("a page"));
     for change in [
@@ -216,7 +216,7 @@ fn every_number_on_the_page_is_the_results() {
         let mut page = browser.open(&shakedown.path("page.html"), Look::DESKTOP);
         page.evaluate(change);
         let noticed = catch_unwind(AssertUnwindSafe(|| expect_numbers_of(&result, &mut page)));
-        assert!(noticed.is_err(), "nobody noticed {change}");
+        assert!(noticed.is_err(), "unnoticed: {change}");
     }
 
     shakedown.file("page.yaml", SCENARIO.replace("URL", &serve(200)));

@@ -2,9 +2,8 @@
 //!
 //! Each case is a run in a namespace of its own, with faults of several kinds: a partition with a witness, a degradation by Chaos
 //! Mesh, an object that the scenario writes out, and a kill. The real control plane has no Chaos Mesh, so a controller of the tests
-//! keeps its contract there. Afterwards three things are looked at, by plain HTTP and without the program's own code: whether the
-//! faults of a run that passed acted (`history`), whether anything of ours is left, and whether an object of another client is
-//! not what it was.
+//! keeps its contract there. Three checks follow, by plain HTTP and without the program's own code: that the faults of a run that
+//! passed acted (`history`), that nothing of ours is left, and that no object of another client has changed.
 //!
 //! `kill`: a run is killed with SIGKILL right before and right after each of its acts on the cluster (each entry of its journal),
 //! and at random moments. With no process of ours alive, everything must be gone within the fuse's deadline and ten seconds, and
@@ -16,11 +15,12 @@
 //!
 //! `adversary`: scenarios are drawn from a seed. Right before one of its calls, another actor creates, deletes or changes an object;
 //! or the run's wall clock is wrong while a second run and a `cleanup --all` come, or a second run takes over what it left; or the
-//! process stands still for longer than its fuse lives.
+//! process is stopped for longer than its fuse lives.
 //!
 //! They are ignored by default: they take minutes, and some need a cluster. `SHAKEDOWN_CAMPAIGN` is `short` (the default, as in
-//! `.ci/run`: a kill at every act, one kind of trouble for every call, and a sample of the adversary) or `full` (fifty random
-//! moments in addition, every kind of trouble for every call, and the adversary at every call).
+//! `.ci/run`: a kill at every act, a sample of the adversary, and one kind of trouble for every call, or on the real control plane
+//! for every act and a fourth of the other calls) or `full` (fifty random moments in addition, every kind of trouble for every
+//! call, and the adversary at every call).
 //! `SHAKEDOWN_CAMPAIGN_SEED` draws others:
 //!
 //!     SHAKEDOWN_CAMPAIGN=full cargo test --test integration campaign:: -- --ignored --nocapture
@@ -67,7 +67,7 @@ use case::Place;
 use server::Server;
 use table::Shown;
 
-/// How many cases run at once. Most of their time they wait.
+/// The number of concurrent cases. They mostly wait.
 const AT_ONCE: usize = 12;
 /// A fuse that burns down soon after a runner's last sign of life, for those that are killed.
 const SHORT_FUSE: Duration = Duration::from_secs(8);
@@ -94,7 +94,7 @@ fn form() -> Form {
 }
 
 /// The seed of everything that is drawn.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::env::var("SHAKEDOWN_CAMPAIGN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
 }
 

@@ -1,6 +1,7 @@
 //! Faults by Chaos Mesh on a real API server with its definitions, and a small controller in its place: the runner cannot
 //! tell. No network is shaped here; what is tested is the contract, in all the ways in which it can be broken.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -76,7 +77,7 @@ fn every_kind_is_injected_proven_and_undone() {
 }
 
 /// The guide's patterns, the files as they ship, against real pods: proven and undone, by a Chaos Mesh that keeps its side of
-/// the contract and shapes nothing. What asks whether anybody felt it must then fail; where it asks for little, a busy machine
+/// the contract and shapes nothing. An expectation of an effect must then fail; where it asks for little, a busy machine
 /// may be slow enough for it, so a copy asks for more.
 #[test]
 #[ignore = "needs a cluster"]
@@ -295,11 +296,20 @@ fn a_stuck_removal_is_left_behind_and_force_marks_it() {
     let check = ["cleanup", "--check", "--run", &reports.result.run.id, "--kubeconfig", stage.kubectl.kubeconfig()];
     let left = shakedown.run(&check).expect_code(6).stdout;
     assert!(left.contains("delete networkchaos"), "{left}");
-    let force =
-        ["cleanup", "--force-cleanup", "--run", &reports.result.run.id, "--kubeconfig", stage.kubectl.kubeconfig()];
-    let forced = shakedown.start(&force).finish(LIMIT);
-    assert_eq!(forced.code(), 6, "what is in the pods may stay: {forced}");
-    none_of(&stage.resources());
+    // Each leftover is listed once. Its command works as it is printed, in a folder without the run's journal as well.
+    let left = &reports.scenario().leftovers;
+    let listed: BTreeSet<&str> = left.iter().map(|left| left.what.as_str()).collect();
+    assert_eq!((left.len(), listed.len()), (2, 2), "{left:#?}");
+    let elsewhere = Shakedown::new();
+    for (number, place) in [&elsewhere, &shakedown].into_iter().enumerate() {
+        let words: Vec<&str> = left[number].command.split_whitespace().collect();
+        assert_eq!(words[0], "shakedown", "{left:#?}");
+        let forced = place.start(&words[1..]).finish(LIMIT);
+        let expected = if number == 0 { 6 } else { 0 };
+        assert_eq!(forced.code(), expected, "what is in the pods may stay: {forced}");
+        assert!(!forced.stderr.contains("could not remove"), "{forced}");
+        none_of(&stage.resources());
+    }
 }
 
 #[test]
@@ -319,6 +329,50 @@ fn a_run_may_force_and_is_marked() {
         assert!(left.iter().any(told), "{left:#?}");
     }
     none_of(&stage.resources());
+}
+
+/// The clusters on which an injection is impossible: a canary on the targets' node shows it before any load.
+#[test]
+#[ignore = "needs a cluster"]
+fn where_nothing_can_be_injected_the_run_is_refused_before_the_load() {
+    let cluster = TestCluster::get();
+    define(&cluster.kubectl);
+    let inference = Inference::new(cluster, 1);
+    let kubeconfig = cluster.kubectl.kubeconfig();
+    for (number, (lacks, fault, words)) in [
+        ("sch_netem", "netem: {pods: {prefix: vllm}, delay: 40ms}", ["cannot inject netem", "modprobe sch_netem"]),
+        (
+            "iptables",
+            "partition: {pods: {prefix: vllm}, from: [{service: nats}], engine: chaos-mesh}",
+            ["cannot inject partition", "engine: network-policy"],
+        ),
+        ("discovery.k8s.io/v1", "time: {pods: {prefix: vllm}, offset: -10m}", ["cannot inject time", "1.21 or later"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let _mesh = ChaosMesh::play(kubeconfig.as_ref(), &inference.namespace, Manner::Lacks(lacks));
+        let shakedown = Shakedown::new();
+        let file = shakedown.file(
+            "scenario.yaml",
+            format!(
+                "version: 1\nname: impossible\nnamespace: {}\nblast_radius: {{max_percent: 100%}}\n\
+                 load: {{main: {{http: {{url: \"{}\"}}, rate: 5/s}}}}\nphases:\n\
+                 - {{name: before, duration: 2s, expect: [success_rate: {{min: 50%}}]}}\n\
+                 - {{name: during, duration: 2s, faults: {{late: {{{fault}}}}}}}\n",
+                inference.namespace,
+                crate::support::server::serve(200)
+            ),
+        );
+        let out = format!("out-{number}");
+        let args = ["run", "--out", &out, "--kubeconfig", kubeconfig, "--canary-image", &cluster.program, &file];
+        let finished = shakedown.start(&args).finish(LIMIT).expect_code(3).expect_stderr(&words);
+        assert!(finished.took < Duration::from_secs(60), "{finished}");
+        assert!(!finished.stderr.contains("phase before"), "{finished}");
+        let reports = shakedown.reports(&out);
+        assert!(reports.scenario().leftovers.is_empty(), "{:#?}", reports.scenario().leftovers);
+        none_of(&inference.items(&[KINDS]).iter().map(|it| name(it).to_owned()).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -489,24 +489,6 @@ fn a_report_of_something_else_is_exit_code_2() {
 }
 
 #[test]
-fn a_scenario_to_begin_with_is_valid_and_nothing_is_written_over() {
-    let shakedown = Shakedown::new();
-    shakedown.run(&["init"]).expect_code(0).expect_stdout(&["scenario.yaml", "run --sandbox"]);
-    shakedown.run(&["validate", "scenario.yaml"]).expect_code(0).expect_stdout(&["is valid"]);
-    assert!(shakedown.path("shakedown.schema.json").is_file(), "editors complete by the schema");
-    shakedown.run(&["init"]).expect_code(2).expect_stderr(&["already", "--force"]);
-    let own = ["init", "--force", "--namespace", "shop", "--service", "cart:80", "--pods", "cart-", "--peer", "yes"];
-    shakedown.run(&own).expect_code(0);
-    shakedown.run(&["validate", "scenario.yaml"]).expect_code(0);
-    let text = std::fs::read_to_string(shakedown.path("scenario.yaml")).expect("the scenario");
-    for part in ["namespace: shop", "service: \"cart:80\"", "pods: cart-", "peer: \"yes\""] {
-        assert!(text.contains(part), "{part} in\n{text}");
-    }
-    shakedown.run(&["init", "other.yaml", "--name", "a b"]).expect_code(2).expect_stderr(&["name"]);
-    assert!(!shakedown.path("other.yaml").exists(), "nothing is written that is not valid");
-}
-
-#[test]
 fn flags_can_be_given_by_the_environment() {
     let shakedown = Shakedown::new()
         .env("SHAKEDOWN_VAR", "name=from-environment\nurl=http://127.0.0.1:1/")

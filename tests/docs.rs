@@ -50,6 +50,42 @@ fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// No library has doc tests (`doctest = false`): `cargo test --workspace` took 3 s to find none, and printed fifteen sections.
+#[test]
+fn no_doc_comment_holds_an_example_that_nothing_runs() {
+    let mut folders =
+        ["reports", "runner", "schemas", "tests/fakes", "tests/features"].map(|it| root().join(it)).to_vec();
+    let (mut problems, mut files) = (Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of this checkout") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                files += 1;
+                let text = std::fs::read_to_string(&path).expect("UTF-8");
+                let found = text.lines().position(is_example);
+                problems.extend(found.map(|line| format!("{}:{}: code in a doc comment", path.display(), line + 1)));
+            }
+        }
+    }
+    assert!(files > 400, "not all are found: {files}");
+    none_of(&problems);
+    assert!(
+        is_example("    /// ```")
+            && is_example("//!     let a = 1;")
+            && !is_example("/// A list:")
+            && !is_example("// ```")
+    );
+}
+
+/// Whether a line of Rust is code in a doc comment.
+fn is_example(line: &str) -> bool {
+    let line = line.trim_start();
+    let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+    doc.is_some_and(|text| text.trim_start().starts_with("```") || text.starts_with("     "))
+}
+
 #[test]
 fn every_link_leads_to_a_file() {
     let mut problems = Vec::new();

@@ -9,6 +9,7 @@ use shakedown_reports::sample;
 
 use crate::support::process::run;
 use crate::support::scenario;
+use crate::support::server::serve;
 use crate::support::shakedown::{BINARY, Shakedown};
 
 /// No command here does anything that takes time.
@@ -28,6 +29,8 @@ fn printing() -> Vec<(Vec<&'static str>, i32)> {
         (vec!["--help"], 0),
         (vec!["run", "--help"], 0),
         (vec!["--version"], 0),
+        (vec!["explain"], 0),
+        (vec!["explain", "netem.loss"], 0),
         (vec!["schema"], 0),
         (vec!["schema", "result"], 0),
         (vec!["completions", "bash"], 0),
@@ -58,6 +61,47 @@ fn a_reader_that_goes_away_is_no_error() {
         let status = command.args(&args).stdin(Stdio::null()).stdout(writer).stderr(other).status();
         assert_eq!(status.expect("the program starts").code(), Some(code), "{args:?}");
         _ = std::fs::remove_file(shakedown.path("new.yaml"));
+    }
+}
+
+/// The commands that take longer. Their exit codes are those of the load, not of the reader.
+#[test]
+fn a_run_whose_reader_goes_away_ends_as_it_would_have() {
+    let shakedown = folder();
+    let url = serve(200);
+    let phase = |fault: &str| {
+        format!(
+            "version: 1\nname: short\nload: {{main: {{http: {{url: '{url}'}}, rate: 20/s}}}}\nphases:\n  - {{name: before, duration: \
+             1s}}\n  - {{name: p, duration: 1s{fault}, expect: [{{requests: {{min: 1}}}}]}}\n"
+        )
+    };
+    let kill = "{pod_kill: {pods: {prefix: vllm-agg-0-vllmdecodeworker, count: 1}, grace_period: 0s}}";
+    shakedown.file("short.yaml", phase(""));
+    shakedown.file("fault.yaml", phase(&format!(", faults: {{kill: {kill}}}")));
+    for (args, reports) in [
+        (vec!["run", "--sandbox", "--out", "one", "fault.yaml"], Some("one/result.json")),
+        (vec!["run", "--out", "two", "short.yaml"], Some("two/result.json")),
+        (vec!["calibrate", "--runs", "2", "short.yaml"], None),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let other = writer.try_clone().expect("the same pipe");
+        let status = shakedown.command(BINARY).args(&args).stdin(Stdio::null()).stdout(writer).stderr(other).status();
+        let code = status.expect("the program starts").code();
+        assert!(matches!(code, Some(0..=4)), "{args:?}: {code:?}");
+        assert!(reports.is_none_or(|file| shakedown.path(file).is_file()), "{args:?}");
+    }
+}
+
+/// A command that is new belongs into one of the tests above.
+#[test]
+fn every_command_is_run_without_a_reader() {
+    let help = Shakedown::new().run(&["--help"]).expect_code(0).stdout;
+    let (_, commands) = help.split_once("Commands:\n").expect("the commands");
+    let names = commands.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let covered: Vec<&str> = printing().into_iter().map(|(args, _)| args[0]).collect();
+    for name in names.filter_map(|line| line.split_whitespace().next()) {
+        assert!(covered.contains(&name) || ["calibrate", "help"].contains(&name), "{name}");
     }
 }
 

@@ -99,7 +99,7 @@ fn a_default_deny_namespace_is_refused_by_the_name_of_its_policy() {
 fn one_of_three_is_cut_off_and_peers_that_are_replaced_stay_cut() {
     let shop = Shop::new(TestCluster::get(), &[("client", 3), ("server", 1), ("store", 1), ("other", 1)]);
     let shakedown = Shakedown::new();
-    // The server is told by its labels, the store by its name: that one has to be marked.
+    // The server is selected by its labels. The store is selected by its name, so it has to be marked.
     let faults = "      cut: {partition: {pods: {owner: deployment/client, count: 1}, from: [{service: server}, {pods: \
         {prefix: store}}]}}";
     let running = start(&shakedown, &shop, &cutting(&shop, 150, faults));
@@ -259,7 +259,7 @@ fn that_policies_are_enforced_is_remembered_and_proves_no_fault() {
     ]);
     doctor(&["--canary-image", &shop.cluster.program]).expect_stdout(&["this cluster enforces NetworkPolicy"]);
     assert!(shop.items(&["pods,networkpolicies,jobs", "-l", leftovers::MANAGED]).is_empty(), "the canary flew away");
-    // No image, no witness, and nobody feels this fault: what is remembered about the cluster proves nothing about it.
+    // No image, no witness, and no request feels this fault. The cached enforcement of the cluster proves nothing about it.
     let faults = "      cut: {partition: {pods: {owner: deployment/client}, from: [{service: server}]}}";
     let file = shakedown.file("links.yaml", cutting(&shop, 3, faults));
     let run = |out: &str| shakedown.start(&["run", "--out", out, "--kubeconfig", kubeconfig, &file]).finish(LIMIT);
@@ -270,7 +270,7 @@ fn that_policies_are_enforced_is_remembered_and_proves_no_fault() {
     expect_clean(&shop, &reports);
 }
 
-/// The cluster's two modes, told apart by the witness: one test, because only one of them is on.
+/// The cluster's two modes, which the witness distinguishes: one test, because only one of them is active.
 #[test]
 #[ignore = "needs a cluster"]
 fn what_becomes_of_established_connections_is_recognised() {

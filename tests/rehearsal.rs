@@ -1,5 +1,5 @@
-//! That faults act in the sandbox: shipped scenarios with one thing changed, so that an expectation has to fail. A rehearsal
-//! that could only pass would be worth nothing.
+//! Faults act in the sandbox: each test changes one thing in a shipped scenario, so that an expectation has to fail. A rehearsal
+//! that can only pass proves nothing.
 
 use shakedown_schemas::result::Verdict;
 
@@ -19,7 +19,7 @@ struct Changed {
     fails: (&'static str, &'static str),
 }
 
-/// All workers instead of one of them: nobody is left to carry the load.
+/// All workers instead of one of them: no worker is left to take over the load.
 const ALL: [(&str, &str); 2] = [
     (", count: 1}", "}"),
     ("namespace: \"{{ namespace }}\"\n", "namespace: \"{{ namespace }}\"\nblast_radius: {max_percent: 100%}\n"),
@@ -35,14 +35,14 @@ const CHANGED: [Changed; 7] = [
         topology: &[],
         fails: ("degradation", "latency_ratio"),
     },
-    // Workers that look for the bus again only when nobody watches any more.
+    // Workers that reconnect to the bus only after the end of the run.
     Changed {
         file: "recovery-speed.yaml",
         changes: &[],
         topology: &[("heartbeat: 500ms", "heartbeat: 500ms\n        reconnect_after: 60s")],
         fails: ("recovery", "recovery_time"),
     },
-    // The fault stands, on requests that nobody sends.
+    // The fault acts on requests that the load does not send.
     Changed {
         file: "http-errors.yaml",
         changes: &[("port: 8000\n", "port: 8000\n          path: /v2/*\n")],

@@ -23,7 +23,7 @@ pub fn run(shakedown: &Shakedown, args: &[&str]) -> Finished {
     shakedown.start(&[&["run", "--sandbox", "--out", "out"], args].concat()).finish(LIMIT)
 }
 
-/// A sandbox that stands alone, so that it can be looked at after a run against it.
+/// A sandbox in a process of its own, which still exists after a run against it.
 struct Standing {
     process: Running,
     kubeconfig: String,
@@ -226,7 +226,7 @@ fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
     let standing = Standing::start(&shakedown);
     let file = scenario("fault-tolerance.yaml");
     for (signal, code, out) in [(Signal::INT, 130, "int"), (Signal::TERM, 143, "term"), (Signal::HUP, 129, "hup")] {
-        // What the baseline is like does not matter here.
+        // The baseline does not matter here.
         let args = ["run", "--kubeconfig", &standing.kubeconfig, "--inject-anyway", "--out", out, &file];
         let running = shakedown.start(&[&args[..], &SHORT[..]].concat());
         running.stderr_line("fault nats-cut: proven", LIMIT);

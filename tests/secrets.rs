@@ -23,7 +23,7 @@ const MARK: &str = "pl4nted";
 
 const SCENARIO: &str = r#"version: 1
 name: secrets
-description: Somebody put {{ token }} into the description.
+description: The token {{ token }} is in the description.
 vars: {token: none, note: plain}
 load:
   direct:
@@ -178,5 +178,5 @@ fn no_output_of_a_run_holds_a_secret() {
     }
     none_of(&leaks);
     let whole: String = outputs.iter().map(|(_, text)| text.as_str()).collect();
-    assert!(whole.contains("redacted") && whole.contains("into the description"), "they would have been in there");
+    assert!(whole.contains("redacted") && whole.contains("is in the description"), "they would have been in there");
 }

@@ -14,13 +14,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::campaign::case::{Case, Ended, Place};
-use crate::campaign::proxy::{Call, Deed};
+use crate::campaign::proxy::{Call, Handling};
 use crate::campaign::{control_plane, on_a_sandbox, run, scenario};
 use crate::support::need;
 use crate::support::server::closed_port;
 use crate::support::shakedown::Shakedown;
 
-/// A fault that stands for a minute, and one that comes later.
+/// A fault that acts for a minute, and one that follows.
 const STANDING: &str = scenario!(
     "standing",
     "40/s",
@@ -97,23 +97,23 @@ const LONG_FUSE: [&str; 2] = ["--fuse-margin", "2m"];
 /// How long a run may take after the first signal.
 const SIGNALLED: Duration = Duration::from_secs(20);
 
-fn forward(_: &Call) -> Deed {
-    Deed::Forward
+fn forward(_: &Call) -> Handling {
+    Handling::Forward
 }
 
-/// A run whose first fault stands.
+/// A run whose first fault acts.
 async fn standing(
     place: &Place,
     name: &str,
     args: &[&str],
-    script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+    script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
 ) -> Case {
     let case = Case::of(place, name, STANDING, args, MARGIN, script).await;
     case.until("out/events.ndjson", PROVEN).await;
     case
 }
 
-/// The arguments of another run beside a case's, straight at the server.
+/// The arguments of a second run next to a case's, without the proxy.
 fn beside<'a>(case: &'a Case, scenario: &'a str, out: &'a str) -> Vec<&'a str> {
     let kubeconfig = case.server().kubeconfig.to_str().expect("a path in UTF-8");
     vec!["run", scenario, "--out", out, "--kubeconfig", kubeconfig]
@@ -148,7 +148,7 @@ async fn a_second_run_is_refused_or_waits(place: &Place) {
     expect(&refused, 3, &[&id, &host, "https://ci.example/job/7", "--wait-lock"]);
     assert_eq!(refused.verdict.as_deref(), Some("error"), "the reports say so as well");
 
-    // What a live run holds is nobody's to clean up, and is nothing that was left.
+    // The objects of a live run are no leftovers, and no cleanup removes them.
     let held = first.left().await;
     let here = ["--namespace", first.namespace()];
     let named = first.cleanup(&[&["--run", &id], &here[..]].concat()).await;
@@ -265,12 +265,12 @@ async fn a_journal_undoes_to_the_letter_and_twice(place: &Place) {
     case.close().await;
 }
 
-/// The server is gone for good: the run says what is left, and each command that it prints removes it, as it stands there.
+/// The server is gone for good: the run says what is left, and each printed command removes it as it is.
 async fn what_is_left_behind_is_named_with_its_command(place: &Place, runs_them: bool) {
     let dead = Arc::new(AtomicBool::new(false));
     let gone = dead.clone();
     let script = move |_: &Call| {
-        if gone.load(Ordering::SeqCst) { Deed::Refuse(StatusCode::SERVICE_UNAVAILABLE) } else { Deed::Forward }
+        if gone.load(Ordering::SeqCst) { Handling::Refuse(StatusCode::SERVICE_UNAVAILABLE) } else { Handling::Forward }
     };
     let mut case = standing(place, "left", &["--undo-timeout", "2s", "--context", "c"], script).await;
     dead.store(true, Ordering::SeqCst);
@@ -329,7 +329,11 @@ async fn a_second_signal_ends_at_once_and_says_what_to_do(place: &Place) {
     let stuck = Arc::new(AtomicBool::new(true));
     let is_stuck = stuck.clone();
     let script = move |call: &Call| {
-        if is_stuck.load(Ordering::SeqCst) && call.what.starts_with("DELETE ") { Deed::Silence } else { Deed::Forward }
+        if is_stuck.load(Ordering::SeqCst) && call.what.starts_with("DELETE ") {
+            Handling::Silence
+        } else {
+            Handling::Forward
+        }
     };
     let named = format!("{}-second-signal", place.tag);
     let mut case = standing(place, "second-signal", &["--context", "c", "--namespace", &named], script).await;
@@ -356,12 +360,13 @@ async fn a_second_signal_ends_at_once_and_says_what_to_do(place: &Place) {
     case.close().await;
 }
 
-/// A witness that never begins is no reason to let somebody wait.
+/// A witness that never starts does not keep a run waiting.
 async fn a_signal_ends_the_preparation(place: &Place) {
     let scenario =
         BRIEF.replace("app: peer}}}", "app: peer}}, ports: [80]}").replace("prove: applied", "prove: witness");
-    let script =
-        |call: &Call| if call.what.ends_with("/log") { Deed::Refuse(StatusCode::NOT_FOUND) } else { Deed::Forward };
+    let script = |call: &Call| {
+        if call.what.ends_with("/log") { Handling::Refuse(StatusCode::NOT_FOUND) } else { Handling::Forward }
+    };
     let mut case = Case::of(place, "preparing", &scenario, &[], MARGIN, script).await;
     case.until("out/journal.ndjson", r#""create":{"kind":"Pod""#).await;
     case.signal(Signal::TERM);
@@ -415,7 +420,7 @@ async fn a_run_goes_on_when_the_server_is_away_for_ten_seconds(place: &Place, aw
     const OUTAGE_LASTS: Duration = Duration::from_secs(10);
     let silent = Arc::new(AtomicBool::new(false));
     let is_silent = silent.clone();
-    let script = move |_: &Call| if is_silent.load(Ordering::SeqCst) { Deed::Silence } else { Deed::Forward };
+    let script = move |_: &Call| if is_silent.load(Ordering::SeqCst) { Handling::Silence } else { Handling::Forward };
     let name = format!("{away:?}-{over_the_end}").to_lowercase();
     let scenario = OUTAGE.replace("LASTS", if over_the_end { "for: 5s, " } else { "" });
     let mut case = Case::of(place, &name, &scenario, &[], MARGIN, script).await;
@@ -444,6 +449,7 @@ async fn a_run_goes_on_when_the_server_is_away_for_ten_seconds(place: &Place, aw
         let reason = scenario["reason"].as_str().unwrap_or_default();
         assert!(reason.contains("`first`") && reason.contains("not proven to have lasted until its end"), "{reason}");
     } else {
+        assert_eq!(ended.code, Some(0), "{}: {:#}", scenario["reason"], scenario["faults"]);
         expect(&ended, 0, &[]);
     }
     let events = scenario["events"].as_array().expect("events");
@@ -452,11 +458,15 @@ async fn a_run_goes_on_when_the_server_is_away_for_ten_seconds(place: &Place, aw
     case.close().await;
 }
 
-/// Somebody else writes to the same objects: each first try of a replacement meets a conflict.
+/// Another client writes to the same objects: each first attempt of a replacement meets a conflict.
 async fn a_conflict_is_tried_again(place: &Place) {
     let script = |call: &Call| {
         // Every other one: a try that is refused, and the next, which is not.
-        if call.put.is_some_and(|put| put % 2 == 0) { Deed::Refuse(StatusCode::CONFLICT) } else { Deed::Forward }
+        if call.put.is_some_and(|put| put % 2 == 0) {
+            Handling::Refuse(StatusCode::CONFLICT)
+        } else {
+            Handling::Forward
+        }
     };
     let mut case = Case::of(place, "conflict", SHARED, &[], MARGIN, script).await;
     let ended = case.ended().await.expect("an end");
@@ -495,7 +505,12 @@ fn on_the_control_plane_a_run_goes_on_when_the_server_is_away() {
 const UNLIT: &str = "could not light the fuse";
 
 /// The run is refused before any load, with the reason and the way out, and leaves nothing.
-async fn refused(place: &Place, name: &str, script: impl Fn(&Call) -> Deed + Send + Sync + 'static, parts: &[&str]) {
+async fn refused(
+    place: &Place,
+    name: &str,
+    script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
+    parts: &[&str],
+) {
     let mut case = Case::of(place, name, BRIEF, &[], MARGIN, script).await;
     let ended = case.ended().await.expect("an end");
     expect(&ended, 3, parts);
@@ -541,10 +556,15 @@ fn a_cluster_in_which_no_fuse_burns_is_refused_unless_that_is_wanted() {
     }
     let job = |verb: &'static str, change: fn(&mut Value)| {
         move |call: &Call| {
-            if call.what.starts_with(verb) && call.what.contains("/jobs") { Deed::Edit(change) } else { Deed::Forward }
+            if call.what.starts_with(verb) && call.what.contains("/jobs") {
+                Handling::Edit(change)
+            } else {
+                Handling::Forward
+            }
         }
     };
-    let denied = |call: &Call| if call.what.contains("accessreviews") { Deed::Edit(deny) } else { Deed::Forward };
+    let denied =
+        |call: &Call| if call.what.contains("accessreviews") { Handling::Edit(deny) } else { Handling::Forward };
     on_a_sandbox(&Shakedown::new(), async |place| {
         tokio::join!(
             refused(place, "no-ttl", job("POST", drop_ttl), &[UNLIT, "TTLAfterFinished", "--no-fuse"]),

@@ -193,6 +193,10 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
     if it.felt == Some(false) && !undo {
         lines.push("it had no effect on the requests".to_owned());
     }
+    let unproven = sentences::unproven(it);
+    if !unproven.is_empty() && !undo {
+        lines.push(format!("without proof: {unproven}"));
+    }
     for evidence in it.evidence.iter().filter(|evidence| (evidence.shows == Proof::Removed) == undo) {
         let holds = if evidence.holds { "holds" } else { "does not hold" };
         let shows = match evidence.shows {

@@ -103,7 +103,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
     for (title, list) in [("Errors", &scenario.errors), ("Warnings", &scenario.warnings)] {
         if !list.is_empty() {
             out.push_str(&format!("### {title}\n\n"));
-            list.iter().take(50).for_each(|it| out.push_str(&format!("- {}\n", inline(it))));
+            list.iter().take(50).for_each(|it| out.push_str(&item(it)));
             out.push('\n');
         }
     }
@@ -124,6 +124,17 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
     }
     out.push_str(&format!(", file {}\n", code(&scenario.file)));
     out
+}
+
+/// An item of a list. Text of several lines keeps them, because it may be a file, such as a Role for `kubectl apply`.
+fn item(text: &str) -> String {
+    match text.trim_end().split_once('\n') {
+        Some((first, rest)) if rest.contains('\n') => {
+            let block = fence(rest).replace('\n', "\n  ");
+            format!("- {}\n\n  {}\n\n", inline(first), block.trim_end())
+        }
+        _ => format!("- {}\n", inline(text)),
+    }
 }
 
 fn expectations(scenario: &ScenarioResult) -> String {
@@ -180,8 +191,10 @@ fn faults(scenario: &ScenarioResult) -> String {
             _ => format!("**{text}**"),
         };
         let problem = it.problem.as_ref().map(|problem| format!(" ({})", inline(problem))).unwrap_or_default();
+        let unproven = sentences::unproven(it);
+        let unproven = if unproven.is_empty() { unproven } else { format!(" Without proof: {}.", inline(&unproven)) };
         out.push_str(&format!(
-            "- Fault {}, {}, in {}: {}, {}{problem}. {}\n",
+            "- Fault {}, {}, in {}: {}, {}{problem}. {}{unproven}\n",
             code(&it.name),
             inline(&sentences::fault(scenario, it)),
             inline(&it.phase),
@@ -401,6 +414,22 @@ mod tests {
         assert_eq!(inline("`a_b` never began"), "<code>a&#95;b</code> never began");
         assert_eq!(inline("one ` and `` two"), "one \\` and \\`\\` two");
         assert_eq!(inline("`<b>`@x"), "<code>&lt;b&gt;</code>@<!-- -->x");
+    }
+
+    #[test]
+    fn an_error_of_several_lines_keeps_them() {
+        let role = "kind: Role\nrules:\n  - {apiGroups: [\"\"], resources: [pods], verbs: [get]}";
+        let mut result = sample::errored();
+        result.scenarios[0].errors =
+            vec![format!("this account lacks permissions:\n  get pods\nhelp: apply this:\n{role}\n")];
+        let text = markdown(&result);
+        let indented = role.replace('\n', "\n  ");
+        assert!(text.contains("- this account lacks permissions:\n\n  ```text\n    get pods\n"), "{text}");
+        assert!(text.contains(&format!("\n  {indented}\n  ```\n")), "{text}");
+        assert_eq!(item("a\nhelp: b"), "- a help: b\n");
+        // Roles for several namespaces are shown whole.
+        result.scenarios[0].errors = vec![format!("it lacks permissions:\n{}last line", "- rule\n".repeat(1500))];
+        assert!(markdown(&result).contains("\n  last line\n"), "it is cut");
     }
 
     #[test]

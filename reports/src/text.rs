@@ -10,6 +10,8 @@ use std::borrow::Cow;
 pub const NAME: usize = 240;
 /// The limit of a sentence, a message or a command, in characters.
 pub const SENTENCE: usize = 4_000;
+/// The limit of an error of a run, in characters: it may contain Roles for several namespaces.
+pub const ERROR: usize = 20_000;
 /// The limit of a scenario file's text, in characters.
 pub const SOURCE: usize = 120_000;
 

@@ -9,7 +9,7 @@ use shakedown_schemas::result::{
     ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunResult, ScenarioResult, Stats,
 };
 
-use crate::text::{NAME, SENTENCE, SOURCE};
+use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
 
 /// A change of a text. The number is the most characters of it that a report shows.
 pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
@@ -66,17 +66,18 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         change(load, NAME);
         change(phase, NAME);
     }
-    it.errors.iter_mut().chain(&mut it.warnings).for_each(|text| change(text, SENTENCE));
+    it.errors.iter_mut().for_each(|text| change(text, ERROR));
+    it.warnings.iter_mut().for_each(|text| change(text, SENTENCE));
     for leftover in &mut it.leftovers {
         for text in [&mut leftover.what, &mut leftover.command, &mut leftover.error] {
             change(text, SENTENCE);
         }
     }
-    story(it, change);
+    diagnostics(it, change);
     it.events.iter_mut().for_each(|it| of_event(it, change));
 }
 
-fn story(it: &mut ScenarioResult, change: Change<'_>) {
+fn diagnostics(it: &mut ScenarioResult, change: Change<'_>) {
     for event in &mut it.pod_events {
         for text in [&mut event.namespace, &mut event.pod, &mut event.reason] {
             change(text, NAME);
@@ -189,9 +190,8 @@ pub(crate) fn of_event(it: &mut Event, change: Change<'_>) {
             change(fault, NAME);
             change(detail, SENTENCE);
         }
-        EventKind::Cluster { message } | EventKind::Warning { message } | EventKind::Error { message } => {
-            change(message, SENTENCE);
-        }
+        EventKind::Cluster { message } | EventKind::Warning { message } => change(message, SENTENCE),
+        EventKind::Error { message } => change(message, ERROR),
         EventKind::ApiRetry { request, error, .. } => {
             change(request, SENTENCE);
             change(error, SENTENCE);

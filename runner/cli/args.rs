@@ -61,12 +61,14 @@ pub enum Command {
     Cleanup(Cleanup),
     /// Check that a cluster can run scenarios: version, permissions, fuse and enforcement of NetworkPolicy.
     Doctor(Doctor),
-    /// Write a first scenario, which runs in the sandbox unchanged.
+    /// Write a first scenario for the services of a cluster, and the schema for editors.
     Init(Init),
     /// Start the embedded sandbox cluster without a scenario and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
     Schema(Schema),
+    /// Explain a code of `validate`, such as S010, or a key of a scenario, such as netem.loss.
+    Explain(Explain),
     /// Print the completion script for a shell.
     Completions {
         /// The shell.
@@ -135,6 +137,10 @@ pub struct Run {
     /// Write the results to this folder. Default: shakedown-results/RUN-ID.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Record what Chaos Mesh does with the faults' objects in this folder, one folder per scenario. The recordings contain
+    /// names and addresses, but no secrets of the run.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
     /// Set the seed of all random choices. Default: a new seed, which is printed.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -293,6 +299,7 @@ impl Safety {
     pub fn limits(&self) -> shakedown_faults::chaos::Limits {
         shakedown_faults::chaos::Limits {
             active: self.inject_timeout.get(),
+            failing: None,
             force_after: self.force_cleanup.then(|| self.undo_timeout.get() / 2),
         }
     }
@@ -305,8 +312,8 @@ pub struct Proving {
     /// image, if it runs in a cluster.
     #[arg(long, value_name = "IMAGE")]
     pub witness_image: Option<String>,
-    /// Use this image for the canary, which tests the enforcement of NetworkPolicy. Default: the image of the
-    /// witnesses.
+    /// Use this image for canaries, which test the enforcement of NetworkPolicy and what Chaos Mesh can inject on a
+    /// node. Default: the image of the witnesses.
     #[arg(long, value_name = "IMAGE")]
     pub canary_image: Option<String>,
     /// Do not create canary pods.
@@ -420,27 +427,69 @@ pub struct Init {
     /// The file to write. The schema for editors is written next to it.
     #[arg(default_value = "scenario.yaml")]
     pub file: PathBuf,
-    /// Set the scenario's name.
-    #[arg(long, default_value = "one-pod-cut-off")]
-    pub name: String,
-    /// Set the namespace of the pods. Default: the sandbox's namespace.
+    /// Choose the kind of service. Default: by the workloads of the namespace.
+    #[arg(long, value_enum)]
+    pub from: Option<Like>,
+    #[command(flatten)]
+    pub target: Target,
+    /// Do not ask a cluster for names: write an example.
+    #[arg(long, conflicts_with_all = ["sandbox", "kubeconfig", "context"])]
+    pub no_cluster: bool,
+    /// Take the defaults of all questions. They are asked only on a terminal.
     #[arg(short, long)]
-    pub namespace: Option<String>,
+    pub yes: bool,
+    /// Set the scenario's name. Default: from its pods and its peer.
+    #[arg(long)]
+    pub name: Option<String>,
     /// Set the service that receives the load.
-    #[arg(long, value_name = "NAME:PORT", default_value = "vllm-agg-0-frontend:8000")]
-    pub service: String,
-    /// Set the path that the load requests.
-    #[arg(long, default_value = "/v1/models")]
-    pub path: String,
-    /// Cut off one of the pods with this name prefix.
-    #[arg(long, value_name = "PREFIX", default_value = "vllm-agg-0-vllmdecodeworker")]
-    pub pods: String,
-    /// Cut the pod off from this service.
-    #[arg(long, value_name = "SERVICE", default_value = "nats")]
-    pub peer: String,
+    #[arg(long, value_name = "NAME:PORT")]
+    pub service: Option<String>,
+    /// Hit one of these pods: labels (app=web), a workload (deployment/web), or the beginning of their names.
+    #[arg(long, value_name = "PODS")]
+    pub pods: Option<String>,
+    /// Let the pod lose this service.
+    #[arg(long, value_name = "SERVICE")]
+    pub peer: Option<String>,
+    /// Choose the fault. Default: a partition; with a single pod, a delay or a kill.
+    #[arg(long, value_enum)]
+    pub fault: Option<Strike>,
+    /// Set the method of a request. Default: GET, or POST with a body.
+    #[arg(long)]
+    pub method: Option<String>,
+    /// Set the path of a request. It must need the service that the pod loses.
+    #[arg(long)]
+    pub path: Option<String>,
+    /// Set the body of a request.
+    #[arg(long)]
+    pub body: Option<String>,
+    /// Set the model of an LLM.
+    #[arg(long)]
+    pub model: Option<String>,
     /// Overwrite an existing file.
     #[arg(long)]
     pub force: bool,
+}
+
+/// The kind of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Like {
+    /// A web service with a database.
+    Shop,
+    /// An LLM service with an OpenAI API.
+    Llm,
+    /// A service that puts jobs into a queue.
+    Queue,
+}
+
+/// The kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Strike {
+    /// Cut one pod off from the peer.
+    Partition,
+    /// Delete one pod without warning.
+    PodKill,
+    /// Delay the packets between one pod and the peer. Needs Chaos Mesh.
+    Delay,
 }
 
 /// `sandbox`
@@ -477,6 +526,38 @@ pub enum SchemaName {
     Result,
     /// A line of `events.ndjson`.
     Event,
+}
+
+/// `explain`
+#[derive(Debug, ClapArgs)]
+pub struct Explain {
+    /// A code, or the path of a key from the top or from a kind. Default: the keys of a scenario.
+    #[arg(value_name = "CODE|KEY", value_parser = Topic, hide_possible_values = true)]
+    pub topic: Option<String>,
+    /// Show all keys below, without descriptions.
+    #[arg(long)]
+    pub recursive: bool,
+}
+
+/// Accepts every text, because a path can be longer. The completion of shells knows the usual topics.
+#[derive(Clone)]
+struct Topic;
+
+impl clap::builder::TypedValueParser for Topic {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        clap::builder::StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
+        Some(Box::new(shakedown_schemas::topics().into_iter().map(clap::builder::PossibleValue::new)))
+    }
 }
 
 /// `pod`

@@ -16,7 +16,7 @@ use super::run::host;
 use super::sandbox::Environment;
 use super::{Failure, exit, print};
 use shakedown_cluster::journal::{self, Outstanding, Told};
-use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey, labels};
+use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey, Remedy, labels};
 use shakedown_faults::chaos;
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
@@ -76,7 +76,7 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     if found.items.is_empty() {
         print::line("no leftovers");
     }
-    Ok(if args.check { check(cluster, &found.items) } else { code })
+    Ok(if args.check { check(cluster, &found.items).await } else { code })
 }
 
 /// The leftovers of dead runs.
@@ -130,18 +130,24 @@ impl Found {
     }
 }
 
-fn check(cluster: &Cluster, items: &[Item]) -> u8 {
-    let command = |item: &Item| cluster.by_hand(&item.command());
+async fn check(cluster: &Cluster, items: &[Item]) -> u8 {
     for item in items.iter().filter(|item| item.acts()) {
-        print::line(format_args!("left: {item}\n  {}", command(item)));
+        let (held, command) = by_hand(cluster, item).await;
+        print::line(format_args!("left: {item}{held}\n  {command}"));
     }
     for item in items.iter().filter(|item| !item.acts()) {
         print::line(format_args!(
             "harmless: {item} (a label without effect; `shakedown cleanup` removes it)\n  {}",
-            command(item)
+            cluster.by_hand(&item.command())
         ));
     }
     if items.iter().any(Item::acts) { exit::LEFTOVERS } else { exit::PASSED }
+}
+
+/// What holds an item, and the command that removes it.
+async fn by_hand(cluster: &Cluster, item: &Item) -> (String, String) {
+    let Remedy { command, held } = cluster.remedy(item).await;
+    (held.map(|held| format!(": {held}")).unwrap_or_default(), cluster.by_hand(&command))
 }
 
 async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
@@ -174,7 +180,8 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
         }
     }
     for (item, error) in &failed {
-        print::remark(format_args!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command())));
+        let (held, command) = by_hand(cluster, item).await;
+        print::remark(format_args!("could not remove {item}: {error}{held}\n  {command}"));
     }
     if failed.is_empty() && !forced { exit::PASSED } else { exit::LEFTOVERS }
 }
@@ -190,11 +197,11 @@ enum Unremoved {
 /// Waits until a deleted object is gone.
 async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(), String> {
     loop {
-        let Some(object) = cluster.get(key).await.map_err(|error| error.to_string())? else { return Ok(()) };
+        if cluster.get(key).await.map_err(|error| error.to_string())?.is_none() {
+            return Ok(());
+        }
         if Instant::now() >= deadline {
-            let finalizers = &object["metadata"]["finalizers"];
-            let why = if finalizers.is_null() { String::new() } else { format!(": its finalizers are {finalizers}") };
-            return Err(format!("its deletion hangs{why}"));
+            return Err("its deletion hangs".to_owned());
         }
         tokio::time::sleep(POLL).await;
     }
@@ -422,7 +429,10 @@ mod tests {
             let items: Vec<Item> = there.into_iter().map(|(_, item)| item).collect();
             let code = remove(&store.cluster(), &items, false).await;
             assert_eq!(code, if held { exit::LEFTOVERS } else { exit::PASSED });
-            assert_eq!(check(&store.cluster(), &items), exit::LEFTOVERS);
+            assert_eq!(check(&store.cluster(), &items).await, exit::LEFTOVERS);
+            let (why, command) = by_hand(&store.cluster(), &items[0]).await;
+            assert_eq!(why.contains("the finalizer example.org/stuck"), held, "{why}");
+            assert_eq!(command.contains("patch configmap settings"), held, "{command}");
         }
     }
 

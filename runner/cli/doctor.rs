@@ -1,8 +1,9 @@
-//! `shakedown doctor`: checks that a cluster can run scenarios. Each finding has a remedy. It creates only the canary,
-//! which removes itself. Its finding about enforcement is cached for `run`.
+//! `shakedown doctor`: checks that a cluster can run scenarios. Each finding has a remedy. It creates only canaries,
+//! which remove themselves. Their answers are cached for `run`.
 
 mod chaos;
 mod finding;
+mod nodes;
 
 use shakedown_reports::Redactor;
 
@@ -13,7 +14,7 @@ use shakedown_cluster::permissions::{self, Scope};
 use shakedown_cluster::{Cluster, ClusterError, Kind};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
-use shakedown_guard::fuse;
+use shakedown_guard::{fuse, lock};
 
 /// Runs all checks and prints the findings.
 ///
@@ -30,6 +31,7 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     findings.push(fuse_finding(cluster, &namespace, image.as_ref().map(|image| image.image.as_str())).await);
     findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
     findings.extend(chaos::look(cluster, &namespace).await.map_err(Failure::environment)?);
+    findings.extend(nodes::look(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
     for Finding { level, text, help } in &findings {
         let word = match level {
             Level::Ok => "ok     ",
@@ -46,17 +48,33 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     Ok(if worst == Some(Level::Problem) { exit::ENVIRONMENT } else { exit::PASSED })
 }
 
+/// The releases of Kubernetes on which every build is tested, in words.
+const TESTED: &str = "tested with 1.20 and 1.34";
+
 fn version(cluster: &Cluster) -> Finding {
     let info = cluster.info();
     let text = format!("Kubernetes {} at {}", info.version, info.server);
-    match cluster.version() {
-        Some(version) if version < (1, 20) => Finding::new(Level::Warning, text, "1.20 is the oldest tested version"),
+    if info.sandbox {
+        return Finding::ok(text);
+    }
+    of_version(cluster.version(), text)
+}
+
+/// The finding about a server's version; `None` if the server does not say.
+fn of_version(version: Option<(u32, u32)>, text: String) -> Finding {
+    match version {
+        Some(version) if version < (1, 20) => Finding::new(
+            Level::Warning,
+            format!("{text}: older than 1.20"),
+            format!("{TESTED}; older releases are not supported"),
+        ),
         Some(version) if version < (1, 22) => Finding::new(
             Level::Warning,
-            format!("{text}: `endPort` is not supported"),
+            format!("{text} ({TESTED}): `endPort` is not supported"),
             "a partition with `ports` keeps only the declared other ports of a peer open; 1.22 keeps all of them",
         ),
-        _ => Finding::ok(text),
+        Some(_) => Finding::ok(format!("{text} ({TESTED})")),
+        None => Finding::ok(format!("{text}: this server does not say which release it is ({TESTED})")),
     }
 }
 
@@ -81,7 +99,12 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
     for row in rows.iter().filter(|row| matches!(row.scope, Scope::Needed | Scope::Optional)) {
         let mut refused = Vec::new();
         for access in &row.all {
-            match cluster.may(*access, namespace).await? {
+            let mut may = cluster.may(*access, namespace).await?;
+            if may == Some(false) && access.resource == "leases" && !matches!(access.verb, "create" | "list") {
+                // The only object with the same name in every run: a Role may allow it by name.
+                may = cluster.may_with(*access, namespace, lock::NAME).await?;
+            }
+            match may {
                 None => {
                     return Ok(vec![Finding::new(
                         Level::Warning,
@@ -213,4 +236,22 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_say_its_release_is_not_an_old_one() {
+        let told = |version| {
+            let Finding { level, text, .. } = of_version(version, "Kubernetes".to_owned());
+            (level, text)
+        };
+        assert_eq!(told(Some((1, 34))), (Level::Ok, "Kubernetes (tested with 1.20 and 1.34)".to_owned()));
+        let unknown = "Kubernetes: this server does not say which release it is (tested with 1.20 and 1.34)";
+        assert_eq!(told(None), (Level::Ok, unknown.to_owned()));
+        assert_eq!(told(Some((1, 19))), (Level::Warning, "Kubernetes: older than 1.20".to_owned()));
+        assert!(told(Some((1, 20))).1.contains("`endPort` is not supported"));
+    }
 }

@@ -1,15 +1,27 @@
-//! `shakedown init`: writes a first scenario, which runs in the sandbox unchanged.
+//! `shakedown init`: writes a first scenario whose fault its load can feel. It asks the cluster for names, and on a terminal
+//! the user for the rest. It changes nothing in the cluster.
+
+mod answers;
+mod ask;
+mod facts;
+mod guess;
+mod write;
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
+use shakedown_cluster::quoted;
+use shakedown_reports::Redactor;
 use shakedown_schemas::{Overrides, json_schema};
 
-use super::args::Init;
-use super::{Failure, exit, print};
+use answers::{Answers, Complete, Pods};
+use ask::Dialogue;
+use facts::Facts;
 
-const TEMPLATE: &str = include_str!("init/scenario.yaml");
+use super::args::{Init, Like, Target};
+use super::sandbox::{Environment, named};
+use super::{Failure, exit, print};
 
 /// The schema's file, next to the scenario: editors use it for completion without a network.
 const SCHEMA: &str = "shakedown.schema.json";
@@ -17,73 +29,141 @@ const SCHEMA: &str = "shakedown.schema.json";
 /// Writes the scenario, and the schema next to it.
 ///
 /// # Errors
-/// Exit code 2 if the file exists already or a value cannot be part of a scenario, 3 if the file cannot be written.
-pub fn init(args: &Init) -> Result<u8, Failure> {
+/// Exit code 2 if the file exists already, a value cannot be part of a scenario or the input ends; 3 if a named cluster
+/// does not answer or the file cannot be written.
+pub async fn init(args: &Init, quiet: bool, redactor: &Redactor) -> Result<u8, Failure> {
     let file = &args.file;
-    let text = scenario(args);
+    // Before any question.
+    if !args.force && file.exists() {
+        return Err(exists(file));
+    }
+    let asks = !args.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let mut dialogue = Dialogue::new(std::io::stdin().lock(), std::io::stderr());
+    let facts = match reach(&args.target, args.no_cluster, redactor).await? {
+        Ok(environment) => {
+            let facts = look(args, &environment, asks.then_some(&mut dialogue)).await;
+            environment.close().await;
+            Some(facts?)
+        }
+        Err(why) => {
+            print::remark(format_args!("{why}: the names in the file are examples"));
+            None
+        }
+    };
+    if let (Some(facts), false) = (&facts, quiet) {
+        ask::found(facts).iter().for_each(print::remark);
+    }
+    let complete = match asks {
+        true => dialogue.complete(given(args), facts.as_ref())?,
+        false => guess::complete(given(args), facts.as_ref()),
+    };
+    let text = write::scenario(&complete, SCHEMA);
     shakedown_schemas::parse(&file.display().to_string(), text.as_bytes(), &Overrides::default()).map_err(
         |problems| {
             let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
             Failure::usage(format!("these values do not make a valid scenario: {}", problems.join("; ")))
         },
     )?;
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).create_new(!args.force);
-    let mut out = options.open(file).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Failure::usage(format!("{} already exists\nhelp: name another file, or add --force", file.display()))
-        }
-        _ => unwritten(file, &error),
-    })?;
-    out.write_all(text.as_bytes()).map_err(|error| unwritten(file, &error))?;
+    save(file, &text, args.force)?;
     let schema = file.with_file_name(SCHEMA);
     std::fs::write(&schema, json_schema::text(&json_schema::scenario_schema()))
         .map_err(|error| unwritten(&schema, &error))?;
     print::line(format_args!("wrote {} and {}", file.display(), schema.display()));
-    print::line(format_args!("rehearse it without a cluster: shakedown run --sandbox {}", file.display()));
-    print::line(format_args!("preview it on your cluster:    shakedown plan {}", file.display()));
+    if let Some(facts) = &facts {
+        complete.unknown(facts).iter().for_each(|it| print::remark(format_args!("warning: {it}")));
+    }
+    steps(args, &complete, facts.as_ref()).iter().for_each(print::line);
     Ok(exit::PASSED)
+}
+
+/// The cluster, or the reason why none is asked. Only a cluster that is named must answer.
+async fn reach(target: &Target, skip: bool, redactor: &Redactor) -> Result<Result<Environment, String>, Failure> {
+    if skip {
+        return Ok(Err("no cluster was asked".to_owned()));
+    }
+    let is_named = target.sandbox || target.kubeconfig.is_some() || target.context.is_some();
+    match Environment::open(target, true, redactor).await {
+        Err(failure) if !is_named => {
+            Ok(Err(redactor.text(&failure.message).lines().next().unwrap_or_default().to_owned()))
+        }
+        opened => opened.map(Ok),
+    }
+}
+
+async fn look<R: std::io::BufRead, W: Write>(
+    args: &Init,
+    environment: &Environment,
+    dialogue: Option<&mut Dialogue<R, W>>,
+) -> Result<Facts, Failure> {
+    let Some(cluster) = environment.cluster() else { return Ok(Facts::default()) };
+    let default = cluster.default_namespace();
+    let namespace = match (&args.target.namespace, dialogue) {
+        (Some(namespace), _) => namespace.clone(),
+        (None, Some(dialogue)) if !args.target.sandbox => dialogue.namespace(default)?,
+        (None, _) => default.to_owned(),
+    };
+    facts::look(cluster, &namespace).await.map_err(Failure::environment)
+}
+
+/// The answers of the flags.
+fn given(args: &Init) -> Answers {
+    Answers {
+        from: args.from,
+        name: args.name.clone(),
+        namespace: args.target.namespace.clone(),
+        service: args.service.clone(),
+        pods: args.pods.as_deref().map(Pods::parse),
+        peer: args.peer.clone(),
+        fault: args.fault,
+        method: args.method.clone(),
+        path: args.path.clone(),
+        body: args.body.clone(),
+        model: args.model.clone(),
+    }
+}
+
+/// The next commands. A rehearsal is proposed only if the sandbox has everything that the scenario names.
+fn steps(args: &Init, complete: &Complete, facts: Option<&Facts>) -> Vec<String> {
+    let file = quoted(&args.file.display().to_string());
+    let target = &args.target;
+    let mut flags = named(target).flags();
+    // Without a sandbox of its own, the names of an LLM must be those of the default one.
+    let example = guess::complete(Answers { from: Some(Like::Llm), ..Answers::default() }, None);
+    let (name, fault, replicas) = (complete.name.clone(), complete.fault, complete.replicas);
+    let is_example = || *complete == Complete { name, fault, replicas, ..example };
+    let rehearsable = facts.filter(|_| target.sandbox).map_or_else(is_example, |sandbox| complete.runs_in(sandbox));
+    let topology =
+        target.sandbox_topology.as_ref().map(|it| format!(" --sandbox-topology {}", quoted(&it.display().to_string())));
+    if rehearsable {
+        flags = format!(" --sandbox{}", topology.unwrap_or_default());
+    }
+    let mut lines = Vec::new();
+    if rehearsable {
+        lines.push(format!("rehearse it without a cluster: shakedown run{flags} {file}"));
+        lines.push(format!("see that it can fail:          shakedown run{flags} --overkill {file}"));
+        lines.push(format!("preview it on your cluster:    shakedown plan {file}"));
+        return lines;
+    }
+    lines.push(format!("preview it:           shakedown plan{flags} {file}"));
+    lines.push(format!("run it:               shakedown run{flags} {file}"));
+    lines.push(format!("see that it can fail: shakedown run{flags} --overkill {file}"));
+    lines
+}
+
+fn save(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).create_new(!force);
+    let mut out = options.open(file).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => exists(file),
+        _ => unwritten(file, &error),
+    })?;
+    out.write_all(text.as_bytes()).map_err(|error| unwritten(file, &error))
+}
+
+fn exists(file: &Path) -> Failure {
+    Failure::usage(format!("{} already exists\nhelp: name another file, or add --force", file.display()))
 }
 
 fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
     Failure::environment(format!("could not write {}: {error}", file.display()))
-}
-
-fn scenario(args: &Init) -> String {
-    // These values are quoted in the template.
-    let inner = |text: &str| quoted(text).trim_matches('"').to_owned();
-    let values = [
-        ("@SCHEMA@", SCHEMA.to_owned()),
-        ("@NAME@", plain(&args.name)),
-        ("@NAMESPACE@", plain(args.namespace.as_deref().unwrap_or("dynamo"))),
-        ("@PODS@", plain(&args.pods)),
-        ("@PEER@", plain(&args.peer)),
-        ("@SERVICE@", inner(&args.service)),
-        ("@PATH@", plain(&args.path)),
-    ];
-    values.iter().fold(TEMPLATE.to_owned(), |text, (mark, value)| text.replace(mark, value))
-}
-
-/// A value as YAML: plain if that is unambiguous, or else as a JSON string, which is valid YAML.
-fn plain(text: &str) -> String {
-    let letter = text.starts_with(|it: char| it.is_ascii_alphabetic() || it == '/');
-    let bare = letter && text.chars().all(|it| it.is_ascii_alphanumeric() || "-./_".contains(it));
-    let word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str());
-    if bare && !word { text.to_owned() } else { quoted(text) }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_cannot_change_the_structure() {
-        let hostile = "x\"}\nversion: 2 # {{ n }}";
-        assert_eq!(plain(hostile), "\"x\\\"}\\nversion: 2 # {{ n }}\"");
-        assert_eq!((plain("nats"), plain("yes"), plain("4222")), ("nats".into(), "\"yes\"".into(), "\"4222\"".into()));
-    }
 }

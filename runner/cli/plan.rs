@@ -71,7 +71,11 @@ async fn permitted(
     if permissions.are_unknown() {
         print::remark(format_args!("warning: {}", plan::REFUSED));
     }
-    (planned.and_then(|plan| asked.map(|()| plan)), permissions.refusal().await)
+    let refusal = permissions.refusal().await;
+    if let (None, Some([text, _])) = (&refusal, permissions.without_witness().await) {
+        print::remark(format_args!("warning: {text}"));
+    }
+    (planned.and_then(|plan| asked.map(|()| plan)), refusal)
 }
 
 /// The printed plans, without secrets.

@@ -36,7 +36,8 @@ pub async fn canary_image(args: &args::Proving, cluster: &Cluster) -> Option<Wit
 pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Proof, String> {
     let Some(cluster) = cluster else { return Ok(Proof::default()) };
     let enforcement = enforcement::recall(cluster).await.map_err(|error| error.to_string())?;
-    Ok(Proof { image: image(args, cluster).await, enforcement })
+    let canary = if args.no_canary { None } else { canary_image(args, cluster).await };
+    Ok(Proof { image: image(args, cluster).await, canary, enforcement })
 }
 
 /// A witness that was cut off proves that this cluster enforces policies, and may show the effect on established
@@ -76,10 +77,10 @@ pub async fn find(
 ) -> Result<(Proof, Option<String>), String> {
     let mut proof = known(args, cluster).await?;
     let (Some(cluster), Some(namespace)) = (cluster, namespace) else { return Ok((proof, None)) };
-    if proof.enforcement.is_some() || args.no_canary {
+    if proof.enforcement.is_some() {
         return Ok((proof, None));
     }
-    let Some(image) = canary_image(args, cluster).await else { return Ok((proof, None)) };
+    let Some(image) = proof.canary.clone() else { return Ok((proof, None)) };
     match canary::run(cluster, run, namespace, &image, canary::START_LIMIT).await {
         Ok(answer) => {
             _ = enforcement::remember(cluster, &answer).await;

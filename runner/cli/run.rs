@@ -22,7 +22,7 @@ use shakedown_guard::lock::Holder;
 use shakedown_judge as judge;
 
 /// The time limit for the removal of an interrupted canary.
-const LAST_PATIENCE: Duration = Duration::from_secs(6);
+const CANARY_RETRY_LIMIT: Duration = Duration::from_secs(6);
 
 /// Runs, writes the reports, and prints the verdict.
 ///
@@ -84,6 +84,10 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         let run = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
         let output = Output::create(args.out.as_deref(), &run.id, redactor)?;
+        if let Some(folder) = &args.record {
+            let problem = |error| Failure::environment(format!("could not write to {}: {error}", folder.display()));
+            std::fs::create_dir_all(folder).map_err(problem)?;
+        }
         let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
         if !quiet {
             listeners.push(Box::new(Console::new(style, verbose)));
@@ -168,6 +172,7 @@ impl<'a> Session<'a> {
     async fn scenarios(&mut self, documents: &[Document], cluster: Option<&Cluster>, proof: &Proof) -> Option<Failure> {
         let run = self.result.run.clone();
         let holder = Holder { run: run.id, host: run.host, ci_job_url: run.ci_job_url };
+        let record = self.args.record.clone();
         let context = Context {
             cluster,
             holder: &holder,
@@ -177,6 +182,7 @@ impl<'a> Session<'a> {
             seed: run.seed,
             trial: trial(&self.args.gate),
             inject_anyway: self.args.gate.inject_anyway,
+            record: record.as_deref(),
         };
         let (retries, mut executions) = (retries(&self.args.gate), 0);
         for (number, document) in documents.iter().enumerate() {
@@ -260,15 +266,17 @@ fn ended(exit_code: u8, written: Result<(), Failure>) -> Result<u8, Failure> {
 /// Removes the objects of an interrupted canary. Its fuse does the same later.
 async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failure> {
     let Some(cluster) = cluster else { return Ok(()) };
-    let cluster = &cluster.clone().with_patience(LAST_PATIENCE);
+    let cluster = &cluster.clone().with_retry_limit(CANARY_RETRY_LIMIT);
     let unknown = |error: ClusterError| {
         let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
         Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` checks again"))
     };
     for item in cluster.look_again(0).await.map_err(unknown)? {
         if let Err(error) = leftovers::remove(cluster, &item).await {
-            let command = cluster.by_hand(&item.command());
-            let message = format!("{item} was left behind: {error}\n  {command}");
+            let remedy = cluster.remedy(&item).await;
+            let held = remedy.held.map(|held| format!(": {held}")).unwrap_or_default();
+            let command = cluster.by_hand(&remedy.command);
+            let message = format!("{item} was left behind: {error}{held}\n  {command}");
             return Err(Failure { message, code: exit::LEFTOVERS });
         }
     }

@@ -102,6 +102,10 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
             _ = write!(line, " ({})", short(problem));
         }
         _ = writeln!(out, "  {}{pad}  {line}", style.verdict(verdict));
+        let unproven = sentences::unproven(fault);
+        if !unproven.is_empty() {
+            _ = writeln!(out, "                without proof: {}", short(&unproven));
+        }
     }
     for recovery in &scenario.recoveries {
         let load = if several { format!(" [{}]", recovery.load) } else { String::new() };

@@ -1,4 +1,4 @@
-//! Files and notations of other tools, told from a scenario with mistakes.
+//! Recognises files and notations of other tools, as opposed to a scenario with mistakes.
 
 use crate::diagnostic::{Code, Diagnostic, words};
 use crate::source::{Node, Step, Value};

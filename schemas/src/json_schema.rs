@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::rule::Rule;
 use crate::scenario::{CountLimits, Expectation, Fault, Load};
-use crate::{Event, RunResult, Scenario, short};
+use crate::{Event, RunResult, Scenario, editors, short};
 
 /// Generates a schema.
 pub type Generate = fn() -> Value;
@@ -28,8 +28,15 @@ pub const FILES: [(&str, Generate); 3] = [
 /// The command that updates the files.
 pub const REFRESH: &str = "cargo run -- schema --write";
 
-/// The schema of a scenario file.
+/// The schema of a scenario file, with what editors show.
 pub fn scenario_schema() -> Value {
+    let mut schema = plain_scenario();
+    editors::annotate(&mut schema);
+    schema
+}
+
+/// The schema of a scenario file, without what is for editors.
+pub(crate) fn plain_scenario() -> Value {
     let mut schema = without_templates();
     Templates.transform(&mut schema);
     let mut value = schema.to_value();

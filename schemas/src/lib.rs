@@ -11,8 +11,10 @@
 mod check;
 pub mod diagnostic;
 mod document;
+mod editors;
 pub mod event;
 mod expand;
+mod explain;
 mod files;
 mod foreign;
 pub mod json_schema;
@@ -36,6 +38,7 @@ mod verdict;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Document, Overrides, parse};
 pub use event::{Event, EventKind};
+pub use explain::{explain, topics};
 pub use files::{FileError, Files, MAX_FILE, read_file};
 pub use result::RunResult;
 pub use scenario::Scenario;

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use crate::json_schema::{REFRESH, rules, scenario_schema};
+use crate::json_schema::{REFRESH, plain_scenario, rules};
 use crate::scenario::{Expectation, Fault, FaultInfo, Load, Sandbox};
 
 /// The path of the file in a checkout.
@@ -15,7 +15,7 @@ pub const FILE: &str = "scenarios/REFERENCE.md";
 
 /// The text of the file.
 pub fn text() -> String {
-    let schema = scenario_schema();
+    let schema = plain_scenario();
     let reference = Reference { definitions: schema["$defs"].as_object().cloned().unwrap_or_default() };
     let mut out = format!(
         "# The scenario format\n\nEvery key of a scenario file, with its type, default and meaning. This page is generated: \
@@ -180,7 +180,7 @@ fn fault(out: &mut String, kind: &FaultInfo) {
 }
 
 /// The choices of an enumeration.
-fn words(definition: &Value) -> Vec<&Value> {
+pub(crate) fn words(definition: &Value) -> Vec<&Value> {
     let options = definition["oneOf"].as_array().or_else(|| definition["anyOf"].as_array());
     let mut found = Vec::new();
     for option in options.into_iter().flatten() {
@@ -194,7 +194,7 @@ fn words(definition: &Value) -> Vec<&Value> {
 }
 
 /// True for a value with its own notation.
-fn is_value(definition: &Value) -> bool {
+pub(crate) fn is_value(definition: &Value) -> bool {
     definition["properties"].is_null() && words(definition).is_empty()
 }
 
@@ -219,12 +219,12 @@ fn references(schema: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn text_of(schema: &Value) -> String {
+pub(crate) fn text_of(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Splits a description into the text without the sentence on the default, and the default.
-fn split_default(text: &str) -> (String, Option<String>) {
+pub(crate) fn split_default(text: &str) -> (String, Option<String>) {
     let begins = |at: &usize| *at == 0 || text[..*at].ends_with(' ');
     let Some(at) = text.match_indices("Default").map(|(at, _)| at).find(begins) else { return (text.to_owned(), None) };
     let sentence = &text[at..];
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn the_reference_lists_every_key_and_kind_with_its_type() {
         let text = text();
-        let schema = scenario_schema();
+        let schema = plain_scenario();
         let maps = schema["$defs"].as_object().expect("definitions").values().chain([&schema]);
         for definition in maps {
             for key in definition["properties"].as_object().into_iter().flat_map(|it| it.keys()) {

@@ -140,7 +140,7 @@ impl Scenario {
 
     /// How long the requests of a load are observed, as a multiple of their timeout: the largest `times` of any `stuck`
     /// for this load, at least 1.
-    pub fn linger(&self, load: &str) -> f64 {
+    pub fn observed_timeouts(&self, load: &str) -> f64 {
         let asked = self.phases.iter().flat_map(|phase| &phase.expect).filter_map(|expectation| match expectation {
             Expectation::Stuck(it) if it.load.as_deref().is_none_or(|name| name == load) => Some(it.times),
             _ => None,

@@ -16,7 +16,7 @@ use minijinja::{Environment, ErrorKind, State, UndefinedBehavior};
 use crate::diagnostic::{Code, Diagnostic, closest, words};
 use crate::foreign;
 use crate::pieces::{Piece, pieces};
-use crate::scenario::{Data, LoadKindInfo, Part, REQUEST_NAMES, RequestText};
+use crate::scenario::{Data, LoadKindInfo, REQUEST_NAMES, RequestText, TextPart};
 use crate::source::{Node, Span, Step, Value, place};
 
 /// The longest text that an expression may produce, in bytes.
@@ -169,7 +169,7 @@ impl<'t> Templates<'t> {
     }
 
     /// The parts of one string, or none after an error at its position. Request data is kept if `is_sent`.
-    fn parts(&mut self, text: &str, span: Span, is_sent: bool) -> Option<Vec<Part>> {
+    fn parts(&mut self, text: &str, span: Span, is_sent: bool) -> Option<Vec<TextPart>> {
         if self.gave_up || self.errors.len() >= MAX_ERRORS {
             return None;
         }
@@ -177,22 +177,22 @@ impl<'t> Templates<'t> {
         let mut length = 0;
         for piece in pieces(text) {
             let part = match piece {
-                Piece::Text(text) => Ok(Part::Text(text.to_owned())),
+                Piece::Text(text) => Ok(TextPart::Text(text.to_owned())),
                 Piece::Bad(message, help) => {
                     self.errors.push(Diagnostic::error(Code::Template, message).at(span).help(help));
                     return None;
                 }
                 Piece::Expression(expression) => match Data::parse(expression) {
-                    Some(data) if is_sent && !self.declared.contains(data.name()) => Ok(Part::Data(data)),
+                    Some(data) if is_sent && !self.declared.contains(data.name()) => Ok(TextPart::Data(data)),
                     _ => self
                         .expression(expression, is_sent)
-                        .map(Part::Text)
+                        .map(TextPart::Text)
                         .map_err(|diagnostic| diagnostic.at(self.inner(expression, span))),
                 },
             };
             match part {
                 Ok(part) => {
-                    length += if let Part::Text(text) = &part { text.len() } else { 0 };
+                    length += if let TextPart::Text(text) = &part { text.len() } else { 0 };
                     parts.push(part);
                 }
                 Err(diagnostic) => {

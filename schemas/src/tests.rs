@@ -2,6 +2,7 @@
 //! them. `INSTA_UPDATE=always cargo test -p shakedown-schemas` updates the snapshots. Check the difference.
 
 mod certain;
+mod corpus;
 mod guesses;
 mod kinds;
 

@@ -266,13 +266,16 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
 struct Entries<'t> {
     /// The name of the type that has them; empty for a map with any keys.
     of: &'static str,
+    /// All of them.
+    map: &'t [Entry],
+    /// Those that are not read yet.
     entries: std::slice::Iter<'t, Entry>,
     value: Option<&'t Entry>,
 }
 
 impl<'t> Entries<'t> {
     fn new(of: &'static str, entries: &'t [Entry]) -> Self {
-        Self { of, entries: entries.iter(), value: None }
+        Self { of, map: entries, entries: entries.iter(), value: None }
     }
 }
 
@@ -286,7 +289,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             de::IntoDeserializer::into_deserializer(entry.key.as_str());
         seed.deserialize(key)
             .map(Some)
-            .map_err(|error| error.at_key(entry).guessed(self.of, entry).within(Step::Key(entry.key.clone())))
+            .map_err(|error| error.at_key(entry).guessed(self.of, entry, self.map).within(Step::Key(entry.key.clone())))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, ReadError> {
@@ -294,7 +297,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
         seed.deserialize(Reader { node: &entry.node, owner: entry.key_span })
-            .map_err(|error| error.guessed(self.of, entry).within(Step::Key(entry.key.clone())))
+            .map_err(|error| error.guessed(self.of, entry, self.map).within(Step::Key(entry.key.clone())))
     }
 }
 
@@ -316,7 +319,7 @@ impl<'de, 't> de::EnumAccess<'de> for Variant<'t> {
         match (seed.deserialize(name), self.content) {
             (Ok(variant), _) => Ok((variant, self)),
             // No `within`: the map is nothing without its one key, so the whole map is removed.
-            (Err(error), Some(entry)) => Err(error.at_key(entry).guessed(self.of, entry)),
+            (Err(error), Some(entry)) => Err(error.at_key(entry).guessed(self.of, entry, &[])),
             (Err(error), None) => {
                 Err(error.or_at(self.reader.node, self.reader.owner).guessed_text(self.of, self.name))
             }
@@ -338,7 +341,7 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         match self.content {
             Some(entry) => seed
                 .deserialize(Reader { node: &entry.node, owner: entry.key_span })
-                .map_err(|error| error.guessed(self.of, entry).within(Step::Key(entry.key.clone()))),
+                .map_err(|error| error.guessed(self.of, entry, &[]).within(Step::Key(entry.key.clone()))),
             None => self.reader.expected(format!("a map with the key `{}`", self.name)),
         }
     }

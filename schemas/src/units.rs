@@ -430,7 +430,7 @@ text_quantity!(
 text_quantity!(
     Percentile,
     "Percentile",
-    r"^\s*[pP][0-9]+(\.[0-9]+)?\s*$",
+    r"^\s*[pP]0*[1-9][0-9]?(\.[0-9]+)?\s*$",
     "a percentile between `p1` and `p99.99`",
     ["p50", "p95", "p99.9"]
 );

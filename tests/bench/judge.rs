@@ -23,7 +23,7 @@ use shakedown_schemas::result::Verdict;
 /// The percentiles whose intervals are looked at.
 const PERCENTILES: [f64; 3] = [0.5, 0.95, 0.99];
 
-/// So many seconds of a shape say what its percentiles truly are.
+/// The seconds of a shape that determine its true percentiles.
 const LONG: u32 = 200_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -86,7 +86,7 @@ fn print_intervals(rows: &[[String; 4]]) {
     rows.iter().for_each(|[_, verdicts, ..]| println!("{verdicts}"));
 }
 
-/// So many of the runs, in percent.
+/// A share of the runs, in percent.
 fn percent(count: u32, runs: u32) -> String {
     format!("{:.1} %", f64::from(count) * 100.0 / f64::from(runs))
 }
@@ -209,7 +209,7 @@ fn truth(shape: Shape, rate: u32) -> [f64; 3] {
     PERCENTILES.map(|quantile| all[(quantile * all.len() as f64) as usize] / 1e3)
 }
 
-/// A run of a service of this shape; `answer` says how each request ends that it would answer after so many milliseconds.
+/// A run of a service of this shape; `answer` returns how a request ends whose answer takes this many milliseconds.
 fn observe(
     shape: Shape,
     seed: u64,

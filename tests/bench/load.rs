@@ -1,4 +1,4 @@
-//! What the load engine costs and whether its numbers are true, beside other load generators: one table, with the goal of
+//! The cost and the accuracy of the load engine, compared with other load generators: one table, with the goal of
 //! each row and whether it is met.
 //!
 //! `cargo bench --bench load` measures everything, in about a quarter of an hour. `-- --only closed,stall` measures some of it
@@ -43,6 +43,7 @@ fn main() {
         Some("--bare") => return support::bare::run(&words[1..]),
         Some("--reference") => return support::reference::run(&words[1..]),
         Some("--server") => return support::server::run(&words[1..]),
+        Some("--waking") => return support::waking::run(&words[1..]),
         Some("--burn") => return support::burn(&words[1..]),
         _ => {}
     }

@@ -1,5 +1,5 @@
 //! Scenarios that are drawn from a seed, and an adversary: another actor in the namespace, wall clocks that are wrong, and a process
-//! that stands still. A run may fail under them. It must not pass without its faults, leave anything, or touch what is not its own.
+//! that is stopped. A run may fail under them. It must not pass without its faults, leave an object, or change objects of others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,12 @@ use super::actor::Interference;
 use super::case::{Case, Ended, Place};
 use super::clock::Clock;
 use super::mix::Mix;
-use super::proxy::{Call, Deed};
+use super::proxy::{Call, Handling};
 use super::table::Shown;
 use super::trouble::rehearse;
 use super::{Form, Future, LONG_FUSE, SHORT_FUSE, form, seed};
 
-/// How long a process stands still: longer than its fuse lives.
+/// How long a process is stopped: longer than its fuse lives.
 const STILL: Duration = Duration::from_secs(12);
 
 /// Another run, on a pod that the first one leaves alone.
@@ -54,8 +54,8 @@ impl Drawn {
 }
 
 /// What happens to a run, by its calls.
-fn at(number: usize, deed: Deed) -> impl Fn(&Call) -> Deed + Send + Sync + 'static {
-    move |call| if call.number == number { deed } else { Deed::Forward }
+fn at(number: usize, handling: Handling) -> impl Fn(&Call) -> Handling + Send + Sync + 'static {
+    move |call| if call.number == number { handling } else { Handling::Forward }
 }
 
 /// Another actor does something right before a call.
@@ -73,7 +73,7 @@ async fn disturbed(
         // Calls do not come in quite the same order each time, and only a creation has a name that is still free.
         let fits = what != Interference::Create || (call.act.is_some() && call.what.starts_with("POST"));
         let now = call.number >= number && fits && !done.swap(true, Ordering::SeqCst);
-        if now { Deed::Interfere(what, pick) } else { Deed::Forward }
+        if now { Handling::Interfere(what, pick) } else { Handling::Forward }
     };
     let mut case = Case::start(&place, &name, &drawn.mix, LONG_FUSE, script).await;
     let ended = case.ended().await;
@@ -106,7 +106,7 @@ fn unexpected(who: &str, ended: &Result<Ended, String>, codes: &[i32]) -> Option
 /// A run by a wrong clock, of which a janitor and a second run by a right one must keep their hands off.
 async fn beside_others(place: Place, drawn: Arc<Drawn>, name: String, number: usize, clock: Clock) -> Shown {
     let mut shown = Shown::of(format!("clock {}: second run, janitor", clock.name()), &name);
-    let script = at(number, Deed::Tell);
+    let script = at(number, Handling::Tell);
     let mut case = Case::with_clock(&place, &name, &drawn.mix, LONG_FUSE, clock, script).await;
     case.held().await;
     let other = case.spawn(&second(&case, &[]));
@@ -127,7 +127,8 @@ async fn beside_others(place: Place, drawn: Arc<Drawn>, name: String, number: us
 /// A run by a wrong clock is killed, and another one by a right clock waits for its lock and takes over.
 async fn taken_over(place: Place, drawn: Arc<Drawn>, name: String, number: usize, clock: Clock) -> Shown {
     let mut shown = Shown::of(format!("clock {}: killed, taken over", clock.name()), &name);
-    let mut case = Case::with_clock(&place, &name, &drawn.mix, LONG_FUSE, clock, at(number, Deed::HoldBefore)).await;
+    let mut case =
+        Case::with_clock(&place, &name, &drawn.mix, LONG_FUSE, clock, at(number, Handling::HoldBefore)).await;
     case.held().await;
     case.kill().await;
     let other = case.spawn(&second(&case, &["--wait-lock", "2m"]));
@@ -138,10 +139,10 @@ async fn taken_over(place: Place, drawn: Arc<Drawn>, name: String, number: usize
     shown
 }
 
-/// The process stands still, as on a machine that is suspended, and goes on when its fuse has burned down.
+/// The process is stopped, as on a suspended machine, and continues after its fuse has burned down.
 async fn standing_still(place: Place, drawn: Arc<Drawn>, name: String, number: usize) -> Shown {
     let mut shown = Shown::of(format!("stands still for {} s", STILL.as_secs()), &name);
-    let mut case = Case::start(&place, &name, &drawn.mix, SHORT_FUSE, at(number, Deed::Tell)).await;
+    let mut case = Case::start(&place, &name, &drawn.mix, SHORT_FUSE, at(number, Handling::Tell)).await;
     case.held().await;
     if !case.is_over() {
         case.signal(Signal::STOP);

@@ -13,7 +13,7 @@ use super::actor::Actor;
 use super::clock::Clock;
 use super::history::History;
 use super::mix::{Mix, PODS};
-use super::proxy::{Call, Deed, Proxy};
+use super::proxy::{Call, Handling, Proxy};
 use super::server::{Collection, Server};
 use crate::support::chaos_mesh::{ChaosMesh, Manner};
 use crate::support::shakedown::BINARY;
@@ -27,7 +27,7 @@ const RUN: [&str; 6] = ["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "-
 /// How often the server is asked what is left.
 const POLL: Duration = Duration::from_millis(200);
 
-/// The image of witnesses: nobody has it, and the proxy speaks for them.
+/// The image of witnesses. It does not exist: the proxy answers for them.
 pub const IMAGE: &str = "nothing.invalid/nothing";
 
 /// Where and how a case runs.
@@ -76,7 +76,7 @@ impl Case {
         name: &str,
         mix: &Mix,
         margin: Duration,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         Self::with_clock(place, name, mix, margin, Clock::Right, script).await
     }
@@ -88,7 +88,7 @@ impl Case {
         mix: &Mix,
         margin: Duration,
         clock: Clock,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         let mut case = Self::prepare(place, name, &mix.scenario(), margin, script).await;
         if mix.needs_chaos_mesh() && !place.server.plays_chaos_mesh {
@@ -107,7 +107,7 @@ impl Case {
         scenario: &str,
         args: &[&str],
         margin: Duration,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         let mut case = Self::prepare(place, name, scenario, margin, script).await;
         case.child = Some(case.spawn(&[&RUN[..], args].concat()));
@@ -119,7 +119,7 @@ impl Case {
         name: &str,
         scenario: &str,
         margin: Duration,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         let namespace = format!("{}-{name}", place.tag);
         place.server.namespace(&namespace, &PODS).await;
@@ -160,7 +160,7 @@ impl Case {
         command(&self.folder).args(args).envs(clock.environment()).spawn().expect("a process")
     }
 
-    /// Runs a command as somebody would type it there, with the program in the path.
+    /// Runs a command in a shell, with the program in the path.
     pub async fn shell(&self, line: &str) -> (Option<i32>, String) {
         let programs = Path::new(BINARY).parent().expect("a folder").display().to_string();
         let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
@@ -187,6 +187,18 @@ impl Case {
         assert!(tokio::time::timeout(LIMIT, wait).await.is_ok(), "no `{text}` in {file}:\n{}", content());
     }
 
+    /// The same; whether it did so before the run was over.
+    pub async fn comes_to(&mut self, file: &str, text: &str) -> bool {
+        loop {
+            let is_over = self.is_over();
+            let content = std::fs::read_to_string(self.path(file)).unwrap_or_default();
+            if content.contains(text) || is_over {
+                return !is_over;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The run's id, once it has one.
     pub fn run_id(&self) -> String {
         let events = std::fs::read_to_string(self.path("out/events.ndjson")).expect("events");
@@ -202,7 +214,7 @@ impl Case {
         }
     }
 
-    /// Waits until one of its calls is held or told of, or the run is over without it.
+    /// Waits until one of its calls is held or announced, or the run has ended.
     pub async fn held(&mut self) {
         while !self.is_over() {
             if tokio::time::timeout(POLL, self.proxy.held()).await.is_ok() {

@@ -38,35 +38,35 @@ pub struct Call {
     pub what: String,
 }
 
-/// What is done to a call.
+/// How the proxy handles a call.
 #[derive(Debug, Clone, Copy)]
-pub enum Deed {
-    /// It is carried out and answered.
+pub enum Handling {
+    /// Forwards it, and its answer.
     Forward,
-    /// It never arrives; whoever waits for this is told.
+    /// Never forwards it, and announces it to the test.
     HoldBefore,
-    /// It is carried out, and its answer never comes back; whoever waits for this is told.
+    /// Forwards it, drops its answer, and announces it to the test.
     HoldAfter,
-    /// It is not carried out, and answered with this status.
+    /// Answers with this status instead of forwarding it.
     Refuse(StatusCode),
-    /// The connection ends, before it is carried out.
+    /// Closes the connection instead of forwarding it.
     Reset,
-    /// It is carried out, and the connection ends before its answer.
+    /// Forwards it, and closes the connection before the answer.
     ResetAfter,
-    /// It is carried out so much later, whether anybody still waits for it or not.
+    /// Forwards it after a delay, even if the client is gone.
     Late(Duration),
-    /// It is never carried out and never answered.
+    /// Neither forwards nor answers it.
     Silence,
-    /// It is carried out, and its answer is changed: another server would have given that one.
+    /// Forwards it and changes its answer, as another server would answer.
     Edit(fn(&mut Value)),
-    /// It is carried out and answered; whoever waits for this is told.
+    /// Forwards it, and its answer, and announces it to the test.
     Tell,
-    /// Another actor does this first. The number chooses what it is done to.
+    /// Another actor acts first. The number selects its object.
     Interfere(Interference, usize),
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
-type Script = Arc<dyn Fn(&Call) -> Deed + Send + Sync>;
+type Script = Arc<dyn Fn(&Call) -> Handling + Send + Sync>;
 
 /// A proxy that works until it is dropped.
 pub struct Proxy {
@@ -125,7 +125,7 @@ impl Proxy {
     pub async fn start(
         server: &Server,
         actor: Arc<Actor>,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of loopback");
         let address = listener.local_addr().expect("an address");
@@ -216,16 +216,16 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         calls.push(call.clone());
         call
     };
-    let deed = (shared.script)(&call);
+    let handling = (shared.script)(&call);
     let forward = async |request: Request<Incoming>| {
         if let Some(pod) = witness_pod(request.uri().path()) {
             return Ok(shared.witness.log(&shared.server, pod).await);
         }
         forward(&shared.server, request).await
     };
-    match deed {
-        Deed::Forward => forward(request).await,
-        Deed::Edit(change) => {
+    match handling {
+        Handling::Forward => forward(request).await,
+        Handling::Edit(change) => {
             let (mut parts, body) = forward(request).await?.into_parts();
             let mut object = serde_json::from_slice(&body.collect().await?.to_bytes())?;
             change(&mut object);
@@ -233,24 +233,24 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
             let body = Full::new(Bytes::from(object.to_string())).map_err(|never| match never {});
             Ok(Response::from_parts(parts, body.boxed_unsync()))
         }
-        Deed::HoldBefore => {
+        Handling::HoldBefore => {
             shared.held.send_replace(true);
             std::future::pending().await
         }
-        Deed::HoldAfter => {
+        Handling::HoldAfter => {
             _ = forward(request).await;
             shared.held.send_replace(true);
             std::future::pending().await
         }
-        Deed::Refuse(status) => Ok(refusal(status)),
-        Deed::Reset => Err(std::io::ErrorKind::ConnectionReset.into()),
-        Deed::ResetAfter => {
+        Handling::Refuse(status) => Ok(refusal(status)),
+        Handling::Reset => Err(std::io::ErrorKind::ConnectionReset.into()),
+        Handling::ResetAfter => {
             _ = forward(request).await;
             Err(std::io::ErrorKind::ConnectionReset.into())
         }
-        Deed::Late(delay) => {
+        Handling::Late(delay) => {
             let server = shared.server.clone();
-            // In a task of its own: a server that is slow carries a call out even when nobody waits for it any more.
+            // In a task of its own: a slow server completes a call even after the client is gone.
             let late = tokio::spawn(async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -259,12 +259,12 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
             });
             late.await.map_err(std::io::Error::other)?
         }
-        Deed::Silence => std::future::pending().await,
-        Deed::Tell => {
+        Handling::Silence => std::future::pending().await,
+        Handling::Tell => {
             shared.held.send_replace(true);
             forward(request).await
         }
-        Deed::Interfere(what, pick) => {
+        Handling::Interfere(what, pick) => {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
             let sent = serde_json::from_slice(&body).unwrap_or_default();

@@ -68,6 +68,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether it is the sandbox and not a real control plane.
+    pub fn is_sandbox(&self) -> bool {
+        self.name == SANDBOX
+    }
+
     /// The server of a kubeconfig with one cluster and one user.
     pub fn of(name: &'static str, kubeconfig: &Path) -> Self {
         let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
@@ -147,7 +152,7 @@ impl Server {
         panic!("POST {path}: forbidden for 10 s")
     }
 
-    /// A namespace with pods that run as far as the API server knows: nobody schedules them, and their status is ours.
+    /// A namespace with pods that run according to the API server: no node has them, and the test writes their status.
     pub async fn namespace(&self, name: &str, pods: &[&str]) {
         let labels = json!({OURS: "true"});
         self.create(
@@ -155,7 +160,7 @@ impl Server {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
         )
         .await;
-        // Pods that nobody would make anew are not killed; this object owns them, and makes none.
+        // A pod without an owner is not killed. This object owns them, and creates none.
         let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
         let owner = self.create(&format!("/api/v1/namespaces/{name}/configmaps"), owner).await;
         let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"],

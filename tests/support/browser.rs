@@ -1,4 +1,4 @@
-//! A headless Chromium, told what to do through a pair of pipes (the DevTools protocol): no port, no driver, no script in
+//! A headless Chromium, controlled through a pair of pipes (the DevTools protocol): no port, no driver, no script in
 //! the page. One browser serves many pages, each in a context of its own.
 
 use std::io::{BufRead, BufReader, Write};
@@ -208,7 +208,7 @@ impl Page<'_> {
         self.call("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": x, "y": y}));
     }
 
-    /// The page as a PNG, from its top to so many pixels at most.
+    /// The page as a PNG, at most this many pixels high.
     pub fn picture(&mut self, most: f64) -> Vec<u8> {
         let size = self.call("Page.getLayoutMetrics", json!({}))["cssContentSize"].clone();
         let (width, height) = (size["width"].as_f64().expect("a size"), size["height"].as_f64().expect("a size"));

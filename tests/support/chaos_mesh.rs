@@ -31,12 +31,14 @@ pub enum Manner {
     FailsThenHeals,
     /// It injects, and never takes its finalizer off.
     Sticks,
-    /// It selects a pod that nobody asked for.
+    /// It selects a pod that the fault does not name.
     AnotherPod,
     /// It finds no pod.
     SelectsNothing,
     /// It changes the images of a pod that is to fail, and its containers never end.
     KeepsRunning,
+    /// The node lacks this, or the cluster: what takes it is never injected, and does not go while its pod is there.
+    Lacks(&'static str),
 }
 
 /// How often a failing injection is tried before it heals.
@@ -90,7 +92,7 @@ struct Player {
     failures: Mutex<BTreeMap<String, usize>>,
     /// The pods and containers that have ended because of a resource, as `resource namespace/pod`.
     stopped: Mutex<BTreeSet<String>>,
-    /// Held by whoever reads and writes what is kept about a pod's network: several resources share it.
+    /// Held while the record of a pod's network is read and written: several resources share it.
     networks: tokio::sync::Mutex<()>,
 }
 
@@ -114,7 +116,7 @@ impl Player {
                     }
                     Change::Applied(object) => _ = known.insert(uid(&object), (kind, object, None)),
                     Change::Deleted(object) => _ = known.remove(&uid(&object)),
-                    Change::Broken(_) => {}
+                    Change::Broken { .. } => {}
                 },
                 Some(uid) = running.next() => {
                     busy.remove(&uid);
@@ -126,7 +128,7 @@ impl Player {
                     *at = Some(Instant::now());
                     let (kind, object, uid) = (*kind, object.clone(), uid.clone());
                     running.push(async move {
-                        // Somebody may delete it under our hands, as under those of any controller.
+                        // A client may delete it at any moment, as with any controller.
                         _ = self.step(kind, &object).await;
                         uid
                     });
@@ -239,6 +241,7 @@ impl Player {
         };
         let fails = match self.manner {
             Manner::NeverInjects => true,
+            Manner::Lacks(what) => lacking(what, key.kind, object, "").is_some(),
             Manner::FailsThenHeals => tries <= FAILURES,
             _ => false,
         };
@@ -246,7 +249,11 @@ impl Player {
         for (number, it) in records.iter().enumerate() {
             let (id, end) = (it["id"].as_str().unwrap_or_default(), it["selectorKey"].as_str().unwrap_or("."));
             if fails || self.manner == Manner::OneOfTwo && number > 0 {
-                let words = format!("unable to set tcs for pod {id}");
+                let lacking = match self.manner {
+                    Manner::Lacks(what) => lacking(what, key.kind, object, id),
+                    _ => None,
+                };
+                let words = lacking.unwrap_or_else(|| format!("unable to set tcs for pod {id}"));
                 next.push(record(id, end, "Not Injected/Wait", Some(("Apply", &words))));
                 continue;
             }
@@ -270,6 +277,19 @@ impl Player {
                 true => Ok(()),
                 false => self.write(key, "Stop", &next, conditions(true, true, false)).await,
             };
+        }
+        if let Manner::Lacks(what) = self.manner
+            && lacking(what, key.kind, object, "").is_some()
+        {
+            for id in records.iter().filter_map(|record| record["id"].as_str()) {
+                let mut parts = id.split('/').map(str::to_owned);
+                let (namespace, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                let pod = ObjectKey { kind: Kind::Pod, namespace, name, uid: None };
+                if self.cluster.get(&pod).await?.is_some() {
+                    return Ok(());
+                }
+            }
+            return self.cluster.patch(key, &json!({"metadata": {"finalizers": null}})).await.map(|_| ());
         }
         if records.iter().any(|record| record["phase"] != "Not Injected")
             || object["status"]["experiment"]["desiredPhase"] != "Stop"
@@ -351,6 +371,20 @@ impl Player {
         let generation = network["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
         let seen = json!({"spec": {"tcs": rules}, "status": {"observedGeneration": generation, "failedMessage": ""}});
         self.cluster.patch(&key, &seen).await.map(|_| ())
+    }
+}
+
+/// Why a resource cannot be injected into a pod where something is missing, in the words of the real one; none where it can.
+fn lacking(what: &str, kind: Kind, object: &Value, id: &str) -> Option<String> {
+    let name = id.rsplit('/').next().unwrap_or_default();
+    let failed = |step: &str| Some(format!("failed to apply for pod {id}: unable to set {step} for pod {name}"));
+    match (what, kind, object["spec"]["action"].as_str()) {
+        ("sch_netem", Kind::NetworkChaos, Some("netem")) => failed("tcs"),
+        ("iptables", Kind::NetworkChaos, Some("partition")) => failed("iptables"),
+        ("discovery.k8s.io/v1", ..) => {
+            Some("no matches for kind \"EndpointSlice\" in version \"discovery.k8s.io/v1\"".to_owned())
+        }
+        _ => None,
     }
 }
 

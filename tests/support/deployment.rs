@@ -141,7 +141,7 @@ pub struct Inference {
 }
 
 impl Inference {
-    /// Makes a namespace with a bus, a frontend and so many workers, and waits until the frontend knows them all.
+    /// Creates a namespace with a bus, a frontend and some workers, and waits until the frontend knows all of them.
     #[track_caller]
     pub fn new(cluster: &'static TestCluster, workers: usize) -> Self {
         Self::with(cluster, workers, json!({}))
@@ -159,7 +159,7 @@ impl Inference {
         for (service, port) in [("nats", 4222), (FRONTEND, 8000)] {
             this.create(service_object(service, port));
         }
-        // There is no DNS in this cluster: programs are told the service's address.
+        // There is no DNS in this cluster: programs get the service's address.
         let bus = format!("{}:4222", this.address("nats"));
         this.create(this.bus_object());
         this.create(this.program_object(FRONTEND, "Frontend", 1, "frontend", 8000, &json!({"bus": bus})));
@@ -220,7 +220,7 @@ impl Inference {
         workers.iter().filter(|worker| worker["state"] == "live").count()
     }
 
-    /// Waits until the frontend gives requests to so many workers. Asking takes time enough to need no pause.
+    /// Waits until the frontend gives requests to this number of workers. A question takes long enough to need no pause.
     #[track_caller]
     pub fn wait_for_workers(&self, count: usize) {
         let begun = Instant::now();
@@ -331,4 +331,11 @@ fn service_object(name: &str, port: u16) -> Value {
         "metadata": {"name": name},
         "spec": {"selector": {"app": name}, "ports": [{"name": "main", "port": port}]},
     })
+}
+
+/// The path of a kubeconfig that authenticates as a service account.
+#[track_caller]
+pub fn token(namespace: &str, account: &str) -> String {
+    let finished = run(Command::new(scripts().join("token")).args([namespace, account]), LOADING);
+    finished.expect_code(0).stdout.trim().to_owned()
 }

@@ -30,7 +30,7 @@ impl Kubectl {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
-        // Its caches go beside the kubeconfig, not to the home of whoever runs the tests.
+        // Its caches go next to the kubeconfig, not to the home folder.
         command.env("HOME", self.kubeconfig.parent().unwrap_or(Path::new("/")));
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
         command

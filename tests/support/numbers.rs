@@ -147,7 +147,7 @@ pub fn expectations(result: &Value) -> Vec<[String; 7]> {
             interval.map_or("–".to_owned(), |interval| words::interval(unit, interval)),
             text(&it["limit_text"]),
             words::count(it["samples"].as_f64().unwrap()),
-            // What is in backticks stands out by its looks on the page.
+            // The page formats text in backticks differently.
             text(&it["reason"]).replace('`', ""),
         ]
     };

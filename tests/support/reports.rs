@@ -11,7 +11,7 @@ use shakedown_schemas::{Event, RunResult as Result};
 /// The reports that every run leaves.
 pub const FILES: [&str; 5] = ["events.ndjson", "junit.xml", "report.html", "result.json", "summary.md"];
 
-/// What a run against a cluster leaves beside them: each of its acts, for `cleanup`.
+/// The file that a run against a cluster writes in addition: each of its actions, for `cleanup`.
 const JOURNAL: &str = "journal.ndjson";
 
 /// A result folder.

@@ -1,4 +1,4 @@
-//! The program under test, in a folder of its own and without the settings of whoever runs the tests.
+//! The program under test, in a folder of its own and without the user's settings.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -59,7 +59,7 @@ impl Shakedown {
         name.to_owned()
     }
 
-    /// A process in this folder that sees nothing of the settings of whoever runs the tests.
+    /// A process in this folder without the user's settings.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {

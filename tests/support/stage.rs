@@ -53,7 +53,7 @@ impl Stage {
                 "template": {
                     "metadata": {"labels": {"app": app}},
                     "spec": {
-                        // Nobody serves it, so no node takes these pods.
+                        // No scheduler has this name, so no node takes these pods.
                         "schedulerName": "shakedown-test",
                         "terminationGracePeriodSeconds": 0,
                         "containers": [
@@ -71,7 +71,7 @@ impl Stage {
         self.kubectl.items(&["pods", "-n", &self.namespace, "-l", "app in (worker,bus)"])
     }
 
-    /// Waits for so many pods and makes the server believe that they run.
+    /// Waits for this number of pods and writes the status of running pods.
     #[track_caller]
     pub fn run_pods(&self, count: usize) {
         wait("pods", || self.pods().len() == count);
@@ -161,7 +161,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Without a controller nobody takes finalizers off.
+        // Without a controller, finalizers stay.
         for kind in KINDS.split(',') {
             for object in self.kubectl.items(&[kind, "-n", &self.namespace]) {
                 let free = r#"{"metadata": {"finalizers": null}}"#;

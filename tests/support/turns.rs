@@ -1,12 +1,12 @@
-//! Whose turn it is on this machine: a run is mostly waiting, so that many share two cores, but a sandbox that has to wait
-//! for the processor breaks off answers as a real service would.
+//! Limits the concurrent runs on this machine. A run mostly waits, so many share two cores. A sandbox that has to wait for the
+//! processor breaks off answers, as a real service would.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many runs a machine of two cores carries at the same time.
-const PLACES: usize = 9;
-/// How many of them a test takes that wants few others beside it.
-const MANY: usize = 4;
+/// The number of concurrent runs on a machine with two cores.
+const PLACES: usize = 12;
+/// The places of a test that needs most of the machine.
+const MANY: usize = 6;
 
 /// How much of the machine a test takes.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Turn {
 
 struct Queue {
     free: usize,
-    /// The next number to be drawn, and the one whose turn it is: who needs many places is not overtaken by who needs one.
+    /// The next number, and the one whose turn it is: a test that needs one place does not overtake one that needs many.
     drawn: u64,
     called: u64,
 }

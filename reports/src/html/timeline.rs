@@ -1,7 +1,7 @@
 //! The timeline of one load: phases, faults, requests by outcome, success rate, latency and requests in flight, on one time
 //! axis. Drawn twice, for wide and for narrow screens.
 
-use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResult};
+use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResult, Verdict};
 
 use super::heat::heat;
 use super::panels::{Area, in_flight, latency, requests, success};
@@ -168,9 +168,20 @@ fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) 
         svg.text("fault-label", x1, y + 11.0, Anchor::End, &fit(&text, room_left));
     }
     svg.titled_rect("fault-edge", [x0, y + 15.0, x1 - x0, 7.0], &title);
-    let certain = if fault.proven_s.is_some() { "fault-bar" } else { "fault-unproven" };
+    let is_proven = fault.proven_s.is_some() && fault.injection == Verdict::Pass;
+    let certain = if is_proven { "fault-bar" } else { "fault-unproven" };
     svg.rect(certain, [time.at(proven), y + 15.0, time.at(undoing) - time.at(proven), 7.0]);
-    if let Some(t) = fault.proven_s {
+    for stretch in &fault.unproven {
+        let title = format!(
+            "without proof from {} to {}: {}",
+            words::moment(stretch.from_s),
+            words::moment(stretch.to_s),
+            stretch.why
+        );
+        let (from, to) = (time.at(stretch.from_s), time.at(stretch.to_s));
+        svg.titled_rect("fault-edge", [from, y + 15.0, (to - from).max(1.0), 7.0], &title);
+    }
+    if let Some(t) = fault.proven_s.filter(|_| is_proven) {
         svg.circle("proven", time.at(t), y + 18.5, 3.0);
     }
     if let Some(t) = fault.undone_s {

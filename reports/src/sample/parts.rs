@@ -362,6 +362,7 @@ pub(super) fn fault(start: f64, end: f64) -> FaultResult {
         proven_s: Some(start + 0.84),
         undoing_s: Some(end),
         undone_s: Some(end + 0.4),
+        unproven: vec![],
         evidence: vec![
             Evidence {
                 at_s: start + 0.25,

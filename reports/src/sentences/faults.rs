@@ -3,11 +3,14 @@
 use std::cmp::Ordering;
 
 use serde_json::Value;
-use shakedown_schemas::result::{FaultResult, Measured, ScenarioResult, Verdict};
+use shakedown_schemas::result::{FaultResult, Measured, ScenarioResult, UnprovenStretch, Verdict};
 use shakedown_schemas::scenario::FaultInfo;
 
 use super::values::{pods, variable};
 use crate::words;
+
+/// The most stretches without proof that are listed.
+const SHOWN: usize = 5;
 
 /// A fault in one line: its kind, targets, peers and settings.
 pub fn fault(scenario: &ScenarioResult, it: &FaultResult) -> String {
@@ -68,7 +71,8 @@ pub fn injection(it: &FaultResult) -> String {
         (Some(at), _) if it.is_claimed() => {
             format!("claimed by {} at {}, not proven", engine(it), words::moment(at))
         }
-        (Some(at), _) => format!("proven at {}", words::moment(at)),
+        (Some(at), _) if it.injection == Verdict::Pass => format!("proven at {}", words::moment(at)),
+        (Some(at), _) => format!("not proven for all of its time, seen to act at {}", words::moment(at)),
         (None, Some(_)) => "not proven".to_owned(),
         (None, None) => "never injected".to_owned(),
     };
@@ -96,6 +100,18 @@ pub fn amounts(it: &FaultResult) -> String {
         texts.push(format!("and {more} more"));
     }
     if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
+}
+
+/// The stretches in which it was not known to act on everything, in words; empty without any.
+pub fn unproven(it: &FaultResult) -> String {
+    let one = |stretch: &UnprovenStretch| {
+        format!("{} to {}: {}", words::moment(stretch.from_s), words::moment(stretch.to_s), stretch.why)
+    };
+    let shown: Vec<String> = it.unproven.iter().take(SHOWN).map(one).collect();
+    match it.unproven.len().saturating_sub(SHOWN) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
 }
 
 /// The display name of the engine.
@@ -178,9 +194,22 @@ mod tests {
     }
 
     #[test]
+    fn stretches_without_proof_are_listed_up_to_a_limit() {
+        let mut it = sample::passing().scenarios[0].faults[0].clone();
+        assert_eq!(unproven(&it), "");
+        let stretch = |from_s: f64| UnprovenStretch { from_s, to_s: from_s + 0.5, why: "pod w-1 is new".to_owned() };
+        it.unproven = vec![stretch(40.0), stretch(50.0)];
+        assert_eq!(unproven(&it), "40.0s to 40.5s: pod w-1 is new; 50.0s to 50.5s: pod w-1 is new");
+        it.unproven = (0..7).map(|at| stretch(f64::from(at))).collect();
+        assert!(unproven(&it).ends_with("; and 2 more"), "{}", unproven(&it));
+    }
+
+    #[test]
     fn a_fault_that_was_never_injected_has_nothing_to_undo() {
         let mut it = sample::passing().scenarios[0].faults[0].clone();
         assert_eq!((injection(&it), undo(&it)), ("proven at 30.8s".to_owned(), "undone at 1m31.3s".to_owned()));
+        it.injection = Verdict::Inconclusive;
+        assert_eq!(injection(&it), "not proven for all of its time, seen to act at 30.8s");
         (it.proven_s, it.undone_s) = (None, None);
         assert_eq!((injection(&it), undo(&it)), ("not proven".to_owned(), "removal not confirmed".to_owned()));
         it.claimed_s = Some(31.0);

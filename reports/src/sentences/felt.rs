@@ -34,6 +34,12 @@ pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
     Some(text)
 }
 
+/// True if no window after the removal of the faults has enough requests to show a recovery.
+pub fn is_unseen(it: &Recovery) -> bool {
+    let from_s = it.struck_s.or(it.removed_s);
+    it.recovered_s.is_none() && from_s.zip(it.seen_until_s).is_some_and(|(from_s, until_s)| until_s <= from_s)
+}
+
 /// The onset, failover, recovery and cost in one sentence.
 pub fn recovery(it: &Recovery) -> String {
     let Some(onset) = it.onset_s else {
@@ -55,6 +61,7 @@ pub fn recovery(it: &Recovery) -> String {
         (Some(removed), Some(at)) => {
             format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
         }
+        (Some(_), None) if is_unseen(it) => "no requests after the removal show whether it recovered".to_owned(),
         (Some(removed), None) => match it.seen_until_s {
             Some(until) => format!("not recovered in the {} that followed", words::seconds((until - removed).max(0.0))),
             None => "not recovered within the run".to_owned(),
@@ -87,6 +94,19 @@ mod tests {
         assert!(recovery(&it).contains(", relapsed once, at 1m37.0s; "), "{}", recovery(&it));
         it.relapses_s = vec![97.0, 103.5];
         assert!(recovery(&it).contains(", relapsed 2 times, last at 1m43.5s"), "{}", recovery(&it));
+    }
+
+    #[test]
+    fn only_what_was_watched_is_not_recovered() {
+        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
+        it.recovered_s = None;
+        let removed = it.removed_s.unwrap();
+        it.seen_until_s = Some(removed + 20.0);
+        assert!(recovery(&it).contains(", not recovered in the 20s that followed; "), "{}", recovery(&it));
+        it.seen_until_s = Some(removed);
+        let said = recovery(&it);
+        assert!(said.contains(", no requests after the removal show whether it recovered; "), "{said}");
+        assert!(!said.contains("not recovered"), "{said}");
     }
 
     #[test]

@@ -22,6 +22,8 @@ struct Facts {
     installed: Installation,
     /// The nodes with pods of the namespace, and their container runtimes.
     nodes: BTreeMap<String, Option<String>>,
+    /// The release of Kubernetes. None if the server does not say.
+    kubernetes: Option<(u32, u32)>,
     /// Whether the namespace has the annotation that Chaos Mesh may require. None if it cannot be read.
     annotated: Option<bool>,
     missing: Vec<String>,
@@ -39,6 +41,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
     let mut facts = Facts {
         namespace: namespace.to_owned(),
         sandbox: cluster.info().sandbox,
+        kubernetes: cluster.version(),
         served: cluster.chaos_kinds().await?,
         installed: cluster.chaos_installation().await?,
         ..Facts::default()
@@ -198,8 +201,8 @@ fn evaluate(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
 
 fn installation(facts: &Facts, findings: &mut Vec<Finding>) {
     let installed = &facts.installed;
-    let place =
-        fitness::Place { namespaces: [(facts.namespace.clone(), facts.annotated)].into(), nodes: facts.nodes.clone() };
+    let namespaces = [(facts.namespace.clone(), facts.annotated)].into();
+    let place = fitness::Place { namespaces, nodes: facts.nodes.clone(), kubernetes: facts.kubernetes };
     let needs = fitness::Needs { daemon: true, names: false };
     let hindrances = fitness::hindrances(installed, &place, needs);
     let available = installed.controllers.first().filter(|it| it["status"]["availableReplicas"].as_u64() > Some(0));

@@ -14,6 +14,14 @@ impl Cluster {
     /// # Errors
     /// When the server does not answer at all.
     pub async fn may(&self, access: Access, namespace: &str) -> Result<Option<bool>, ClusterError> {
+        self.may_with(access, namespace, "").await
+    }
+
+    /// The same for the object of one name; for every object, when the name is empty.
+    ///
+    /// # Errors
+    /// When the server does not answer at all.
+    pub async fn may_with(&self, access: Access, namespace: &str, name: &str) -> Result<Option<bool>, ClusterError> {
         let (resource, subresource) = access.resource.split_once('/').unwrap_or((access.resource, ""));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
@@ -24,6 +32,7 @@ impl Cluster {
                 "subresource": subresource,
                 "verb": access.verb,
                 "namespace": namespace,
+                "name": name,
             }},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";

@@ -17,6 +17,8 @@ pub struct Installation {
     pub daemons: Vec<Value>,
     /// The nodes on which a daemon's pod is ready; none where its pods may not be read.
     pub daemon_nodes: Option<BTreeSet<String>>,
+    /// The images that these daemons run, by node: with their digests, where the kubelet knows them.
+    pub daemon_images: BTreeMap<String, String>,
     /// The Deployments of the DNS server that answers for it.
     pub name_servers: Vec<Value>,
     /// Its webhooks' configurations, as kubectl names them.
@@ -61,12 +63,13 @@ impl Cluster {
     /// # Errors
     /// When the cluster does not answer.
     pub async fn events_of(&self, namespace: &str, uid: &str) -> Result<Vec<Value>, ClusterError> {
-        let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.uid%3D{uid}");
-        let list = match self.raw(&format!("list events in namespace {namespace}"), &path).await {
+        let of = format!("involvedObject.uid={uid}");
+        let listed = Listed { fields: Some(&of), ..Listed::of(namespace) };
+        let events = self.fetch_all(Kind::other("v1", "Event", "events"), listed, Vec::push).await;
+        let mut events: Vec<Value> = match events {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => return Ok(Vec::new()),
             other => other?,
         };
-        let mut events = list["items"].as_array().cloned().unwrap_or_default();
         // A server that does not know this field selector gives all of them.
         events.retain(|event| event["involvedObject"]["uid"] == uid);
         let time = |event: &Value| {
@@ -94,11 +97,14 @@ impl Cluster {
         let (daemon, daemons) = (component("chaos-daemon"), Kind::other("apps/v1", "DaemonSet", "daemonsets"));
         found.daemons = self.readable(daemons, &daemon, &mut found, Vec::push).await?;
         let before = found.unreadable.len();
-        let ready = |all: &mut BTreeSet<String>, pod: Value| {
+        let ready = |all: &mut BTreeMap<String, String>, pod: Value| {
             let node = pod["spec"]["nodeName"].as_str().filter(|_| condition(&pod, "Ready") == Some("True"));
-            all.extend(node.map(str::to_owned));
+            let digest = pod["status"]["containerStatuses"][0]["imageID"].as_str().filter(|digest| !digest.is_empty());
+            let image = digest.or(pod["spec"]["containers"][0]["image"].as_str()).unwrap_or_default();
+            all.extend(node.map(|node| (node.to_owned(), image.to_owned())));
         };
-        let nodes = self.readable(Kind::Pod, &daemon, &mut found, ready).await?;
+        found.daemon_images = self.readable(Kind::Pod, &daemon, &mut found, ready).await?;
+        let nodes = found.daemon_images.keys().cloned().collect();
         found.daemon_nodes = (found.unreadable.len() == before).then_some(nodes);
         Ok(found)
     }
@@ -142,7 +148,7 @@ impl Cluster {
                 there.get_or_insert(pod);
             }
         };
-        let pod = self.gather(Kind::Pod, listed, keep).await.ok()??;
+        let pod = self.fetch_all(Kind::Pod, listed, keep).await.ok()??;
         let name = |key: &str| pod["metadata"][key].as_str();
         self.pod_log(name("namespace")?, name("name")?, "chaos-daemon", LINES).await.ok()
     }
@@ -156,7 +162,7 @@ impl Cluster {
         keep: impl Fn(&mut C, T),
     ) -> Result<C, ClusterError> {
         let listed = Listed { labels: Some(labels).filter(|labels| !labels.is_empty()), ..Listed::default() };
-        match self.gather(kind, listed, keep).await {
+        match self.fetch_all(kind, listed, keep).await {
             Err(ClusterError::Forbidden { .. }) => {
                 found.unreadable.push(kind.plural().to_owned());
                 Ok(C::default())

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ledger::Ledger;
 use super::{Cluster, ClusterError};
 use crate::journal::Outcome;
-use crate::keys::{Act, Item, ObjectKey};
+use crate::keys::{Item, ObjectAction, ObjectKey, Remedy};
 
 /// The longest time in which a request that timed out may still be carried out: an API server's limit for a request.
 pub const LATEST: Duration = Duration::from_secs(60);
@@ -89,6 +89,17 @@ impl Cluster {
         Ok(there)
     }
 
+    /// How something that is left is removed by hand, in its present state. Where that cannot be read, by deleting it.
+    pub async fn remedy(&self, item: &Item) -> Remedy {
+        match item {
+            Item::Object(key) => match self.get_once(key).await {
+                Ok(Some(object)) => key.remedy(&object),
+                _ => Remedy { command: item.command(), held: None },
+            },
+            Item::Mark(..) => Remedy { command: item.command(), held: None },
+        }
+    }
+
     /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.
     pub fn unclear_until(&self) -> Option<Instant> {
         self.ledger().unclear_until()
@@ -98,12 +109,15 @@ impl Cluster {
     pub(super) fn begin(
         &self,
         action: &str,
-        act: &Act,
+        act: &ObjectAction,
         label: Option<&str>,
         token: &str,
     ) -> Result<Begun<'_>, ClusterError> {
         let entry = self.intend(action, act)?;
-        let (Act::Create(key) | Act::Delete(key) | Act::Mark(key, _) | Act::Unmark(key, _)) = act;
+        let (ObjectAction::Create(key)
+        | ObjectAction::Delete(key)
+        | ObjectAction::Mark(key, _)
+        | ObjectAction::Unmark(key, _)) = act;
         let claim = self.ledger().open(key.clone(), label, token, entry);
         Ok(Begun { cluster: self, claim, entry, ended: false })
     }

@@ -46,6 +46,9 @@ fn of_context(selection: Selection) -> Result<(kube::Config, Option<String>, Opt
     };
     let server = cluster.server.as_deref().unwrap_or_default();
     let mut config = kube::Config::new(server.parse().map_err(|error| wrong("server address", &error))?);
+    if let Some(path) = &cluster.certificate_authority {
+        kubeconfig::regular(path.as_ref()).map_err(ClusterError::Kubeconfig)?;
+    }
     // It decodes the certificates, and it is what a plugin with `provideClusterInfo` gets.
     let decoded = ExecAuthCluster::try_from(&cluster).map_err(|error| wrong("certificate authority", &error))?;
     if let Some(pem) = &decoded.certificate_authority_data {

@@ -44,7 +44,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         flags: options.flags(),
         notify: Arc::new(|_| {}),
         journal: None,
-        patience: super::PATIENCE,
+        retry_limit: super::RETRY_LIMIT,
         ledger: Arc::default(),
     })
 }

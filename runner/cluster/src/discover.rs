@@ -11,7 +11,7 @@ use super::{Cluster, ClusterError, Kind};
 /// How many lists are asked for at the same time.
 const AT_ONCE: usize = 8;
 /// How long a group is asked for: one whose server is away must not keep us.
-const PATIENCE: Duration = Duration::from_secs(3);
+const RETRY_LIMIT: Duration = Duration::from_secs(3);
 
 /// The kinds of an API.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,7 +29,7 @@ impl Cluster {
     /// When the cluster does not answer.
     pub async fn listable_kinds(&self) -> Result<Listable, ClusterError> {
         const ACTION: &str = "look for the kinds of the API";
-        let cluster = &self.clone().with_patience(PATIENCE);
+        let cluster = &self.clone().with_retry_limit(RETRY_LIMIT);
         let groups = self.raw(ACTION, "/apis").await?;
         let groups = groups["groups"].as_array().into_iter().flatten();
         let preferred = groups.filter_map(|group| group["preferredVersion"]["groupVersion"].as_str());

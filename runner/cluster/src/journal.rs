@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use crate::keys::Mask;
-use crate::keys::{Act, Item};
+use crate::keys::{Item, ObjectAction};
 
 /// The journal's file in a run's folder.
 pub const FILE: &str = "journal.ndjson";
@@ -57,7 +57,7 @@ struct Line {
     at: jiff::Timestamp,
     step: Step,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    act: Option<Act>,
+    act: Option<ObjectAction>,
     /// The command that undoes it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     undo: Option<String>,
@@ -138,7 +138,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it could not be written and synced.
-    pub fn intend(&self, act: &Act, by_hand: impl Fn(&str) -> String) -> std::io::Result<u64> {
+    pub fn intend(&self, act: &ObjectAction, by_hand: impl Fn(&str) -> String) -> std::io::Result<u64> {
         let mut inner = self.lock();
         inner.seq += 1;
         let seq = inner.seq;
@@ -225,7 +225,7 @@ pub struct Outstanding {
 /// # Errors
 /// When there is text, and none of its lines belongs to a journal.
 pub fn read(text: &str) -> Result<Told, String> {
-    let mut acts: BTreeMap<(String, u64), (Act, Outstanding)> = BTreeMap::new();
+    let mut acts: BTreeMap<(String, u64), (ObjectAction, Outstanding)> = BTreeMap::new();
     let mut unreadable = Vec::new();
     let mut lines = 0;
     for (index, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

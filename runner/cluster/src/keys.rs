@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::Kind;
 
@@ -28,6 +29,56 @@ impl ObjectKey {
     pub fn delete_command(&self) -> String {
         let namespace = if self.namespace.is_empty() { String::new() } else { format!("-n {} ", self.namespace) };
         format!("kubectl {namespace}delete {} {}", self.kind.kubectl(), self.name)
+    }
+}
+
+/// How something that is left is removed by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remedy {
+    /// The kubectl command.
+    pub command: String,
+    /// What holds the object, where its deletion was accepted and does not end.
+    pub held: Option<String>,
+}
+
+impl ObjectKey {
+    /// How this object is removed by hand, in its present state. An accepted deletion waits for finalizers: another deletion
+    /// does not help.
+    pub fn remedy(&self, object: &Value) -> Remedy {
+        let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+        let finalizers: Vec<&str> = finalizers.filter_map(Value::as_str).collect();
+        // A resource of Chaos Mesh has to be recovered first: `shakedown cleanup` tells how.
+        let is_held = !object["metadata"]["deletionTimestamp"].is_null() && !finalizers.is_empty();
+        if !is_held || self.kind.is_chaos() {
+            return Remedy { command: self.delete_command(), held: None };
+        }
+        let holders: Vec<String> = finalizers.iter().map(|it| format!("{it} ({})", holder(it))).collect();
+        // With the UID, the command touches no other object that has this name by then.
+        let patch = json!({"metadata": {"finalizers": null, "uid": object["metadata"]["uid"]}});
+        let namespace = if self.namespace.is_empty() { String::new() } else { format!("-n {} ", self.namespace) };
+        Remedy {
+            command: format!(
+                "kubectl {namespace}patch {} {} --type=merge -p '{patch}'",
+                self.kind.kubectl(),
+                self.name
+            ),
+            held: Some(format!(
+                "its deletion was accepted and waits for {} {}; if its owner is gone for good, the command takes it off without \
+                 it",
+                if finalizers.len() == 1 { "the finalizer" } else { "the finalizers" },
+                holders.join(", ")
+            )),
+        }
+    }
+}
+
+/// The owner of a finalizer.
+fn holder(finalizer: &str) -> String {
+    match finalizer.split_once('/') {
+        Some(("kubernetes.io", _)) => "of Kubernetes".to_owned(),
+        Some((domain, _)) => format!("of the controller of {domain}"),
+        None if matches!(finalizer, "foregroundDeletion" | "orphan") => "of the garbage collector".to_owned(),
+        None => "of an unnamed controller".to_owned(),
     }
 }
 
@@ -96,7 +147,7 @@ impl fmt::Display for Item {
 /// One thing done to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
+pub enum ObjectAction {
     /// An object is created.
     Create(ObjectKey),
     /// An object is deleted.
@@ -107,7 +158,7 @@ pub enum Act {
     Unmark(ObjectKey, String),
 }
 
-impl Act {
+impl ObjectAction {
     /// The item that its undo removes, if there is one.
     pub(crate) fn undo(&self) -> Option<Item> {
         match self {
@@ -126,6 +177,43 @@ impl Act {
             Self::Delete(key) => Self::Delete(clean(key)),
             Self::Mark(key, label) => Self::Mark(clean(key), mask(label)),
             Self::Unmark(key, label) => Self::Unmark(clean(key), mask(label)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_is_held_is_released_and_not_deleted_again() {
+        let key = ObjectKey { kind: Kind::NetworkPolicy, namespace: "n".into(), name: "cut".into(), uid: None };
+        let delete = Remedy { command: "kubectl -n n delete networkpolicy cut".into(), held: None };
+        let finalizers = |list: &[&str]| json!({"metadata": {"uid": "u", "finalizers": list}});
+        assert_eq!(key.remedy(&finalizers(&[])), delete);
+        assert_eq!(key.remedy(&finalizers(&["example.org/stuck"])), delete, "it was not deleted yet");
+        let mut object = finalizers(&["example.org/stuck"]);
+        object["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z");
+        let remedy = key.remedy(&object);
+        assert_eq!(
+            remedy.command,
+            r#"kubectl -n n patch networkpolicy cut --type=merge -p '{"metadata":{"finalizers":null,"uid":"u"}}'"#
+        );
+        assert_eq!(
+            remedy.held.as_deref(),
+            Some(
+                "its deletion was accepted and waits for the finalizer example.org/stuck (of the controller of example.org); \
+                 if its owner is gone for good, the command takes it off without it"
+            )
+        );
+        for (finalizer, owner) in [
+            ("foregroundDeletion", "of the garbage collector"),
+            ("kubernetes.io/pvc-protection", "of Kubernetes"),
+            ("hold", "of an unnamed controller"),
+        ] {
+            object["metadata"]["finalizers"] = json!([finalizer, "other.io/x"]);
+            let held = key.remedy(&object).held.unwrap();
+            assert!(held.contains(&format!("the finalizers {finalizer} ({owner}), other.io/x (")), "{held}");
         }
     }
 }

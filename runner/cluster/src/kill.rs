@@ -5,7 +5,7 @@ use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
 
 use super::{Cluster, ClusterError, Kind, ObjectKey};
-use crate::keys::Act;
+use crate::keys::ObjectAction;
 
 impl Cluster {
     /// Deletes a pod; its containers get this many seconds, or the pod's grace period. One that is gone already is
@@ -21,7 +21,7 @@ impl Cluster {
             preconditions: key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
             ..DeleteParams::background()
         };
-        let entry = self.intend(&action, &Act::Delete(key.clone()))?;
+        let entry = self.intend(&action, &ObjectAction::Delete(key.clone()))?;
         let answer = match self.repeated(&action, || api.delete(&key.name, &parameters)).await {
             Ok(_) => Ok(()),
             // Another pod has its name by now: ours is gone.
@@ -38,7 +38,7 @@ impl Cluster {
     /// # Errors
     /// When a budget forbids it, or the server refuses or does not answer.
     pub async fn evict(&self, key: &ObjectKey, grace: Option<u32>) -> Result<(), ClusterError> {
-        let entry = self.intend(&format!("evict {key}"), &Act::Delete(key.clone()))?;
+        let entry = self.intend(&format!("evict {key}"), &ObjectAction::Delete(key.clone()))?;
         let answer = self.eviction(key, json!({"gracePeriodSeconds": grace, "preconditions": {"uid": key.uid}})).await;
         self.settle(entry, &answer);
         answer

@@ -11,6 +11,9 @@ pub const FAULT: &str = "shakedown.dev/fault";
 /// The annotation that records the namespace and name under which an object was created, and the token of the request.
 /// It distinguishes an object from its copies, which carry the same labels.
 pub const CREATED: &str = "shakedown.dev/created";
+/// The annotation with the version that an object had before it was replaced. It makes a replacement a change also where the
+/// content is as before.
+pub const REPLACED: &str = "shakedown.dev/replaced";
 /// The beginning of the labels that are put on objects of others (pods, namespaces) while a fault lasts.
 pub const MARK_PREFIX: &str = "mark.shakedown.dev/";
 

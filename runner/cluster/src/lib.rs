@@ -9,6 +9,7 @@ mod chaos;
 mod claims;
 mod config;
 mod connect;
+mod diagnostics;
 mod discover;
 mod error;
 pub mod journal;
@@ -28,7 +29,7 @@ mod pods;
 mod quantity;
 mod reach;
 mod secrets;
-mod story;
+pub mod size;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -46,13 +47,13 @@ pub use claims::LATEST;
 pub use connect::connect;
 pub use discover::Listable;
 pub use error::ClusterError;
-pub use keys::{Act, Item, ObjectKey};
+pub use keys::{Item, ObjectAction, ObjectKey, Remedy};
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::Network;
 pub use nodes::Node;
 pub use options::{ConnectOptions, quoted};
 pub use own::WitnessImage;
-pub use pods::{choose, owner_plural, pod_ref};
+pub use pods::{choose, lasting_statuses, owner_plural, pod_ref};
 pub use quantity::quantity;
 pub use reach::{Following, PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
@@ -75,7 +76,7 @@ use ledger::Ledger;
 pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
 
 /// How long a request that may be repeated is repeated.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection to one cluster.
 #[derive(Clone)]
@@ -89,7 +90,7 @@ pub struct Cluster {
     notify: Notify,
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
-    patience: Duration,
+    retry_limit: Duration,
     /// The objects that this connection created. Clones share them.
     ledger: Arc<Mutex<Ledger>>,
 }
@@ -122,8 +123,8 @@ impl Cluster {
     }
 
     /// The same connection with this time limit for retries.
-    pub const fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub const fn with_retry_limit(mut self, retry_limit: Duration) -> Self {
+        self.retry_limit = retry_limit;
         self
     }
 
@@ -138,10 +139,11 @@ impl Cluster {
         self
     }
 
-    /// The server's version as two numbers; none where it does not say (self-built servers leave them empty and only
-    /// fill the whole version).
+    /// The server's version as two numbers; `None` if it does not say. A server that was built without a version reports
+    /// `v0.0.0-master` and is not an old one.
     pub fn version(&self) -> Option<(u32, u32)> {
         let mut parts = self.info.version.trim_start_matches('v').split('.');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let version = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (version > (0, 0)).then_some(version)
     }
 }

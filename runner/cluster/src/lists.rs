@@ -57,6 +57,9 @@ struct PageMetadata {
     /// Where the next part begins; none or empty after the last one.
     #[serde(rename = "continue")]
     go_on: Option<String>,
+    /// The version of the whole list.
+    #[serde(rename = "resourceVersion")]
+    version: Option<String>,
 }
 
 impl Cluster {
@@ -66,19 +69,29 @@ impl Cluster {
     /// When the server refuses or does not answer.
     pub async fn list(&self, kind: Kind, namespace: &str, labels: Option<&str>) -> Result<Vec<Value>, ClusterError> {
         let listed = Listed { labels, ..Listed::of(namespace) };
-        self.gather(kind, listed, |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object))).await
+        self.fetch_all(kind, listed, |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object))).await
     }
 
     /// Lists the objects of a kind and puts what is needed of each into a collection.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub(super) async fn gather<T: DeserializeOwned, C: Default>(
+    pub(super) async fn fetch_all<T: DeserializeOwned, C: Default>(
         &self,
         kind: Kind,
         listed: Listed<'_>,
         keep: impl Fn(&mut C, T),
     ) -> Result<C, ClusterError> {
+        self.fetch_all_at(kind, listed, keep).await.map(|(found, _)| found)
+    }
+
+    /// The same, with the version of the list.
+    pub(super) async fn fetch_all_at<T: DeserializeOwned, C: Default>(
+        &self,
+        kind: Kind,
+        listed: Listed<'_>,
+        keep: impl Fn(&mut C, T),
+    ) -> Result<(C, Option<String>), ClusterError> {
         let path = self.api(kind, listed.namespace).resource_url().to_owned();
         let place = match listed.namespace {
             "" => "all namespaces".to_owned(),
@@ -104,7 +117,7 @@ impl Cluster {
             page.items.into_iter().flatten().for_each(|item| keep(&mut found, item));
             match page.metadata.go_on.filter(|token| !token.is_empty()) {
                 Some(token) => parameters.continue_token = Some(token),
-                None => return Ok(found),
+                None => return Ok((found, page.metadata.version)),
             }
         }
     }

@@ -71,7 +71,7 @@ impl Cluster {
         let pods = self.pods_everywhere_or_in(namespaces).await?;
         let mut policies: Vec<NetworkPolicy> = Vec::new();
         for namespace in targets {
-            policies.extend(self.gather(Kind::NetworkPolicy, Listed::of(namespace), Vec::push).await?);
+            policies.extend(self.fetch_all(Kind::NetworkPolicy, Listed::of(namespace), Vec::push).await?);
         }
         let namespace_labels = self.namespace_labels(namespaces).await?;
         let nodes = self.gather_nodes(NodeFacts::add).await?;
@@ -83,13 +83,13 @@ impl Cluster {
     }
 
     async fn pods_everywhere_or_in(&self, namespaces: &BTreeSet<String>) -> Result<Vec<policy::Pod>, ClusterError> {
-        match self.gather(Kind::Pod, Listed::default(), add_pod).await {
+        match self.fetch_all(Kind::Pod, Listed::default(), add_pod).await {
             Err(ClusterError::Forbidden { .. }) => {}
             pods => return pods,
         }
         let mut pods = Vec::new();
         for namespace in namespaces {
-            pods.extend(self.gather(Kind::Pod, Listed::of(namespace), add_pod).await?);
+            pods.extend(self.fetch_all(Kind::Pod, Listed::of(namespace), add_pod).await?);
         }
         Ok(pods)
     }
@@ -102,7 +102,7 @@ impl Cluster {
         let keep = |all: &mut BTreeMap<String, Labels>, namespace: ApiNamespace| {
             all.insert(namespace.metadata.name, namespace.metadata.labels.unwrap_or_default());
         };
-        match self.gather(Kind::Namespace, listed, keep).await {
+        match self.fetch_all(Kind::Namespace, listed, keep).await {
             // From Kubernetes 1.21 on every namespace carries its own name as a label. On an older server it is to be marked.
             Err(ClusterError::Forbidden { .. }) => {
                 let is_old = self.version().is_some_and(|version| version < (1, 21));
@@ -158,7 +158,7 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn pods_of(&self, namespace: &str) -> Result<policy::Cluster, ClusterError> {
-        let pods = self.gather(Kind::Pod, Listed::of(namespace), add_pod).await?;
+        let pods = self.fetch_all(Kind::Pod, Listed::of(namespace), add_pod).await?;
         Ok(policy::Cluster::new(pods, BTreeMap::new(), &[]))
     }
 }

@@ -15,6 +15,8 @@ pub struct Node {
     pub runtime: Option<String>,
     /// The kind of its processor, such as `amd64`.
     pub architecture: Option<String>,
+    /// The release of its kernel, such as `6.1.0-32-amd64`.
+    pub kernel: Option<String>,
     /// The CPU time that its pods may use, in cores.
     pub cpu: Option<f64>,
     /// The memory that its pods may use, in bytes.
@@ -70,6 +72,7 @@ pub(super) struct Address {
 struct Info {
     container_runtime_version: Option<String>,
     architecture: Option<String>,
+    kernel_version: Option<String>,
 }
 
 impl Cluster {
@@ -79,18 +82,19 @@ impl Cluster {
     /// When the server does not answer.
     pub async fn nodes(&self) -> Result<Vec<Node>, ClusterError> {
         let keep = |all: &mut Vec<Node>, node: ApiNode| {
-            let Info { container_runtime_version: runtime, architecture } = node.status.node_info;
+            let Info { container_runtime_version: runtime, architecture, kernel_version: kernel } =
+                node.status.node_info;
             let Allocatable { cpu, memory } = node.status.allocatable.unwrap_or_default();
             let amount = |text: Option<String>| text.as_deref().and_then(quantity);
             let (cpu, memory) = (amount(cpu), amount(memory));
-            all.push(Node { name: node.metadata.name, runtime, architecture, cpu, memory });
+            all.push(Node { name: node.metadata.name, runtime, architecture, kernel, cpu, memory });
         };
         self.gather_nodes(keep).await
     }
 
     /// Puts what is needed of each node into a collection; nothing where this account may not read them.
     pub(super) async fn gather_nodes<C: Default>(&self, keep: impl Fn(&mut C, ApiNode)) -> Result<C, ClusterError> {
-        match self.gather(Kind::other("v1", "Node", "nodes"), Listed::default(), keep).await {
+        match self.fetch_all(Kind::other("v1", "Node", "nodes"), Listed::default(), keep).await {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(C::default()),
             nodes => nodes,
         }

@@ -12,7 +12,7 @@ use super::claims::{Begun, LATEST};
 use super::ledger;
 use super::{Cluster, ClusterError, Kind};
 use crate::journal::Outcome;
-use crate::keys::{Act, ObjectKey};
+use crate::keys::{ObjectAction, ObjectKey};
 use crate::labels;
 
 /// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
@@ -80,7 +80,7 @@ impl Cluster {
             let Err(error) = &answer else { return answer };
             note(error);
             let wait = pause.max(error.wait());
-            if !error.is_transient() || begun.elapsed() + wait >= self.patience {
+            if !error.is_transient() || begun.elapsed() + wait >= self.retry_limit {
                 return answer;
             }
             (self.notify)(EventKind::ApiRetry { request: action.to_owned(), error: error.to_string(), attempt });
@@ -102,7 +102,7 @@ impl Cluster {
         let typed = typed(&action, object)?;
         let api = self.api(kind, namespace);
         let parameters = PostParams::default();
-        let begun = self.begin(&action, &Act::Create(key.clone()), None, &ledger::token())?;
+        let begun = self.begin(&action, &ObjectAction::Create(key.clone()), None, &ledger::token())?;
         let request = || {
             let mark = self.ledger().another_try(begun.claim);
             let mut sent = typed.clone();
@@ -181,7 +181,7 @@ impl Cluster {
         let Some(key) = self.own_key(key).await? else { return Ok(()) };
         let action = format!("delete {key}");
         // A journal that cannot be written must not keep us from undoing.
-        let entry = self.intend(&action, &Act::Delete(key.clone())).ok().flatten();
+        let entry = self.intend(&action, &ObjectAction::Delete(key.clone())).ok().flatten();
         let answer = self.delete_now(&action, &key).await;
         self.settle(entry, &answer);
         answer
@@ -215,7 +215,7 @@ impl Cluster {
     /// When the server refuses or does not answer.
     pub async fn delete_as_read(&self, key: &ObjectKey, version: &str) -> Result<bool, ClusterError> {
         let action = format!("delete {key}");
-        let entry = self.intend(&action, &Act::Delete(key.clone())).ok().flatten();
+        let entry = self.intend(&action, &ObjectAction::Delete(key.clone())).ok().flatten();
         let api = self.api(key.kind, &key.namespace);
         let mut parameters = DeleteParams::background();
         parameters.preconditions =
@@ -246,12 +246,12 @@ impl Cluster {
         let action = format!("label {key}");
         let patched = || api.patch(&key.name, &parameters, &patch);
         if value.is_some() {
-            let act = Act::Mark(key.clone(), label.to_owned());
+            let act = ObjectAction::Mark(key.clone(), label.to_owned());
             let begun = self.begin(&action, &act, Some(label), "")?;
             let answer = self.acted(&begun, &action, patched).await.map(|object| to_value(&object));
             return begun.end(answer).map(|_| ());
         }
-        let entry = self.intend(&action, &Act::Unmark(key.clone(), label.to_owned())).ok().flatten();
+        let entry = self.intend(&action, &ObjectAction::Unmark(key.clone(), label.to_owned())).ok().flatten();
         let answer = self.repeated(&action, patched).await.map(|_| ());
         self.settle(entry, &answer);
         // Where the object is gone, or is another one by now, the label is gone with it.
@@ -299,7 +299,7 @@ impl Cluster {
     }
 
     /// Writes an act into the journal, where there is one. Without that it must not be done.
-    pub(super) fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
+    pub(super) fn intend(&self, action: &str, act: &ObjectAction) -> Result<Option<u64>, ClusterError> {
         let Some(journal) = &self.journal else { return Ok(None) };
         journal.intend(act, |command| self.by_hand(command)).map(Some).map_err(|error| ClusterError::Other {
             action: action.to_owned(),

@@ -10,7 +10,7 @@ use shakedown_schemas::scenario::{Access, Fault, FaultInfo, Means};
 
 use crate::CHAOS_GROUP;
 
-pub use grant::{Answers, Need, grant};
+pub use grant::{Answers, Names, Need, Needs, grant};
 
 /// The document, from the root of a checkout.
 pub const FILE: &str = "runner/cluster/PERMISSIONS.md";
@@ -60,7 +60,7 @@ pub const FUSE: On = ("batch", "jobs", &["get", "list", "create", "patch", "dele
 pub const LOCK: On = ("coordination.k8s.io", "leases", &["get", "create", "update", "delete"]);
 
 /// How the metrics API is read.
-const USAGE_METRICS: On = ("metrics.k8s.io", "pods", &["get"]);
+pub const USAGE_METRICS: On = ("metrics.k8s.io", "pods", &["get"]);
 
 /// How the kubelets' statistics are read. It allows more than that: commands in pods, on some releases.
 const USAGE_KUBELET: On = ("", "nodes/proxy", &["get"]);

@@ -23,6 +23,16 @@ pub fn owner_plural(owner: &str) -> Option<&'static str> {
     }
 }
 
+/// The statuses of the containers that run as long as their pod: its containers, and its init containers with
+/// `restartPolicy: Always` (native sidecars).
+pub fn lasting_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    let is_sidecar = move |status: &&Value| {
+        list("/spec/initContainers").any(|it| it["name"] == status["name"] && it["restartPolicy"] == "Always")
+    };
+    list("/status/containerStatuses").chain(list("/status/initContainerStatuses").filter(is_sidecar))
+}
+
 impl Cluster {
     /// The pods that a selector matches and that run now, in order of their names, not yet narrowed by `count` or
     /// `percent`. Pods that end or are being deleted do not count.
@@ -51,7 +61,7 @@ impl Cluster {
                 all.push(pod.into_ref());
             }
         };
-        let mut found = self.gather(Kind::Pod, listed, keep).await?;
+        let mut found = self.fetch_all(Kind::Pod, listed, keep).await?;
         found.sort();
         if found.is_empty() {
             self.require_namespace(namespace).await?;
@@ -125,7 +135,7 @@ impl Cluster {
             let keep = |all: &mut BTreeSet<String>, set: ApiObject| {
                 all.extend(set.metadata.is_owned_by(&owners).then_some(set.metadata.uid).flatten());
             };
-            uids.extend(self.gather(Kind::ReplicaSet, listed, keep).await?);
+            uids.extend(self.fetch_all(Kind::ReplicaSet, listed, keep).await?);
         }
         Ok(uids)
     }

@@ -115,8 +115,8 @@ impl Cluster {
                 addresses = self.endpoint_addresses(service, port).await?;
             }
             // Else there is another way, and no reason to wait.
-            let patience = if reach == Reach::Direct { REFUSED_LIMIT } else { Duration::ZERO };
-            if let Some(address) = first_that_answers(&addresses, patience).await {
+            let retry_limit = if reach == Reach::Direct { REFUSED_LIMIT } else { Duration::ZERO };
+            if let Some(address) = first_that_answers(&addresses, retry_limit).await {
                 let endpoints = if is_headless { addresses } else { Vec::new() };
                 return Ok(ServiceRoute { service: service.clone(), host, direct: Some(address), endpoints });
             }
@@ -400,7 +400,7 @@ fn cluster_addresses(object: &Value, port: u16) -> Vec<SocketAddr> {
 /// The first address that accepts a connection. While an address refuses, all are tried again until this limit: a
 /// service's address refuses until every node knows its first ready pod. An address that does not answer is
 /// unreachable.
-async fn first_that_answers(addresses: &[SocketAddr], patience: Duration) -> Option<SocketAddr> {
+async fn first_that_answers(addresses: &[SocketAddr], retry_limit: Duration) -> Option<SocketAddr> {
     let begun = Instant::now();
     loop {
         let mut is_refused = false;
@@ -411,7 +411,7 @@ async fn first_that_answers(addresses: &[SocketAddr], patience: Duration) -> Opt
                 Err(_) => {}
             }
         }
-        if !is_refused || begun.elapsed() >= patience {
+        if !is_refused || begun.elapsed() >= retry_limit {
             return None;
         }
         tokio::time::sleep(REFUSED_STEP).await;
@@ -443,7 +443,7 @@ mod tests {
         let addresses = [address];
         drop(listener);
         assert_eq!(first_that_answers(&addresses, Duration::ZERO).await, None);
-        // The first attempt is made before anybody listens.
+        // The first attempt is made before the port is open.
         let asked = first_that_answers(&addresses, Duration::from_secs(60));
         let (found, _listener) = tokio::join!(asked, async { TcpListener::bind(address).await.unwrap() });
         assert_eq!(found, Some(address));

@@ -54,6 +54,11 @@ where
     Cluster { client, ledger: Arc::default(), ..cluster.clone() }
 }
 
+/// The same connection, as if nothing were known about the server: a model is treated like the cluster of a user.
+pub fn unknown(cluster: &Cluster) -> Cluster {
+    Cluster { capabilities: crate::Capabilities::default(), ..cluster.clone() }
+}
+
 /// One request of another client; none where the answer is an error.
 pub async fn ask(cluster: &Cluster, method: &str, path: &str, body: Option<&Value>) -> Option<Value> {
     let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };

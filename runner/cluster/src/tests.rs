@@ -1,6 +1,7 @@
 //! Answers of a difficult API server, from a fake that gives exactly these: lists and watches that have expired, and a
 //! server that asks to come back later. Restarts, silence and conflicts are tried on whole runs.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -129,7 +130,7 @@ async fn an_expired_watch_begins_again_with_a_list() {
             }
             Change::Applied(pod) => seen.push(format!("applied {}", name(&pod))),
             Change::Deleted(pod) => seen.push(format!("deleted {}", name(&pod))),
-            Change::Broken(error) => {
+            Change::Broken { error, .. } => {
                 assert!(matches!(error, ClusterError::Expired(_)), "{error:?}");
                 broken += 1;
             }
@@ -174,11 +175,84 @@ async fn an_overloaded_server_is_asked_again_when_it_said_and_that_is_visible() 
 
 #[tokio::test]
 async fn the_tries_have_an_end() {
-    let cluster = server(|_| json_answer(500, "")).await.with_patience(Duration::from_millis(500));
+    let cluster = server(|_| json_answer(500, "")).await.with_retry_limit(Duration::from_millis(500));
     let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "a".into(), uid: None };
     let begun = Instant::now();
     let error = cluster.get(&key).await.unwrap_err();
     assert!(error.is_transient() && begun.elapsed() < Duration::from_secs(2), "{error} after {:?}", begun.elapsed());
+}
+
+/// A server whose pages have one object each. What is looked for is on the last one.
+#[tokio::test]
+async fn every_list_is_read_to_its_end() {
+    let cluster = server(|asked| {
+        let (path, query) = asked.target().split_once('?').unwrap_or((asked.target(), ""));
+        let calico = "projectcalico.org/v3";
+        match path {
+            "/apis" => {
+                let version = json!({"groupVersion": calico, "version": "v3"});
+                let group = json!({"name": "projectcalico.org", "versions": [version], "preferredVersion": version});
+                return json_answer(200, json!({"kind": "APIGroupList", "groups": [group]}).to_string());
+            }
+            "/apis/projectcalico.org/v3" => {
+                let resources = json!([{"name": "networkpolicies", "kind": "NetworkPolicy", "namespaced": true}]);
+                let list = json!({"kind": "APIResourceList", "groupVersion": calico, "resources": resources});
+                return json_answer(200, list.to_string());
+            }
+            _ => {}
+        }
+        assert!(query.contains("limit="), "the whole list at once: {}", asked.target());
+        let (name, go_on) = match query.split('&').find_map(|part| part.strip_prefix("continue=")) {
+            None => ("knp.default.first", "2"),
+            Some("2") => ("knp.default.second", "3"),
+            Some(_) => ("last", ""),
+        };
+        let item = json!({
+            "apiVersion": "v1", "kind": "Any", "metadata": {"name": name, "namespace": "n"},
+            "involvedObject": {"uid": "u", "kind": "Pod"}, "spec": {}, "status": {},
+        });
+        let metadata = json!({"resourceVersion": "5", "continue": go_on});
+        json_answer(200, json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": [item]}).to_string())
+    })
+    .await;
+    let here = BTreeSet::from(["n".to_owned()]);
+    let counts = [
+        ("pods", cluster.list(Kind::Pod, "n", None).await.unwrap().len()),
+        ("services", cluster.services("n").await.unwrap().len()),
+        ("nodes", cluster.nodes().await.unwrap().len()),
+        ("events of pods", cluster.pod_events("n").await.unwrap().len()),
+        ("events of an object", cluster.events_of("n", "u").await.unwrap().len()),
+    ];
+    for (what, count) in counts {
+        assert_eq!(count, 3, "{what}");
+    }
+    let found = cluster.unevaluated_policies(&here).await.unwrap();
+    assert_eq!(
+        found.present,
+        BTreeSet::from(["NetworkPolicy.projectcalico.org in namespace n".to_owned()]),
+        "{found:?}"
+    );
+}
+
+/// Pages, restarts and time limits are in `lists` alone.
+#[test]
+fn nothing_lists_by_itself() {
+    fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let of_tests =
+        |path: &std::path::Path| path.ends_with("tests.rs") || path.components().any(|it| it.as_os_str() == "testing");
+    let own: Vec<_> =
+        files(&source).into_iter().filter(|path| !path.ends_with("lists.rs") && !of_tests(path)).collect();
+    assert!(own.len() > 20);
+    for path in own {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in ["ListParams", "list_metadata", "limit={", "?limit", "&limit=", "fieldSelector="] {
+            assert!(!text.contains(word), "{} lists by itself: {word}", path.display());
+        }
+    }
 }
 
 #[tokio::test]
@@ -191,14 +265,14 @@ async fn an_empty_list_of_metadata_has_no_items() {
         let listed = super::lists::Listed { only_metadata: true, ..super::lists::Listed::of("n") };
         let keep = |all: &mut Vec<Value>, object: Value| all.push(object);
         let kind = Kind::other("apps/v1", "ReplicaSet", "replicasets");
-        assert_eq!(cluster.gather(kind, listed, keep).await.unwrap(), Vec::<Value>::new(), "{items}");
+        assert_eq!(cluster.fetch_all(kind, listed, keep).await.unwrap(), Vec::<Value>::new(), "{items}");
     }
 }
 
 /// Only from 1.21 on a namespace that cannot be read is known to have its name as a label.
 #[tokio::test]
 async fn the_labels_of_namespaces_that_cannot_be_listed_depend_on_the_release() {
-    for (version, labels) in [("v1.34.4", 1), ("v1.21.0", 1), ("v1.20.2", 0)] {
+    for (version, labels) in [("v1.34.4", 1), ("v1.21.0", 1), ("v1.20.2", 0), ("v0.0.0-master+$Format:%H$", 1)] {
         let mut cluster = server(|_| json_answer(403, r#"{"kind": "Status", "code": 403, "message": "no"}"#)).await;
         cluster.info.version = version.to_owned();
         let found = cluster.namespace_labels(&["n".to_owned()].into()).await.unwrap();

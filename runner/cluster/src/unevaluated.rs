@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Cluster, ClusterError};
+use super::lists::Listed;
+use super::{Cluster, ClusterError, Kind};
 
 /// A kind of policy: its name, its plural name, and whether its objects live in namespaces.
 type PolicyKind = (&'static str, &'static str, bool);
@@ -120,7 +121,7 @@ impl Cluster {
                     if api.twin.is_some_and(|twin| answered.contains(&(twin, kind, place.clone()))) {
                         continue;
                     }
-                    match self.has_policies(api, version, plural, &place).await {
+                    match self.has_policies(api, version, (kind, plural), &place).await {
                         Ok(has) => {
                             answered.insert((api.group, kind, place.clone()));
                             if has {
@@ -142,22 +143,19 @@ impl Cluster {
         &self,
         api: &Api,
         version: &str,
-        plural: &str,
+        (kind, plural): (&str, &str),
         namespace: &str,
     ) -> Result<bool, ClusterError> {
-        let place = if namespace.is_empty() { String::new() } else { format!("namespaces/{namespace}/") };
-        // One is enough, unless it may be a mirrored one.
-        let limit = if api.twin.is_some() { 500 } else { 1 };
-        let path = format!("/apis/{version}/{place}{plural}?limit={limit}");
-        let list = match self.raw(&format!("list {plural}.{}", api.group), &path).await {
-            Err(ClusterError::NotFound(_)) => return Ok(false),
-            other => other?,
+        let kind = Kind::other(version, kind, plural);
+        let is_own = |name: &str| api.twin.is_none() || !name.starts_with(MIRRORED);
+        let keep = |found: &mut bool, policy: Value| {
+            *found |= is_own(policy["metadata"]["name"].as_str().unwrap_or_default());
         };
-        let mirrored = |policy: &Value| {
-            let name = policy["metadata"]["name"].as_str().unwrap_or_default();
-            api.twin.is_some() && name.starts_with(MIRRORED)
-        };
-        Ok(list["items"].as_array().into_iter().flatten().any(|policy| !mirrored(policy)))
+        let listed = Listed { only_metadata: true, ..Listed::of(namespace) };
+        match self.fetch_all(kind, listed, keep).await {
+            Err(ClusterError::NotFound(_)) => Ok(false),
+            other => other,
+        }
     }
 }
 

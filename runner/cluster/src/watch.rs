@@ -1,19 +1,34 @@
 //! Watches objects: the existing ones and every later change, as plain data.
 //!
-//! Lists first and watches from there, which every server can (streaming lists need Kubernetes 1.32). A watch that
-//! breaks or expires starts again with a list. The caller interprets the changes.
+//! Lists first and watches from there, which every server can (streaming lists need Kubernetes 1.32). A watch that breaks or
+//! expires starts again with a list, so that its caller learns what it has missed. Each watch lasts a few seconds and is then
+//! resumed where it ended: one without an answer is noticed soon. The caller interprets the changes.
 
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
-use kube::runtime::watcher::{self, Event};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use kube::api::{DynamicObject, WatchEvent, WatchParams};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::lists::Listed;
 use super::objects::to_value;
 use super::{Cluster, ClusterError, Kind};
 
-/// The pause before a watch that broke begins again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long the server is asked to keep a watch open. It sends a bookmark two seconds before, so that the next one begins
+/// where this one ends, however quiet the namespace is.
+const LIFE: Duration = Duration::from_secs(3);
+/// How much longer than that a watch may be silent before it counts as broken. A silence that is shorter goes unnoticed.
+const MARGIN: Duration = Duration::from_secs(2);
+/// How long the server may take to begin a watch.
+const START_LIMIT: Duration = LIFE.saturating_add(MARGIN);
+/// The pause before a watch that broke begins again. It doubles with each failure in a row.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause where this account may list but not watch: the lists take the place of the watch.
+const POLL: Duration = Duration::from_secs(1);
 
 /// An event of a watch.
 #[derive(Debug)]
@@ -24,56 +39,154 @@ pub enum Change {
     Applied(Value),
     /// An object is gone.
     Deleted(Value),
-    /// The watch broke; it begins again by itself.
-    Broken(ClusterError),
+    /// The watch broke. It begins again by itself, with a list.
+    Broken {
+        /// Why.
+        error: ClusterError,
+        /// Changes since then may have been missed.
+        since: Instant,
+    },
 }
 
 impl Cluster {
-    /// The objects of a kind in a namespace, now and from now on. It never ends by itself.
+    /// The objects of a kind in a namespace, now and from now on. It never ends by itself. After `Broken`, the next change is
+    /// a list or `Broken` again.
     pub fn watch(&self, kind: Kind, namespace: &str) -> impl Stream<Item = Change> + Send + 'static {
-        let api = self.api(kind, namespace);
-        let action = format!("watch {} in namespace {namespace}", kind.kubectl());
-        let begin = move || watcher::watcher(api.clone(), watcher::Config::default()).boxed();
-        stream::unfold((begin(), begin, Vec::new(), action), |(mut events, begin, mut listed, action)| async move {
-            loop {
-                let change = match events.next().await? {
-                    Ok(Event::Init) => {
-                        listed.clear();
-                        continue;
-                    }
-                    Ok(Event::InitApply(object)) => {
-                        listed.push(to_value(&object));
-                        continue;
-                    }
-                    Ok(Event::InitDone) => Change::Listed(std::mem::take(&mut listed)),
-                    Ok(Event::Apply(object)) => Change::Applied(to_value(&object)),
-                    Ok(Event::Delete(object)) => Change::Deleted(to_value(&object)),
-                    Err(error) => {
-                        // The next poll asks the server immediately.
-                        tokio::time::sleep(PAUSE).await;
-                        let error = broken(&action, &error);
-                        if matches!(error, ClusterError::Expired(_)) {
-                            // A server that refuses to begin a watch where it is asked to would be asked the same again.
-                            events = begin();
-                            listed.clear();
-                        }
-                        Change::Broken(error)
-                    }
-                };
-                return Some((change, (events, begin, listed, action)));
-            }
-        })
+        let watcher = Watcher {
+            // The watch has pauses of its own, and its caller learns of each failure at once.
+            cluster: self.clone().with_retry_limit(Duration::ZERO),
+            kind,
+            namespace: namespace.to_owned(),
+            step: Step::List,
+            known: Instant::now(),
+            failures: 0,
+            pause: Duration::ZERO,
+        };
+        stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await, watcher)) })
     }
 }
 
-fn broken(action: &str, error: &watcher::Error) -> ClusterError {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => ClusterError::from_kube(action, error),
-        watcher::Error::WatchError(status) => ClusterError::from_kube(action, &kube::Error::Api(status.clone())),
-        watcher::Error::NoResourceVersion => {
-            ClusterError::Other { action: action.to_owned(), message: error.to_string(), transient: true }
+struct Watcher {
+    cluster: Cluster,
+    kind: Kind,
+    namespace: String,
+    step: Step,
+    /// Until then, every change is known.
+    known: Instant,
+    /// The failures in a row.
+    failures: u32,
+    /// How long to wait before the next step.
+    pause: Duration,
+}
+
+type Events = BoxStream<'static, kube::Result<WatchEvent<DynamicObject>>>;
+
+/// What is done next.
+enum Step {
+    List,
+    /// Watch from this version on.
+    Begin(String),
+    Follow {
+        events: Events,
+        version: String,
+        begun: Instant,
+        /// Nothing has come yet.
+        is_empty: bool,
+    },
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Change {
+        loop {
+            tokio::time::sleep(std::mem::take(&mut self.pause)).await;
+            match self.advance().await {
+                Ok(Some(change)) => return change,
+                Ok(None) => {}
+                Err(error) => {
+                    self.step = Step::List;
+                    let doubled = PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+                    self.pause = if matches!(error, ClusterError::Forbidden { .. }) { POLL } else { doubled };
+                    self.pause = self.pause.max(error.wait());
+                    self.failures += 1;
+                    return Change::Broken { error, since: self.known };
+                }
+            }
         }
+    }
+
+    fn action(&self) -> String {
+        format!("watch {} in namespace {}", self.kind.kubectl(), self.namespace)
+    }
+
+    /// One step. The next one lists if this one fails.
+    async fn advance(&mut self) -> Result<Option<Change>, ClusterError> {
+        match std::mem::replace(&mut self.step, Step::List) {
+            Step::List => {
+                let asked = Instant::now();
+                let listed = Listed::of(&self.namespace);
+                let keep = |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object));
+                let (objects, version) = self.cluster.fetch_all_at(self.kind, listed, keep).await?;
+                let version = version.filter(|version| !version.is_empty()).ok_or_else(|| ClusterError::Other {
+                    action: self.action(),
+                    message: "the list has no resourceVersion".to_owned(),
+                    transient: true,
+                })?;
+                self.known = asked;
+                self.step = Step::Begin(version);
+                Ok(Some(Change::Listed(objects)))
+            }
+            Step::Begin(version) => {
+                let api = self.cluster.api(self.kind, &self.namespace);
+                let parameters = WatchParams::default().timeout(LIFE.as_secs() as u32);
+                let (action, begun) = (self.action(), Instant::now());
+                let events = match tokio::time::timeout(START_LIMIT, api.watch(&parameters, &version)).await {
+                    Err(_) => return Err(ClusterError::Timeout { action, limit: START_LIMIT }),
+                    Ok(events) => events.map_err(|error| ClusterError::from_kube(&action, &error))?.boxed(),
+                };
+                self.step = Step::Follow { events, version, begun, is_empty: true };
+                Ok(None)
+            }
+            Step::Follow { mut events, version, begun, is_empty } => {
+                let action = self.action();
+                let Ok(event) = tokio::time::timeout(LIFE + MARGIN, events.next()).await else {
+                    return Err(ClusterError::Timeout { action, limit: LIFE + MARGIN });
+                };
+                let (object, is_deleted) = match event {
+                    Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => (object, false),
+                    Some(Ok(WatchEvent::Deleted(object))) => (object, true),
+                    Some(Ok(WatchEvent::Bookmark(bookmark))) => {
+                        self.heard();
+                        let version = bookmark.metadata.resource_version;
+                        self.step = Step::Follow { events, version, begun, is_empty: false };
+                        return Ok(None);
+                    }
+                    Some(Ok(WatchEvent::Error(status))) => {
+                        return Err(ClusterError::from_kube(&action, &kube::Error::Api(status)));
+                    }
+                    Some(Err(error)) => return Err(ClusterError::from_kube(&action, &error)),
+                    None => {
+                        if begun.elapsed() + Duration::from_secs(1) >= LIFE {
+                            self.heard();
+                        } else if is_empty {
+                            // A server that ends every watch at once is not asked in a loop.
+                            self.pause = PAUSE;
+                        }
+                        self.step = Step::Begin(version);
+                        return Ok(None);
+                    }
+                };
+                self.heard();
+                let version = object.metadata.resource_version.clone().unwrap_or(version);
+                self.step = Step::Follow { events, version, begun, is_empty: false };
+                let object = to_value(&object);
+                Ok(Some(if is_deleted { Change::Deleted(object) } else { Change::Applied(object) }))
+            }
+        }
+    }
+
+    /// The server has told everything up to now.
+    fn heard(&mut self) {
+        self.known = Instant::now();
+        self.failures = 0;
     }
 }

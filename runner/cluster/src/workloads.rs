@@ -28,11 +28,11 @@ impl Cluster {
             let workload = all.entry(uid).or_insert_with(|| Workload { name, pods: BTreeSet::new() });
             workload.pods.extend(pod.metadata.uid);
         };
-        let owners = self.gather(Kind::Pod, listed, add_pod).await?;
+        let owners = self.fetch_all(Kind::Pod, listed, add_pod).await?;
         let add_set = |all: &mut BTreeMap<String, (String, String)>, set: ApiObject| {
             all.extend(set.metadata.uid.clone().zip(set.metadata.controller()));
         };
-        let sets = self.gather(Kind::ReplicaSet, Listed { only_metadata: true, ..listed }, add_set).await;
+        let sets = self.fetch_all(Kind::ReplicaSet, Listed { only_metadata: true, ..listed }, add_set).await;
         let deployments = match sets {
             Err(ClusterError::Forbidden { .. }) => BTreeMap::new(),
             sets => sets?,

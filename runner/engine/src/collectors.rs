@@ -18,7 +18,7 @@ use shakedown_cluster::Cluster;
 use shakedown_observe::{Observations, Outside};
 
 /// The collectors of one scenario.
-pub struct Gatherer<'a> {
+pub struct Collectors<'a> {
     scenario: &'a Scenario,
     cluster: Option<&'a Cluster>,
     namespace: String,
@@ -48,10 +48,10 @@ fn selectors(scenario: &Scenario, selector: Option<&PodSelector>) -> Selectors {
     }
 }
 
-impl<'a> Gatherer<'a> {
+impl<'a> Collectors<'a> {
     /// Starts to watch the pods of the expectations.
     pub async fn start(scenario: &'a Scenario, cluster: Option<&'a Cluster>, namespace: &str) -> Self {
-        let mut gatherer = Self {
+        let mut collectors = Self {
             scenario,
             cluster,
             namespace: namespace.to_owned(),
@@ -59,7 +59,7 @@ impl<'a> Gatherer<'a> {
             before: Vec::new(),
             warnings: Vec::new(),
         };
-        let Some(cluster) = cluster else { return gatherer };
+        let Some(cluster) = cluster else { return collectors };
         let mut watched = Vec::new();
         for (_, path, expectation) in asked(scenario) {
             match expectation {
@@ -67,17 +67,17 @@ impl<'a> Gatherer<'a> {
                 Expectation::Logs(it) => {
                     let selectors = selectors(scenario, it.select.as_ref());
                     match pods::matching(cluster, &selectors, namespace).await {
-                        Ok(pods) => gatherer.before.push((path, pods)),
-                        Err(error) => gatherer.warnings.push(format!("the pods could not be listed: {error}")),
+                        Ok(pods) => collectors.before.push((path, pods)),
+                        Err(error) => collectors.warnings.push(format!("the pods could not be listed: {error}")),
                     }
                 }
                 _ => {}
             }
         }
         if !watched.is_empty() {
-            gatherer.watch = Some(pods::Watch::start(cluster.clone(), watched, namespace.to_owned()));
+            collectors.watch = Some(pods::Watch::start(cluster.clone(), watched, namespace.to_owned()));
         }
-        gatherer
+        collectors
     }
 
     /// Stops the watch, reads Prometheus and the logs, and adds everything to the observations. Returns warnings for the report.
@@ -97,8 +97,8 @@ impl<'a> Gatherer<'a> {
                     (Some(cluster), Some((_, before))) => {
                         let selectors = selectors(self.scenario, it.select.as_ref());
                         let end_ns = observations.phases.last().map_or(0, |span| span.end_ns);
-                        let wanted = logs::Wanted { it, selectors, namespace: &self.namespace, before, end_ns };
-                        Some(Outside::Lines(logs::lines(cluster, &wanted, &zero).await))
+                        let search = logs::LogSearch { it, selectors, namespace: &self.namespace, before, end_ns };
+                        Some(Outside::Lines(logs::lines(cluster, &search, &zero).await))
                     }
                     _ => None,
                 },

@@ -20,8 +20,8 @@ use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
 use self::object::{cut, is_ours, uid};
-use self::watch::{Seen, Watch};
-use shakedown_cluster::{Cluster, Kind};
+use self::watch::{ObservedChange, Watch};
+use shakedown_cluster::{Cluster, Kind, lasting_statuses};
 use shakedown_policy::{Labels, Selector};
 
 /// The most pod events in the result.
@@ -73,8 +73,9 @@ impl Before {
         load_start: Option<Instant>,
         result: &ScenarioResult,
     ) -> (Vec<PodEvent>, Vec<LogExcerpt>, Vec<String>) {
-        let mut story = Story { zero: zero(result, &result.events), end_s: result.duration_s, ..Story::default() };
-        story.targets = result.faults.iter().flat_map(|fault| &fault.targets).map(|pod| pod.uid.clone()).collect();
+        let mut diagnosis =
+            Diagnosis { zero: zero(result, &result.events), end_s: result.duration_s, ..Diagnosis::default() };
+        diagnosis.targets = result.faults.iter().flat_map(|fault| &fault.targets).map(|pod| pod.uid.clone()).collect();
         let mut gaps = Vec::new();
         let mut after = BTreeMap::new();
         let mut all_seen = true;
@@ -88,25 +89,25 @@ impl Before {
             }
             // When a service is a peer, the pods that it selects are peers.
             match cluster.services(namespace).await {
-                Ok(services) => story.peers.extend(peers(&services, namespace, result, self.pods.values())),
+                Ok(services) => diagnosis.peers.extend(peers(&services, namespace, result, self.pods.values())),
                 Err(error) => gaps.push(format!("the services of {namespace} could not be read: {error}")),
             }
         }
         let seen = self.watch.as_ref().map(Watch::seen).unwrap_or_default();
         for namespace in &self.namespaces {
             match cluster.pod_events(namespace).await {
-                Ok(events) => events.iter().for_each(|event| story.event(event)),
+                Ok(events) => events.iter().for_each(|event| diagnosis.event(event)),
                 Err(error) => gaps.push(format!("the events of {namespace} could not be read: {error}")),
             }
         }
         // A failed list does not mean that the pods are gone.
         if all_seen {
             let watched: BTreeSet<&str> = seen.iter().map(|it| it.uid.as_str()).collect();
-            story.changes(&self.pods, &after, &watched);
+            diagnosis.changes(&self.pods, &after, &watched);
         }
-        story.watched(load_start, seen);
-        let logs = logs::logs(cluster, result, story.zero).await;
-        (story.finish(), logs, gaps)
+        diagnosis.watched(load_start, seen);
+        let logs = logs::logs(cluster, result, diagnosis.zero).await;
+        (diagnosis.finish(), logs, gaps)
     }
 }
 
@@ -143,7 +144,7 @@ fn peers<'a>(
 }
 
 #[derive(Debug, Default)]
-struct Story {
+struct Diagnosis {
     zero: Timestamp,
     end_s: f64,
     targets: BTreeSet<String>,
@@ -151,7 +152,7 @@ struct Story {
     events: Vec<PodEvent>,
 }
 
-impl Story {
+impl Diagnosis {
     fn at_s(&self, text: &Value) -> Option<f64> {
         let at: Timestamp = text.as_str()?.parse().ok()?;
         Some((at.as_millisecond() - self.zero.as_millisecond()) as f64 / 1e3)
@@ -210,7 +211,7 @@ impl Story {
     }
 
     /// Adds the changes that the watch observed.
-    fn watched(&mut self, load_start: Option<Instant>, seen: Vec<Seen>) {
+    fn watched(&mut self, load_start: Option<Instant>, seen: Vec<ObservedChange>) {
         let Some(zero) = load_start else { return };
         for it in seen {
             // Changes before the load's start are outside the scenario.
@@ -231,7 +232,7 @@ impl Story {
                 let at = self.at_s(&pod["metadata"]["creationTimestamp"]);
                 self.add(at, who, PodChange::Created, "", "created".to_owned(), 1);
             }
-            for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
+            for container in lasting_statuses(pod) {
                 let restarts = container["restartCount"].as_u64().unwrap_or_default();
                 let had = before.get(uid).map_or(0, |old| restarts_of(old, &container["name"]));
                 if restarts > had {
@@ -281,8 +282,10 @@ impl Story {
 }
 
 fn restarts_of(pod: &Value, container: &Value) -> u64 {
-    let all = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    all.filter(|it| it["name"] == *container).find_map(|it| it["restartCount"].as_u64()).unwrap_or_default()
+    lasting_statuses(pod)
+        .filter(|it| it["name"] == *container)
+        .find_map(|it| it["restartCount"].as_u64())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -290,27 +293,27 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn story() -> Story {
+    fn diagnosis() -> Diagnosis {
         let targets = BTreeSet::from(["u1".to_owned()]);
         let zero = "2026-01-31T12:00:00Z".parse().unwrap();
-        Story { zero, end_s: 60.0, targets, ..Story::default() }
+        Diagnosis { zero, end_s: 60.0, targets, ..Diagnosis::default() }
     }
 
     #[test]
     fn events_of_old_and_new_clusters_have_a_time() {
-        let mut story = story();
+        let mut diagnosis = diagnosis();
         let about = json!({"kind": "Pod", "namespace": "n", "name": "p", "uid": "u1"});
         let event = |times: Value| {
             let mut event = json!({"involvedObject": about, "type": "Warning", "reason": "Unhealthy", "message": "m"});
             event.as_object_mut().unwrap().extend(times.as_object().unwrap().clone());
             event
         };
-        story.event(&event(json!({"lastTimestamp": "2026-01-31T12:00:10Z", "count": 3})));
-        story.event(&event(json!({"lastTimestamp": null, "eventTime": "2026-01-31T12:00:20.500000Z"})));
-        story.event(&event(json!({"lastTimestamp": "2026-01-31T11:00:10Z"})));
-        story.event(&event(json!({})));
-        story.event(&json!({"involvedObject": {"kind": "Job"}, "lastTimestamp": "2026-01-31T12:00:10Z"}));
-        let found: Vec<_> = story.finish().into_iter().map(|it| (it.at_s, it.role, it.change, it.count)).collect();
+        diagnosis.event(&event(json!({"lastTimestamp": "2026-01-31T12:00:10Z", "count": 3})));
+        diagnosis.event(&event(json!({"lastTimestamp": null, "eventTime": "2026-01-31T12:00:20.500000Z"})));
+        diagnosis.event(&event(json!({"lastTimestamp": "2026-01-31T11:00:10Z"})));
+        diagnosis.event(&event(json!({})));
+        diagnosis.event(&json!({"involvedObject": {"kind": "Job"}, "lastTimestamp": "2026-01-31T12:00:10Z"}));
+        let found: Vec<_> = diagnosis.finish().into_iter().map(|it| (it.at_s, it.role, it.change, it.count)).collect();
         let warning = |at_s, count| (at_s, PodRole::Target, PodChange::Warning, count);
         assert_eq!(found, [warning(10.0, 3), warning(20.5, 1)]);
     }
@@ -336,9 +339,9 @@ mod tests {
             ("u1".to_owned(), pod(2, "False", "2026-01-31T12:00:31Z")),
             ("u3".to_owned(), pod(0, "True", "2026-01-31T12:00:07Z")),
         ]);
-        let mut story = story();
-        story.changes(&before, &after, &BTreeSet::new());
-        let found: Vec<_> = story.finish().into_iter().map(|it| (it.at_s, it.change, it.role)).collect();
+        let mut diagnosis = diagnosis();
+        diagnosis.changes(&before, &after, &BTreeSet::new());
+        let found: Vec<_> = diagnosis.finish().into_iter().map(|it| (it.at_s, it.change, it.role)).collect();
         assert_eq!(
             found,
             [

@@ -67,6 +67,11 @@ impl Events {
         self
     }
 
+    /// What redacts the secrets of its events.
+    pub const fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     /// The same stream for the events of one scenario, with its own clock and log.
     pub fn scenario(&self, name: &str) -> Self {
         Self {

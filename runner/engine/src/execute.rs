@@ -4,6 +4,7 @@ mod clocks;
 mod context;
 mod judge;
 mod ready;
+mod record;
 mod report;
 mod run;
 #[cfg(test)]
@@ -100,6 +101,9 @@ impl Execution<'_> {
         if let Some(permissions) = &permissions {
             if let Some(message) = permissions.refusal().await {
                 return Err(message);
+            }
+            if let Some([_, message]) = permissions.without_witness().await {
+                self.events.emit(EventKind::Warning { message });
             }
             if permissions.are_unknown() {
                 self.events.emit(EventKind::Warning { message: plan::REFUSED.to_owned() });

@@ -33,6 +33,7 @@ use shakedown_schemas::Document;
 use shakedown_schemas::scenario::{Fault, Scenario};
 
 use shakedown_cluster::Cluster;
+use shakedown_faults::chaos::{Trial, trials};
 use shakedown_guard::fuse;
 
 pub use error::PlanError;
@@ -40,6 +41,9 @@ pub use options::{Fuse, Options, Proof};
 pub use permissions::{Permissions, REFUSED};
 pub use show::show;
 pub use spec::{Action, FaultSpec, LoadSpec, PhaseSpec, Plan, Route};
+
+/// Why no canary is tried.
+pub(crate) const NO_CANARY: &str = "not tried: there is no image for them, or --no-canary turns them off";
 
 /// Makes the plan of a scenario.
 ///
@@ -69,10 +73,23 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
         namespace,
         loads,
         phases: phases::plan(document),
+        canaries: canaries(&faults, cluster),
+        canary_image: options.proof.canary.clone(),
         faults,
         partitions,
         fuses,
     })
+}
+
+/// The canaries of the faults by Chaos Mesh. The nodes of a model need none.
+fn canaries(faults: &[FaultSpec], cluster: Option<&Cluster>) -> Vec<Trial> {
+    if cluster.is_none_or(|cluster| cluster.capabilities().is_model) {
+        return Vec::new();
+    }
+    trials(faults.iter().filter_map(|fault| match &fault.action {
+        Action::ChaosMesh(spec) => Some(&**spec),
+        _ => None,
+    }))
 }
 
 /// The namespace of selectors without a namespace.

@@ -13,6 +13,7 @@ mod interface;
 mod phase;
 mod probe;
 mod state;
+mod stretch;
 #[cfg(test)]
 mod tests;
 mod watchdog;

@@ -1,47 +1,32 @@
 //! The canary: finds out whether a cluster enforces NetworkPolicy. One pod listens, another connects to it. A policy that
 //! allows the second pod nothing must end that. The canary also observes whether an established connection survives.
 
-use std::collections::BTreeMap;
+pub(crate) mod pods;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::witness::{CONTAINER, KEPT_AFTER, held_since, injected, pod, pod_trouble};
+pub use self::pods::CanaryError;
+use self::pods::{PAUSE, PORT, Pods, ROLE};
+use super::witness::{CONTAINER, KEPT_AFTER, held_since, injected};
 use crate::enforcement::Enforcement;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
-use shakedown_guard::fuse::{self, FuseError, Fuses};
+use shakedown_guard::fuse::{self, Fuses};
 use shakedown_probe::{ProbeConfig, Round};
 
-/// The port on which the first pod listens.
-const PORT: u16 = 18_099;
 /// How long both pods may take to start and connect in a real cluster.
 pub const START_LIMIT: Duration = Duration::from_secs(45);
 /// How long a network plugin may take to enforce the policy.
 const ACT_LIMIT: Duration = Duration::from_secs(15);
 /// The number of rounds in a row without a connection that count as a cut.
 const ROUNDS: usize = 3;
-/// The interval of the checks.
-const PAUSE: Duration = Duration::from_millis(250);
 /// The life of the fuse: after it, the cluster removes the canary.
 const FUSE: Duration = Duration::from_secs(120);
 /// The fuse's number. It is far above the numbers of scenarios, which count from 0.
 const SERIAL: usize = 9_999;
-
-/// The canary could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum CanaryError {
-    /// The cluster refused or did not answer.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// Its fuse could not be lit.
-    #[error(transparent)]
-    Fuse(#[from] FuseError),
-    /// Its pods do not run or do not connect.
-    #[error("{0}")]
-    Silent(String),
-}
 
 /// Runs the canary and removes it again. Both pods must start and connect within `start_limit`.
 ///
@@ -56,7 +41,8 @@ pub async fn run(
 ) -> Result<Enforcement, CanaryError> {
     let mut fuses = Fuses::default();
     let lit = fuses.light(cluster, &fuse::job(run, SERIAL, namespace, FUSE, Some(&image.image))).await;
-    let canary = Canary { cluster, run, namespace, image, start_limit, owner: fuses.owner(namespace).cloned() };
+    let pods = Pods { cluster, run, namespace, image, owner: fuses.owner(namespace).cloned() };
+    let canary = Canary { pods, start_limit };
     let answer = match lit {
         Ok(()) => canary.ask().await,
         Err(error) => Err(error.into()),
@@ -69,61 +55,26 @@ pub async fn run(
 }
 
 struct Canary<'a> {
-    cluster: &'a Cluster,
-    run: &'a str,
-    namespace: &'a str,
-    image: &'a WitnessImage,
+    pods: Pods<'a>,
     start_limit: Duration,
-    owner: Option<Value>,
 }
 
 impl Canary<'_> {
-    fn key(&self, kind: Kind, role: &str) -> ObjectKey {
-        ObjectKey {
-            kind,
-            namespace: self.namespace.to_owned(),
-            name: format!("shakedown-{}-canary-{role}", self.run),
-            uid: None,
-        }
-    }
-
-    fn labels(&self, role: &str) -> BTreeMap<String, String> {
-        [(labels::MANAGED_BY, labels::MANAGER), (labels::RUN, self.run), ("shakedown.dev/canary", role)]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into()
-    }
-
-    async fn create(&self, kind: Kind, mut object: Value) -> Result<Value, ClusterError> {
-        if let Some(owner) = &self.owner {
-            object["metadata"]["ownerReferences"] = json!([owner]);
-        }
-        self.cluster.create(kind, self.namespace, &object).await
-    }
-
     /// Whether policies are enforced and, if so, whether established connections survive; `None` if that could not be seen.
     async fn ask(&self) -> Result<(bool, Option<bool>), CanaryError> {
         let deadline = Instant::now() + self.start_limit;
-        let listener = self.key(Kind::Pod, "listener");
-        let probe = ProbeConfig { to: String::new(), listen: PORT };
-        let object = pod(&listener.name, self.namespace, self.labels("listener"), self.image, &probe);
-        self.create(Kind::Pod, object).await?;
-        let address = loop {
-            let pod = self.cluster.own(&listener).await?.unwrap_or_default();
-            let running = pod["status"]["phase"] == "Running";
-            if let (true, Some(address)) = (running, pod["status"]["podIP"].as_str()) {
-                break address.to_owned();
-            }
-            self.check(&pod, deadline, "the pod that listens does not run")?;
-            tokio::time::sleep(PAUSE).await;
-        };
-        let caller = self.key(Kind::Pod, "caller");
-        let host = if address.contains(':') { format!("[{address}]") } else { address };
+        let pods = &self.pods;
+        let listener = pods.key(Kind::Pod, "listener");
+        pods.create(Kind::Pod, pods.pod("listener", None, &ProbeConfig { to: String::new(), listen: PORT })).await?;
+        let running = pods.running(&listener, deadline, "the pod that listens does not run").await?;
+        let address = running["status"]["podIP"].as_str().unwrap_or_default();
+        let caller = pods.key(Kind::Pod, "caller");
+        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
         let probe = ProbeConfig { to: format!("{host}:{PORT}"), listen: 0 };
-        let object = pod(&caller.name, self.namespace, self.labels("caller"), self.image, &probe);
-        let made = self.create(Kind::Pod, object).await?;
+        let made = pods.create(Kind::Pod, pods.pod("caller", None, &probe)).await?;
         while self.rounds(&caller).await.last().is_none_or(|round| round.open.is_empty()) {
-            let pod = self.cluster.own(&caller).await?.unwrap_or_default();
-            self.check(
+            let pod = pods.cluster.own(&caller).await?.unwrap_or_default();
+            pods.check(
                 &pod,
                 deadline,
                 "the pod that connects does not reach the other one, without any policy of ours",
@@ -132,7 +83,7 @@ impl Canary<'_> {
         }
         // The round after the last printed one may have begun before the cut.
         let cut_after = self.rounds(&caller).await.last().map_or(0, |round| round.round) + 1;
-        self.create(Kind::NetworkPolicy, self.policy()).await?;
+        pods.create(Kind::NetworkPolicy, self.policy()).await?;
         let deadline = Instant::now() + ACT_LIMIT;
         while Instant::now() < deadline {
             let rounds = self.rounds(&caller).await;
@@ -169,27 +120,15 @@ impl Canary<'_> {
         None
     }
 
-    fn check(&self, pod: &Value, deadline: Instant, problem: &str) -> Result<(), CanaryError> {
-        let trouble = pod_trouble(pod);
-        let hopeless = trouble.as_ref().is_some_and(|(_, hopeless)| *hopeless);
-        if !hopeless && Instant::now() < deadline {
-            return Ok(());
-        }
-        let why = trouble.map(|(why, _)| format!(": {why}")).unwrap_or_default();
-        Err(CanaryError::Silent(format!(
-            "{problem}{why} (image {})\nhelp: --canary-image names an image of this program that the nodes can run",
-            self.image.image
-        )))
-    }
-
     fn policy(&self) -> Value {
-        let key = self.key(Kind::NetworkPolicy, "policy");
+        let Pods { run, .. } = self.pods;
+        let key = self.pods.key(Kind::NetworkPolicy, "policy");
         json!({
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
-            "metadata": {"name": key.name, "namespace": key.namespace, "labels": self.labels("policy")},
+            "metadata": {"name": key.name, "namespace": key.namespace, "labels": self.pods.labels("policy")},
             "spec": {
-                "podSelector": {"matchLabels": {labels::RUN: self.run, "shakedown.dev/canary": "caller"}},
+                "podSelector": {"matchLabels": {labels::RUN: run, ROLE: "caller"}},
                 "policyTypes": ["Egress"],
                 "egress": [],
             },
@@ -197,7 +136,7 @@ impl Canary<'_> {
     }
 
     async fn rounds(&self, pod: &ObjectKey) -> Vec<Round> {
-        let text = self.cluster.pod_log(&pod.namespace, &pod.name, CONTAINER, 20).await.unwrap_or_default();
+        let text = self.pods.cluster.pod_log(&pod.namespace, &pod.name, CONTAINER, 20).await.unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
@@ -205,7 +144,7 @@ impl Canary<'_> {
     async fn remove(&self) -> Result<(), ClusterError> {
         let mut problem = Ok(());
         for (kind, role) in [(Kind::NetworkPolicy, "policy"), (Kind::Pod, "caller"), (Kind::Pod, "listener")] {
-            problem = problem.and(self.cluster.delete(&self.key(kind, role)).await);
+            problem = problem.and(self.pods.cluster.delete(&self.pods.key(kind, role)).await);
         }
         problem
     }

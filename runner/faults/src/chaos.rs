@@ -3,18 +3,23 @@
 //!
 //! Pure parts: `spec` computes the resources, `contract` interprets their status, `diagnose` finds remedies for failures,
 //! and `fitness` checks an installation. Acting parts: `proof` reads the resources, `removal` removes them, and `follow`
-//! handles replaced targets, and `usage` reads what stressed containers use, which `meter` judges.
+//! handles replaced targets, and `usage` reads what stressed containers use, which `meter` judges. `recording` writes down what
+//! the API server tells of them.
 
+mod ability;
+pub mod canary;
 mod contract;
 mod diagnose;
 mod driver;
 mod ending;
 pub mod fitness;
 mod follow;
+mod known;
 mod meter;
 mod proof;
 pub mod quota;
 mod recipe;
+mod recording;
 mod removal;
 pub mod spec;
 mod units;
@@ -31,17 +36,20 @@ use tokio::time::Instant;
 
 use super::FaultError;
 use super::partition::pod_key;
+use super::stretch::Doubts;
 use meter::Meter;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use spec::{Inside, Resource, pod_id};
 
+pub use ability::{Ability, Trial, in_words, survey, trials};
 pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
 pub use driver::ChaosFault;
 pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
+pub use recording::{Recording, Scope};
 pub use removal::{Going, by_force, first_look, force, go, held};
 
 /// The interval at which a status is read.
@@ -58,6 +66,9 @@ pub struct Limits {
     /// How long it may take until a fault is active.
     #[serde(serialize_with = "as_text::duration")]
     pub active: Duration,
+    /// How long it may take where Chaos Mesh reports a failure, which may heal; `None` for as long as anything else.
+    #[serde(skip)]
+    pub failing: Option<Duration>,
     /// How long a removal may hang before finalizers are removed by force; `None` for never.
     #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub force_after: Option<Duration>,
@@ -65,7 +76,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { active: Duration::from_secs(60), force_after: None }
+        Self { active: Duration::from_secs(60), failing: None, force_after: None }
     }
 }
 
@@ -136,13 +147,13 @@ struct Inner {
     follow: bool,
     observe: bool,
     limits: Limits,
-    state: Mutex<State>,
+    state: Mutex<ChaosState>,
     /// Serialises creation and removal.
     gate: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
+struct ChaosState {
     owner: Option<Value>,
     /// The current targets.
     targets: Vec<Inside>,
@@ -150,6 +161,8 @@ struct State {
     standing: bool,
     /// When the first resource was sent.
     begun: Option<Instant>,
+    /// How long after that each resource began to act, by name.
+    acting_since: BTreeMap<String, Duration>,
     round: u32,
     /// Changes to the targets while the fault acted, as text.
     notes: Vec<String>,
@@ -160,9 +173,11 @@ struct State {
     restarts: BTreeMap<String, u64>,
     /// What the stressed containers use, for a fault that can be seen in it.
     meter: Option<Meter>,
+    /// What the watching task does not know, or could not do yet.
+    doubts: Doubts<()>,
 }
 
-impl State {
+impl ChaosState {
     fn count_restarts(&mut self, id: &str, pod: &Value) {
         let mut all = 0;
         for (container, count) in contract::restarts(pod) {
@@ -178,6 +193,8 @@ impl State {
 struct Made {
     key: ObjectKey,
     resource: Resource,
+    /// The number of its injection: 0, or that of a replaced target.
+    round: u32,
     /// The runner is removing it.
     going: bool,
     /// It is gone.
@@ -198,17 +215,13 @@ impl Made {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ChaosState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Creates the resources for some targets.
-    async fn create(&self, targets: &[Inside]) -> Result<(), FaultError> {
-        let round = {
-            let mut state = self.state();
-            state.begun.get_or_insert_with(Instant::now);
-            state.round
-        };
+    /// Creates the resources for some targets. A second try of a round creates those that are missing.
+    async fn create(&self, targets: &[Inside], round: u32) -> Result<(), FaultError> {
+        self.state().begun.get_or_insert_with(Instant::now);
         for resource in self.recipe.resources(targets) {
             let mut sent = object(&resource, &self.naming, round);
             if let Some(owner) = self.state().owner.clone() {
@@ -220,9 +233,12 @@ impl Inner {
             // Recorded before the request: the server may create it although its answer is lost.
             let place = {
                 let mut state = self.state();
-                let (going, gone, stuck) = (false, false, false);
-                state.made.push(Made { key, resource, going, gone, last: None, stuck, ended: None });
-                state.made.len() - 1
+                let known = state.made.iter().position(|made| (made.key.kind, &made.key.name) == (key.kind, &key.name));
+                known.unwrap_or_else(|| {
+                    let (going, gone, stuck) = (false, false, false);
+                    state.made.push(Made { key, resource, round, going, gone, last: None, stuck, ended: None });
+                    state.made.len() - 1
+                })
             };
             let created = match self.cluster.create(kind, &namespace, &sent).await {
                 Ok(created) => created,
@@ -230,7 +246,7 @@ impl Inner {
                     let mut state = self.state();
                     // An object of this name may still exist; it belongs to another client.
                     if !self.cluster.may_have_made(&state.made[place].key) {
-                        state.made.truncate(place);
+                        state.made.remove(place);
                     }
                     return Err(refused(error));
                 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, Measured, Proof};
 
+use super::Stretch;
 use shakedown_cluster::ClusterError;
 use shakedown_guard::fuse::Fuses;
 
@@ -96,6 +97,12 @@ pub trait FaultDriver: Send {
     /// proof.
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
         Ok(Vec::new())
+    }
+
+    /// The stretches in which the fault may not have acted on everything that it should act on: pods were replaced or came,
+    /// or may have, and it was not adjusted yet.
+    fn unproven(&self) -> Vec<Stretch> {
+        Vec::new()
     }
 
     /// Removes all changes that `prepare` and `inject` made or may have made.

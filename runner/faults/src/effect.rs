@@ -12,7 +12,7 @@ use super::witness::KEPT;
 /// The required proof that a fault acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Wanted {
+pub enum RequiredProof {
     /// Only that its objects are in place: the scenario requires no more, or the engine's status is the proof.
     Applied,
     /// A witness.
@@ -32,7 +32,7 @@ pub enum Wanted {
     },
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for RequiredProof {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Applied => out.write_str("only that its objects are in place"),
@@ -74,7 +74,12 @@ pub enum Traffic {
 
 /// Sets a fault's final state from the evidence that it acts. Returns a warning for the report when the fault acts but the
 /// requests did not change.
-pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, traffic: &Traffic) -> Option<String> {
+pub fn conclude(
+    fault: &mut FaultResult,
+    wanted: &RequiredProof,
+    direction: Direction,
+    traffic: &Traffic,
+) -> Option<String> {
     let effective = |holds: bool| move |it: &&Evidence| it.shows == Proof::Effective && it.holds == holds;
     let refuted = fault.evidence.iter().any(|it| effective(false)(&it));
     let shown = fault.evidence.iter().any(|it| effective(true)(&it) && !it.detail.starts_with(KEPT)) && !refuted;
@@ -86,13 +91,15 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
         return None;
     }
     let by_traffic = match wanted {
-        Wanted::Traffic => true,
-        Wanted::Auto { .. } | Wanted::Observed { .. } => !shown,
-        Wanted::Applied | Wanted::Witness => false,
+        RequiredProof::Traffic => true,
+        RequiredProof::Auto { .. } | RequiredProof::Observed { .. } => !shown,
+        RequiredProof::Applied | RequiredProof::Witness => false,
     };
-    if *wanted == Wanted::Witness && !shown {
+    if *wanted == RequiredProof::Witness && !shown {
         fault.injection = Verdict::Inconclusive;
         fault.problem = Some("not proven: no witness has shown that it acts".to_owned());
+        // Its objects were in place, and that was not the proof that was asked for.
+        fault.proven_s = None;
         return None;
     }
     if by_traffic {
@@ -107,7 +114,9 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
                 fault.proven_s = Some(fault.proven_s.unwrap_or(*at_s).max(*at_s));
                 fault.claimed_because = None;
             }
-            Traffic::Unchanged { .. } | Traffic::Unknown if *wanted == (Wanted::Observed { required: false }) => {
+            Traffic::Unchanged { .. } | Traffic::Unknown
+                if *wanted == (RequiredProof::Observed { required: false }) =>
+            {
                 if fault.is_claimed() && fault.claimed_because.is_none() {
                     fault.claimed_because = Some(unshown(traffic).to_owned());
                 }
@@ -115,11 +124,12 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
             }
             Traffic::Unchanged { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
+                fault.proven_s = None;
                 fault.problem = Some(match fault.engine.as_str() {
                     "network-policy" => unproven(wanted, direction, traffic, kept),
                     _ => {
                         let unseen =
-                            fault.claimed_because.as_ref().filter(|_| matches!(wanted, Wanted::Observed { .. }));
+                            fault.claimed_because.as_ref().filter(|_| matches!(wanted, RequiredProof::Observed { .. }));
                         let unseen = unseen.map_or_else(String::new, |why| format!("; {why}"));
                         unfelt(fault, traffic) + &unseen
                     }
@@ -204,7 +214,7 @@ const fn enforcement_help() -> &'static str {
 }
 
 /// The problem of a fault without any evidence that it acts.
-fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool) -> String {
+fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kept: bool) -> String {
     let mut text = match traffic {
         Traffic::Unknown => {
             "not proven: the policy was in place, and there is no phase before it whose requests could be compared"
@@ -218,7 +228,7 @@ fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool
             in_brackets(windows)
         ),
     };
-    if let Wanted::Auto { no_witness: Some(why) } = wanted {
+    if let RequiredProof::Auto { no_witness: Some(why) } = wanted {
         text.push_str(&format!("; there was no witness, because {why}"));
     }
     text.push_str(

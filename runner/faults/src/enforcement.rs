@@ -59,9 +59,9 @@ pub async fn recall(cluster: &Cluster) -> Result<Option<Enforcement>, ClusterErr
     if let Some(how) = cluster.capabilities().enforces_policies {
         return Ok(Some(Enforcement::now(true, how)));
     }
-    let Some(path) = path(cluster).await? else { return Ok(None) };
+    let Some(path) = path(cluster, "").await? else { return Ok(None) };
     let known = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Enforcement>(&bytes).ok());
-    Ok(known.filter(|known| Timestamp::now().duration_since(known.at) <= MAX_AGE))
+    Ok(known.filter(|known| is_valid(known.at)))
 }
 
 /// Caches an answer. Returns the file, or why it could not be written.
@@ -69,7 +69,7 @@ pub async fn recall(cluster: &Cluster) -> Result<Option<Enforcement>, ClusterErr
 /// # Errors
 /// When the cluster does not answer.
 pub async fn remember(cluster: &Cluster, answer: &Enforcement) -> Result<Result<PathBuf, String>, ClusterError> {
-    let Some(path) = path(cluster).await? else {
+    let Some(path) = path(cluster, "").await? else {
         return Ok(Err(
             "this account may not read the namespace kube-system, whose UID identifies the cluster".to_owned()
         ));
@@ -81,8 +81,13 @@ pub async fn remember(cluster: &Cluster, answer: &Enforcement) -> Result<Result<
     Ok(written.map(|()| path.clone()).map_err(|error| format!("{}: {error}", path.display())))
 }
 
-/// The file of a cluster. It is named by the UID of the namespace kube-system, which is unique to the cluster.
-async fn path(cluster: &Cluster) -> Result<Option<PathBuf>, ClusterError> {
+/// Whether an answer of that time is still valid.
+pub(crate) fn is_valid(at: Timestamp) -> bool {
+    Timestamp::now().duration_since(at) <= MAX_AGE
+}
+
+/// A file of answers about a cluster. It is named by the UID of the namespace kube-system, which is unique to the cluster.
+pub(crate) async fn path(cluster: &Cluster, suffix: &str) -> Result<Option<PathBuf>, ClusterError> {
     let key = ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: "kube-system".to_owned(), uid: None };
     let object = match cluster.get(&key).await {
         Ok(object) => object,
@@ -90,7 +95,7 @@ async fn path(cluster: &Cluster) -> Result<Option<PathBuf>, ClusterError> {
         Err(error) => return Err(error),
     };
     let uid = object.and_then(|object| object["metadata"]["uid"].as_str().map(str::to_owned));
-    Ok(uid.zip(cache()).map(|(uid, cache)| cache.join("shakedown/clusters").join(format!("{uid}.json"))))
+    Ok(uid.zip(cache()).map(|(uid, cache)| cache.join("shakedown/clusters").join(format!("{uid}{suffix}.json"))))
 }
 
 /// The user's cache folder, by the XDG rules: an absolute `XDG_CACHE_HOME`, else `~/.cache`.

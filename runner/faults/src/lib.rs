@@ -11,6 +11,7 @@ pub mod enforcement;
 pub mod manifest;
 pub mod partition;
 pub mod pod_kill;
+mod stretch;
 pub mod witness;
 
 use serde::Serialize;
@@ -18,6 +19,7 @@ use shakedown_schemas::result::{ObjectRecord, PodRef};
 use shakedown_schemas::units::as_text;
 
 pub use driver::{FaultDriver, FaultError, Finding, Observed};
+pub use stretch::Stretch;
 
 /// The plan of a fault, complete before anything is changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,7 +56,7 @@ pub struct FaultPlan {
     pub lasts: Option<std::time::Duration>,
     /// The required proof that it acts.
     #[serde(rename = "prove")]
-    pub effect: effect::Wanted,
+    pub effect: effect::RequiredProof,
 }
 
 /// A planned fault with its driver.

@@ -20,14 +20,14 @@ use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
 use super::witness::Witness;
-use super::{FaultDriver, FaultError, Finding};
+use super::{FaultDriver, FaultError, Finding, Stretch};
 use shakedown_guard::fuse::Fuses;
 
 pub(super) use follow::Owners;
 pub use follow::{ListedPeer, MarkedPeer, Watching, watch};
 pub use mark::{Mark, pod_key};
-pub(super) use roster::{Note, Roster, Seen};
-pub use scheme::{Desired, Part, Scheme};
+pub(super) use roster::{Note, Roster, RosterPod};
+pub use scheme::{Desired, PlannedPartition, Scheme};
 pub use spec::{PartitionSpec, PartitionsSpec};
 pub use switch::Switch;
 
@@ -125,6 +125,10 @@ impl FaultDriver for NetworkPolicyPartition {
             findings.extend(witness.conclude().await);
         }
         Ok(findings)
+    }
+
+    fn unproven(&self) -> Vec<Stretch> {
+        self.switch.unproven(self.part)
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {

@@ -31,7 +31,7 @@ const MOST: usize = 8;
 pub(super) const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
 
 /// Our container in a pod. Its log is read by this name, because admission may add other containers.
-pub(super) const CONTAINER: &str = "witness";
+pub(crate) const CONTAINER: &str = "witness";
 
 /// Labels that keep service meshes and agents from adding containers. A proxy would accept connections that the policy
 /// cuts.

@@ -17,7 +17,6 @@ mod pace;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::try_join_all;
 use serde_json::{Value, json};
 use shakedown_schemas::result::{Leftover, ObjectRecord};
 use tokio::sync::watch;
@@ -27,6 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) use keep::is_going;
 use pace::Pace;
 use shakedown_cluster::labels;
+use shakedown_cluster::permissions::{Answers, Names, Need, Needs};
 use shakedown_cluster::{Access, Cluster, ClusterError, Kind, ObjectKey};
 
 /// How long the Job controller may take to complete a fuse's Job.
@@ -126,7 +126,7 @@ impl Fuses {
         let record = ObjectRecord::from(job);
         let namespace = record.namespace.clone();
         let key = ObjectKey { kind: Kind::Job, namespace: record.namespace, name: record.name, uid: None };
-        allowed(cluster, &namespace).await?;
+        allowed(cluster, &key).await?;
         // Recorded before the request: the server may create the Job although its answer is lost.
         let life = Duration::from_secs(job["spec"]["ttlSecondsAfterFinished"].as_u64().unwrap_or(1));
         let fuse = Fuse { key: key.clone(), life, owner: Value::Null, lit: None, pushing: None };
@@ -206,12 +206,15 @@ impl Fuses {
 
 /// Checks that this account may light and remove a fuse. If the server does not support access reviews, lighting the fuse
 /// reports a missing permission.
-async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
-    let verbs = ["create", "get", "patch", "delete"];
-    let asked = verbs.map(|verb| cluster.may(Access { group: "batch", resource: "jobs", verb }, namespace));
-    let answers = try_join_all(asked).await?;
-    let missing: Vec<&str> =
-        verbs.into_iter().zip(answers).filter(|(_, may)| *may == Some(false)).map(|(verb, _)| verb).collect();
+async fn allowed(cluster: &Cluster, key: &ObjectKey) -> Result<(), FuseError> {
+    let namespace = &key.namespace;
+    let need = |verb| Need { namespace: namespace.clone(), access: Access { group: "batch", resource: "jobs", verb } };
+    let needs: Needs =
+        ["create", "get", "patch", "delete"].map(|verb| (need(verb), Names::only([key.name.as_str()]))).into();
+    let mut answers = Answers::default();
+    cluster.ask(&needs, &mut answers).await?;
+    let missing = needs.iter().filter(|(need, names)| answers.lack(need, names)).map(|(need, _)| need.access.verb);
+    let missing: Vec<&str> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 //!
 //! Not here: how a fault is undone (`faults`) and when (`timeline`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::fuse::Fuses;
 use crate::leftovers;
 use crate::lock::{Holder, LockError, Locks};
-use shakedown_cluster::{Cluster, ClusterError};
+use shakedown_cluster::{Cluster, ClusterError, Remedy};
 
 /// How long the final actions are retried. After that, the fuse removes the rest.
 const FINAL_RETRIES: Duration = Duration::from_secs(6);
@@ -37,6 +37,8 @@ pub struct Guard {
     since: u64,
     /// The deadline for locks of other runs.
     until: Instant,
+    /// The objects that are known to be left.
+    left: BTreeSet<String>,
 }
 
 /// The cluster could not be protected.
@@ -60,6 +62,8 @@ pub struct Remains {
     pub leftovers: Vec<Leftover>,
     /// Why the check could not decide whether leftovers exist.
     pub unknown: Option<String>,
+    /// What holds an object whose deletion does not end, and the command that helps, by the object in words.
+    pub held: BTreeMap<String, (String, String)>,
 }
 
 impl Guard {
@@ -71,7 +75,13 @@ impl Guard {
             since: cluster.last_act(),
             cluster: cluster.clone(),
             until: Instant::now() + wait_lock,
+            left: BTreeSet::new(),
         }
+    }
+
+    /// Objects that could not be removed in the time for it. The final check does not wait for them again.
+    pub fn gave_up(&mut self, leftovers: &[Leftover]) {
+        self.left.extend(leftovers.iter().map(|left| left.what.clone()));
     }
 
     /// Waits until no other run holds the locks of these namespaces, and removes the leftovers of dead runs there.
@@ -141,7 +151,7 @@ impl Guard {
     /// collected a moment after it, and the server may still carry out an action that it never answered. With `hurry`, after
     /// a second signal for example, the check does not wait for such actions.
     pub async fn stand_down(mut self, holder: &Holder, hurry: bool) -> Remains {
-        let cluster = self.cluster.clone().with_patience(FINAL_RETRIES);
+        let cluster = self.cluster.clone().with_retry_limit(FINAL_RETRIES);
         let mut leftovers = self.locks.release(&cluster, holder).await;
         leftovers.extend(self.fuses.remove(&cluster).await);
         let unclear = cluster.unclear_until();
@@ -154,14 +164,23 @@ impl Guard {
                 ),
             });
         }
-        let looked =
-            match tokio::time::timeout_at(until + COLLECTION_TIMEOUT, collected(&cluster, self.since, until)).await {
-                Ok(result) => result.map(|()| Vec::new()),
-                Err(_) => cluster.look_again(self.since).await,
-            };
+        let looked = match tokio::time::timeout_at(
+            until + COLLECTION_TIMEOUT,
+            collected(&cluster, self.since, until, &self.left),
+        )
+        .await
+        {
+            Ok(result) => result.map(|()| Vec::new()),
+            Err(_) => cluster.look_again(self.since).await,
+        };
         let mut unknown = None;
+        let mut held = BTreeMap::new();
         match looked {
             Ok(items) => {
+                for item in &items {
+                    let Remedy { command, held: why } = cluster.remedy(item).await;
+                    held.extend(why.map(|why| (item.to_string(), (command, why))));
+                }
                 let known: BTreeSet<String> = leftovers.iter().map(|left| left.what.clone()).collect();
                 leftovers.extend(items.iter().filter(|item| !known.contains(&item.to_string())).map(|item| Leftover {
                     what: item.to_string(),
@@ -174,17 +193,22 @@ impl Guard {
             }
             Err(error) => unknown = Some(error.to_string()),
         }
-        Remains { leftovers, unknown }
+        Remains { leftovers, unknown, held }
     }
 }
 
 /// Waits, at least until `until`, for every object of this run to be gone, and deletes them itself when that takes long. It
 /// checks each object by its key: a search by label would find copies by other clients, and miss objects whose labels
-/// were removed.
-async fn collected(cluster: &Cluster, since: u64, until: Instant) -> Result<(), ClusterError> {
+/// were removed. It does not wait for those that are known to be left.
+async fn collected(cluster: &Cluster, since: u64, until: Instant, left: &BTreeSet<String>) -> Result<(), ClusterError> {
     let begun = Instant::now();
+    for item in cluster.look_again(since).await?.iter().filter(|item| left.contains(&item.to_string())) {
+        // Once more: what could not be confirmed may be possible now.
+        _ = leftovers::remove(cluster, item).await;
+    }
     loop {
-        let items = cluster.look_again(since).await?;
+        let mut items = cluster.look_again(since).await?;
+        items.retain(|item| !left.contains(&item.to_string()));
         if items.is_empty() && Instant::now() >= until {
             return Ok(());
         }

@@ -38,7 +38,7 @@ impl Kinds {
 
 /// The result of a search for leftovers.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sweep {
+pub struct Search {
     /// The leftovers, each with its run, in the order of removal.
     pub found: Vec<(String, Item)>,
     /// Kinds that could not be searched, by their kubectl names: this account may not list them.
@@ -50,12 +50,17 @@ pub struct Sweep {
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn find(cluster: &Cluster, run: Option<&str>, namespace: &str, kinds: &Kinds) -> Result<Sweep, ClusterError> {
-    let mut sweep = objects(cluster, run, namespace, kinds).await?;
+pub async fn find(
+    cluster: &Cluster,
+    run: Option<&str>,
+    namespace: &str,
+    kinds: &Kinds,
+) -> Result<Search, ClusterError> {
+    let mut search = objects(cluster, run, namespace, kinds).await?;
     for kind in [Kind::Pod, Kind::Namespace] {
-        sweep.found.extend(marks(cluster, run, namespace, kind).await?);
+        search.found.extend(marks(cluster, run, namespace, kind).await?);
     }
-    Ok(sweep)
+    Ok(search)
 }
 
 /// Our marks on objects that runs did not create.
@@ -97,7 +102,7 @@ pub async fn objects(
     run: Option<&str>,
     namespace: &str,
     kinds: &Kinds,
-) -> Result<Sweep, ClusterError> {
+) -> Result<Search, ClusterError> {
     let mut selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
     if let Some(run) = run {
         selector.push_str(&format!(",{}={run}", labels::RUN));
@@ -116,7 +121,7 @@ pub async fn objects(
         async move { (kind, cluster.list(kind, namespace, Some(selector)).await) }
     });
     let mut lists = lists.buffered(AT_ONCE);
-    let (mut sweep, mut owners) = (Sweep { unseen: kinds.unknown.clone(), ..Sweep::default() }, BTreeSet::new());
+    let (mut search, mut owners) = (Search { unseen: kinds.unknown.clone(), ..Search::default() }, BTreeSet::new());
     let mut controlled = Vec::new();
     while let Some((kind, objects)) = lists.next().await {
         let objects = match objects {
@@ -124,13 +129,13 @@ pub async fn objects(
             Err(ClusterError::Forbidden { .. })
                 if !Kind::CREATED.contains(&kind) || kind == Kind::Lease && !namespace.is_empty() =>
             {
-                sweep.unseen.insert(kind.kubectl());
+                search.unseen.insert(kind.kubectl());
                 continue;
             }
             // The kind was removed since discovery, or it does not support listing.
             Err(ClusterError::NotFound(_)) => continue,
             Err(error) if kinds.more.contains(&kind) && !error.is_transient() => {
-                sweep.unseen.insert(kind.kubectl());
+                search.unseen.insert(kind.kubectl());
                 continue;
             }
             objects => objects?,
@@ -155,10 +160,10 @@ pub async fn objects(
         let with_its_owner =
             controller.as_ref().and_then(|owner| owner["uid"].as_str()).is_some_and(|uid| owners.contains(uid));
         if !with_its_fuse && !with_its_owner {
-            sweep.found.push((run, item));
+            search.found.push((run, item));
         }
     }
-    Ok(sweep)
+    Ok(search)
 }
 
 fn controller(object: &Value) -> Option<&Value> {

@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use shakedown_observe::{Cell, LoadObservations, Mark, Observations, Part, Segment};
+use shakedown_observe::{Cell, LoadObservations, Mark, Observations, PhasePart, Segment};
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::Around;
 use shakedown_schemas::scenario::{Expectation, Including};
@@ -52,24 +52,24 @@ pub(super) fn is_by_due(expectation: &Expectation) -> bool {
 }
 
 /// The part of a group's requests.
-const fn part(group: Including) -> Part {
+const fn part(group: Including) -> PhasePart {
     match group {
-        Including::InFlight => Part::InFlight,
-        Including::Injection => Part::Injecting,
-        Including::Removal => Part::Undoing,
+        Including::InFlight => PhasePart::InFlight,
+        Including::Injection => PhasePart::Injecting,
+        Including::Removal => PhasePart::Undoing,
     }
 }
 
 /// The cells of the requests that were in flight when the first fault of a phase struck.
 pub(super) fn in_flight(load: &LoadObservations, phase: usize) -> impl Iterator<Item = Placed<'_>> {
-    of_part(load, phase, Part::InFlight)
+    of_part(load, phase, PhasePart::InFlight)
 }
 
-fn of_part(load: &LoadObservations, phase: usize, part: Part) -> impl Iterator<Item = Placed<'_>> {
+fn of_part(load: &LoadObservations, phase: usize, part: PhasePart) -> impl Iterator<Item = Placed<'_>> {
     cells(load).filter(move |placed| placed.mark.phase == phase && placed.mark.part == part)
 }
 
-fn total(load: &LoadObservations, phase: usize, part: Part) -> Cell {
+fn total(load: &LoadObservations, phase: usize, part: PhasePart) -> Cell {
     sum(&of_part(load, phase, part).map(|placed| placed.cell).collect::<Vec<_>>(), Cell::merge)
 }
 
@@ -147,7 +147,7 @@ fn included<'a>(scenario: &Scenario, observations: &'a Observations) -> Cow<'a, 
             match included(segment.mark) {
                 Some(Including::InFlight) => met.push(at_once(segment, observations)),
                 Some(_) => {
-                    segment.mark.part = Part::Judged;
+                    segment.mark.part = PhasePart::Judged;
                     load.segments.push(segment);
                 }
                 None => load.segments.push(segment),
@@ -166,7 +166,7 @@ fn at_once(segment: Segment, observations: &Observations) -> Segment {
     let phase = segment.mark.phase;
     let at_ns = observations.phases.get(phase).map_or(segment.mark.at_ns, |span| span.judged_from_ns);
     let cell = sum(&segment.cells.iter().collect::<Vec<_>>(), Cell::merge);
-    let mark = Mark { at_ns, phase, part: Part::Judged };
+    let mark = Mark { at_ns, phase, part: PhasePart::Judged };
     Segment { cells: vec![cell], timings: segment.timings, ..Segment::new(mark, at_ns) }
 }
 

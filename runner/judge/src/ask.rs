@@ -41,7 +41,7 @@ pub(super) fn one(
         Expectation::ThroughputRatio(it) => rates::ratio(&asked, it, rates::Of::Answers),
         Expectation::Goodput(it) => goodput::goodput(&asked, it),
         Expectation::Errors(it) => counts::errors(&asked, it),
-        Expectation::Stuck(it) => counts::stuck(&asked, it, scenario.linger(&load.name)),
+        Expectation::Stuck(it) => counts::stuck(&asked, it, scenario.observed_timeouts(&load.name)),
         Expectation::RecoveryTime(it) => recovery::recovery_time(&asked, it),
         Expectation::Pods(_) | Expectation::Prometheus(_) | Expectation::Logs(_) => {
             outside::answer(observations, phase, expectation, path)

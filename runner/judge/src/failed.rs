@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use shakedown_observe::{Cell, Failure, LoadObservations, Part, Sample};
+use shakedown_observe::{Cell, Failure, LoadObservations, PhasePart, Sample};
 use shakedown_schemas::result::FailureSample;
 
 use super::seconds;
@@ -17,7 +17,7 @@ const HEX: usize = 32;
 pub(super) fn samples(load: &LoadObservations, phase: usize, judged: &Cell) -> Vec<FailureSample> {
     let mut kept: BTreeMap<Failure, (bool, &Sample)> = BTreeMap::new();
     for segment in load.segments.iter().filter(|segment| segment.mark.phase == phase) {
-        let is_judged = segment.mark.part == Part::Judged;
+        let is_judged = segment.mark.part == PhasePart::Judged;
         for (failure, sample) in segment.samples.iter() {
             let known = kept.entry(failure).or_insert((is_judged, sample));
             if is_judged && !known.0 {
@@ -79,11 +79,11 @@ mod tests {
         let load = &mut observations.loads[0];
         for segment in &mut load.segments {
             let part = format!("{:?}", segment.mark.part);
-            if segment.mark.part == Part::Judged {
+            if segment.mark.part == PhasePart::Judged {
                 segment.samples.keep(Failure::Timeout, of(&part));
             }
             segment.samples.keep(Failure::Refused, of(&part));
-            if segment.mark.part == Part::Settling {
+            if segment.mark.part == PhasePart::Settling {
                 segment.samples.keep(Failure::Tls, of(&part));
             }
         }

@@ -9,7 +9,7 @@
 //!   generator's lateness at the same percentile ([`share_of`]).
 
 use super::{stats, text};
-use shakedown_observe::{Failure, LoadObservations, Part, Timings};
+use shakedown_observe::{Failure, LoadObservations, PhasePart, Timings};
 
 /// The limit of the lateness's p99 that always applies, in microseconds.
 const LIMIT_US: f64 = 250_000.0;
@@ -23,7 +23,7 @@ const LOST: f64 = 0.001;
 /// The timings of the requests that the expectations of a phase judge.
 pub(super) fn timings(load: &LoadObservations, phase: usize) -> Timings {
     let mut sum = Timings::default();
-    let judged = load.segments.iter().filter(|it| it.mark.phase == phase && it.mark.part == Part::Judged);
+    let judged = load.segments.iter().filter(|it| it.mark.phase == phase && it.mark.part == PhasePart::Judged);
     judged.for_each(|segment| sum.merge(&segment.timings));
     sum
 }
@@ -120,7 +120,7 @@ mod tests {
         for segment in &mut load.segments {
             let late_us = match (segment.mark.phase, segment.mark.part) {
                 (0, _) => 1_000,
-                (_, Part::Judged) => 20_000,
+                (_, PhasePart::Judged) => 20_000,
                 _ => 400_000,
             };
             segment.timings.lateness.record_n(late_us, 5);

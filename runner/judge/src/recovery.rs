@@ -228,6 +228,9 @@ fn recovery(
     let first_success = from_ns.and_then(|removed| {
         load.segments.iter().filter_map(|segment| segment.first_success_ns).filter(|first| *first >= removed).min()
     });
+    // Without requests, nothing was seen to be bad.
+    let known = after.iter().rev().find(|window| window.state != WindowState::Unknown);
+    let seen_until_ns = known.map(|window| window.end_ns).or(from_ns).unwrap_or(horizon_ns);
     Recovery {
         load: load.name.clone(),
         phase: span.name.clone(),
@@ -244,7 +247,7 @@ fn recovery(
             .map(|placed| placed.cell.requests() - placed.cell.succeeded)
             .sum(),
         resolution_s: seconds(band.window_ns),
-        seen_until_s: Some(seconds(horizon_ns)),
+        seen_until_s: Some(seconds(seen_until_ns)),
     }
 }
 

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use shakedown_schemas::result::{AnswerStats, LatencyStats, LoadSeries, Point, Stats};
 
 use super::{hdr, seconds};
-use shakedown_observe::{Answers, Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan};
+use shakedown_observe::{Answers, Cell, Failure, LoadObservations, Mark, Observations, PhasePart, PhaseSpan};
 
 /// The most points of a load's series.
 const MOST_POINTS: usize = 1200;
@@ -27,7 +27,7 @@ pub(super) struct Placed<'a> {
 impl Placed<'_> {
     /// True when the expectations of its phase judge it.
     pub(super) fn is_judged(&self) -> bool {
-        self.mark.part == Part::Judged
+        self.mark.part == PhasePart::Judged
     }
 }
 

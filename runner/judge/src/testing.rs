@@ -3,7 +3,7 @@
 
 pub mod shapes;
 
-use shakedown_observe::{CELL_NS, Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan, Segment};
+use shakedown_observe::{CELL_NS, Cell, Failure, LoadObservations, Mark, Observations, PhasePart, PhaseSpan, Segment};
 
 /// One request of a synthetic load.
 #[derive(Debug, Clone, Copy)]
@@ -141,10 +141,10 @@ impl<'a> Timeline<'a> {
         let mut segments = Vec::new();
         for (phase, span) in self.spans.iter().enumerate() {
             let parts = [
-                (Part::Injecting, span.start_ns, span.active_ns),
-                (Part::Settling, span.active_ns, span.judged_from_ns),
-                (Part::Judged, span.judged_from_ns, span.judged_to_ns),
-                (Part::Undoing, span.judged_to_ns, span.end_ns),
+                (PhasePart::Injecting, span.start_ns, span.active_ns),
+                (PhasePart::Settling, span.active_ns, span.judged_from_ns),
+                (PhasePart::Judged, span.judged_from_ns, span.judged_to_ns),
+                (PhasePart::Undoing, span.judged_to_ns, span.end_ns),
             ];
             for (part, at_ns, end_ns) in parts {
                 if end_ns > at_ns {
@@ -158,7 +158,7 @@ impl<'a> Timeline<'a> {
         for segment in &mut segments {
             let strike = self.spans.iter().enumerate().skip(segment.mark.phase + 1).find(|(_, span)| span.has_faults);
             let strike = strike.filter(|_| self.strikes).map(|(phase, span)| (phase, span.start_ns));
-            let mark = Mark { phase: strike.map_or(0, |(phase, _)| phase), part: Part::InFlight, ..segment.mark };
+            let mark = Mark { phase: strike.map_or(0, |(phase, _)| phase), part: PhasePart::InFlight, ..segment.mark };
             let mut in_flight = Segment { mark, ..segment.clone() };
             let span = &self.spans[segment.mark.phase];
             loop {

@@ -104,7 +104,7 @@ fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
     let is_target = fault.targets.iter().any(|pod| pod.name == event.pod && pod.namespace == event.namespace);
     let from_s = fault.injecting_s.unwrap_or(f64::INFINITY) - 1.0;
     let to_s = fault.undone_s.unwrap_or(f64::INFINITY) + 1.0;
-    let is_meant = FaultInfo::of(&fault.kind).is_some_and(FaultInfo::is_once) || fault.kind == "pod_failure";
+    let is_meant = FaultInfo::of(&fault.kind).is_some_and(FaultInfo::restarts_targets);
     is_target && !is_meant && (from_s..to_s).contains(&event.at_s)
 }
 

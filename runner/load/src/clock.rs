@@ -10,11 +10,22 @@ use tokio::time::Instant;
 pub(super) trait Timer {
     /// Waits until `at`. May return early; the caller checks the time again.
     async fn until(&mut self, at: Instant);
+
+    /// The same, but nothing else wakes the thread before: no answer, and no other thread. Where this is not possible, it waits
+    /// as usual.
+    async fn nap(&mut self, at: Instant) {
+        self.until(at).await;
+    }
 }
 
 impl Timer for Clock {
     async fn until(&mut self, at: Instant) {
         Clock::until(self, at.into_std()).await;
+    }
+
+    #[cfg(target_os = "linux")]
+    async fn nap(&mut self, at: Instant) {
+        Clock::nap(at.into_std());
     }
 }
 
@@ -47,12 +58,20 @@ mod linux {
         /// # Errors
         /// When the process has no file descriptor left.
         pub(crate) fn new() -> io::Result<Self> {
+            // The kernel delays a sleep by up to 50 µs to merge it with others (PR_SET_TIMERSLACK, prctl(2)). A nap is then less
+            // exact, so a failure is not an error.
+            _ = nix::sys::prctl::set_timerslack(1);
             let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
             // SAFETY: the `AsyncFd` owns the descriptor, an `OwnedFd` always returns the same one, and nothing else closes
             // it.
             #[expect(unsafe_code, reason = "tokio offers no safe way to wait for a descriptor of one's own")]
             let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
             Ok(Self { timer })
+        }
+
+        /// Blocks the thread until `at`.
+        pub(crate) fn nap(at: Instant) {
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
         }
 
         /// Waits until `at`. Returns early only on an error; the caller checks the time again.

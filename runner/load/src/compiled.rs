@@ -51,7 +51,7 @@ impl CompiledLoad {
         let same_as = openai.and_then(|openai| openai.check.as_ref()?.same_as.as_ref());
         let phase = same_as.and_then(|name| scenario.phases.iter().position(|phase| phase.name == *name));
         self.target.oracle = phase.map(Oracle::new);
-        let times = scenario.linger(&self.target.name);
+        let times = scenario.observed_timeouts(&self.target.name);
         self.observing_for(times)
     }
 
@@ -64,7 +64,7 @@ impl CompiledLoad {
     }
 
     /// The observation timeout: how long each request is observed, from its due moment.
-    pub fn listens(&self) -> Duration {
+    pub fn observation_timeout(&self) -> Duration {
         self.target.timeout.mul_f64(self.target.observed_timeouts)
     }
 

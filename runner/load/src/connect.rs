@@ -17,6 +17,7 @@ use super::failure::{Failed, words};
 use super::handle::Handle;
 use super::lane::Lane;
 use super::prompt::{Acknowledges, Prompt};
+use super::socket::Socket;
 use super::target::{AnswerFormat, Sharing};
 use super::{http1, http2, names};
 use shakedown_observe::Failure;
@@ -74,8 +75,8 @@ where
 
 /// The transport of a connection.
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
     /// A test server without sockets.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
@@ -112,7 +113,7 @@ fn is_out_of_files(_: &io::Error) -> bool {
     false
 }
 
-async fn connect(lane: &Lane, connection: &Connection) -> Result<Stream, NoConnection> {
+async fn connect(lane: &Lane, connection: &Rc<Connection>) -> Result<Stream, NoConnection> {
     let begun = Instant::now();
     let turn = lane.turn();
     #[cfg(test)]
@@ -143,6 +144,7 @@ async fn connect(lane: &Lane, connection: &Connection) -> Result<Stream, NoConne
     if let Ok(address) = stream.peer_addr() {
         lane.reached(connection, address);
     }
+    let stream = Socket::new(stream, lane.naps.then_some(connection));
     if lane.target.tls.is_some() {
         lane.making.set("the TLS handshake has no answer: does the server speak TLS on this port?");
     }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use tokio::time::Instant;
+
 use super::excerpt::Excerpt;
 use super::job::{Job, micros};
 use super::record::{AnswerTraits, Tokens};
@@ -26,6 +28,10 @@ pub(super) struct Connection {
     pub(super) index: Cell<usize>,
     /// The remote address, and its index among the addresses that the lane counts.
     pub(super) address: Cell<Option<(SocketAddr, usize)>>,
+    /// When the kernel received the bytes that were read last, if it says so.
+    pub(super) arrived: Cell<Option<Instant>>,
+    /// It waits for the network in the middle of a request or an answer, and has to continue at once.
+    pub(super) is_busy: Cell<bool>,
     /// It is a TCP connection, not a further stream of one.
     pub(super) is_tcp: bool,
     /// Its address was removed: it takes no further request.

@@ -128,6 +128,21 @@ impl Handle {
         self.lane.answered(&self.connection, failed)
     }
 
+    /// The connection has to continue at once, or no longer.
+    pub(super) fn busy(&self, is_busy: bool) {
+        self.lane.busy(&self.connection, is_busy);
+    }
+
+    /// The connection read a part of an answer.
+    pub(super) fn received(&self) {
+        self.lane.received(&self.connection);
+    }
+
+    /// An answer is so large that the server may wait for it to be read.
+    pub(super) fn large(&self) {
+        self.lane.large();
+    }
+
     /// The request failed.
     pub(super) fn failed(&self, failed: impl Into<Failed>) {
         self.answered(Some(failed.into()));

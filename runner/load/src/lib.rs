@@ -38,6 +38,7 @@ mod request;
 mod scan;
 mod schedule;
 mod shard;
+mod socket;
 mod sse;
 mod target;
 #[cfg(test)]

@@ -238,7 +238,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use shakedown_observe::Part;
+    use shakedown_observe::PhasePart;
 
     fn scenario() -> Scenario {
         let http = json!({"url": "http://h"});
@@ -275,7 +275,7 @@ mod tests {
     fn workers_follow_the_phases_and_think_between_requests() {
         let pacing = Pacing::in_phases("closed", &scenario()).unwrap();
         let mut starter = Starter::new(&pacing, 1, "closed", (0, 1));
-        let mark = |at_ns, phase| Mark { at_ns, phase, part: Part::Judged };
+        let mark = |at_ns, phase| Mark { at_ns, phase, part: PhasePart::Judged };
         let marks = [mark(0, 0), mark(1_000, 1), mark(2_000, 2)];
         starter.follow(&marks[..1], 0);
         let due: Vec<u64> = std::iter::from_fn(|| starter.due_before(1)).collect();

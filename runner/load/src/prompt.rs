@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::socket::Socket;
+
 /// A transport that can acknowledge at once.
 pub(super) trait Acknowledges {
     /// Sends a pending acknowledgement. On a system without this option, it is delayed as usual.
@@ -29,6 +31,12 @@ impl Acknowledges for TcpStream {
 
     #[cfg(not(target_os = "linux"))]
     fn acknowledge(&self) {}
+}
+
+impl Acknowledges for Socket {
+    fn acknowledge(&self) {
+        self.get_ref().acknowledge();
+    }
 }
 
 impl<T: Acknowledges> Acknowledges for TlsStream<T> {

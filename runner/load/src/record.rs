@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::job::{Job, micros};
 use shakedown_observe::{
     CELL_NS, Cell, DateSample, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks,
-    PackedCell, Part, Sample, Samples, Segment, Strike, Timings,
+    PackedCell, PhasePart, Sample, Samples, Segment, Strike, Timings,
 };
 
 /// The age at which a cell is packed: few of its requests are still under way.
@@ -216,11 +216,11 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Ledger {
     marks: Arc<Marks>,
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
 }
 
 #[derive(Debug, Default, Clone)]
-struct State {
+struct LedgerState {
     /// The segments by their beginning.
     stretches: BTreeMap<u64, SegmentCounts>,
     /// Their requests that were in flight when a fault struck, and the index of the fault's phase.
@@ -267,7 +267,7 @@ impl Ledger {
         Self { marks, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -308,7 +308,8 @@ fn stretch_of(marks: &[Mark], at_ns: u64) -> (u64, u64) {
 fn strike_after(marks: &[Mark], strikes: &[Strike], at_ns: u64) -> Option<Strike> {
     let following = marks.partition_point(|mark| mark.at_ns <= at_ns);
     let stretch = following.checked_sub(1).map(|index| marks[index]);
-    let is_own = |strike: &Strike| stretch.is_some_and(|mark| mark.phase == strike.phase && mark.part != Part::Waiting);
+    let is_own =
+        |strike: &Strike| stretch.is_some_and(|mark| mark.phase == strike.phase && mark.part != PhasePart::Waiting);
     strikes.iter().find(|strike| strike.at_ns > at_ns && !is_own(strike)).copied()
 }
 
@@ -320,7 +321,7 @@ pub(super) fn segment_key(marks: &[Mark], strikes: &[Strike], due_ns: u64, end_n
     (begin_ns, strike.map(|strike| strike.phase))
 }
 
-impl State {
+impl LedgerState {
     fn count(&mut self, batch: &mut Batch, marks: &[Mark], strikes: &[Strike], now_ns: u64) {
         // Neighbours share a cell, so that each cell is looked up once. The records are nearly sorted already.
         batch.records.sort_by_key(|record| record.job.due_ns);
@@ -400,7 +401,7 @@ impl State {
         if marks.first().is_none_or(|first| first.at_ns > earliest) {
             // Requests from before the first mark are recorded but not judged.
             let phase = marks.first().map_or(0, |first| first.phase);
-            marks.insert(0, Mark { at_ns: 0, phase, part: Part::Settling });
+            marks.insert(0, Mark { at_ns: 0, phase, part: PhasePart::Settling });
         }
         let ends = marks.iter().skip(1).map(|next| next.at_ns).chain([end_ns]);
         let segments = marks.iter().zip(ends).flat_map(|(mark, end)| {
@@ -411,10 +412,9 @@ impl State {
             };
             let whole = (end_ns - mark.at_ns).div_ceil(segment.cell_ns) as usize;
             segment.cells.resize(whole.max(segment.cells.len()), Cell::default());
-            let in_flight = self
-                .in_flight
-                .remove(&mark.at_ns)
-                .map(|(phase, counted)| counted.close(Mark { at_ns: mark.at_ns, phase, part: Part::InFlight }, end_ns));
+            let in_flight = self.in_flight.remove(&mark.at_ns).map(|(phase, counted)| {
+                counted.close(Mark { at_ns: mark.at_ns, phase, part: PhasePart::InFlight }, end_ns)
+            });
             [Some(segment), in_flight].into_iter().flatten().collect::<Vec<_>>()
         });
         let mut seen =

@@ -20,7 +20,7 @@ use std::time::Duration;
 use shakedown_schemas::scenario::{Arrival, Leg, Pace};
 
 use shakedown_observe::chance::Chance;
-use shakedown_observe::{Mark, Part};
+use shakedown_observe::{Mark, PhasePart};
 
 /// The most requests of a block: enough to prevent synchronisation, and few enough not to form a burst.
 const MOST_OF_A_BLOCK: u64 = 20;
@@ -112,7 +112,7 @@ impl Curve {
                 begun = Some(mark.phase);
                 curve.add(mark.at_ns, shape.first(), 0.0);
             }
-            if shaped != Some(mark.phase) && !matches!(mark.part, Part::Waiting | Part::Injecting) {
+            if shaped != Some(mark.phase) && !matches!(mark.part, PhasePart::Waiting | PhasePart::Injecting) {
                 shaped = Some(mark.phase);
                 let mut at_ns = mark.at_ns;
                 for leg in &shape.legs {

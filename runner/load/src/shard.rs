@@ -1,8 +1,10 @@
 //! One thread of the engine: its runtime, the pacer, and its lanes.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -19,6 +21,9 @@ const FLUSH_NS: u64 = 100_000_000;
 
 /// The shortest interval between two ticks of the pacer.
 const MIN_TICK_NS: u64 = 150_000;
+
+/// The longest nap. It delays the notice of a mark or a stop by as much, and costs one wake-up.
+const MAX_NAP: Duration = Duration::from_millis(2);
 
 /// How often a stopped thread checks whether its last requests have ended.
 const DRAIN_TICK_NS: u64 = 2_000_000;
@@ -40,7 +45,14 @@ pub(super) fn run(
             Ok(clock) => {
                 // The receiver is gone if the engine was dropped. `control` stops the thread then.
                 drop(ready.send(Ok(())));
-                pace(clock, starts, zero, control).await;
+                let control = Arc::clone(control);
+                // A task of its own, so that it takes turns with the connections.
+                let paced = tokio::task::spawn_local(async move { pace(clock, starts, zero, &control).await });
+                if let Err(error) = paced.await
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    std::panic::resume_unwind(panic);
+                }
             }
             Err(error) => drop(ready.send(Err(error))),
         }
@@ -89,10 +101,34 @@ pub(super) async fn pace(mut clock: impl Timer, starts: Vec<LaneStart>, zero: In
                 zero + Duration::from_nanos(wake_ns)
             }
         };
+        // The connections write what the tick gave them. Then it is known whether one has to continue at once.
+        requeue().await;
+        let now = Instant::now();
+        let now_ns = now.saturating_duration_since(zero).as_nanos() as u64;
+        if wake_at.saturating_duration_since(now) <= MAX_NAP && lanes.iter().all(|lane| lane.can_nap(now_ns)) {
+            clock.nap(wake_at).await;
+            // The runtime polls the sockets, wakes the connections that have an answer, and then this task.
+            tokio::task::yield_now().await;
+            continue;
+        }
         tokio::select! {
             biased;
             () = control.changed() => {}
             () = clock.until(wake_at) => {}
         }
     }
+}
+
+/// Lets the tasks that are ready run first. Unlike [`tokio::task::yield_now`], it does not poll the sockets, which is a system
+/// call.
+async fn requeue() {
+    let mut is_first = true;
+    poll_fn(|context| {
+        if std::mem::take(&mut is_first) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }

@@ -2,9 +2,10 @@
 //!
 //! It follows the WHATWG HTML standard, section 9.2.6, as far as the OpenAI API uses it: lines end with LF, CR or CRLF, a
 //! line that starts with a colon is a comment, several `data` lines of an event are joined by LF, and an event ends at an
-//! empty line. There are two extensions. A field `error`, in which llama.cpp reports a failure, is an event with that name.
-//! And an event that is terminated only by the regular end of the stream is not discarded, because some servers end the
-//! last line with one line feed, or with none. The parser does not interpret the data.
+//! empty line. It is written by hand for two extensions, which parsers of the standard lack. A field `error`, in which
+//! llama.cpp reports a failure, is an event with that name. And an event that is terminated only by the regular end of the
+//! stream is not discarded, because some servers end the last line with one line feed, or with none. The parser does not
+//! interpret the data.
 
 /// The maximum size of an event, in bytes. An image as a part of an answer fits. A larger event is rejected, so that a
 /// stream cannot exhaust the memory.

@@ -212,6 +212,12 @@ impl Target {
         })
     }
 
+    /// Whether nothing needs an answer at once: neither a handshake, nor a stream's next chunk, nor another stream of the
+    /// connection.
+    pub(super) fn can_wait_for_answers(&self) -> bool {
+        !self.fresh && matches!(self.sharing, Sharing::InTurn) && self.format != AnswerFormat::Stream
+    }
+
     pub(super) fn per_connection(&self) -> usize {
         match self.sharing {
             Sharing::InTurn => 1,

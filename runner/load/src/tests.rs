@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use shakedown_fakes::{HttpServer, MemoryServer};
-use shakedown_observe::{Cell, Failure, LoadObservations, Mark, Part};
+use shakedown_observe::{Cell, Failure, LoadObservations, Mark, PhasePart};
 use shakedown_schemas::Files;
 
 /// A load of one server, as in the scenario (without `url`).
@@ -32,7 +32,7 @@ fn planned(server: &HttpServer, load: serde_json::Value) -> PlannedLoad {
 }
 
 /// A load of the server at an address.
-fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
+pub(super) fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
     let mut load = load;
     // Counts are exact to one request if requests are evenly spaced.
     if load.get("rate").is_some() && load.get("arrival").is_none() {
@@ -56,7 +56,7 @@ fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
 async fn send(planned: PlannedLoad, duration: Duration, grace: Duration) -> LoadObservations {
     let mut engine = Engine::new(&[planned]).unwrap();
     let marks = Arc::new(Marks::default());
-    marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+    marks.begin(Mark { at_ns: 0, phase: 0, part: PhasePart::Judged });
     engine.start(std::time::Instant::now(), marks).await.unwrap();
     sleep(duration).await;
     let seen = engine.finish(grace).await.unwrap().remove(0);
@@ -121,7 +121,7 @@ async fn paused(
 ) -> LoadObservations {
     let run = async {
         let marks = Arc::new(Marks::default());
-        marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+        marks.begin(Mark { at_ns: 0, phase: 0, part: PhasePart::Judged });
         engine.start_here(Instant::now(), Arc::clone(&marks));
         during(&mut engine, &marks).await;
         let seen = engine.finish(grace).await.unwrap().remove(0);
@@ -425,7 +425,7 @@ async fn requests_belong_to_the_segment_in_which_they_were_due() {
     let load = json!({"http": {"path": "/slow/150"}, "rate": "200/s"});
     let phases = async |_: &mut Engine, marks: &Marks| {
         let zero = Instant::now();
-        for (phase, part) in [(1, Part::Injecting), (1, Part::Judged), (2, Part::Judged)] {
+        for (phase, part) in [(1, PhasePart::Injecting), (1, PhasePart::Judged), (2, PhasePart::Judged)] {
             sleep(103 * MS).await;
             marks.begin_now(phase, part, || zero.elapsed().as_nanos() as u64);
         }

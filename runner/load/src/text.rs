@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use shakedown_schemas::scenario::{Data, Filter, Order, Part, RequestText, Source};
+use shakedown_schemas::scenario::{Data, Filter, Order, RequestText, Source, TextPart};
 use shakedown_schemas::tables::{Table, plain};
 use uuid::{Builder, Uuid};
 
@@ -105,12 +105,12 @@ impl<'t> Compiler<'t> {
         let same = |text: &str| Piece::Same(escaped(text, escape).into_bytes().into());
         for part in text.parts() {
             match part {
-                Part::Text(text) => pieces.push(same(text)),
+                TextPart::Text(text) => pieces.push(same(text)),
                 // A UUID needs no escaping, only quotes around it.
-                Part::Data(Data { source: Source::Uuid, filter: Some(Filter::ToJson) }) => {
+                TextPart::Data(Data { source: Source::Uuid, filter: Some(Filter::ToJson) }) => {
                     pieces.extend([same("\""), Piece::Uuid, same("\"")]);
                 }
-                Part::Data(data) => pieces.push(self.data(data, escape)?),
+                TextPart::Data(data) => pieces.push(self.data(data, escape)?),
             }
         }
         Ok(Text::of(pieces))

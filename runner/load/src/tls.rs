@@ -10,11 +10,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use shakedown_schemas::scenario::TlsOptions;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{self, Failed};
+use super::socket::Socket;
 use shakedown_observe::Failure;
 
 /// The trusted roots, the client certificate and the expected server name.
@@ -73,7 +73,7 @@ impl Tls {
     }
 
     /// Performs the TLS handshake on a connection.
-    pub(super) async fn agree(&self, stream: TcpStream) -> Result<Box<TlsStream<TcpStream>>, Failed> {
+    pub(super) async fn agree(&self, stream: Socket) -> Result<Box<TlsStream<Socket>>, Failed> {
         let made = self.connector.connect(self.name.clone(), stream).await;
         let stream = made.map_err(|error| failure::of_agreement(&error))?;
         // A server without ALPN sends nothing, so it is not known whether it speaks HTTP/2.

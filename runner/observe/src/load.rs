@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::{Cell, Failure, Histogram, Mark, Part, Peculiarities, Samples};
+use super::{Cell, Failure, Histogram, Mark, Peculiarities, PhasePart, Samples};
 
 /// The length of the shortest cell, in nanoseconds: the time resolution of everything that is known about requests after
 /// the run.
@@ -19,7 +19,7 @@ pub struct LoadObservations {
     /// True for an open loop, in which requests are due on a schedule.
     pub is_open: bool,
     /// The segments between the timeline's marks, in order. Each is followed by its requests that were in flight when a
-    /// later phase's fault struck ([`Part::InFlight`]). Every request is in exactly one segment, by the moment at which it
+    /// later phase's fault struck ([`PhasePart::InFlight`]). Every request is in exactly one segment, by the moment at which it
     /// was due.
     pub segments: Vec<Segment>,
     /// The number of issued requests, counted independently of their outcomes. It equals the sum of all outcomes.
@@ -123,7 +123,7 @@ impl LoadObservations {
 
     /// The segments by time alone: requests in flight are merged into the segment in which they were due.
     pub fn stretches(&self) -> Cow<'_, [Segment]> {
-        let in_flight = |segment: &Segment| segment.mark.part == Part::InFlight;
+        let in_flight = |segment: &Segment| segment.mark.part == PhasePart::InFlight;
         if !self.segments.iter().any(in_flight) {
             return Cow::Borrowed(&self.segments);
         }
@@ -160,7 +160,7 @@ impl LoadObservations {
             match self.segments.iter_mut().find(|known| known.mark == segment.mark) {
                 Some(known) => known.merge(segment),
                 None => {
-                    let place = |mark: Mark| (mark.at_ns, mark.part == Part::InFlight);
+                    let place = |mark: Mark| (mark.at_ns, mark.part == PhasePart::InFlight);
                     let at = self.segments.partition_point(|known| place(known.mark) <= place(segment.mark));
                     self.segments.insert(at, segment);
                 }

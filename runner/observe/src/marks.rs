@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 /// A part of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum PhasePart {
     /// The faults wait for the answers to requests that were due in the previous phase. No fault acts yet.
     Waiting,
     /// The faults are being injected.
@@ -42,7 +42,7 @@ pub struct Mark {
     /// The index of its phase.
     pub phase: usize,
     /// The part of the phase.
-    pub part: Part,
+    pub part: PhasePart,
 }
 
 /// A copy of the timeline at one moment.
@@ -101,7 +101,7 @@ impl Marks {
     }
 
     /// Begins a segment now and returns its start. Drops the marks that were set for later.
-    pub fn begin_now(&self, phase: usize, part: Part, now_ns: impl FnOnce() -> u64) -> u64 {
+    pub fn begin_now(&self, phase: usize, part: PhasePart, now_ns: impl FnOnce() -> u64) -> u64 {
         let mut state = self.write();
         let at_ns = now_ns();
         state.begin(Mark { at_ns, phase, part });
@@ -160,10 +160,10 @@ mod tests {
     fn drops_the_end_of_a_settling_time_that_was_cut_short() {
         let marks = Marks::default();
         let mark = |at_ns, part| Mark { at_ns, phase: 0, part };
-        marks.begin(mark(0, Part::Settling));
-        marks.begin(mark(5, Part::Judged));
-        assert_eq!(marks.begin_now(0, Part::Undoing, || 3), 3);
-        assert_eq!(marks.all(), [mark(0, Part::Settling), mark(3, Part::Undoing)]);
+        marks.begin(mark(0, PhasePart::Settling));
+        marks.begin(mark(5, PhasePart::Judged));
+        assert_eq!(marks.begin_now(0, PhasePart::Undoing, || 3), 3);
+        assert_eq!(marks.all(), [mark(0, PhasePart::Settling), mark(3, PhasePart::Undoing)]);
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
             move || _ = calls.fetch_add(1, Ordering::Relaxed)
         });
         assert_eq!(marks.newer_than(0), None);
-        marks.begin_now(1, Part::Judged, || 7);
+        marks.begin_now(1, PhasePart::Judged, || 7);
         assert_eq!(marks.end_now(|| 9), 9);
         let known = marks.newer_than(0).unwrap();
         assert_eq!((known.marks.len(), known.end_ns, calls.load(Ordering::Relaxed)), (1, Some(9), 2));

@@ -27,7 +27,7 @@ pub enum Endpoint<'a> {
         /// Its name.
         name: &'a str,
     },
-    /// An address. The address of a pod stands for the pod.
+    /// An address. The address of a pod means the pod.
     Address(IpAddr),
 }
 

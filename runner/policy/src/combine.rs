@@ -6,7 +6,7 @@ use super::cut::Block;
 
 /// One partition that is active, or about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct Isolation {
     /// Its targets' namespace.
     pub namespace: String,
     /// Its targets' names.
@@ -31,7 +31,7 @@ pub struct Group {
 /// Sorts the targets of several partitions into groups, so that each pod is in exactly one group. Two policies on one
 /// pod would each allow the links that the other cuts. When the set of active partitions changes, create the new
 /// groups' policies first. Then move each pod by changing its label's value, which exchanges its policy in one step.
-pub fn combine(parts: &[Part]) -> Vec<Group> {
+pub fn combine(parts: &[Isolation]) -> Vec<Group> {
     let mut by_pod: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (at, part) in parts.iter().enumerate() {
         for target in &part.targets {
@@ -56,9 +56,9 @@ pub fn combine(parts: &[Part]) -> Vec<Group> {
 mod tests {
     use super::*;
 
-    fn part(namespace: &str, targets: &[&str]) -> Part {
+    fn part(namespace: &str, targets: &[&str]) -> Isolation {
         let targets = targets.iter().map(|name| (*name).to_owned()).collect();
-        Part { namespace: namespace.into(), targets, blocks: Vec::new() }
+        Isolation { namespace: namespace.into(), targets, blocks: Vec::new() }
     }
 
     #[test]

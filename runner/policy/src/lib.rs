@@ -26,7 +26,7 @@ mod terms;
 pub use api::ApiPod;
 pub use build::build;
 pub use cluster::{Cluster, Connection, Decision, Endpoint, Side, Why};
-pub use combine::{Group, Part, combine};
+pub use combine::{Group, Isolation, combine};
 pub use cut::{Block, BuildError, Built, Cut, Facts, Front, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer};
 pub use explain::explain;
 pub use labels::{Labels, Selector};

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::*;
 use oracle::{End, Named, is_peer};
-use world::{PartSpec, World, worlds};
+use world::{IsolationSpec, World, worlds};
 
 const TARGET: &str = "shakedown.test/target";
 const NAMESPACE: &str = "shakedown.test/namespace";
@@ -33,7 +33,7 @@ struct After {
 
 fn inject(world: &World, other_ports: OtherPorts) -> Result<After, BuildError> {
     let before = Cluster::new(world.pods(), world.namespaces(), &world.standing);
-    let parts: Vec<Part> = world.parts.iter().map(PartSpec::part).collect();
+    let parts: Vec<Isolation> = world.parts.iter().map(IsolationSpec::part).collect();
     let groups = combine(&parts);
     let facts = Facts {
         cluster: &before,

@@ -6,6 +6,7 @@
 
 pub(crate) mod ailing;
 pub(crate) mod daemon;
+pub(crate) mod lacks;
 pub(crate) mod network;
 pub(crate) mod record;
 pub(crate) mod select;

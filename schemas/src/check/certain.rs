@@ -1,17 +1,22 @@
 //! What is certain before a run: questions that its requests cannot answer, faults that no request meets, and timeouts that
 //! none can reach.
 
+mod counted;
+mod never;
+
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::samples;
-use crate::scenario::{Arrival, Effect, Expectation, Including, Load, Model, Pace, Scenario, ThinkTime};
+use crate::scenario::{Effect, Expectation, Load, Model, Pace, Prove, Scenario};
 use crate::units::{Duration, Percent, short};
+use counted::{Count, asked, count, is_doubtful, is_silent};
 
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (index, phase) in scenario.phases.iter().enumerate() {
         for (number, expectation) in phase.expect.iter().enumerate() {
             let path = format!("phases[{index}].expect[{number}].{}", expectation.kind());
             enough(scenario, index, expectation, &path, findings);
+            never::check(scenario, index, expectation, &path, findings);
         }
         if let Some(expectation) = phase.effect.as_ref().and_then(Effect::expectation) {
             let path = format!("phases[{index}].effect.{}", expectation.kind());
@@ -107,44 +112,6 @@ fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<
     })
 }
 
-/// How many requests of a load are judged in a phase.
-struct Count {
-    /// With its pace alone.
-    usual: f64,
-    /// With the most that a fault can add; none where that is not known.
-    most: Option<f64>,
-}
-
-fn count(scenario: &Scenario, name: &str, load: &Load, index: usize) -> Option<Count> {
-    let phase = &scenario.phases[index];
-    let seconds = phase.duration.as_secs_f64();
-    let settled = phase.settle.as_secs_f64();
-    let (usual, at_once) = match scenario.model(name, index)? {
-        Model::Open(pace) => {
-            let usual = pace.requests(phase.duration, seconds) - pace.requests(phase.duration, settled);
-            // By chance, or at the edges of the phase.
-            let chance = if load.arrival == Some(Arrival::Poisson) { 5.0 * usual.sqrt() } else { 0.0 };
-            (usual, chance + 1.0 + pace.highest() * load.timeout.as_secs_f64() * at_fault(scenario, index))
-        }
-        Model::Closed(0) => (0.0, 0.0),
-        // How many a worker sends depends on the service, unless it waits.
-        Model::Closed(workers) => match load.think_time {
-            Some(ThinkTime::Constant(time)) if !time.is_zero() => {
-                (f64::from(workers) * ((seconds - settled) / time.as_secs_f64()).ceil(), f64::from(workers))
-            }
-            _ => return None,
-        },
-    };
-    let is_open = phase.faults.is_empty() || phase.including.iter().all(|it| *it == Including::InFlight);
-    Some(Count { usual, most: is_open.then_some(usual + at_once) })
-}
-
-/// 1 where requests that a fault met in flight count as well.
-fn at_fault(scenario: &Scenario, index: usize) -> f64 {
-    let phase = &scenario.phases[index];
-    if phase.faults.is_empty() || phase.including.is_empty() { 0.0 } else { 1.0 }
-}
-
 /// That a question has as many requests as it takes.
 fn enough(scenario: &Scenario, index: usize, expectation: &Expectation, path: &str, findings: &mut Findings<'_>) {
     let Some(need) = need(scenario, index, expectation) else { return };
@@ -171,12 +138,6 @@ fn enough_for_effect(
     }
 }
 
-/// The loads that an expectation is asked of.
-fn asked<'s>(scenario: &'s Scenario, expectation: &'s Expectation) -> impl Iterator<Item = (&'s str, &'s Load)> {
-    let loads = scenario.load.iter().map(|(name, load)| (name.as_str(), load));
-    loads.filter(|(name, _)| expectation.load().is_none_or(|load| load == *name))
-}
-
 /// The first phase in which a load sends too few requests for a question, as a problem.
 fn lacking(
     scenario: &Scenario,
@@ -186,10 +147,7 @@ fn lacking(
     findings: &Findings<'_>,
 ) -> Option<Diagnostic> {
     need.phases.iter().find_map(|at| {
-        let is_doubtful = |key: &str| findings.map.damaged(&format!("phases[{at}].{key}"));
-        if ["duration", "settle", "load", "faults", "including"].into_iter().any(is_doubtful)
-            || findings.map.damaged(&format!("load.{name}"))
-        {
+        if is_doubtful(*at, name, findings) {
             return None;
         }
         let count = count(scenario, name, load, *at)?;
@@ -238,24 +196,45 @@ fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Coun
 /// That some load is sent while faults act.
 fn unfelt(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
     let phase = &scenario.phases[index];
-    let is_silent = |name: &String| match scenario.model(name, index) {
-        Some(Model::Open(pace)) => pace.highest() <= 0.0,
-        Some(Model::Closed(workers)) => workers == 0,
-        None => false,
-    };
     let Some(load) = scenario.load.keys().next() else { return };
-    if phase.faults.is_empty() || !scenario.load.keys().all(is_silent) {
+    let is_quiet = |at: usize| scenario.load.keys().all(|name| is_silent(scenario, name, at));
+    if phase.faults.is_empty() || !is_quiet(index) {
+        let first = scenario.phases.iter().position(|phase| !phase.faults.is_empty()).unwrap_or_default();
+        if first > 0 && (0..first).all(is_quiet) {
+            incomparable(scenario, index, findings);
+        }
         return;
     }
-    for name in phase.faults.keys() {
+    for (name, fault) in &phase.faults {
         findings.push_at_key(
             &format!("phases[{index}].faults.{name}"),
-            Diagnostic::warning(
-                Code::NotFelt,
+            not_felt(
+                fault.prove(),
                 format!("no load sends a request in `{}`, so none can meet this fault", phase.name),
             )
             .help(format!("give a load a pace in this phase, such as `load: {{{load}: {{rate: 20/s}}}}`")),
         );
+    }
+}
+
+/// `prove: traffic` compares the fault's requests with those before the first fault.
+fn incomparable(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
+    for (name, _) in scenario.phases[index].faults.iter().filter(|(_, fault)| fault.prove() == Prove::Traffic) {
+        findings.push_at_key(
+            &format!("phases[{index}].faults.{name}"),
+            not_felt(Prove::Traffic, "no load sends a request before the first fault to compare with".to_owned())
+                .help("give a load a pace in the phase before the fault"),
+        );
+    }
+}
+
+/// With `prove: traffic` a verdict needs requests.
+fn not_felt(prove: Prove, message: String) -> Diagnostic {
+    match prove {
+        Prove::Traffic => {
+            Diagnostic::error(Code::NotFelt, format!("{message}: with `prove: traffic` this is always inconclusive"))
+        }
+        _ => Diagnostic::warning(Code::NotFelt, message),
     }
 }
 

@@ -60,6 +60,10 @@ pub struct FaultResult {
     pub undone_s: Option<f64>,
     /// The evidence that it was applied and removed.
     pub evidence: Vec<Evidence>,
+    /// The stretches in which it may not have acted on everything that it should act on: pods were replaced or came, or may
+    /// have, and it was not adjusted yet. One of more than 5 s makes its injection inconclusive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<UnprovenStretch>,
     /// The verdict on its injection: pass, inconclusive (not proven) or error.
     pub injection: Verdict,
     /// The verdict on its undo: pass (confirmed) or error.
@@ -141,6 +145,17 @@ fn offset(seconds: f64) -> String {
         it if it < 0.0 => format!("{} behind", units::Duration::from(whole)),
         _ => format!("{} ahead", units::Duration::from(whole)),
     }
+}
+
+/// A stretch of a fault without proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnprovenStretch {
+    /// Its beginning, in seconds since the load's start.
+    pub from_s: f64,
+    /// Its end, in seconds since the load's start.
+    pub to_s: f64,
+    /// Why there is no proof, in words.
+    pub why: String,
 }
 
 /// A pod, identified by namespace, name and UID.

@@ -185,7 +185,7 @@ pub struct Stats {
 /// How a model's answers ended, and whether its streams were complete.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AnswerStats {
-    /// The number of answers per `finish_reason`. `other` stands for reasons that the API does not define.
+    /// The number of answers per `finish_reason`. `other` contains reasons that the API does not define.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub finish_reasons: IndexMap<String, u64>,
     /// The number of streams per outcome: `complete`, `cut`, `stalled`, `resumed after a gap`, `ended with an error`,
@@ -309,8 +309,9 @@ pub struct Recovery {
     pub failed_requests: u64,
     /// The length of a window, in seconds: the resolution of these times.
     pub resolution_s: f64,
-    /// The end of the observation: the start of the next phase with faults, or the end of the load. A recovery that has
-    /// not happened by then is censored: it takes longer.
+    /// The end of the observation: of the last window that has enough requests, before the next phase with faults or the end
+    /// of the load. A recovery that has not happened by then is censored: it takes longer. The moment of the removal if there
+    /// is no such window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_until_s: Option<f64>,
 }

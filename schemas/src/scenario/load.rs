@@ -20,7 +20,7 @@ pub use openai::{OpenAi, OpenAiEndpoint};
 pub use pace::{Arrival, Leg, LoadChange, Pace, Ramp, Steps, ThinkTime};
 pub use reach::Reach;
 pub(crate) use text::NAMES as REQUEST_NAMES;
-pub use text::{Data, Filter, Part, RequestText, Source};
+pub use text::{Data, Filter, RequestText, Source, TextPart};
 pub use transport::{Connections, HttpVersion, TlsOptions};
 
 use schemars::JsonSchema;

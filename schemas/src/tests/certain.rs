@@ -72,3 +72,51 @@ fn any_load_with_enough_requests_can_show_an_effect() {
     assert_eq!(problem("0.1/s", "50/s", ", load: canary"), Some(true));
     assert_eq!(problem("0.1/s", "0.1/s", ""), Some(true));
 }
+
+/// The problems of a scenario with a baseline, a fault and a recovery.
+fn problems(baseline: &str, fault: &str, last: &str) -> Vec<(&'static str, bool)> {
+    let text = format!(
+        "version: 1\nname: x\nload:\n  main: {{http: {{url: \"http://127.0.0.1:1\"}}, rate: 20/s}}\nphases:\n  - {{name: before, \
+         duration: 30s{baseline}}}\n  - {{name: cut, duration: 30s, faults: {{f: {{partition: {{pods: {{labels: app=web, count: \
+         1}}, from: db{fault}}}}}}}}}\n  - {{name: after, duration: 30s{last}}}\n"
+    );
+    let found = match parse("x.yaml", text.as_bytes(), &Overrides::default()) {
+        Ok(document) => document.warnings,
+        Err(problems) => problems,
+    };
+    found.iter().map(|it| (it.code.id(), it.is_error())).collect()
+}
+
+#[test]
+fn what_never_passes_is_said() {
+    const SILENT: &str = ", load: {main: {rate: 0/s}}";
+    let last = |expect: &str| problems("", "", &format!(", expect: [{expect}]"));
+    // An interval is never its end alone.
+    assert_eq!(last("{success_rate: {min: 100%, decide: interval}}"), [("S073", true)]);
+    assert_eq!(last("{success_rate: {max: 0%, decide: interval}}"), [("S073", true)]);
+    assert_eq!(last("{success_rate: {min: 99%, decide: interval}}"), []);
+    assert_eq!(last("{success_rate: {min: 100%}}"), []);
+    // 20/s in 30 s are 600 requests.
+    assert_eq!(last("{requests: {min: 601}}"), []);
+    assert_eq!(last("{requests: {min: 700}}"), [("S073", false)]);
+    assert_eq!(last("{requests: {max: 500}}"), [("S073", false)]);
+    assert_eq!(last("{requests: {min: 400, max: 700}}"), []);
+    // A recovery without requests, or to no baseline.
+    let recovery = ", expect: [{recovery_time: {max: 10s, hold: 5s}}]";
+    assert_eq!(problems("", "", recovery), []);
+    assert_eq!(problems("", "", &format!("{SILENT}{recovery}")), [("S083", true)]);
+    assert_eq!(problems(SILENT, "", recovery), [("S083", true)]);
+    // A proof by requests needs them in the phase and before it.
+    assert_eq!(problems("", ", prove: traffic", ""), []);
+    assert_eq!(problems(SILENT, ", prove: traffic", ""), [("S084", true)]);
+    assert_eq!(problems(SILENT, "", ""), []);
+}
+
+#[test]
+fn a_kind_that_was_refused_is_not_called_empty_as_well() {
+    for expect in ["{success_rate: [1]}", "{latency: {percentile: [1], max: 1s}}", "{requests: true}"] {
+        let found = problems("", "", &format!(", expect: [{expect}]"));
+        assert!(matches!(found.as_slice(), [("S012", true)]), "{expect}: {found:?}");
+    }
+    assert_eq!(problems("", "", ", expect: [{}]"), [("S014", true)]);
+}

@@ -39,6 +39,7 @@ fn around(spot: &str) -> (String, String) {
         "service's peer" => (fault(&format!("partition: {{{PODS}, from: [{{service: postgres, ")), "}]}".into()),
         "stress" => (fault(&format!("stress: {{{PODS}, ")), "}".into()),
         "pod_kill" => (fault("pod_kill: {"), "}".into()),
+        "whole pod_kill" => (fault(&format!("pod_kill: {{{PODS}, ")), "}".into()),
         "selector" => (fault("pod_kill: {pods: {"), "}}".into()),
         "stop condition" => (format!("{HEAD}{LOAD}{phases}abort_if: [{{success_rate: {{for: 10s, "), "}}]".into()),
         "load without a pace" => (load("    http: {service: \"shop:80\"}\n    "), format!("\n{phases}")),
@@ -139,6 +140,8 @@ const ANSWERED: &[(&str, &str)] = &[
     ("fault", "kill_pod: {pods: {labels: {app: web}}}"),
     ("fault", "kill_pod: {pods: app=web}"),
     ("fault", "kill_pod: web"),
+    ("fault", "kill_pod: {prefix: checkout-, count: 2}"),
+    ("fault", "kill_pod: {labels: {app: web}, count: 1}"),
     ("fault", "delete_pod: {deployment: checkout}"),
     ("fault", "cpu_stress: {pods: {deployment: checkout}, cpu: 80%}"),
     ("fault", "cpu_stress: {pods: {labels: {app: web}}, workers: 2}"),
@@ -146,7 +149,15 @@ const ANSWERED: &[(&str, &str)] = &[
     ("fault", "network_partition: {pods: {labels: {app: web}}, from: postgres}"),
     ("netem", "latency: 200ms"),
     ("netem", "packet_loss: 10%"),
+    ("netem", "rate: 1Mbit/s"),
+    ("netem", "rate: 20/s"),
     ("netem with a delay", "duration: 20s"),
+    ("netem with a delay", "target: postgres"),
+    ("partition", "target: postgres"),
+    ("partition", "target: {labels: {app: db}}"),
+    ("partition with peers", "target: postgres"),
+    ("whole pod_kill", "duration: 20s"),
+    ("whole pod_kill", "target: web"),
     ("partition with peers", "duration: 20s"),
     ("partition", "service: postgres"),
     ("service's peer", "port: 5432"),
@@ -219,6 +230,9 @@ fn told(problems: &[Diagnostic]) -> String {
 
 /// The file with the line that an answer shows, where the answer says.
 fn corrected(spot: &str, help: &str) -> Option<String> {
+    if help.starts_with("remove it: ") {
+        return Some(file(spot, ""));
+    }
     let line = help.split_once("write `")?.1.split('`').next()?;
     if help.starts_with("remove it") {
         return match line.starts_with("duration") {

@@ -81,9 +81,9 @@ impl ReadError {
     }
 
     /// With what to write in the place of this entry of a map of a type, where that is known. What is known of the whole
-    /// is better than what is known of a part.
-    pub(super) fn guessed(mut self, of: &str, entry: &Entry) -> Self {
-        if let Some(answer) = guess::answer(of, &entry.key, &entry.node) {
+    /// is better than what is known of a part. `map` has all entries next to it.
+    pub(super) fn guessed(mut self, of: &str, entry: &Entry, map: &[Entry]) -> Self {
+        if let Some(answer) = guess::answer(of, &entry.key, &entry.node, map) {
             self.0.answer = Some((answer, self.0.steps.len()));
         }
         self
@@ -117,6 +117,11 @@ impl ReadError {
     /// True if a required key is missing that a guess may stand for.
     pub(super) fn lacks(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Missing(_) | ErrorKind::EmptyMap(..))
+    }
+
+    /// True if a map that needs one key, its kind, has none.
+    pub(super) fn is_empty_kind(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::EmptyMap(..))
     }
 
     /// The missing key at the path, for an error of that kind.

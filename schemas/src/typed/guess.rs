@@ -4,7 +4,7 @@
 
 mod write;
 
-use crate::source::Node;
+use crate::source::{Entry, Node};
 use write::{comparison, folded, line_of_comparison};
 
 /// Words for one thing, where they may be tried, and how to write it.
@@ -23,11 +23,13 @@ enum Means {
     Line(&'static str),
     /// This text, after the entry is removed: it belongs somewhere else.
     Elsewhere(&'static str),
+    /// Nothing, for this reason.
+    Remove(&'static str),
     /// What this function makes of the key and the value; none where they are not what it is about.
     Made(fn(&str, &Node) -> Option<String>),
 }
 
-use Means::{Elsewhere, Key, Line, Made};
+use Means::{Elsewhere, Key, Line, Made, Remove};
 
 const fn guess(of: &'static [&'static str], words: &'static [&'static str], means: Means) -> Guess {
     Guess { of, words, means }
@@ -69,6 +71,16 @@ const FAULTS: &[&str] = &[
     "IoFault",
     "TimeFault",
 ];
+
+/// Faults that happen once.
+const KILLS: &[&str] = &["PodKill", "ContainerKill"];
+
+/// Faults that last.
+const LASTING: &[&str] =
+    &["Partition", "Netem", "PodFailure", "Stress", "HttpFault", "DnsFault", "IoFault", "TimeFault"];
+
+/// The key of the other end of a link, by kind of fault.
+const PEERS: &[(&str, &str)] = &[("from", "Partition"), ("to", "Netem")];
 
 const LATENCIES: &[&str] = &["latency", "time_to_first_token", "inter_token_latency"];
 
@@ -118,12 +130,17 @@ const TABLE: &[Guess] = &[
     guess(FAULT, write::CUTS, Made(write::fault)),
     guess(&["Netem"], &["latency", "lag", "delay_ms"], Key("delay")),
     guess(&["Netem"], &["packet_loss", "drop", "loss_percent"], Key("loss")),
-    guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Key("bandwidth")),
+    guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Made(write::bandwidth)),
     guess(&["Partition"], &["peers", "with", "between", "target_service", "service"], Key("from")),
     guess(FAULTS, &["pods"], Made(write::pods)),
     guess(FAULTS, &["targets", "target", "selector", "select"], Made(write::pods)),
     guess(FAULTS, &["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
-    guess(FAULTS, &["duration", "lasts", "length"], Key("for")),
+    guess(LASTING, &["duration", "lasts", "length"], Key("for")),
+    guess(
+        KILLS,
+        &["duration", "lasts", "length", "for"],
+        Remove("a kill happens once, and the phase has a `duration`"),
+    ),
     guess(FAULTS, &["start", "start_after", "wait", "at"], Key("after")),
     guess(&["Stress"], &["cpu"], Made(write::cpu)),
     guess(&["PodSelector"], write::WORKLOADS, Made(write::owner)),
@@ -175,17 +192,36 @@ const TABLE: &[Guess] = &[
     guess(SCENARIO, &["variables", "parameters", "configuration"], Key("vars")),
 ];
 
-/// What to write in the place of an entry with this key and value, in a map of this type.
-pub(super) fn answer(of: &str, key: &str, node: &Node) -> Option<String> {
+/// What to write in the place of an entry with this key and value, in a map of this type with these entries.
+pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<String> {
     let word = folded(key);
+    let has = |wanted: &str| map.iter().any(|entry| entry.key == wanted && entry.key != key);
+    // Both ends of a link are pods, and one of them is there.
+    if word == "target"
+        && has("pods")
+        && let Some((other, _)) = PEERS.iter().find(|(_, kind)| *kind == of)
+    {
+        return match has(other) {
+            true => Some(format!("remove it: `{other}` has the other end of the link")),
+            false => Some(format!("write `{other}: {}`", write::peer(node))),
+        };
+    }
     let fits = |guess: &&Guess| guess.of.contains(&of) && (guess.words.contains(&word.as_str()) || guess.words == [""]);
     TABLE.iter().filter(fits).find_map(|guess| {
         let filled = |text: &str| text.replace("{KEY}", key).replace("{}", &crate::source::flow::flow(node));
         Some(match guess.means {
+            Key(key) if has(key) => format!("remove it: `{key}` says it already"),
             Key(key) => format!("write `{key}: {}`", crate::source::flow::flow(node)),
+            Remove(why) => format!("remove it: {why}"),
             Line(text) => format!("write `{}`", filled(text)),
             Elsewhere(text) => format!("remove it, and write `{}` in a phase", filled(text)),
-            Made(make) => format!("write `{}`", make(&word, node)?),
+            Made(make) => {
+                let line = make(&word, node)?;
+                match line.split_once(':').map(|(key, _)| key).filter(|it| has(it)) {
+                    Some(there) => format!("remove it: `{there}` says it already"),
+                    None => format!("write `{line}`"),
+                }
+            }
         })
     })
 }

@@ -66,8 +66,11 @@ impl<T> Reading<T> {
         if let Some(key) = missing {
             path.push(Step::Key(key.to_owned()));
         }
-        let follows = self.damage.contains(&path);
-        if !follows {
+        // A kind whose content was refused and removed has left its map empty.
+        let emptied = error.is_empty_kind()
+            && self.damage.iter().any(|it| it.split_last().is_some_and(|(_, owner)| owner == path));
+        let follows = emptied || self.damage.contains(&path);
+        if !self.damage.contains(&path) {
             self.damage.push(path.clone());
         }
         if !follows && !follows_from_guess {

@@ -1,11 +1,35 @@
 //! Open loop: what a request costs, and how well the schedule is kept.
 
 use super::{Contender, cost, interleaved, ours, peers, ratios};
+use crate::support::own;
 use crate::support::table::{Table, range};
 use crate::support::{Measured, Nginx, Options, median};
 
+/// How far the time of an answer is off that the engine reads later than it arrives.
+fn arrivals(options: &Options, nginx: &Nginx, table: &mut Table) {
+    let (url, seconds) = (nginx.url(), options.seconds);
+    let waking = own(&["--waking", &url, &seconds.to_string(), "1000"]);
+    let contenders = [ours(&url, seconds, &["rate", "1000"]), ("reference", waking)];
+    let measured = interleaved(&contenders, options.rounds, nginx);
+    for (name, key) in [("p50", "service_p50_us"), ("p99", "service_p99_us")] {
+        let cells = contenders
+            .iter()
+            .zip(&measured)
+            .map(|(contender, rounds)| (contender.0, range(rounds.iter().map(|round| round.number(key)), 0)));
+        let apart = measured[0].iter().zip(&measured[1]).map(|(ours, it)| ours.number(key) - it.number(key));
+        let apart = median(apart);
+        table.row(
+            &format!("1,000/s: {name} from sending to the last byte, µs"),
+            "at most 20 µs more than a client that wakes up at once",
+            cells.collect(),
+            Some((apart <= 20.0, format!("{apart:+.0} µs"))),
+        );
+    }
+}
+
 pub fn rows(options: &Options, table: &mut Table) {
     let nginx = Nginx::start(options);
+    arrivals(options, &nginx, table);
     let (url, seconds) = (nginx.url(), options.seconds);
     for rate in [1_000_u64, 5_000, 20_000] {
         let mut contenders = vec![ours(&url, seconds, &["rate", &rate.to_string()])];
@@ -27,16 +51,22 @@ pub fn rows(options: &Options, table: &mut Table) {
             contenders.iter().zip(&measured).map(cell).collect::<Vec<_>>()
         };
         let mine = &measured[0];
-        if rate > 1_000 {
-            let ratio = |name| Some(median(ratios(mine, at(name)?, cost).into_iter()));
-            let words = |ratio: f64| format!("{ratio:.2} of oha's");
-            table.row(
-                &format!("open loop, {rate}/s: CPU µs/request"),
-                "at most oha's; aim for wrk2's",
-                cells(&|_, round| cost(round), 2),
-                ratio("oha").map(|ratio| (ratio <= 1.0, words(ratio))),
-            );
-        }
+        let ratio = |name| Some(median(ratios(mine, at(name)?, cost).into_iter()));
+        let of = [("oha", 0.9), ("h2load", 1.3)].map(|(name, most)| ratio(name).map(|ratio| (name, most, ratio)));
+        let of: Vec<_> = of.into_iter().flatten().collect();
+        let words = of.iter().map(|(name, _, ratio)| format!("{ratio:.2} of {name}'s")).collect::<Vec<_>>().join(", ");
+        table.row(
+            &format!("open loop, {rate}/s: CPU µs/request"),
+            "at most 0.9 of oha's and 1.3 of h2load's",
+            cells(&|_, round| cost(round), 2),
+            (!of.is_empty()).then(|| (of.iter().all(|(_, most, ratio)| ratio <= most), words)),
+        );
+        table.row(
+            &format!("open loop, {rate}/s: wake-ups per request"),
+            "",
+            cells(&|_, round| round.wakes as f64 / round.served as f64, 2),
+            None,
+        );
         // Ours says for how long it really asked; the others are taken at their word.
         let asked = |contender: &Contender, round: &Measured| {
             let length = seconds + if contender.0 == "wrk2" { 10 } else { 0 };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shakedown_judge as judge;
 use shakedown_load::{Endpoint, Engine, LoadDriver, PlannedLoad};
-use shakedown_observe::{Cell, Histogram, LoadObservations, Mark, Marks, Observations, Part, PhaseSpan};
+use shakedown_observe::{Cell, Histogram, LoadObservations, Mark, Marks, Observations, PhasePart, PhaseSpan};
 use shakedown_schemas::Scenario;
 
 use super::server::monotonic_ns;
@@ -52,7 +52,7 @@ pub fn run(words: &[String]) {
     let seen = runtime.block_on(async {
         let mut engine = Engine::new(&[planned]).expect("the load can be sent");
         let marks = Arc::new(Marks::default());
-        marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+        marks.begin(Mark { at_ns: 0, phase: 0, part: PhasePart::Judged });
         let lead = Duration::from_millis(5);
         zero_ns = monotonic_ns() + lead.as_nanos() as u64;
         engine.start(Instant::now() + lead, marks).await.expect("the engine starts");
@@ -95,6 +95,8 @@ fn tell(seen: &LoadObservations, rate: Option<f64>) -> Value {
         "p90_ms": ms(&total.latency, 0.9),
         "p99_ms": ms(&total.latency, 0.99),
         "max_ms": ms(&total.latency, 1.0),
+        "service_p50_us": timings.service.quantile(0.5),
+        "service_p99_us": timings.service.quantile(0.99),
         "late_p50_ms": ms(&timings.lateness, 0.5),
         "late_p99_ms": ms(&timings.lateness, 0.99),
     })

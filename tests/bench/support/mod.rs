@@ -5,12 +5,14 @@ pub mod child;
 pub mod reference;
 pub mod server;
 pub mod table;
+pub mod waking;
 
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value;
 
@@ -25,7 +27,7 @@ pub struct Options {
     only: Vec<String>,
     /// Where peers are looked for first.
     peers: Option<PathBuf>,
-    /// For how long to send with nothing beside it, in seconds.
+    /// How long to send while nothing else runs, in seconds.
     pub soak: Option<u64>,
     /// At which rate that is.
     pub rate: u64,
@@ -71,6 +73,8 @@ pub struct Measured {
     pub cpu_seconds: f64,
     /// How long it ran.
     pub seconds: f64,
+    /// How often the child slept and was woken up.
+    pub wakes: u64,
     /// The highest resident size.
     pub peak_mib: f64,
     /// Requests that the server counted.
@@ -101,7 +105,7 @@ pub trait Place {
     fn arrivals(&self) -> (u64, f64);
 }
 
-/// Nobody counts.
+/// Nothing is counted.
 pub struct Nowhere;
 
 impl Place for Nowhere {
@@ -132,7 +136,7 @@ pub fn raise_file_limit() {
     setrlimit(Resource::Nofile, limit).ok();
 }
 
-/// Takes a share of a core for so many seconds: `SECONDS SHARE`.
+/// Uses a share of a core for some seconds: `SECONDS SHARE`.
 pub fn burn(words: &[String]) {
     let [seconds, share] = words else { panic!("seconds and a share") };
     let until = Instant::now() + Duration::from_secs(seconds.parse().expect("seconds"));
@@ -155,10 +159,16 @@ fn children_cpu() -> f64 {
     ticks / rustix::param::clock_ticks_per_second() as f64
 }
 
+/// How often children that have ended gave up the processor by themselves.
+fn children_wakes() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the kernel counts");
+    usage.voluntary_context_switches().cast_unsigned()
+}
+
 /// Runs a program to its end and says what it took. One that does not end within two minutes is ended.
 pub fn measure(command: &[String], place: &dyn Place) -> Measured {
     place.forget();
-    let before = children_cpu();
+    let (before, slept_before) = (children_cpu(), children_wakes());
     let begun = Instant::now();
     let mut child = Command::new(&command[0])
         .args(&command[1..])
@@ -186,6 +196,7 @@ pub fn measure(command: &[String], place: &dyn Place) -> Measured {
     let (served, dispersion) = place.arrivals();
     Measured {
         cpu_seconds: children_cpu() - before,
+        wakes: children_wakes() - slept_before,
         seconds,
         peak_mib,
         served,
@@ -277,7 +288,7 @@ impl Nginx {
         took.get((took.len() as f64 * quantile) as usize).copied().unwrap_or(f64::NAN)
     }
 
-    /// Stops its worker for so long, so long from now.
+    /// Stops its worker for a time, after a time.
     pub fn stop_for(&self, from_now: Duration, duration: Duration) {
         // By then it has one, which is not so at once.
         std::thread::sleep(from_now);

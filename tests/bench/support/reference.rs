@@ -23,7 +23,7 @@ struct Delta {
 }
 
 /// What one worker saw, in microseconds.
-struct Seen {
+struct WorkerFigures {
     first: Histogram<u32>,
     gaps: Histogram<u32>,
     succeeded: u64,
@@ -60,8 +60,8 @@ fn histogram() -> Histogram<u32> {
     Histogram::new_with_bounds(1, 60_000_000, 3).expect("valid bounds")
 }
 
-async fn worker(client: reqwest::Client, url: String, until: Instant) -> Seen {
-    let mut seen = Seen { first: histogram(), gaps: histogram(), succeeded: 0 };
+async fn worker(client: reqwest::Client, url: String, until: Instant) -> WorkerFigures {
+    let mut seen = WorkerFigures { first: histogram(), gaps: histogram(), succeeded: 0 };
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "p"}], "max_tokens": 100, "stream": true});
     while Instant::now() < until {
         let sent = Instant::now();

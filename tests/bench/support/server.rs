@@ -51,7 +51,7 @@ impl Server {
         body.split_whitespace().filter_map(|stamp| stamp.parse().ok()).collect()
     }
 
-    /// Stops it for so long, so long from now.
+    /// Stops it for a time, after a time.
     pub fn stop_for(&self, from_now: Duration, duration: Duration) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process");
         std::thread::sleep(from_now);

@@ -42,7 +42,8 @@ impl Answer {
             _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
-        Self::raw(head).send(body)
+        // In one write, so that a client sees no part of it alone.
+        Self::raw([head.into_bytes(), body].concat())
     }
 
     /// These bytes, whatever they are.

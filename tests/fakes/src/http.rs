@@ -61,7 +61,7 @@ impl Request {
 type Respond = dyn Fn(&Request) -> Answer + Send + Sync;
 
 /// What the connections of a server share.
-struct State {
+struct ServerState {
     respond: Box<Respond>,
     frozen: watch::Sender<bool>,
     requests: Mutex<Vec<Request>>,
@@ -70,7 +70,7 @@ struct State {
     most_at_once: AtomicUsize,
 }
 
-impl State {
+impl ServerState {
     fn new(respond: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             respond: Box::new(respond),
@@ -215,7 +215,7 @@ macro_rules! counts {
 /// A server on loopback, in a thread of its own. It ends with this value.
 pub struct HttpServer {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<ServerState>,
     /// The thread, and what ends it when it is dropped.
     thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
@@ -229,7 +229,7 @@ impl HttpServer {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let address = listener.local_addr().expect("the listener's address");
-        let state = State::new(respond);
+        let state = ServerState::new(respond);
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&state);
         let run = move || {
@@ -280,7 +280,7 @@ impl Drop for HttpServer {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, state: Arc<State>) {
+async fn accept(listener: std::net::TcpListener, state: Arc<ServerState>) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -296,13 +296,13 @@ async fn accept(listener: std::net::TcpListener, state: Arc<State>) {
 /// A server without sockets, on the runtime of the test. With paused time, its answers take exactly their pauses.
 #[derive(Clone)]
 pub struct MemoryServer {
-    state: Arc<State>,
+    state: Arc<ServerState>,
 }
 
 impl MemoryServer {
     /// A server that answers each request by this function.
     pub fn new(respond: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        Self { state: State::new(respond) }
+        Self { state: ServerState::new(respond) }
     }
 
     /// Connects to it, on the current runtime.

@@ -1,9 +1,14 @@
-//! Recorded watch streams of a real Chaos Mesh, from `tests/recordings`.
+//! Recorded watch streams of Chaos Mesh: those of `tests/recordings`, which are shortened, and those that
+//! `shakedown run --record` writes.
+
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
+
+pub use trace::Trace;
 
 /// One event of a recorded watch.
 #[derive(Debug, Clone)]
@@ -36,7 +41,9 @@ pub fn read(name: &str) -> Vec<Recorded> {
             let object = json!({
                 "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": "shop"},
                 "type": line["type"], "reason": line["reason"], "message": line["message"],
-                "involvedObject": {"kind": about, "namespace": "shop", "name": its, "uid": uid},
+                "involvedObject": {
+                    "apiVersion": "chaos-mesh.org/v1alpha1", "kind": about, "namespace": "shop", "name": its, "uid": uid,
+                },
             });
             return Recorded { change: "ADDED".to_owned(), kind: word("kind"), name, object };
         }
@@ -48,6 +55,38 @@ pub fn read(name: &str) -> Vec<Recorded> {
         Recorded { change: word("type"), kind, name, object: object.clone() }
     });
     lines.collect()
+}
+
+/// The events in a folder that `shakedown run --record` has written, in the order of the server's resource versions.
+///
+/// # Panics
+/// When the folder or a line in it cannot be read.
+pub fn folder(path: &Path) -> Vec<Recorded> {
+    let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|it| it == "ndjson"));
+    files.sort();
+    let mut events: Vec<(u64, Recorded)> = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("text");
+        for line in text.lines() {
+            let mut line: Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let object = line["object"].take();
+            let word = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let version = word("/metadata/resourceVersion").parse().expect("a resource version");
+            let change = line["type"].as_str().expect("a type").to_owned();
+            let (kind, name) = (word("/kind"), word("/metadata/name"));
+            events.push((version, Recorded { change, kind, name, object }));
+        }
+    }
+    events.sort_by_key(|(version, _)| *version);
+    events.into_iter().map(|(_, event)| event).collect()
+}
+
+/// The first event of a run's own resource.
+pub fn first(events: &[Recorded]) -> Option<&Recorded> {
+    events.iter().find(|event| event.name.starts_with("shakedown-") && event.kind != "Event")
 }
 
 fn merge(there: &mut Value, patch: &Value) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
-use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, Proof, ScenarioResult};
+use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, Proof, ScenarioResult, Verdict};
 
 use super::parts::{Badge, ROWS};
 use crate::html::lanes;
@@ -30,6 +30,8 @@ pub(super) struct FaultView {
     proven: String,
     undone: String,
     problem: Option<String>,
+    /// The stretches without proof; empty without any.
+    unproven: String,
     worst: &'static str,
     targets: Vec<[String; 5]>,
     targets_left_out: usize,
@@ -92,6 +94,7 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
         proven: sentences::injection(it),
         undone: sentences::undo(it),
         problem: it.problem.clone(),
+        unproven: sentences::unproven(it),
         worst: sentences::fault_verdict(it).word(),
         targets: it
             .targets
@@ -109,7 +112,8 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
             ("injected", moment(it.injected_s)),
             match it.is_claimed() {
                 true => ("claimed, not proven", moment(it.claimed_s)),
-                false => ("proven", moment(it.proven_s)),
+                false if it.injection == Verdict::Pass => ("proven", moment(it.proven_s)),
+                false => ("seen to act", moment(it.proven_s)),
             },
             ("undoing", moment(it.undoing_s)),
             ("undone, confirmed", moment(it.undone_s)),
@@ -228,6 +232,10 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
             (injected, onset) => between(injected, onset, "injection"),
         };
         let relapses = it.relapses_s.iter().map(|at| words::moment(*at)).collect::<Vec<_>>().join(", ");
+        let not_recovered = match sentences::is_unseen(it) {
+            true => "not known: too few requests after the removal".to_owned(),
+            false => not_yet("not within the run"),
+        };
         let mut facts = vec![
             ("Onset", moment(it.onset_s, "never out of tolerance") + &onset),
             (
@@ -236,7 +244,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
             ),
             ("Removal confirmed", moment(it.removed_s, "never")),
             ("First success after it", moment(it.first_success_s, &not_yet("none")) + &since(it.first_success_s)),
-            ("Recovered", moment(it.recovered_s, &not_yet("not within the run")) + &since(it.recovered_s)),
+            ("Recovered", moment(it.recovered_s, &not_recovered) + &since(it.recovered_s)),
             ("Out of tolerance", words::seconds(it.out_of_tolerance_s)),
             ("Failed requests", words::count(it.failed_requests as f64)),
             ("Window", words::seconds(it.resolution_s)),

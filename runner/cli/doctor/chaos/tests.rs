@@ -244,7 +244,7 @@ async fn every_cause_is_found_by_reading_the_cluster() {
     });
     let options = ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() };
     // The runner retries this answer of the webhook for some time.
-    let cluster = connect(&options).await.unwrap().with_patience(Duration::from_millis(200));
+    let cluster = connect(&options).await.unwrap().with_retry_limit(Duration::from_millis(200));
     let found = look(&cluster, "shop").await.unwrap();
     let bad: Vec<String> = found
         .iter()

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::AuthInfo;
 
+use super::kubeconfig::regular;
 use super::plugin;
 use crate::error::ClusterError;
 
@@ -20,10 +21,14 @@ pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError
             provider.name
         )));
     }
+    for path in [&user.client_certificate, &user.client_key].into_iter().flatten() {
+        regular(path.as_ref()).map_err(ClusterError::Credentials)?;
+    }
     // A file goes before a token: tools write both and rotate the file.
     if let Some(path) = user.token_file.take() {
-        let read =
-            std::fs::read_to_string(&path).map_err(|error| format!("the token file {path} cannot be read: {error}"));
+        let read = regular(path.as_ref()).and_then(|()| {
+            std::fs::read_to_string(&path).map_err(|error| format!("the token file {path} cannot be read: {error}"))
+        });
         let token = read.and_then(|text| match text.trim() {
             "" => Err(format!("the token file {path} is empty")),
             token => Ok(token.to_owned()),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
 use secrecy::{ExposeSecret, SecretString};
+use shakedown_schemas::{FileError, read_file};
 
 use crate::error::{ClusterError, chain};
 use crate::options::ConnectOptions;
@@ -61,10 +62,28 @@ fn default_paths(variable: Option<OsString>, home: Option<PathBuf>) -> Vec<PathB
 
 /// A file's kubeconfig; none where the file does not exist.
 fn file(path: &Path) -> Result<Option<Kubeconfig>, ClusterError> {
+    regular(path).map_err(ClusterError::Kubeconfig)?;
     match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => Ok(Some(without_empty(kubeconfig))),
         Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ClusterError::Kubeconfig(format!("{}: {}", path.display(), words(error)))),
+    }
+}
+
+/// The largest file that a kubeconfig may be or name, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// Refuses a file that never ends, and a pipe: files are read several times, and a pipe has its text only once. The empty
+/// device stands for no kubeconfig, and a file that cannot be read is the business of its reader.
+///
+/// # Errors
+/// With a sentence about the file.
+pub(super) fn regular(path: &Path) -> Result<(), String> {
+    match read_file(path, LARGEST) {
+        Err(error @ (FileError::Special(_) | FileError::TooLarge(_))) if path != Path::new("/dev/null") => {
+            Err(format!("`{}` {error}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -217,6 +236,33 @@ contexts:
         std::fs::write(broken.path(), "clusters: 7").unwrap();
         let error = read(&options(broken.path())).unwrap_err().to_string();
         assert!(error.contains(&broken.path().display().to_string()), "{error}");
+    }
+
+    /// Every file that a kubeconfig is or names. Opening one of these pipes would wait for ever.
+    #[tokio::test]
+    async fn a_named_pipe_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let pipe = pipe.display();
+        let config = |cluster: &str, user: &str| {
+            format!(
+                "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\nclusters: [{{name: k, cluster: \
+                 {{server: 'https://127.0.0.1:1'{cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
+            )
+        };
+        let text = |text: String| ConnectOptions { kubeconfig_text: Some(text), ..ConnectOptions::default() };
+        for options in [
+            ConnectOptions { kubeconfig: Some(PathBuf::from(pipe.to_string())), ..ConnectOptions::default() },
+            text(config(&format!(", certificate-authority: '{pipe}'"), "")),
+            text(config("", &format!("tokenFile: '{pipe}'"))),
+            text(config("", &format!("client-certificate: '{pipe}'"))),
+            text(config("", &format!("client-key: '{pipe}'"))),
+        ] {
+            let error = crate::config::configuration(&options).await.err().map(|it| it.to_string()).unwrap_or_default();
+            assert!(error.contains(&format!("`{pipe}` is a named pipe")), "{options:?}: {error}");
+            crate::secrets(&options);
+        }
     }
 
     #[test]

@@ -30,25 +30,25 @@ fn what_was_begun_and_is_not_proven_gone_is_outstanding() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path(), "r");
     let pod = ObjectKey { kind: Kind::Pod, ..key("pod") };
-    let mark = journal.intend(&Act::Mark(pod.clone(), "l".into()), typed).unwrap();
+    let mark = journal.intend(&ObjectAction::Mark(pod.clone(), "l".into()), typed).unwrap();
     let marked = Item::Mark(pod.clone(), "l".into());
     assert_eq!(left(folder.path()), std::slice::from_ref(&marked), "before its end");
     journal.settle(mark, Outcome::Done(None));
-    let made = journal.intend(&Act::Create(key("a")), typed).unwrap();
+    let made = journal.intend(&ObjectAction::Create(key("a")), typed).unwrap();
     journal.settle(made, Outcome::Unclear("no answer".into()));
     assert_eq!(left(folder.path()), [Item::Object(key("a")), marked.clone()], "the outcome is not known");
-    let made = journal.intend(&Act::Create(key("b")), typed).unwrap();
+    let made = journal.intend(&ObjectAction::Create(key("b")), typed).unwrap();
     journal.settle(made, Outcome::Done(Some("u".into())));
     let exact = ObjectKey { uid: Some("u".into()), ..key("b") };
     let all = [Item::Object(exact.clone()), Item::Object(key("a")), marked.clone()];
     assert_eq!(left(folder.path()), all, "with the UID that the server gave");
-    let gone = journal.intend(&Act::Delete(exact), typed).unwrap();
+    let gone = journal.intend(&ObjectAction::Delete(exact), typed).unwrap();
     journal.settle(gone, Outcome::Done(None));
     assert_eq!(left(folder.path()), all, "a delete that was accepted proves nothing");
     journal.settle(made, Outcome::Gone);
     assert_eq!(left(folder.path()), [Item::Object(key("a")), marked], "what is proven gone is gone");
     journal.settle(mark, Outcome::Gone);
-    let refused = journal.intend(&Act::Create(key("c")), typed).unwrap();
+    let refused = journal.intend(&ObjectAction::Create(key("c")), typed).unwrap();
     journal.settle(refused, Outcome::Refused("forbidden".into()));
     assert_eq!(left(folder.path()), [Item::Object(key("a"))], "nothing came of what was refused");
 }
@@ -58,7 +58,7 @@ fn what_is_unclear_says_since_when() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path(), "r");
     let unclear = |folder: &Path| read(&text(folder)).unwrap().outstanding[0].unclear.is_some();
-    let made = journal.intend(&Act::Create(key("a")), typed).unwrap();
+    let made = journal.intend(&ObjectAction::Create(key("a")), typed).unwrap();
     assert!(unclear(folder.path()), "killed in the middle of it");
     journal.settle(made, Outcome::Unclear("reset".into()));
     assert!(unclear(folder.path()));
@@ -69,14 +69,14 @@ fn what_is_unclear_says_since_when() {
 #[test]
 fn a_torn_line_spoils_no_other_one() {
     let folder = tempfile::tempdir().unwrap();
-    open(folder.path(), "r").intend(&Act::Create(key("a")), typed).unwrap();
+    open(folder.path(), "r").intend(&ObjectAction::Create(key("a")), typed).unwrap();
     let path = folder.path().join(FILE);
     let first = std::fs::read(&path).unwrap();
     for length in 1..first.len() {
         // Killed in the middle of a line, at every byte of it; then another run writes to the same folder.
         std::fs::write(&path, [&first[..], &first[..length]].concat()).unwrap();
         assert_eq!(read(&text(folder.path())).unwrap().outstanding.len(), 1, "{length}");
-        open(folder.path(), "s").intend(&Act::Create(key("b")), typed).unwrap();
+        open(folder.path(), "s").intend(&ObjectAction::Create(key("b")), typed).unwrap();
         let runs = |text: &str| read(text).unwrap().outstanding.into_iter().map(|it| it.run).collect::<Vec<_>>();
         assert_eq!(runs(&text(folder.path())), ["s", "r"], "{length}");
         // A disk that was full for a moment: the next line follows on the same one.
@@ -98,7 +98,7 @@ fn a_torn_line_spoils_no_other_one() {
 fn a_line_that_could_not_be_written_ends_before_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path(), "r");
-    let seq = journal.intend(&Act::Create(key("a")), typed).unwrap();
+    let seq = journal.intend(&ObjectAction::Create(key("a")), typed).unwrap();
     // Half of a line, and then no room.
     std::fs::OpenOptions::new()
         .append(true)
@@ -119,11 +119,11 @@ fn secrets_in_names_do_not_stand_in_a_journal() {
     let journal = Journal::open(folder.path(), "r", Box::new(|text| text.replace("hunter2", "[redacted]"))).unwrap();
     let object = key("for-hunter2");
     for act in [
-        Act::Create(object.clone()),
-        Act::Delete(object.clone()),
-        Act::Mark(object.clone(), "l/hunter2".into()),
-        Act::Unmark(object.clone(), "l/hunter2".into()),
-        Act::Create(ObjectKey { namespace: "hunter2".into(), ..object }),
+        ObjectAction::Create(object.clone()),
+        ObjectAction::Delete(object.clone()),
+        ObjectAction::Mark(object.clone(), "l/hunter2".into()),
+        ObjectAction::Unmark(object.clone(), "l/hunter2".into()),
+        ObjectAction::Create(ObjectKey { namespace: "hunter2".into(), ..object }),
     ] {
         let seq = journal.intend(&act, typed).unwrap();
         journal.settle(seq, Outcome::Failed("could not delete for-hunter2".into()));
@@ -152,6 +152,6 @@ fn a_journal_is_locked_while_its_run_lives() {
 #[test]
 fn every_entry_says_how_it_is_undone_by_hand() {
     let folder = tempfile::tempdir().unwrap();
-    open(folder.path(), "r").intend(&Act::Create(key("a")), typed).unwrap();
+    open(folder.path(), "r").intend(&ObjectAction::Create(key("a")), typed).unwrap();
     assert!(text(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a --context c""#));
 }

@@ -13,6 +13,9 @@ use crate::{Cluster, ClusterError};
 /// The reviews that are asked for at the same time.
 const AT_ONCE: usize = 5;
 
+/// The most names of one permission that are asked about. Beyond that, only a permission for every object counts.
+const MOST_NAMES: usize = 50;
+
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// A permission and its place.
@@ -36,39 +39,116 @@ impl fmt::Display for Need {
     }
 }
 
+/// The objects of a permission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Names {
+    /// Every object, or objects whose names are not known yet.
+    Any,
+    /// Only the objects with these names.
+    Only(BTreeSet<String>),
+}
+
+impl Names {
+    /// Only the objects with these names.
+    pub fn only(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self::Only(names.into_iter().map(Into::into).collect())
+    }
+
+    /// Adds the objects of another use of the permission.
+    pub fn add(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Only(names), Self::Only(more)) => names.extend(more.iter().cloned()),
+            _ => *self = Self::Any,
+        }
+    }
+}
+
+/// Permissions, each with its objects.
+pub type Needs = BTreeMap<Need, Names>;
+
 /// The server's answers to questions about permissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// Each permission that was asked about, and whether this account has it.
-    pub known: BTreeMap<Need, bool>,
+    /// Each permission that was asked about, and whether this account has it for every object.
+    any: BTreeMap<Need, bool>,
+    /// The same for single objects, by their names.
+    named: BTreeMap<(Need, String), bool>,
     /// Whether the server refused to answer. Then nothing more is asked.
     pub refused: bool,
 }
 
+impl Answers {
+    /// Whether this account lacks a permission for at least one of these objects. False if the server did not say it.
+    pub fn lack(&self, need: &Need, names: &Names) -> bool {
+        if self.any.get(need) != Some(&false) {
+            return false;
+        }
+        let names = names_to_ask(need, names);
+        names.is_empty() || names.iter().any(|name| self.named.get(&(need.clone(), name.clone())) != Some(&true))
+    }
+}
+
+/// The names of the objects that a rule with `resourceNames` can allow; empty where no such rule can suffice. A request to
+/// list, to watch or to create an object has no name.
+fn names_to_ask(need: &Need, names: &Names) -> BTreeSet<String> {
+    let Access { resource, verb, .. } = need.access;
+    let has_name = match verb {
+        "list" | "watch" => false,
+        "create" => resource.contains('/'),
+        _ => true,
+    };
+    match names {
+        Names::Only(names) if has_name && names.len() <= MOST_NAMES => names.clone(),
+        _ => BTreeSet::new(),
+    }
+}
+
 impl Cluster {
     /// Asks which of these permissions this account has: one request per permission that is not known yet, a few at a
-    /// time.
+    /// time. A Role can allow an object by its name alone, so a permission that the account lacks for every object is asked
+    /// for once more with each name.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn ask(&self, needs: &BTreeSet<Need>, answers: &mut Answers) -> Result<(), ClusterError> {
-        if answers.refused {
-            return Ok(());
+    pub async fn ask(&self, needs: &Needs, answers: &mut Answers) -> Result<(), ClusterError> {
+        let unknown = needs.keys().filter(|need| !answers.any.contains_key(need));
+        let unknown: Vec<(Need, String)> = unknown.map(|need| (need.clone(), String::new())).collect();
+        for ((need, _), may) in self.review(unknown, answers).await? {
+            answers.any.insert(need, may);
         }
-        let unknown: Vec<Need> = needs.iter().filter(|need| !answers.known.contains_key(need)).cloned().collect();
-        let asked = stream::iter(unknown).map(|need| async move {
-            let may = self.may(need.access, &need.namespace).await?;
-            Ok::<_, ClusterError>((need, may))
+        let refused = needs.iter().filter(|(need, _)| answers.any.get(need) == Some(&false));
+        let named = refused.flat_map(|(need, names)| {
+            names_to_ask(need, names).into_iter().map(|name| (need.clone(), name)).collect::<Vec<_>>()
+        });
+        let unknown: Vec<(Need, String)> = named.filter(|it| !answers.named.contains_key(it)).collect();
+        let found = self.review(unknown, answers).await?;
+        answers.named.extend(found);
+        Ok(())
+    }
+
+    /// The answers to these questions, until the server refuses to answer.
+    async fn review(
+        &self,
+        questions: Vec<(Need, String)>,
+        answers: &mut Answers,
+    ) -> Result<Vec<((Need, String), bool)>, ClusterError> {
+        let mut found = Vec::new();
+        if answers.refused {
+            return Ok(found);
+        }
+        let asked = stream::iter(questions).map(|(need, name)| async move {
+            let may = self.may_with(need.access, &need.namespace, &name).await?;
+            Ok::<_, ClusterError>(((need, name), may))
         });
         let mut asked = asked.buffered(AT_ONCE);
-        while let Some((need, may)) = asked.try_next().await? {
+        while let Some((question, may)) = asked.try_next().await? {
             let Some(may) = may else {
                 answers.refused = true;
-                return Ok(());
+                return Ok(found);
             };
-            answers.known.insert(need, may);
+            found.push((question, may));
         }
-        Ok(())
+        Ok(found)
     }
 
     /// The name of this account; none where the server does not say it (before Kubernetes 1.28).
@@ -81,22 +161,28 @@ impl Cluster {
 }
 
 /// The Roles and their bindings that grant all of this, as YAML for `kubectl apply`: a Role per namespace, and a
-/// ClusterRole for the whole cluster.
-pub fn grant(needs: &BTreeSet<Need>, name: &str, account: Option<&str>) -> String {
-    let mut places: BTreeMap<&str, Vec<Access>> = BTreeMap::new();
-    for need in needs {
-        places.entry(&need.namespace).or_default().push(need.access);
-    }
+/// ClusterRole for the whole cluster. `optional` has what the account can do without.
+pub fn grant(needed: &BTreeSet<Need>, optional: &BTreeSet<Need>, name: &str, account: Option<&str>) -> String {
+    let places: BTreeSet<&str> = needed.iter().chain(optional).map(|need| need.namespace.as_str()).collect();
     let mut documents = Vec::new();
-    for (namespace, mut all) in places {
-        all.sort_by_key(|it| (it.group, it.resource, order(it.verb)));
+    for namespace in places {
+        let of = |all: &BTreeSet<Need>| {
+            let mut all: Vec<Access> = all.iter().filter(|it| it.namespace == namespace).map(|it| it.access).collect();
+            all.sort_by_key(|it| (it.group, it.resource, order(it.verb)));
+            rules(&all)
+        };
+        let mut text = of(needed);
+        let more = of(&optional.difference(needed).cloned().collect());
+        if !more.is_empty() {
+            text = format!("  # Needed.\n{text}  # Optional: without these a run does less, and says so.\n{more}");
+        }
         let (prefix, place) = match namespace {
             "" => ("Cluster", String::new()),
             namespace => ("", format!(", namespace: {namespace}")),
         };
         let head =
             |kind: &str| format!("apiVersion: {RBAC}/v1\nkind: {prefix}{kind}\nmetadata: {{name: {name}{place}}}\n");
-        documents.push(format!("{}rules:\n{}", head("Role"), rules(&all)));
+        documents.push(format!("{}rules:\n{text}", head("Role")));
         documents.push(format!(
             "{}roleRef: {{apiGroup: {RBAC}, kind: {prefix}Role, name: {name}}}\nsubjects:\n  - {}\n",
             head("RoleBinding"),
@@ -141,7 +227,7 @@ mod tests {
             need("shop", "batch", "jobs", "create"),
             need("", "", "namespaces", "patch"),
         ]);
-        let text = grant(&needs, "shakedown-cut", Some("system:serviceaccount:ci:runner"));
+        let text = grant(&needs, &BTreeSet::new(), "shakedown-cut", Some("system:serviceaccount:ci:runner"));
         let documents: Vec<&str> = text.split("---\n").collect();
         assert_eq!(documents.len(), 4, "{text}");
         assert_eq!(
@@ -156,6 +242,40 @@ mod tests {
              - {apiGroups: [\"\"], resources: [pods], verbs: [get, list]}\n  \
              - {apiGroups: [batch], resources: [jobs], verbs: [create]}\n"
         );
+    }
+
+    #[test]
+    fn optional_rules_follow_the_needed_ones() {
+        let needed = BTreeSet::from([need("shop", "", "pods", "list")]);
+        let optional = BTreeSet::from([need("shop", "", "pods", "list"), need("shop", "", "pods", "watch")]);
+        let text = grant(&needed, &optional, "x", None);
+        let rule = |verb: &str| format!("  - {{apiGroups: [\"\"], resources: [pods], verbs: [{verb}]}}\n");
+        let optional = format!("  # Optional: without these a run does less, and says so.\n{}", rule("watch"));
+        assert!(text.contains(&format!("rules:\n  # Needed.\n{}{optional}---\n", rule("list"))), "{text}");
+    }
+
+    #[test]
+    fn names_of_several_uses_add_up() {
+        let mut names = Names::only(["a"]);
+        names.add(&Names::only(["b"]));
+        assert_eq!(names, Names::only(["a", "b"]));
+        names.add(&Names::Any);
+        names.add(&Names::only(["c"]));
+        assert_eq!(names, Names::Any);
+    }
+
+    #[test]
+    fn only_requests_that_name_an_object_are_asked_about_with_a_name() {
+        let names = Names::only(["a"]);
+        let asked = |verb, resource| !names_to_ask(&need("shop", "", resource, verb), &names).is_empty();
+        for verb in ["get", "update", "patch", "delete"] {
+            assert!(asked(verb, "pods"), "{verb}");
+        }
+        assert!(!asked("list", "pods") && !asked("watch", "pods") && !asked("create", "pods"));
+        assert!(asked("create", "pods/eviction") && asked("get", "pods/log"));
+        let many = Names::only((0..=MOST_NAMES).map(|it| it.to_string()));
+        assert!(names_to_ask(&need("shop", "", "pods", "get"), &many).is_empty());
+        assert!(names_to_ask(&need("shop", "", "pods", "get"), &Names::Any).is_empty());
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub enum Unanswered {
     Silence,
 }
 
+/// How many objects a page of a list has.
+const PAGE: usize = 2;
+
 type Script = Box<dyn FnMut(&Store, &str) -> Fate + Send>;
 
 /// A server's objects, by their paths.
@@ -53,6 +56,8 @@ struct Inner {
     history: Vec<Past>,
     /// How often the watches were cut off.
     cuts: u64,
+    /// Open watches say nothing, and do not end.
+    is_mute: bool,
     /// Whether the kinds of Chaos Mesh are served.
     chaos: bool,
 }
@@ -82,7 +87,7 @@ impl Store {
             flags: String::new(),
             notify: Arc::new(|_| {}),
             journal: None,
-            patience: Duration::from_secs(20),
+            retry_limit: Duration::from_secs(20),
             ledger: Arc::default(),
         }
     }
@@ -107,7 +112,9 @@ impl Store {
     pub fn put(&self, kind: Kind, object: Value) -> Value {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let path = Self::path(kind, &text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));
-        self.inner().put(path, object)
+        let made = self.inner().put(path, object);
+        self.changed.notify_waiters();
+        made
     }
 
     /// Changes an object that is there.
@@ -116,6 +123,8 @@ impl Store {
         let mut object = inner.objects[path].clone();
         change(&mut object);
         inner.keep(path.to_owned(), object);
+        drop(inner);
+        self.changed.notify_waiters();
     }
 
     /// Takes an object away.
@@ -144,6 +153,12 @@ impl Store {
         self.changed.notify_waiters();
     }
 
+    /// Lets open watches say nothing, as behind a connection that nothing passes any more.
+    pub fn mute(&self, is_mute: bool) {
+        self.inner().is_mute = is_mute;
+        self.changed.notify_waiters();
+    }
+
     /// An object that is there.
     pub fn get(&self, path: &str) -> Option<Value> {
         self.inner().objects.get(path).cloned()
@@ -161,12 +176,16 @@ impl Store {
         answer
     }
 
-    /// Waits for changes of the objects of a list and returns them; none when the watch is cut off. A watch that has told
-    /// something ends, and its client begins another one.
+    /// Waits for changes of the objects of a list and returns them; nothing at the end of its time, and none when the watch is
+    /// cut off. A watch that has told something ends, and its client begins another one.
     async fn watch(&self, path: &str, query: &str) -> Option<Vec<u8>> {
         let since = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
         let since: u64 = since.and_then(|version| version.parse().ok()).unwrap_or_default();
         let cuts = self.inner().cuts;
+        let life = query.split('&').find_map(|part| part.strip_prefix("timeoutSeconds="));
+        let life = Duration::from_secs(life.and_then(|seconds| seconds.parse().ok()).unwrap_or(290));
+        let end = tokio::time::sleep(life);
+        tokio::pin!(end);
         loop {
             let changed = self.changed.notified();
             {
@@ -179,11 +198,15 @@ impl Store {
                 };
                 let lines: Vec<String> =
                     inner.history.iter().filter(of_list).map(|past| format!("{}\n", past.event)).collect();
-                if !lines.is_empty() {
+                if !lines.is_empty() && !inner.is_mute {
                     return Some(lines.concat().into_bytes());
                 }
             }
-            changed.await;
+            let is_mute = self.inner().is_mute;
+            tokio::select! {
+                () = changed => {}
+                () = &mut end, if !is_mute => return Some(Vec::new()),
+            }
         }
     }
 
@@ -357,10 +380,17 @@ impl Inner {
                 })
         });
         let items: Vec<&Value> = items.map(|(_, object)| object).collect();
-        (
-            200,
-            json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": self.version.max(1).to_string()}, "items": items}),
-        )
+        let parameter = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+        let mut metadata = json!({"resourceVersion": self.version.max(1).to_string()});
+        let from: usize = parameter("continue").and_then(|from| from.parse().ok()).unwrap_or(0);
+        let mut to = items.len();
+        // A client that asks for pages gets small ones, so that one that reads only the first is found out.
+        if parameter("limit").is_some() && from + PAGE < to {
+            to = from + PAGE;
+            metadata["continue"] = json!(to.to_string());
+        }
+        let page = &items[from.min(to)..to];
+        (200, json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": page}))
     }
 }
 

@@ -18,7 +18,7 @@ const CONTAINERS: usize = 50;
 const LINE: usize = 200;
 
 /// The search: the pattern and the pods.
-pub(super) struct Wanted<'a> {
+pub(super) struct LogSearch<'a> {
     pub(super) it: &'a Logs,
     pub(super) selectors: Selectors,
     pub(super) namespace: &'a str,
@@ -32,17 +32,17 @@ fn text(value: &Value) -> &str {
 }
 
 /// The matching lines since the load's start. Logs that were lost with their pod or container are gaps.
-pub(super) async fn lines(cluster: &Cluster, wanted: &Wanted<'_>, zero: &Zero) -> LinesSeen {
+pub(super) async fn lines(cluster: &Cluster, search: &LogSearch<'_>, zero: &Zero) -> LinesSeen {
     let mut seen = LinesSeen::default();
-    let pattern = match Regex::new(&wanted.it.matches) {
+    let pattern = match Regex::new(&search.it.matches) {
         Ok(pattern) => pattern,
         Err(error) => return LinesSeen { gaps: vec![error.to_string()], ..seen },
     };
-    let after = match pods::matching(cluster, &wanted.selectors, wanted.namespace).await {
+    let after = match pods::matching(cluster, &search.selectors, search.namespace).await {
         Ok(after) => after,
         Err(error) => return LinesSeen { gaps: vec![format!("the pods could not be listed: {error}")], ..seen },
     };
-    for old in wanted.before {
+    for old in search.before {
         let name = text(&old["metadata"]["name"]);
         match after.iter().find(|pod| pod["metadata"]["uid"] == old["metadata"]["uid"]) {
             None => seen.gaps.push(format!("pod {name} is gone, and so is its log")),
@@ -56,7 +56,7 @@ pub(super) async fn lines(cluster: &Cluster, wanted: &Wanted<'_>, zero: &Zero) -
     for pod in &after {
         let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
         let all = pod["spec"]["containers"].as_array().into_iter().flatten().map(|it| text(&it["name"]));
-        for container in all.filter(|name| wanted.it.container.as_deref().is_none_or(|only| only == *name)) {
+        for container in all.filter(|name| search.it.container.as_deref().is_none_or(|only| only == *name)) {
             containers += 1;
             if containers > CONTAINERS {
                 seen.gaps.push(format!("only the logs of {CONTAINERS} containers are read"));
@@ -65,7 +65,7 @@ pub(super) async fn lines(cluster: &Cluster, wanted: &Wanted<'_>, zero: &Zero) -
             match cluster.log(namespace, name, container, zero.wall, BYTES).await {
                 Ok(log) => {
                     seen.read += 1;
-                    if log.len() >= BYTES && last_ns(&log, zero) < wanted.end_ns {
+                    if log.len() >= BYTES && last_ns(&log, zero) < search.end_ns {
                         seen.gaps.push(format!("the log of pod {name} has more than {} MiB", BYTES >> 20));
                     }
                     seen.matching.extend(matching(&log, &pattern, name, zero));

@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::PodSelector;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use shakedown_cluster::{Cluster, ClusterError, Kind};
+use shakedown_cluster::{Cluster, ClusterError, Kind, lasting_statuses};
 use shakedown_observe::{PodSeen, PodsSeen};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -26,20 +26,20 @@ type Looks = BTreeMap<String, Vec<(Instant, PodsSeen)>>;
 pub(super) type Selectors = Vec<PodSelector>;
 
 #[derive(Debug, Default)]
-struct Seen {
+struct PodSamples {
     looks: Looks,
     problems: BTreeSet<String>,
 }
 
 /// The task that samples, until this is dropped.
 pub(super) struct Watch {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<PodSamples>>,
     _looking: AbortOnDropHandle<()>,
 }
 
 impl Watch {
     pub(super) fn start(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: String) -> Self {
-        let seen = Arc::<Mutex<Seen>>::default();
+        let seen = Arc::<Mutex<PodSamples>>::default();
         let looking = look(cluster, asked, namespace, seen.clone());
         Self { seen, _looking: AbortOnDropHandle::new(tokio::spawn(looking)) }
     }
@@ -56,7 +56,7 @@ impl Watch {
     }
 }
 
-async fn look(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: String, seen: Arc<Mutex<Seen>>) {
+async fn look(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: String, seen: Arc<Mutex<PodSamples>>) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Cached: whether a pod matches does not change, and its owner has to be read from the cluster.
@@ -151,8 +151,7 @@ pub(super) async fn matching(
 
 /// The restarts of a pod's containers in total.
 pub(super) fn restarts(pod: &Value) -> u64 {
-    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    containers.filter_map(|it| it["restartCount"].as_u64()).sum()
+    lasting_statuses(pod).filter_map(|it| it["restartCount"].as_u64()).sum()
 }
 
 fn seen(pod: &Value) -> PodSeen {
@@ -187,6 +186,15 @@ mod tests {
         let mut ending = pod("True");
         ending["metadata"]["deletionTimestamp"] = json!("2026-01-31T12:00:00Z");
         assert!(!seen(&ending).ready);
+    }
+
+    #[test]
+    fn a_native_sidecar_is_a_container_and_another_init_container_is_not() {
+        let mut pod = pod("True");
+        pod["spec"]["initContainers"] = json!([{"name": "proxy", "restartPolicy": "Always"}, {"name": "migrate"}]);
+        pod["status"]["initContainerStatuses"] =
+            json!([{"name": "proxy", "restartCount": 4}, {"name": "migrate", "restartCount": 7}]);
+        assert_eq!(seen(&pod).restarts, 3 + 4);
     }
 
     #[test]

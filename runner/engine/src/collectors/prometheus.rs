@@ -130,34 +130,14 @@ fn read(answer: &Value) -> Result<Vec<f64>, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use serde_json::json;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-    use tokio::task::JoinHandle;
+    use shakedown_fakes::{Answer, HttpServer, Step};
 
     use super::*;
 
-    /// Answers one request with these bytes. If `endless`, it repeats them until the client disconnects. The task returns the
-    /// request.
-    async fn server(answer: String, endless: bool) -> (SocketAddr, JoinHandle<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = [0; 4096];
-            let length = stream.read(&mut asked).await.unwrap();
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            while endless && stream.write_all(&[b' '; 65536]).await.is_ok() {}
-            String::from_utf8_lossy(&asked[..length]).into_owned()
-        });
-        (address, task)
-    }
-
-    async fn ask(address: SocketAddr) -> Result<SeriesSeen, String> {
+    async fn ask(server: &HttpServer) -> Result<SeriesSeen, String> {
         _ = rustls::crypto::ring::default_provider().install_default();
-        let it = json!({"url": format!("http://{address}"), "query": "up", "headers": {"authorization": "Bearer x"}});
+        let it = json!({"url": server.url(), "query": "up", "headers": {"authorization": "Bearer x"}});
         let span = PhaseSpan { judged_to_ns: 1_000_000_000, ..PhaseSpan::default() };
         values(
             &serde_json::from_value(it).unwrap(),
@@ -169,18 +149,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_headers_are_not_sent_to_another_server() {
-        let (other, asked) = server(String::new(), false).await;
-        let moved = format!("HTTP/1.1 307 X\r\nlocation: http://{other}/\r\ncontent-length: 0\r\n\r\n");
-        let (first, _task) = server(moved, false).await;
-        assert!(ask(first).await.unwrap_err().contains("answered 307: redirects are not followed"));
-        assert!(!asked.is_finished());
+        let other = HttpServer::start(|_| 200.into());
+        let there = format!("{}/", other.url());
+        let first = HttpServer::start(move |_| Answer::with_headers(307, &[("location", there.as_str())], ""));
+        assert!(ask(&first).await.unwrap_err().contains("answered 307: redirects are not followed"));
+        assert_eq!(other.count(), 0);
     }
 
     #[tokio::test]
     async fn an_endless_answer_is_not_read_to_its_end() {
-        let (address, task) = server("HTTP/1.1 200 OK\r\n\r\n".to_owned(), true).await;
-        assert_eq!(ask(address).await, Err("the answer has more than 4 MiB".to_owned()));
-        assert!(task.await.unwrap().contains("Bearer x"));
+        let endless = Step::Repeat(vec![b' '; 65536], Duration::ZERO);
+        let server = HttpServer::start(move |_| Answer::raw("HTTP/1.1 200 OK\r\n\r\n").then(endless.clone()));
+        assert_eq!(ask(&server).await, Err("the answer has more than 4 MiB".to_owned()));
+        assert_eq!(server.requests()[0].header("authorization"), Some("Bearer x"));
     }
 
     #[tokio::test]
@@ -189,10 +170,8 @@ mod tests {
             "status": "success", "warnings": ["one store did not answer"], "infos": ["metric might not be a counter"],
             "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1.5, "2"]]}]},
         });
-        let body = body.to_string();
-        let (address, _task) =
-            server(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()), false).await;
-        let seen = ask(address).await.unwrap();
+        let server = HttpServer::start(move |_| Answer::new(200, body.to_string()));
+        let seen = ask(&server).await.unwrap();
         assert_eq!((seen.values, seen.expected), (vec![2.0], 2));
         assert_eq!(seen.warnings, ["one store did not answer", "metric might not be a counter"]);
     }

@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::object::{cut, is_ours, uid};
-use shakedown_cluster::{Change, Cluster, ClusterError, Kind};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, lasting_statuses};
 
 /// The most changes that are kept. It limits the memory when a pod flaps for hours.
 const CHANGES: usize = 4_000;
 
 /// An observed change of a pod.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct ObservedChange {
     /// When it was observed, by the local clock.
     pub at: Instant,
     /// The pod.
@@ -59,7 +59,7 @@ impl Watch {
         let watching = tokio::spawn(async move {
             let mut changes = select_all(streams);
             while let Some((namespace, change)) = changes.next().await {
-                if let Change::Broken(ClusterError::Forbidden { .. }) = change {
+                if let Change::Broken { error: ClusterError::Forbidden { .. }, .. } = change {
                     return;
                 }
                 mine.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), &namespace, change);
@@ -69,14 +69,14 @@ impl Watch {
     }
 
     /// The changes so far, in order.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<ObservedChange> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).seen.clone()
     }
 }
 
 /// The last observed state of a pod.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct State {
+struct PodState {
     ready: bool,
     ending: bool,
     restarts: BTreeMap<String, u64>,
@@ -85,8 +85,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Notes {
     /// The pods by namespace and UID; each with its name.
-    pods: BTreeMap<(String, String), (String, State)>,
-    seen: Vec<Seen>,
+    pods: BTreeMap<(String, String), (String, PodState)>,
+    seen: Vec<ObservedChange>,
     /// The namespaces whose first list is complete. Pods seen before that are the initial state, not changes.
     begun: BTreeSet<String>,
 }
@@ -105,7 +105,7 @@ impl Notes {
                 pods.iter().for_each(|pod| self.pod(at, namespace, pod));
                 self.begun.insert(namespace.to_owned());
             }
-            Change::Broken(_) => {}
+            Change::Broken { .. } => {}
         }
     }
 
@@ -157,18 +157,18 @@ impl Notes {
     fn note(&mut self, at: Instant, key: &(String, String), name: &str, change: PodChange, detail: String, count: u64) {
         if self.seen.len() < CHANGES {
             let ((namespace, uid), name) = (key.clone(), name.to_owned());
-            self.seen.push(Seen { at, uid, namespace, name, change, detail, count });
+            self.seen.push(ObservedChange { at, uid, namespace, name, change, detail, count });
         }
     }
 }
 
 /// A pod's state, and why it is not ready.
-fn state(pod: &Value) -> (State, String) {
+fn state(pod: &Value) -> (PodState, String) {
     let ready = pod["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
     let why = ready.and_then(|it| it["message"].as_str()).filter(|it| !it.is_empty());
-    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    let restarts = containers.filter_map(|it| Some((it["name"].as_str()?.to_owned(), it["restartCount"].as_u64()?)));
-    let state = State {
+    let restarts =
+        lasting_statuses(pod).filter_map(|it| Some((it["name"].as_str()?.to_owned(), it["restartCount"].as_u64()?)));
+    let state = PodState {
         ready: ready.is_some_and(|it| it["status"] == "True"),
         ending: !pod["metadata"]["deletionTimestamp"].is_null(),
         restarts: restarts.collect(),
@@ -178,8 +178,7 @@ fn state(pod: &Value) -> (State, String) {
 
 /// Why a container last ended, as the end of a sentence.
 fn last(pod: &Value, container: &str) -> String {
-    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    let ended = containers.into_iter().find(|it| it["name"] == container).map(|it| &it["lastState"]["terminated"]);
+    let ended = lasting_statuses(pod).find(|it| it["name"] == container).map(|it| &it["lastState"]["terminated"]);
     match ended.map(|it| (it["reason"].as_str(), it["exitCode"].as_i64())) {
         Some((Some(reason), Some(code))) => format!(" after {reason}, exit code {code}"),
         _ => String::new(),

@@ -1,6 +1,7 @@
 //! The context of an execution, which all of its steps share.
 
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub trial: Option<Trial>,
     /// Inject even if the baseline is not healthy (`--inject-anyway`).
     pub inject_anyway: bool,
+    /// The folder for recordings of Chaos Mesh's objects (`--record`).
+    pub record: Option<&'a Path>,
 }
 
 /// The inputs of one execution of a scenario.

@@ -7,7 +7,7 @@ use shakedown_schemas::scenario::Direction;
 
 use super::clocks;
 use super::context::Execution;
-use super::run::Seen;
+use super::run::RunRecord;
 use super::traffic;
 use crate::plan::Plan;
 use crate::timeline::Breach;
@@ -27,7 +27,7 @@ pub(super) struct Judged {
 
 impl Execution<'_> {
     /// Judges a run.
-    pub(super) fn judge(&self, plan: &Plan, seen: &Seen) -> Judged {
+    pub(super) fn judge(&self, plan: &Plan, seen: &RunRecord) -> Judged {
         let scenario = &self.document.scenario;
         let (observations, seed) = (&seen.outcome.observations, self.options.seed);
         let mut warnings = judge::drifts(observations, seed);
@@ -49,7 +49,7 @@ impl Execution<'_> {
     }
 
     /// The answers to the expectations. An early end of the run comes first, because it explains the rest.
-    fn expectations(&self, seen: &Seen) -> Vec<ExpectationResult> {
+    fn expectations(&self, seen: &RunRecord) -> Vec<ExpectationResult> {
         let (scenario, outcome) = (&self.document.scenario, &seen.outcome);
         let line = |path: &str| self.document.line(path);
         let mut answers = judge::expectations(scenario, &outcome.observations, self.options.seed, &line);
@@ -76,7 +76,7 @@ impl Execution<'_> {
 
     /// The faults with their places in the scenario, their proofs, now including the evidence of the requests, and their
     /// effects. The effect is only described: it proves nothing.
-    fn faults(&self, plan: &Plan, seen: &Seen, warnings: &mut Vec<String>) -> Vec<FaultResult> {
+    fn faults(&self, plan: &Plan, seen: &RunRecord, warnings: &mut Vec<String>) -> Vec<FaultResult> {
         let felt = judge::effects(&seen.outcome.observations);
         let concluded = plan.faults.iter().filter_map(|spec| {
             let result = seen.outcome.faults.get(&spec.plan.name)?;

@@ -5,7 +5,7 @@ use shakedown_schemas::result::{ScenarioResult, Verdict};
 
 use super::context::Execution;
 use super::judge::Judged;
-use super::run::Seen;
+use super::run::RunRecord;
 use crate::plan::Options;
 use crate::timeline::Outcome;
 use shakedown_cluster::Cluster;
@@ -13,8 +13,8 @@ use shakedown_judge::{remarks, scenario_verdict};
 
 impl Execution<'_> {
     /// Adds the facts, the answers and the cluster's diagnostics to the result.
-    pub(super) async fn report(&self, seen: Seen, judged: Judged, result: &mut ScenarioResult) {
-        let Seen { outcome, loads, warnings, before } = seen;
+    pub(super) async fn report(&self, seen: RunRecord, judged: Judged, result: &mut ScenarioResult) {
+        let RunRecord { outcome, loads, warnings, before } = seen;
         let Outcome { errors, duration, .. } = outcome;
         result.loads = loads;
         result.expectations = judged.expectations;

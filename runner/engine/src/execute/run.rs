@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::context::{Execution, Signal, contained};
 use super::ready::prepare;
 use crate::arm::{Armed, ArmedLoad};
-use crate::collectors::{Gatherer, Zero};
+use crate::collectors::{Collectors, Zero};
 use crate::diagnostics;
 use crate::events::Events;
 use crate::plan::Plan;
@@ -21,7 +21,7 @@ use shakedown_load::Engine;
 use shakedown_observe::LoadObservations;
 
 /// The data that a run recorded.
-pub(super) struct Seen {
+pub(super) struct RunRecord {
     /// The outcome of the timeline.
     pub outcome: Outcome,
     /// The loads with the counts of their requests.
@@ -40,7 +40,7 @@ impl Execution<'_> {
         armed: Armed,
         mut guard: Option<Guard>,
         result: &mut ScenarioResult,
-    ) -> Seen {
+    ) -> RunRecord {
         let Armed { loads, engine, mut faults } = armed;
         self.announce(plan, &loads, result);
         let before = self.look_before(plan).await;
@@ -48,11 +48,15 @@ impl Execution<'_> {
         if !plan.faults.is_empty() && plan.fuses.is_empty() {
             warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
         }
-        let collectors = Gatherer::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
+        let recording = self.record(plan, &mut warnings).await;
+        let collectors = Collectors::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
         // Errors and panics in here must not prevent the removal below.
         let acting = contained(self.act(plan, engine, &mut faults, guard.as_mut())).await;
         let mut outcome = acting.unwrap_or_else(|panic| Outcome { errors: vec![panic], ..Outcome::default() });
         result.leftovers = self.take_down(guard, &mut outcome).await;
+        if let Some(recording) = recording {
+            warnings.extend(recording.finish().await);
+        }
         let zero = self.events.zero().map(|at| Zero { at, wall: diagnostics::zero(result, &self.events.log()) });
         if !self.is_interrupted() {
             warnings.extend(collectors.finish(&mut outcome.observations, zero).await);
@@ -62,7 +66,7 @@ impl Execution<'_> {
             seen.map_or_else(|| load.info(), |seen| counted(load.info(), seen))
         };
         let loads = loads.iter().map(counted).collect();
-        Seen { outcome, loads, warnings, before }
+        RunRecord { outcome, loads, warnings, before }
     }
 
     pub(super) fn is_interrupted(&self) -> bool {
@@ -99,7 +103,11 @@ impl Execution<'_> {
         mut guard: Option<&mut Guard>,
     ) -> Outcome {
         let context = self.context;
-        if let Err(message) = prepare(context, faults, &plan.fuses, guard.as_deref_mut()).await {
+        let prepared = prepare(context, faults, plan, guard.as_deref_mut()).await;
+        for message in prepared.iter().flatten() {
+            self.events.emit(EventKind::Warning { message: message.clone() });
+        }
+        if let Err(message) = prepared {
             self.events.emit(EventKind::Error { message: message.clone() });
             let mut errors = vec![message];
             for (fault, driver) in faults {
@@ -128,10 +136,16 @@ impl Execution<'_> {
     async fn take_down(&self, guard: Option<Guard>, outcome: &mut Outcome) -> Vec<Leftover> {
         let cluster = self.context.cluster;
         let mut leftovers = std::mem::take(&mut outcome.leftovers);
-        if let Some(guard) = guard {
+        if let Some(mut guard) = guard {
+            guard.gave_up(&leftovers);
             let remains = contained(guard.stand_down(self.context.holder, self.is_interrupted())).await;
             let remains = remains.unwrap_or_else(|panic| Remains { unknown: Some(panic), ..Remains::default() });
             leftovers.extend(remains.leftovers);
+            for left in leftovers.iter_mut().filter(|left| left.command.starts_with("kubectl ")) {
+                if let Some((command, why)) = remains.held.get(&left.what) {
+                    (left.command, left.error) = (command.clone(), why.clone());
+                }
+            }
             if let Some(error) = remains.unknown {
                 let look = format!("shakedown cleanup --check --run {}", self.options.run);
                 let look = cluster.map_or_else(|| look.clone(), |cluster| cluster.by_hand(&look));

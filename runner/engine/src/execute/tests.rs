@@ -1,6 +1,9 @@
 //! A panic of a driver, wherever it happens, against the sandbox with a real partition: nothing stays in the cluster, and
 //! the result says what happened.
 
+mod canaries;
+mod hanging;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -148,6 +151,7 @@ async fn a_panic_anywhere_leaves_nothing() {
             seed: 7,
             trial: None,
             inject_anyway: false,
+            record: None,
         };
         let events = Events::new(Vec::new()).scenario("panics");
         let mut result = report::empty(&document, Some(&cluster), &options);
@@ -202,6 +206,7 @@ async fn a_panic_in_one_scenario_takes_nothing_from_the_others() {
             seed: 7,
             trial: None,
             inject_anyway: false,
+            record: None,
         };
         let events = Events::new(Vec::new()).scenario("later");
         let result = contained(execute(&document, &context, &Options::for_tests(), &events)).await;

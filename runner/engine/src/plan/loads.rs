@@ -70,7 +70,7 @@ fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64)
         open_loop: load.rate.is_some(),
         schedule: schedule(load),
         timeout: load.timeout.get(),
-        listens: compiled.listens(),
+        observation_timeout: compiled.observation_timeout(),
         compiled,
     })
 }

@@ -11,7 +11,7 @@ use super::spec::{Action, Planned};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ObjectKey};
 use shakedown_faults::FaultPlan;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 use shakedown_faults::manifest::{Check, Limits, ManifestSpec};
 
 pub(super) async fn plan(
@@ -76,7 +76,7 @@ pub(super) async fn plan(
         namespaces: vec![place],
         after: manifest.after.unwrap_or_default().get(),
         lasts: manifest.lasts.map(|lasts| lasts.get()),
-        effect: Wanted::Applied,
+        effect: RequiredProof::Applied,
     };
     let within = manifest.within.map_or(options.chaos.active, |within| within.get());
     let limits = Limits { within, force_after: options.chaos.force_after };

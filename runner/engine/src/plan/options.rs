@@ -55,6 +55,8 @@ pub struct Fuse {
 pub struct Proof {
     /// The image that witnesses run.
     pub image: Option<WitnessImage>,
+    /// The image that canaries run; `None` when there is none, or canaries are turned off.
+    pub canary: Option<WitnessImage>,
     /// Whether the cluster is known to enforce NetworkPolicy.
     pub enforcement: Option<Enforcement>,
 }

@@ -10,11 +10,10 @@ use super::error::PlanError;
 use super::options::Options;
 use super::peers::{Found, Reader, peer_namespace};
 use super::request::CutRequest;
-use super::size;
 use super::spec::{Action, Planned};
-use shakedown_cluster::{Cluster, ClusterError, Network};
+use shakedown_cluster::{Cluster, ClusterError, Network, size};
 use shakedown_faults::FaultPlan;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 use shakedown_faults::enforcement::Enforcement;
 use shakedown_faults::partition::{PartitionSpec, PartitionsSpec, Scheme};
 use shakedown_faults::witness::{WitnessRequest, WitnessSpec};
@@ -210,7 +209,7 @@ fn fault_plan(
         namespaces,
         after: own.begin,
         lasts: request.partition.lasts.map(|lasts| lasts.get()),
-        effect: Wanted::Applied,
+        effect: RequiredProof::Applied,
     })
 }
 
@@ -234,7 +233,7 @@ fn witness(
     found: &Found,
     options: &Options,
     prove: Prove,
-) -> Result<(Option<WitnessSpec>, Wanted), PlanError> {
+) -> Result<(Option<WitnessSpec>, RequiredProof), PlanError> {
     let endpoints = found.endpoints.get(&at).cloned().unwrap_or_default();
     let group = request.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
     let missing = match (&options.proof.image, group) {
@@ -242,7 +241,7 @@ fn witness(
             "this partition cuts only what the peers open, and a witness cannot speak for them".to_owned()
         }
         (None, _) => "no image for it is known (--witness-image)".to_owned(),
-        (_, None) => "there is no target beside which it could run".to_owned(),
+        (_, None) => "there is no target on whose node it could run".to_owned(),
         _ if endpoints.is_empty() => {
             "no port of the peers is known that it could try: name some in `ports`, or declare them in the pods"
                 .to_owned()
@@ -258,19 +257,19 @@ fn witness(
                 endpoints,
                 image,
             };
-            let auto = Wanted::Auto { no_witness: None };
+            let auto = RequiredProof::Auto { no_witness: None };
             return Ok(match prove {
                 Prove::Auto | Prove::Strict => (Some(WitnessSpec::new(witness)), auto),
-                Prove::Witness => (Some(WitnessSpec::new(witness)), Wanted::Witness),
-                Prove::Traffic => (None, Wanted::Traffic),
-                Prove::Applied => (None, Wanted::Applied),
+                Prove::Witness => (Some(WitnessSpec::new(witness)), RequiredProof::Witness),
+                Prove::Traffic => (None, RequiredProof::Traffic),
+                Prove::Applied => (None, RequiredProof::Applied),
             });
         }
     };
     match prove {
-        Prove::Auto | Prove::Strict => Ok((None, Wanted::Auto { no_witness: Some(missing) })),
-        Prove::Traffic => Ok((None, Wanted::Traffic)),
-        Prove::Applied => Ok((None, Wanted::Applied)),
+        Prove::Auto | Prove::Strict => Ok((None, RequiredProof::Auto { no_witness: Some(missing) })),
+        Prove::Traffic => Ok((None, RequiredProof::Traffic)),
+        Prove::Applied => Ok((None, RequiredProof::Applied)),
         Prove::Witness => Err(PlanError::fault(request.name, format!("there can be no witness: {missing}"))),
     }
 }

@@ -11,7 +11,7 @@ use super::request::CutRequest;
 use super::words::selector_text;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, Network};
-use shakedown_faults::partition::{ListedPeer, Mark, MarkedPeer, Part, pod_key};
+use shakedown_faults::partition::{ListedPeer, Mark, MarkedPeer, PlannedPartition, pod_key};
 use shakedown_policy::{self as policy, Block, Cidr, Front, Peer, PortSet, Protocol, Selector, ServicePeer};
 
 pub(super) fn peer_namespace(peer: &scenario::Peer, default: &str) -> String {
@@ -58,14 +58,14 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    pub async fn part(&self, namespace: String, found: &mut Found) -> Result<Part, PlanError> {
+    pub async fn part(&self, namespace: String, found: &mut Found) -> Result<PlannedPartition, PlanError> {
         let mut peer_marks = Vec::new();
         let mut blocks: Vec<Block> = Vec::new();
         for peer in &self.request.partition.from {
             let more = self.blocks(peer, blocks.len(), &mut peer_marks, found).await?;
             blocks.extend(more);
         }
-        Ok(Part {
+        Ok(PlannedPartition {
             name: self.request.name.to_owned(),
             namespace,
             targets: self.request.targets.clone(),

@@ -7,7 +7,7 @@ use super::error::PlanError;
 use super::spec::{Action, Planned};
 use shakedown_cluster::Cluster;
 use shakedown_faults::FaultPlan;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 use shakedown_faults::partition::pod_key;
 use shakedown_faults::pod_kill::KillSpec;
 
@@ -55,7 +55,7 @@ pub(super) async fn plan(
         namespaces,
         after: kill.after.unwrap_or_default().get(),
         lasts: None,
-        effect: Wanted::Applied,
+        effect: RequiredProof::Applied,
     };
     Ok((plan, Action::PodKill(KillSpec { grace, evict: kill.evict })))
 }

@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 struct World {
     _sandbox: Sandbox,
     cluster: Cluster,
-    /// Somebody who answers the scenario's load.
+    /// The server that answers the scenario's load.
     load: TcpListener,
 }
 
@@ -108,7 +108,7 @@ impl World {
         let document: Document = shakedown_schemas::parse("links.yaml", text.as_bytes(), &Overrides::default())
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
         let options = Options {
-            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), ..Proof::default() },
             ..Options::for_tests()
         };
         let plan = plan::plan(&document, Some(&self.cluster), &options).await?;

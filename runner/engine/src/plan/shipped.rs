@@ -36,7 +36,11 @@ async fn planned(document: &Document, cluster: &Cluster) -> Plan {
     let enforcement = Enforcement { at, ..Enforcement::now(true, "the sandbox does so itself") };
     let options = Options {
         fuse: Some(Fuse { life: Duration::from_secs(30), image: None }),
-        proof: Proof { image: Some(WitnessImage::named("shakedown-sandbox")), enforcement: Some(enforcement) },
+        proof: Proof {
+            image: Some(WitnessImage::named("shakedown-sandbox")),
+            enforcement: Some(enforcement),
+            ..Proof::default()
+        },
         ..Options::for_tests()
     };
     plan::plan(document, Some(cluster), &options).await.unwrap_or_else(|error| panic!("{}: {error}", document.file))

@@ -6,7 +6,8 @@ use shakedown_schemas::scenario::FaultInfo;
 use shakedown_schemas::units::Duration;
 
 use super::spec::{FaultSpec, Plan};
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::chaos::in_words;
+use shakedown_faults::effect::RequiredProof;
 
 /// The plan as text, for `shakedown plan`.
 pub fn show(plan: &Plan) -> String {
@@ -24,6 +25,7 @@ pub fn show(plan: &Plan) -> String {
     for fault in &plan.faults {
         targets(&mut out, fault);
     }
+    canaries(&mut out, plan);
     if !plan.faults.is_empty() {
         out.push_str("\nobjects that will be created, and deleted again\n");
         for job in &plan.fuses {
@@ -72,6 +74,19 @@ fn timeline(out: &mut String, plan: &Plan) {
     _ = writeln!(out, "  {:>7}  end", text(end));
 }
 
+fn canaries(out: &mut String, plan: &Plan) {
+    if plan.canaries.is_empty() {
+        return;
+    }
+    let image = plan.canary_image.as_ref();
+    let how = image.map_or(super::NO_CANARY, |_| "before the load, for nodes whose abilities are not known");
+    _ = writeln!(out, "\ncanaries ({how})");
+    for trial in &plan.canaries {
+        let (what, node) = (in_words(&trial.abilities), &trial.node);
+        _ = writeln!(out, "  {what} on node {node}, in a pod of ours in namespace {}", trial.namespace);
+    }
+}
+
 fn targets(out: &mut String, fault: &FaultSpec) {
     let fault = &fault.plan;
     _ = writeln!(out, "\nfault {}: {}", fault.name, fault.description);
@@ -81,8 +96,8 @@ fn targets(out: &mut String, fault: &FaultSpec) {
     for peer in &fault.peers {
         _ = writeln!(out, "  peer   {peer}");
     }
-    let is_observed = matches!(fault.effect, Wanted::Observed { .. });
-    if fault.engine == "chaos-mesh" && (fault.effect == Wanted::Applied || is_observed) {
+    let is_observed = matches!(fault.effect, RequiredProof::Observed { .. });
+    if fault.engine == "chaos-mesh" && (fault.effect == RequiredProof::Applied || is_observed) {
         let info = FaultInfo::of(fault.kind);
         let more = info.map_or("", |info| info.facts.confirmed_by);
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");
@@ -92,7 +107,7 @@ fn targets(out: &mut String, fault: &FaultSpec) {
                 by => format!("{by}, or "),
             };
             let otherwise = match fault.effect {
-                Wanted::Observed { required: true } => "inconclusive",
+                RequiredProof::Observed { required: true } => "inconclusive",
                 _ => "claimed, not proven",
             };
             _ = writeln!(out, "         and {seen}a change in the run's own requests; without it {otherwise}");

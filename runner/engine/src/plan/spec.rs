@@ -11,9 +11,9 @@ use shakedown_schemas::result::{ClusterInfo, LoadInfo};
 use shakedown_schemas::scenario::{Direction, Expectation, Fault};
 use shakedown_schemas::units::as_text;
 
-use shakedown_cluster::ServiceAddress;
+use shakedown_cluster::{ServiceAddress, WitnessImage};
 use shakedown_faults::FaultPlan;
-use shakedown_faults::chaos::ChaosSpec;
+use shakedown_faults::chaos::{ChaosSpec, Trial};
 use shakedown_faults::manifest::ManifestSpec;
 use shakedown_faults::partition::{PartitionSpec, PartitionsSpec};
 use shakedown_faults::pod_kill::KillSpec;
@@ -48,6 +48,12 @@ pub struct Plan {
     pub partitions: Option<PartitionsSpec>,
     /// The fuses, one Job per namespace with faults.
     pub fuses: Vec<Value>,
+    /// The canaries that show, before the load, whether the nodes can inject the faults.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<Trial>,
+    /// The image of the canaries; without it they are not tried.
+    #[serde(skip)]
+    pub canary_image: Option<WitnessImage>,
 }
 
 /// A phase.
@@ -100,7 +106,7 @@ pub struct LoadSpec {
     pub timeout: Duration,
     /// How long answers are read, which can be longer than the timeout.
     #[serde(serialize_with = "as_text::duration")]
-    pub listens: Duration,
+    pub observation_timeout: Duration,
     /// The compiled load. It is not serialised, because the scenario contains the same in fewer words.
     #[serde(skip)]
     pub compiled: CompiledLoad,

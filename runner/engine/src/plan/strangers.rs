@@ -251,7 +251,7 @@ impl World {
             let acting = acting.clone();
             async move { acting.lock().await.before(asked).await }.boxed()
         })
-        .with_patience(Duration::from_secs(2));
+        .with_retry_limit(Duration::from_secs(2));
         let failed = play(&cluster, &run, &stranger).await;
         let mut stranger = stranger.lock().await;
         stranger.count = None;
@@ -275,7 +275,7 @@ impl World {
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
         let options = Options {
             run: run.to_owned(),
-            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), ..Proof::default() },
             ..Options::for_tests()
         };
         let plan = plan::plan(&document, Some(cluster), &options).await.unwrap();
@@ -311,16 +311,18 @@ async fn drive(mut driver: Box<dyn FaultDriver>) -> Option<String> {
     (!forced).then(|| format!("the undo is not proven: {last} (begun: {begun:?})"))
 }
 
+/// Both looks at the same time, each in a cluster of its own: most of the time is waited.
 async fn faults_meet_strangers(name: &str, fault: &str) {
-    let world = World::new().await;
-    for looks in [Looks::Alike, Looks::Labelled] {
+    let meet = async |looks| {
+        let world = World::new().await;
         let play = async |cluster: &Cluster, run: &str, stranger: &Shared| {
             let driver = world.plan(cluster, run, fault).await;
             stranger.lock().await.count = Some(0);
             drive(driver).await
         };
         world.play(name, looks, play).await;
-    }
+    };
+    tokio::join!(meet(Looks::Alike), meet(Looks::Labelled));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

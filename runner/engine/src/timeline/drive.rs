@@ -21,7 +21,7 @@ use super::{Breach, Gate, Outcome, Stop, Timeline, panicked};
 use crate::events::{Events, Progress};
 use shakedown_faults::FaultPlan;
 use shakedown_load::{Live, LoadDriver, LoadError};
-use shakedown_observe::{LoadObservations, Mark, Marks, Observations, Part, PhaseSpan};
+use shakedown_observe::{LoadObservations, Mark, Marks, Observations, PhasePart, PhaseSpan};
 
 /// The interval at which stop conditions are checked.
 const TICK: Duration = Duration::from_millis(50);
@@ -101,8 +101,8 @@ pub(super) struct Run<'a> {
 }
 
 /// The part of a phase that follows its injections.
-fn calm_part(phase: &Phase) -> Part {
-    if phase.settle.is_zero() { Part::Judged } else { Part::Settling }
+fn calm_part(phase: &Phase) -> PhasePart {
+    if phase.settle.is_zero() { PhasePart::Judged } else { PhasePart::Settling }
 }
 
 /// The reason to stop, once there is one; none when the sender is gone.
@@ -458,7 +458,7 @@ impl<'a> Run<'a> {
     fn strike(&self, fault: usize) {
         let timing = &self.state.timings()[fault];
         let at_ns = match timing.after.is_zero() && self.marks.strikes().iter().all(|it| it.phase != timing.phase) {
-            true => self.begin(timing.phase, Part::Injecting, || self.now_ns()),
+            true => self.begin(timing.phase, PhasePart::Injecting, || self.now_ns()),
             false => self.now_ns(),
         };
         self.marks.strike_now(timing.phase, || at_ns);
@@ -486,7 +486,7 @@ impl<'a> Run<'a> {
         let complete = !self.state.is_ending();
         let has_faults = !self.scenario.phases[index].faults.is_empty();
         let judged_to_ns = match has_faults {
-            true => self.begin(index, Part::Undoing, || self.now_ns()),
+            true => self.begin(index, PhasePart::Undoing, || self.now_ns()),
             false => self.border(index, complete),
         };
         let never_counted = self.state.begins_with_faults(index);
@@ -519,17 +519,17 @@ impl<'a> Run<'a> {
     }
 
     /// The first part of a phase; none after the last phase.
-    fn first_part(&self, index: usize) -> Option<Part> {
+    fn first_part(&self, index: usize) -> Option<PhasePart> {
         let phase = self.scenario.phases.get(index)?;
-        Some(if self.state.begins_with_faults(index) { Part::Waiting } else { calm_part(phase) })
+        Some(if self.state.begins_with_faults(index) { PhasePart::Waiting } else { calm_part(phase) })
     }
 
     /// Begins a part of a phase, and says when that is. One that settles is followed by the judged one.
-    fn begin(&self, index: usize, part: Part, now_ns: impl FnOnce() -> u64) -> u64 {
+    fn begin(&self, index: usize, part: PhasePart, now_ns: impl FnOnce() -> u64) -> u64 {
         let at_ns = self.marks.begin_now(index, part, now_ns);
-        if part == Part::Settling {
+        if part == PhasePart::Settling {
             let at_ns = at_ns + self.scenario.phases[index].settle.get().as_nanos() as u64;
-            self.marks.begin(Mark { at_ns, phase: index, part: Part::Judged });
+            self.marks.begin(Mark { at_ns, phase: index, part: PhasePart::Judged });
         }
         at_ns
     }

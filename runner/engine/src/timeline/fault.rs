@@ -13,7 +13,7 @@ use shakedown_schemas::scenario::FaultInfo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::panicked;
+use super::{panicked, stretch};
 use crate::events::Events;
 use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding, Observed};
 
@@ -174,6 +174,7 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
         undoing_s: None,
         undone_s: None,
         evidence: Vec::new(),
+        unproven: Vec::new(),
         injection: Verdict::Inconclusive,
         undo: Verdict::Pass,
         problem: Some("the run ended before it was injected".to_owned()),
@@ -513,8 +514,22 @@ impl FaultTask {
             && !findings.iter().any(|finding| finding.shows == Proof::Effective)
     }
 
-    /// Takes the proof away from a fault that did not last.
+    /// Takes the proof away from a fault that did not last, or not on everything.
     fn conclude(&mut self) {
+        self.conclude_last_check();
+        let driver = AssertUnwindSafe(&self.driver);
+        let stretches = std::panic::catch_unwind(|| driver.unproven()).unwrap_or_default();
+        let Some(from_s) = self.result.injected_s else { return };
+        self.result.unproven = stretch::clipped(stretches, self.zero, [from_s, self.seconds()]);
+        if self.result.injection == Verdict::Pass
+            && let Some(problem) = stretch::too_long(&self.result.unproven)
+        {
+            self.result.injection = Verdict::Inconclusive;
+            self.result.problem = Some(problem);
+        }
+    }
+
+    fn conclude_last_check(&mut self) {
         let hurried = self.commands.undo.unwrap_or(true);
         let acts = matches!(self.state, FaultState::Proven | FaultState::Claimed);
         let Some(looked) = self.last_check.take().filter(|_| acts && !hurried) else { return };
@@ -556,7 +571,7 @@ impl FaultTask {
             tokio::time::sleep_until(deadline.min(Instant::now() + LATE)).await;
         }
         let mut problem = "there was no time for it".to_owned();
-        let mut told = None;
+        let mut told = Told::default();
         let mut pause = PAUSE;
         for attempt in 1.. {
             let mut wait = pause;
@@ -565,6 +580,7 @@ impl FaultTask {
                     let gone = findings.iter().all(|finding| finding.holds);
                     let details = detail(&findings, gone);
                     if gone {
+                        self.count(&told);
                         let at_s = self.enter(FaultState::Undone, &details);
                         self.note(at_s, findings);
                         self.result.undone_s = Some(at_s);
@@ -573,7 +589,10 @@ impl FaultTask {
                     problem = details;
                 }
                 // No further try helps.
-                Ok(Ok(Err(FaultError::Dirty(text)))) => return self.left(text),
+                Ok(Ok(Err(FaultError::Dirty(text)))) => {
+                    self.count(&told);
+                    return self.left(text);
+                }
                 Ok(Ok(Err(error))) => {
                     if let FaultError::Cluster(error) = &error {
                         wait = wait.max(error.wait());
@@ -587,19 +606,28 @@ impl FaultTask {
             if Instant::now() + wait >= deadline {
                 break;
             }
-            // A long undo fails again and again for one reason, which is told once.
-            if told.as_ref() != Some(&problem) {
+            if told.is_new(&problem) {
                 self.events.emit(EventKind::ApiRetry {
                     request: format!("undo fault {}", self.plan.name),
                     error: problem.clone(),
                     attempt,
                 });
-                told = Some(problem.clone());
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.count(&told);
         self.left(problem);
+    }
+
+    /// Reports how often each problem of the undo came again.
+    fn count(&self, told: &Told) {
+        for (problem, more) in told.0.iter().filter(|(_, more)| *more > 0) {
+            let problem = problem.lines().next().unwrap_or_default();
+            let times = if *more == 1 { "once".to_owned() } else { format!("{more} times") };
+            let message = format!("could not undo fault {} ({times} more): {problem}", self.plan.name);
+            self.events.emit(EventKind::Cluster { message });
+        }
     }
 
     fn left(&mut self, problem: String) {
@@ -613,6 +641,27 @@ impl FaultTask {
         if let Err(failure) = bounded(self.undo_limit, self.driver.dismiss()).await {
             let name = &self.plan.name;
             self.problem = Some(format!("the preparations of fault {name} could not be removed: {}", failure.text()));
+        }
+    }
+}
+
+/// The problems of an undo, which fails again and again for few reasons: each is told once, with the number of repetitions
+/// at the end.
+#[derive(Default)]
+struct Told(Vec<(String, u32)>);
+
+impl Told {
+    /// Counts a problem; true for one that was not told yet.
+    fn is_new(&mut self, problem: &str) -> bool {
+        match self.0.iter_mut().find(|(known, _)| known == problem) {
+            Some((_, more)) => {
+                *more += 1;
+                false
+            }
+            None => {
+                self.0.push((problem.to_owned(), 0));
+                true
+            }
         }
     }
 }

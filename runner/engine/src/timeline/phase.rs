@@ -7,10 +7,8 @@ use shakedown_reports::words;
 use shakedown_schemas::result::{FaultResult, Verdict};
 use tokio::time::Instant;
 
+use super::stretch;
 use shakedown_observe::PhaseSpan;
-
-/// How long before its undo a fault is checked at the earliest. The undo does not wait for the result.
-pub(super) const LAST_CHECK: Duration = Duration::from_secs(5);
 
 /// The smallest share of its planned time that a fault has to last.
 const ENOUGH: f64 = 0.9;
@@ -112,10 +110,18 @@ pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &Phas
     let seconds = |ns: u64| ns as f64 / 1e9;
     let lasted = (to.min(seconds(span.judged_to_ns)) - from.max(seconds(span.active_ns))).max(0.0);
     let planned = timing.planned(Duration::from_nanos(span.planned_ns)).as_secs_f64();
-    if lasted < planned * ENOUGH {
-        let (planned, lasted) = (words::seconds(planned), words::seconds(lasted));
+    let without = stretch::total(&result.unproven);
+    if lasted - without < planned * ENOUGH {
+        let mut problem = format!(
+            "planned for {} of its phase, in place for {} of it",
+            words::seconds(planned),
+            words::seconds(lasted)
+        );
+        if without > 0.0 {
+            problem.push_str(&format!(", of which {} are without proof", words::seconds(without)));
+        }
         result.injection = Verdict::Inconclusive;
-        result.problem = Some(format!("planned for {planned} of its phase, in place for {lasted} of it"));
+        result.problem = Some(problem);
     }
 }
 

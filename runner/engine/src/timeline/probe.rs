@@ -9,13 +9,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// The probe of a neighbour, until this is dropped.
 pub(super) struct Probe {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<ProbeState>>,
     _asking: AbortOnDropHandle<()>,
 }
 
 /// The neighbour's latest answers.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct ProbeState {
     /// Since when no answer was good; `None` while the last one was.
     pub(super) bad_since: Instant,
     /// The number of bad answers since then.
@@ -27,17 +27,17 @@ pub(super) struct Seen {
 impl Probe {
     /// Starts to probe now.
     pub(super) fn start(of: &StopHttp) -> Self {
-        let seen = Arc::new(Mutex::new(Seen { bad_since: Instant::now(), bad: 0, problem: String::new() }));
+        let seen = Arc::new(Mutex::new(ProbeState { bad_since: Instant::now(), bad: 0, problem: String::new() }));
         let asking = ask(of.url.clone(), of.every.get(), of.timeout.get(), seen.clone());
         Self { seen, _asking: AbortOnDropHandle::new(tokio::spawn(asking)) }
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> ProbeState {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-async fn ask(url: String, every: Duration, timeout: Duration, seen: Arc<Mutex<Seen>>) {
+async fn ask(url: String, every: Duration, timeout: Duration, seen: Arc<Mutex<ProbeState>>) {
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let client = builder.timeout(timeout).build();
     let mut ticks = tokio::time::interval(every);
@@ -60,10 +60,10 @@ async fn ask(url: String, every: Duration, timeout: Duration, seen: Arc<Mutex<Se
     }
 }
 
-fn note(seen: &Mutex<Seen>, problem: Option<String>) {
+fn note(seen: &Mutex<ProbeState>, problem: Option<String>) {
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     match problem {
-        None => *seen = Seen { bad_since: Instant::now(), bad: 0, problem: String::new() },
+        None => *seen = ProbeState { bad_since: Instant::now(), bad: 0, problem: String::new() },
         Some(problem) => {
             seen.bad += 1;
             seen.problem = problem;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::phase::{self, FaultStep, FaultTiming, LAST_CHECK};
+use super::phase::{self, FaultStep, FaultTiming};
+use super::stretch::LAST_CHECK;
 
 /// The plan of a phase.
 #[derive(Debug, Clone, Copy)]

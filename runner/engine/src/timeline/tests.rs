@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 use super::{Outcome, Stop, Timeline, run};
 use crate::events::Events;
-use shakedown_faults::{ArmedFault, FaultDriver, FaultError, FaultPlan, Finding};
+use shakedown_faults::{ArmedFault, FaultDriver, FaultError, FaultPlan, Finding, Stretch};
 use shakedown_guard::fuse::Fuses;
 use shakedown_load::{Live, LoadDriver, LoadError};
-use shakedown_observe::{LoadObservations, Marks, Part};
+use shakedown_observe::{LoadObservations, Marks, PhasePart};
 use shakedown_schemas::EventKind;
 
 #[derive(Clone)]
@@ -55,12 +55,15 @@ enum Behaviour {
     PanicsInUndo,
     DoesNotLast,
     HangsInUndo,
+    FailsInTwoWays,
     IsActiveLate,
     /// Its engine alone reports that it acts. After 8 s it is seen.
     SeenLater,
     /// At its end, too little of it is seen.
     SeenTooLittle,
     NeverSeen,
+    /// Not proven for so many milliseconds, from 15 s on; until its end, where they are none.
+    IsBlind(Option<u64>),
 }
 
 impl Behaviour {
@@ -96,7 +99,7 @@ fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
         namespaces: Vec::new(),
         after: fault.after().get(),
         lasts: fault.lasts().map(|lasts| lasts.get()),
-        effect: shakedown_faults::effect::Wanted::Applied,
+        effect: shakedown_faults::effect::RequiredProof::Applied,
     }
 }
 
@@ -155,6 +158,13 @@ impl FaultDriver for FakeFault {
         }
     }
 
+    fn unproven(&self) -> Vec<Stretch> {
+        let Behaviour::IsBlind(lasts) = self.behaviour else { return Vec::new() };
+        // The load has a tenth of a second to get ready before its zero.
+        let from = self.log.begun + Duration::from_millis(15_100);
+        vec![Stretch { from, to: lasts.map(|lasts| from + Duration::from_millis(lasts)), why: "blind".to_owned() }]
+    }
+
     async fn undo(&mut self) -> Result<(), FaultError> {
         self.undone += 1;
         self.log.add(format!("undo {}", self.name));
@@ -162,6 +172,7 @@ impl FaultDriver for FakeFault {
         match self.behaviour {
             Behaviour::PanicsInUndo if self.undone == 1 => panic_any("boom"),
             Behaviour::HangsInUndo => std::future::pending().await,
+            Behaviour::FailsInTwoWays => Err(FaultError::Stuck(format!("reason {}", self.undone % 2))),
             _ => Ok(()),
         }
     }
@@ -223,9 +234,11 @@ impl LoadDriver for FakeLoad {
 struct Case {
     log: Log,
     outcome: Outcome,
-    marks: Vec<(f64, usize, Part)>,
+    marks: Vec<(f64, usize, PhasePart)>,
     /// How often a failed try of an undo was told.
     retries: usize,
+    /// The messages of the cluster.
+    messages: Vec<String>,
 }
 
 /// Runs phases given as YAML-like JSON with fakes for their faults.
@@ -327,7 +340,11 @@ async fn stopped(
     let marks =
         marks.into_iter().map(|mark| ((mark.at_ns as f64 / 1e8).round() / 10.0, mark.phase, mark.part)).collect();
     let retries = events.log().iter().filter(|event| matches!(event.kind, EventKind::ApiRetry { .. })).count();
-    Case { log, outcome, marks, retries }
+    let messages = events.log().into_iter().filter_map(|event| match event.kind {
+        EventKind::Cluster { message } => Some(message),
+        _ => None,
+    });
+    Case { log, outcome, marks, retries, messages: messages.collect() }
 }
 
 const FAULT: &str = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}]}"#;
@@ -347,12 +364,12 @@ async fn a_phase_counts_from_the_injection_and_ends_with_the_confirmed_undo() {
     assert_eq!(
         case.marks,
         [
-            (0.0, 0, Part::Judged),
-            (10.0, 1, Part::Injecting),
-            (10.5, 1, Part::Settling),
-            (15.5, 1, Part::Judged),
-            (30.5, 1, Part::Undoing),
-            (30.7, 2, Part::Judged),
+            (0.0, 0, PhasePart::Judged),
+            (10.0, 1, PhasePart::Injecting),
+            (10.5, 1, PhasePart::Settling),
+            (15.5, 1, PhasePart::Judged),
+            (30.5, 1, PhasePart::Undoing),
+            (30.7, 2, PhasePart::Judged),
         ]
     );
     let during = &case.outcome.observations.phases[1];
@@ -369,7 +386,7 @@ async fn faults_start_after_and_last_for() {
     let case = play(&three_phases(body), &[("cut", Behaviour::Works)], None).await;
     // It is active from 13.5 on: its time and the phase's end count from then.
     assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n17.5 undo cut\n40.5 load ends");
-    assert_eq!(case.marks[1], (10.0, 1, Part::Settling));
+    assert_eq!(case.marks[1], (10.0, 1, PhasePart::Settling));
     assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
 }
 
@@ -494,6 +511,27 @@ async fn a_claimed_fault_is_proven_once_it_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stretch_without_proof_is_recorded_and_makes_a_fault_inconclusive_from_a_limit_on() {
+    for (lasts, to_s, problem) in [
+        (Some(1_800), 16.8, None),
+        // More than a tenth of its time.
+        (Some(2_500), 17.5, Some("in place for 20s of it, of which 2.5s are without proof")),
+        (Some(6_000), 21.0, Some("not proven from 15.0s to 21.0s, for more than 5s: blind")),
+        (None, 30.5, Some("not proven from 15.0s to 30.5s, for more than 5s: blind")),
+    ] {
+        let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsBlind(lasts))], None).await;
+        let fault = &case.outcome.faults[0];
+        let [stretch] = &fault.unproven[..] else { panic!("{:?}", fault.unproven) };
+        assert!((stretch.from_s - 15.0).abs() < 0.05 && (stretch.to_s - to_s).abs() < 0.05, "{stretch:?}");
+        assert_eq!(stretch.why, "blind");
+        let verdict = if problem.is_some() { Verdict::Inconclusive } else { Verdict::Pass };
+        assert_eq!(fault.injection, verdict, "{lasts:?}: {:?}", fault.problem);
+        let told = fault.problem.clone().unwrap_or_default();
+        assert!(told.contains(problem.unwrap_or_default()), "{lasts:?}: {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_undo_is_repeated_until_it_is_proven() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::StaysAtFirst)], None).await;
     assert_eq!(case.log.text().matches("undo cut").count(), 3);
@@ -508,7 +546,28 @@ async fn what_stays_is_left_behind_and_said() {
     assert_eq!(case.outcome.leftovers.len(), 1);
     assert!(case.log.text().matches("undo cut").count() > 10, "{}", case.log.text());
     assert_eq!(case.retries, 1, "the same problem is told once");
+    assert_eq!(case.messages.len(), 1, "and counted: {:?}", case.messages);
     assert_eq!(case.outcome.observations.phases[1].removed_ns, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn problems_that_take_turns_are_told_once_each_and_counted() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::FailsInTwoWays)], None).await;
+    assert_eq!((case.outcome.faults[0].state, case.retries), (FaultState::Left, 2));
+    let tries = case.log.text().matches("undo cut").count();
+    assert!(tries > 10, "{tries}");
+    let more: Vec<usize> = case
+        .messages
+        .iter()
+        .filter_map(|message| message.split_once('(')?.1.split_once(" times more): reason ")?.0.parse().ok())
+        .collect();
+    assert_eq!(more.len(), 2, "{:?}", case.messages);
+    // Each was told once, and the last try ended the undo.
+    assert_eq!(more.iter().sum::<usize>() + 2 + 1, tries);
+    let text = case.log.text();
+    let last = text.lines().rev().find(|line| line.ends_with("undo cut")).and_then(|line| line.split(' ').next());
+    let (last, begun): (f64, f64) = (last.unwrap().parse().unwrap(), case.outcome.faults[0].undoing_s.unwrap());
+    assert!(last - begun <= 60.0, "giving up takes at most the undo's limit: {begun} to {last}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -622,6 +681,10 @@ async fn a_fault_waits_for_the_answers_that_the_phase_before_is_owed() {
         let latency = Duration::from_secs_f64(latency);
         let case = play_slowly(latency, "[]", &three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
         assert!(case.log.text().contains(&format!("\n{injected}")), "{latency:?}: {}", case.log.text());
-        assert_eq!(case.marks[1], (10.0, 1, Part::Waiting), "what is due meanwhile is of neither phase's judged part");
+        assert_eq!(
+            case.marks[1],
+            (10.0, 1, PhasePart::Waiting),
+            "what is due meanwhile is of neither phase's judged part"
+        );
     }
 }

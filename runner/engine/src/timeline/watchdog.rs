@@ -8,7 +8,7 @@ use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{Scenario, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 use tokio::time::Instant;
 
-use super::probe::{Probe, Seen};
+use super::probe::{Probe, ProbeState};
 use shakedown_load::Live;
 use shakedown_observe::Histogram;
 
@@ -254,7 +254,7 @@ impl Window {
 }
 
 /// The breach of a neighbour without a good answer for the whole time.
-fn answers(limit: &StopHttp, seen: &Seen, now: Instant) -> Option<Breach> {
+fn answers(limit: &StopHttp, seen: &ProbeState, now: Instant) -> Option<Breach> {
     let long = now - seen.bad_since;
     (seen.bad > 0 && long >= limit.lasts.get()).then(|| Breach {
         phase: String::new(),

@@ -138,6 +138,12 @@ pub fn stuck(object: &Value) -> String {
         (_, Some(failure)) => {
             format!("its injection never succeeded, and has to before it can be recovered: {failure}")
         }
+        // The deletion makes the manager change the phase that it wants, before anything else.
+        (Err(missing), None)
+            if object["metadata"]["deletionTimestamp"].is_string() && desired_phase(object) == "Run" =>
+        {
+            format!("{}: {}", missing.text(), super::diagnose::NOT_TAKEN_UP)
+        }
         (Err(missing), None) => missing.text(),
         (Ok(()), None) => "its controller does not take its finalizer off".to_owned(),
     }

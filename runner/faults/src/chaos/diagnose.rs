@@ -2,9 +2,16 @@
 
 /// Part of Chaos Mesh's message about a missing permission in a namespace.
 pub const NOT_ALLOWED: &str = "is forbidden on namespace";
+/// Said of a resource whose deletion Chaos Mesh has not reacted to.
+pub const NOT_TAKEN_UP: &str = "Chaos Mesh has not taken up its deletion";
 
 /// Remedies by a part of the message in lower case. The first match counts, so the more specific parts come first.
 const CAUSES: &[(&str, &str)] = &[
+    (
+        "has not taken up its deletion",
+        "chaos-controller-manager does not run, has no leader or hangs: `kubectl get pods -A -l \
+         app.kubernetes.io/component=controller-manager`; the resource goes once it works again",
+    ),
     (
         "cannot find daemonip on node",
         "no chaos-daemon runs on that node: `kubectl get pods -A -l app.kubernetes.io/component=chaos-daemon -o wide`; its \
@@ -20,6 +27,11 @@ const CAUSES: &[(&str, &str)] = &[
         "but got container",
         "Chaos Mesh looks for another container runtime than this cluster has: set chaosDaemon.runtime and \
          chaosDaemon.socketPath in its Helm chart",
+    ),
+    (
+        "discovery.k8s.io/v1",
+        "this version of Chaos Mesh needs Kubernetes 1.21 or later, which serves EndpointSlices in discovery.k8s.io/v1: install \
+         a version of Chaos Mesh for this Kubernetes",
     ),
     ("hostnetwork", "the pod uses its node's network, which Chaos Mesh does not touch: choose other pods"),
     (
@@ -160,6 +172,17 @@ const TOOLS_SAY: &[&str] = &[
     "ptrace",
     "cgroup",
 ];
+/// Parts of messages, in lower case, whose cause is the node or the installation, which no retry changes.
+const LASTING: &[&str] = &[
+    "specified qdisc not found",
+    "qdisc kind is unknown",
+    "cannot find device",
+    "--set-class",
+    "can't initialize iptables",
+    "expected docker:// but got",
+    "but got container",
+    "with `hostnetwork`",
+];
 /// The most characters of a tool's message that are shown.
 const LONGEST: usize = 200;
 
@@ -169,6 +192,12 @@ pub fn is_mute(words: &str) -> bool {
     let failed = TOOLS.iter().any(|part| words.contains(part))
         || remedy(&words).is_none() && STEPS.iter().any(|part| words.contains(part));
     failed && !TOOLS_SAY.iter().any(|part| words.contains(part))
+}
+
+/// Whether a failure lasts whatever is tried again.
+pub fn lasts(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    LASTING.iter().any(|part| words.contains(part))
 }
 
 /// The last known message of a tool in a daemon's log.
@@ -207,6 +236,7 @@ mod tests {
         for (words, part) in [
             ("rpc error: cannot find daemonIP on node node-3 in related EndpointSlice", "DaemonSet"),
             ("expected docker:// but got container://", "socketPath"),
+            ("no matches for kind \"EndpointSlice\" in version \"discovery.k8s.io/v1\"", "1.21 or later"),
             ("unable to set tcs for pod worker-0", "modprobe sch_netem"),
             ("exit status 2: Error: Specified qdisc not found.", "modprobe sch_netem"),
             ("unable to flush ip sets for pod worker-0", "ip_set"),

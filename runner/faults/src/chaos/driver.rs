@@ -8,8 +8,8 @@ use shakedown_schemas::result::{Leftover, Proof};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::meter::Meter;
-use super::{ChaosSpec, Inner, State, contract, follow, object};
-use crate::{FaultDriver, FaultError, Finding, Observed};
+use super::{ChaosSpec, ChaosState, Inner, contract, follow, object};
+use crate::{FaultDriver, FaultError, Finding, Observed, Stretch};
 use shakedown_cluster::Cluster;
 use shakedown_guard::fuse::Fuses;
 
@@ -23,7 +23,7 @@ impl ChaosFault {
     /// A fault that is not injected yet.
     pub fn new(cluster: Cluster, spec: ChaosSpec) -> Self {
         let ChaosSpec { naming, targets, recipe, follow, observe, limits } = spec;
-        let state = State { targets, ..State::default() };
+        let state = ChaosState { targets, ..ChaosState::default() };
         let inner = Inner {
             cluster,
             naming,
@@ -83,7 +83,7 @@ impl FaultDriver for ChaosFault {
         };
         // Before anything is sent: a kubelet that takes a sample for each request would see the fault in it.
         self.inner.read_before().await;
-        self.inner.create(&targets).await
+        self.inner.create(&targets, 0).await
     }
 
     async fn become_active(&mut self) -> Result<(), FaultError> {
@@ -92,9 +92,19 @@ impl FaultDriver for ChaosFault {
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
         let mut findings = Vec::new();
-        for made in self.inner.standing() {
-            match self.inner.look(&made).await? {
-                Ok(found) => findings.extend(found),
+        let standing = self.inner.standing();
+        for made in &standing {
+            match self.inner.look(made).await? {
+                Ok(mut found) => {
+                    // The parts of a fault take hold one after the other: at worst seconds apart.
+                    let since =
+                        self.inner.state().acting_since.get(&made.key.name).filter(|_| standing.len() > 1).copied();
+                    if let (Some(first), Some(since)) = (found.first_mut(), since) {
+                        let text = format!(", {:.1} s after the injection began", since.as_secs_f64());
+                        first.detail.push_str(&text);
+                    }
+                    findings.extend(found);
+                }
                 Err(missing) => {
                     let detail = format!("{}: {}", made.key, missing.text());
                     findings.push(Finding { shows: Proof::Applied, holds: false, detail });
@@ -138,6 +148,10 @@ impl FaultDriver for ChaosFault {
 
     fn observed(&self) -> Observed {
         self.inner.state().meter.as_ref().map(Meter::observed).unwrap_or_default()
+    }
+
+    fn unproven(&self) -> Vec<Stretch> {
+        if self.inner.follow { self.inner.state().doubts.of(0, &BTreeSet::from([()])) } else { Vec::new() }
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {

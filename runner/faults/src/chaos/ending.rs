@@ -13,7 +13,7 @@ use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 
 /// How long a daemon has to answer for the rules without those of the fault.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How often a write is repeated when somebody else wrote first.
+/// The number of attempts of a write that conflicts with another client's.
 const WRITES: usize = 5;
 /// Chaos Mesh's finalizer.
 const FINALIZER: &str = "chaos-mesh/records";
@@ -49,6 +49,10 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
             return Ok(None);
         }
         // This end was never touched, whatever its record says.
+    }
+    // It took hold, and its recovery takes its time: only Chaos Mesh may end that.
+    if waiting.is_empty() {
+        return Ok(None);
     }
     let mut answered = Vec::new();
     for pod in &waiting {
@@ -89,10 +93,13 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
 }
 
 fn by_itself(key: &ObjectKey, answered: &[String]) -> String {
-    format!(
-        "{key} never took hold, and went once its rules were taken out of the PodNetworkChaos of {}",
-        answered.join(", ")
-    )
+    match answered.is_empty() {
+        true => format!("{key} never took hold, and no PodNetworkChaos carries its rules"),
+        false => format!(
+            "{key} never took hold, and went once its rules were taken out of the PodNetworkChaos of {}",
+            answered.join(", ")
+        ),
+    }
 }
 
 fn is_going(object: &Value) -> bool {

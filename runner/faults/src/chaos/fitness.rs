@@ -27,6 +27,8 @@ pub struct Place {
     pub namespaces: BTreeMap<String, Option<bool>>,
     /// Their nodes, each with its container runtime (such as `containerd://1.7.2`); `None` if it may not be read.
     pub nodes: BTreeMap<String, Option<String>>,
+    /// The release of Kubernetes, as two numbers; `None` if the server does not say.
+    pub kubernetes: Option<(u32, u32)>,
 }
 
 /// Components that a fault needs in addition to the controller.
@@ -41,6 +43,7 @@ pub struct Needs {
 /// All problems that keep a fault from acting on these pods.
 pub fn hindrances(installed: &Installation, place: &Place, needs: Needs) -> Vec<Hindrance> {
     let mut all: Vec<Hindrance> = unavailable(installed).into_iter().collect();
+    all.extend(other_release(installed, place));
     all.extend(out_of_scope(installed, place));
     all.extend(filtered(installed, place));
     if needs.daemon {
@@ -59,6 +62,24 @@ pub fn version(deployment: &Value) -> String {
     let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str();
     let tag = image.and_then(|image| image.rsplit_once(':')).map(|(_, tag)| tag);
     label.or(tag).unwrap_or("of unknown version").trim_start_matches('v').to_owned()
+}
+
+/// From 2.7 on, Chaos Mesh finds its daemons by EndpointSlices (`discovery.k8s.io/v1`), which Kubernetes serves from 1.21 on.
+fn other_release(installed: &Installation, place: &Place) -> Option<Hindrance> {
+    const SLICES: ((u32, u32), (u32, u32)) = ((2, 7), (1, 21));
+    let version = version(installed.controllers.first()?);
+    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    let (chaos, kubernetes) = ((numbers.next()?, numbers.next()?), place.kubernetes?);
+    (chaos >= SLICES.0 && kubernetes < SLICES.1).then(|| {
+        let (major, minor) = kubernetes;
+        hindrance(
+            format!(
+                "Chaos Mesh {version} does not work on Kubernetes {major}.{minor}: it needs discovery.k8s.io/v1, so its \
+                 faults are neither injected nor removed"
+            ),
+            "install Chaos Mesh 2.6 there, or use Kubernetes 1.21 or later",
+        )
+    })
 }
 
 /// An environment variable of the controller.
@@ -210,6 +231,7 @@ mod tests {
         Place {
             namespaces: [("shop".to_owned(), Some(false)), ("bus".to_owned(), Some(true))].into(),
             nodes: [("node-1".to_owned(), Some("containerd://1.7.2".to_owned()))].into(),
+            kubernetes: Some((1, 34)),
         }
     }
 
@@ -263,5 +285,21 @@ mod tests {
         assert_eq!(hindrances(&no_pods, &elsewhere, ALL), []);
         // A fault that needs no daemon works without one.
         assert_eq!(hindrances(&healthy(), &elsewhere, Needs { daemon: false, names: false }), []);
+    }
+
+    #[test]
+    fn a_chaos_mesh_that_kubernetes_is_too_old_for_is_refused() {
+        let on = |kubernetes| Place { kubernetes, ..place() };
+        let told = hindrances(&healthy(), &on(Some((1, 20))), ALL);
+        assert!(
+            told.len() == 1 && told[0].text.contains("Chaos Mesh 2.8.3 does not work on Kubernetes 1.20"),
+            "{told:?}"
+        );
+        for kubernetes in [Some((1, 21)), Some((1, 34)), None] {
+            assert_eq!(hindrances(&healthy(), &on(kubernetes), ALL), [], "{kubernetes:?}");
+        }
+        let mut older = healthy();
+        older.controllers[0]["metadata"]["labels"]["app.kubernetes.io/version"] = json!("2.6.7");
+        assert_eq!(hindrances(&older, &on(Some((1, 20))), ALL), []);
     }
 }

@@ -1,70 +1,149 @@
 //! Replaced targets while a fault acts. Chaos Mesh acts only on the pods that it selected first. This task watches for
-//! replacements, reports them and, with `follow`, injects the fault for them as well.
+//! replacements, reports them and, with `follow`, injects the fault for them as well. What fails is tried again; until the
+//! fault acts on a replacement, that is a stretch without proof.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::PodRef;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::spec::{Inside, pod_id};
-use super::{Inner, pod_key};
+use super::{Inner, Made, pod_key};
 use crate::FaultError;
-use crate::partition::{Note, Owners, Roster, Seen};
-use shakedown_cluster::{Change, ClusterError, Kind, pod_ref};
+use crate::partition::{Note, Owners, Roster, RosterPod};
+use crate::stretch::{BackOff, Cause, Gap, Waiting};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, pod_ref};
+
+/// How long one read is tried before the watching task turns to other changes.
+const RETRY_LIMIT: Duration = Duration::from_secs(2);
 
 /// The task that watches the targets, until this is dropped.
 pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
+    let why = "the watch of pods has not begun".to_owned();
+    inner.state().doubts.blind((), Gap::Watch, Instant::now(), why);
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let namespace = inner.naming.namespace.clone();
-        let mut changes = inner.cluster.watch(Kind::Pod, &namespace).boxed();
-        let mut follower = Follower::new(inner).await;
-        let mut complained = false;
-        while let Some(change) = changes.next().await {
-            if let Change::Broken(error) = change {
-                if !std::mem::replace(&mut complained, true) {
-                    let text = format!("the watch of pods failed, so replacements are noticed late: {error}");
-                    follower.inner.cluster.tell(EventKind::Warning { message: text });
-                }
-                if matches!(error, ClusterError::Forbidden { .. }) {
-                    return;
-                }
-            } else {
-                complained = false;
-                follower.take(&namespace, change).await;
+        let mut changes = inner.cluster.watch(Kind::Pod, &inner.naming.namespace).boxed();
+        let mut follower = Follower {
+            cluster: inner.cluster.clone().with_retry_limit(RETRY_LIMIT),
+            owners: Owners::default(),
+            pods: BTreeMap::new(),
+            roster: None,
+            coming: Vec::new(),
+            is_incomplete: false,
+            complained: false,
+            back_off: BackOff::default(),
+            waiting: Waiting::new(),
+            came: Instant::now(),
+            inner,
+        };
+        loop {
+            follower.waiting.idle();
+            let change = tokio::select! {
+                change = changes.next() => match change {
+                    Some(change) => Some(change),
+                    None => return,
+                },
+                () = follower.back_off.due() => None,
+            };
+            follower.came = follower.waiting.came();
+            match change {
+                Some(Change::Broken { error, since }) => follower.lose(since, &error),
+                Some(change) => follower.take(change, Gap::Watch).await,
+                None => follower.retry().await,
             }
         }
     }))
 }
 
+/// A replacement that the fault does not act on yet.
+struct Coming {
+    pod: PodRef,
+    /// Once it runs: what is injected.
+    target: Option<Inside>,
+    /// The number of its injection, once that was begun.
+    round: Option<u32>,
+    /// The resources were created.
+    is_created: bool,
+}
+
 struct Follower {
     inner: Arc<Inner>,
+    /// The connection for reads, which do not hold up the other changes for long.
+    cluster: Cluster,
     owners: Owners,
-    pods: BTreeMap<String, Seen>,
-    roster: Roster,
-    /// Replacements that do not run yet.
-    coming: Vec<PodRef>,
+    pods: BTreeMap<String, RosterPod>,
+    /// The targets, once they could be read.
+    roster: Option<Roster>,
+    coming: Vec<Coming>,
+    /// Something could not be taken in: the pods are read again.
+    is_incomplete: bool,
+    /// A broken watch was reported.
+    complained: bool,
+    back_off: BackOff,
+    waiting: Waiting,
+    /// Since when the change that is dealt with may have been there.
+    came: Instant,
 }
 
 impl Follower {
-    async fn new(inner: Arc<Inner>) -> Self {
-        let (mut owners, mut roster) = (Owners::default(), Roster::default());
-        let targets: Vec<PodRef> = inner.state().targets.iter().map(|target| target.pod.clone()).collect();
-        for pod in targets {
-            let object = inner.cluster.get(&pod_key(&pod)).await.ok().flatten();
-            let owner = match &object {
-                Some(object) => owners.top(&inner.cluster, object).await,
-                None => None,
-            };
-            roster.expect(0, pod, owner, inner.follow);
+    /// The watch is broken. It is reported once.
+    fn lose(&mut self, since: Instant, error: &ClusterError) {
+        let why = format!("the watch of pods failed: {}", first_line(&error.to_string()));
+        self.inner.state().doubts.blind((), Gap::Watch, since, why);
+        // That the server has forgotten old changes is part of its work.
+        if !matches!(error, ClusterError::Expired(_)) && !std::mem::replace(&mut self.complained, true) {
+            let text = format!("the watch of pods failed, so replacements are noticed late: {error}");
+            self.inner.cluster.tell(EventKind::Warning { message: text });
         }
-        Self { inner, owners, pods: BTreeMap::new(), roster, coming: Vec::new() }
     }
 
-    async fn take(&mut self, namespace: &str, change: Change) {
+    async fn take(&mut self, change: Change, by: Gap) {
+        let is_whole = matches!(change, Change::Listed(_));
+        self.complained &= is_whole;
+        let taken = self.pods(change).await;
+        {
+            let mut state = self.inner.state();
+            let since = state.doubts.blindness(&()).map_or(self.came, |(since, _)| since);
+            match &taken {
+                Ok(_) if is_whole => {
+                    state.doubts.sees(&(), Gap::Taking);
+                    self.is_incomplete = false;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let why = format!("changes of pods could not be understood: {}", first_line(&error.to_string()));
+                    state.doubts.blind((), Gap::Taking, since, why);
+                    self.is_incomplete = true;
+                }
+            }
+            if is_whole {
+                state.doubts.sees(&(), by);
+            }
+            for (uid, why) in taken.into_iter().flatten() {
+                state.doubts.open(0, Cause::Pod(uid), since, why);
+            }
+        }
+        self.inject().await;
+    }
+
+    /// Reads again what could not be taken in, and tries again what could not be done.
+    async fn retry(&mut self) {
+        if self.is_incomplete
+            && let Ok(objects) = self.cluster.list(Kind::Pod, &self.inner.naming.namespace, None).await
+        {
+            return self.take(Change::Listed(objects), Gap::Taking).await;
+        }
+        self.inject().await;
+    }
+
+    /// Takes in pods. Returns the UIDs of the replacements that run now and are not acted on yet, each with the reason.
+    async fn pods(&mut self, change: Change) -> Result<Vec<(String, String)>, ClusterError> {
         let objects: Vec<Value> = match change {
             Change::Listed(objects) => {
                 self.pods.clear();
@@ -75,36 +154,67 @@ impl Follower {
                 self.pods.remove(object["metadata"]["uid"].as_str().unwrap_or_default());
                 Vec::new()
             }
-            Change::Broken(_) => return,
+            Change::Broken { .. } => return Ok(Vec::new()),
         };
+        let mut taken = Ok(());
         for object in &objects {
-            let seen = Seen {
-                pod: pod_ref(object),
-                owner: self.owners.top(&self.inner.cluster, object).await,
-                created: object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),
-                going: !object["metadata"]["deletionTimestamp"].is_null()
-                    || matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
-            };
-            self.pods.insert(seen.pod.uid.clone(), seen);
+            match self.owners.top(&self.cluster, object).await {
+                Ok(owner) => {
+                    let created = object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+                    let going = !object["metadata"]["deletionTimestamp"].is_null()
+                        || matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+                    let seen = RosterPod { pod: pod_ref(object), owner, created, going };
+                    self.pods.insert(seen.pod.uid.clone(), seen);
+                }
+                Err(error) => taken = Err(error),
+            }
         }
-        for note in self.roster.compare(namespace, &self.pods) {
+        // A pod that is missing in this picture is not gone.
+        taken?;
+        let mut roster = match self.roster.take() {
+            Some(roster) => roster,
+            None => self.targets().await?,
+        };
+        for note in roster.compare(&self.inner.naming.namespace, &self.pods) {
             self.note(note);
         }
-        for object in &objects {
-            self.up(object).await;
+        self.roster = Some(roster);
+        Ok(objects.iter().filter_map(|object| self.runs(object)).collect())
+    }
+
+    async fn targets(&mut self) -> Result<Roster, ClusterError> {
+        let mut roster = Roster::default();
+        let targets: Vec<PodRef> = self.inner.state().targets.iter().map(|target| target.pod.clone()).collect();
+        for pod in targets {
+            let owner = match self.cluster.get(&pod_key(&pod)).await? {
+                Some(object) => self.owners.top(&self.cluster, &object).await?,
+                None => None,
+            };
+            roster.expect(0, pod, owner, self.inner.follow);
         }
+        Ok(roster)
     }
 
     fn note(&mut self, note: Note) {
+        let mut state = self.inner.state();
         let message = match note {
-            Note::Lost { pod, .. } => {
-                self.inner.state().targets.retain(|target| target.pod.uid != pod.uid);
-                self.coming.retain(|coming| coming.uid != pod.uid);
+            Note::Lost { pod, untraceable, .. } => {
+                state.targets.retain(|target| target.pod.uid != pod.uid);
+                self.coming.retain(|coming| coming.pod.uid != pod.uid);
+                state.doubts.close(0, &Cause::Pod(pod.uid.clone()));
+                if untraceable {
+                    let why = format!(
+                        "target pod {} was gone before the watch of pods began, so its replacement cannot be told from other \
+                         pods",
+                        pod.name
+                    );
+                    state.doubts.open(0, Cause::Pod(pod.uid.clone()), Instant::now(), why);
+                }
                 format!("target pod {} (uid {}) is gone", pod.name, pod.uid)
             }
             Note::Replaced { pod, by, follow, .. } => {
                 let so = if follow {
-                    self.coming.push(by.clone());
+                    self.coming.push(Coming { pod: by.clone(), target: None, round: None, is_created: false });
                     "it is acted on as well (follow)"
                 } else {
                     "it is not acted on, because `follow` is not set"
@@ -112,7 +222,6 @@ impl Follower {
                 format!("pod {} (uid {}) has replaced target {}: {so}", by.name, by.uid, pod.name)
             }
         };
-        let mut state = self.inner.state();
         if state.standing {
             state.notes.push(message.clone());
         }
@@ -121,25 +230,57 @@ impl Follower {
         self.inner.cluster.tell(EventKind::Cluster { message: format!("fault {fault}: {message}") });
     }
 
-    /// Injects the fault for a replacement once it runs. Chaos Mesh would also select one that does not run, and wait for it.
-    async fn up(&mut self, object: &Value) {
+    /// A replacement that runs now. Chaos Mesh would also select one that does not run, and wait for it.
+    fn runs(&mut self, object: &Value) -> Option<(String, String)> {
         let pod = pod_ref(object);
-        let Some(place) = self.coming.iter().position(|coming| coming.uid == pod.uid) else { return };
+        let coming = self.coming.iter_mut().find(|coming| coming.pod.uid == pod.uid && coming.target.is_none())?;
         if object["status"]["phase"] != "Running" || pod.ip.is_none() {
-            return;
+            return None;
         }
-        self.coming.remove(place);
-        let target = Inside { containers: container_names(object), pod };
-        if let Err(error) = self.inner.again(target.clone()).await {
-            let message = format!(
-                "fault {}: pod {} could not be acted on: {error}",
-                self.inner.naming.fault,
-                pod_id(&target.pod)
-            );
-            self.inner.state().notes.push(message.clone());
-            self.inner.cluster.tell(EventKind::Warning { message });
+        let why = format!("pod {} has replaced a target", pod.name);
+        let uid = pod.uid.clone();
+        coming.target = Some(Inside { containers: container_names(object), pod });
+        Some((uid, why))
+    }
+
+    /// Injects the fault for the replacements that run, until it acts on each.
+    async fn inject(&mut self) {
+        let mut waiting = Vec::new();
+        for mut coming in std::mem::take(&mut self.coming) {
+            let Some(target) = coming.target.clone() else {
+                waiting.push(coming);
+                continue;
+            };
+            let done = self.inner.again(&target, &mut coming).await;
+            let mut state = self.inner.state();
+            let cause = Cause::Pod(coming.pod.uid.clone());
+            match done {
+                Ok(()) => state.doubts.close(0, &cause),
+                Err(error) => {
+                    let text = error.to_string();
+                    let is_new = state.doubts.failed(0, &cause, first_line(&text).to_owned());
+                    if is_new && !coming.is_created {
+                        let id = pod_id(&coming.pod);
+                        let message =
+                            format!("fault {}: pod {id} could not be acted on: {text}", self.inner.naming.fault);
+                        state.notes.push(message.clone());
+                        drop(state);
+                        self.inner.cluster.tell(EventKind::Warning { message });
+                    }
+                    waiting.push(coming);
+                }
+            }
+        }
+        self.coming = waiting;
+        match self.is_incomplete || self.coming.iter().any(|coming| coming.target.is_some()) {
+            true => self.back_off.failed(),
+            false => self.back_off.done(),
         }
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 /// The names of a pod's containers, in their order.
@@ -149,29 +290,47 @@ pub fn container_names(pod: &Value) -> Vec<String> {
 }
 
 impl Inner {
-    /// Injects the fault for a replacement of a target.
-    async fn again(&self, target: Inside) -> Result<(), FaultError> {
+    /// Injects the fault for a replacement of a target. An error as long as it does not act there.
+    async fn again(&self, target: &Inside, coming: &mut Coming) -> Result<(), FaultError> {
         let _gate = self.gate.lock().await;
-        let (targets, old) = {
+        let (targets, round, old) = {
             let mut state = self.state();
-            state.targets.push(target.clone());
+            if !state.targets.iter().any(|known| known.pod.uid == target.pod.uid) {
+                state.targets.push(target.clone());
+            }
             if !state.standing {
                 return Ok(());
             }
-            state.round += 1;
-            let old: Vec<usize> = (0..state.made.len()).filter(|place| !state.made[*place].going).collect();
+            let next = state.round + 1;
+            let round = *coming.round.get_or_insert(next);
+            state.round = state.round.max(round);
+            let is_old = |made: &Made| made.round < round && !made.going;
+            let old: Vec<usize> = (0..state.made.len()).filter(|place| is_old(&state.made[*place])).collect();
             // Resources for links override each other on common peers, so one resource for all targets replaces them.
-            let filtered = old.iter().any(|place| state.made[*place].resource.filtered);
-            if filtered { (state.targets.clone(), old) } else { (vec![target], Vec::new()) }
+            match old.iter().any(|place| state.made[*place].resource.filtered) {
+                true => (state.targets.clone(), round, old),
+                false => (vec![target.clone()], round, Vec::new()),
+            }
         };
-        self.create(&targets).await?;
-        for place in old {
-            if let Err(error) = self.remove(place).await {
-                // The new resource acts already; the undo retries this removal.
-                let message = format!("fault {}: {error}", self.naming.fault);
-                self.cluster.tell(EventKind::Warning { message });
+        if !coming.is_created {
+            self.create(&targets, round).await?;
+            coming.is_created = true;
+            for place in old {
+                if let Err(error) = self.remove(place).await {
+                    // The new resource acts already; the undo retries this removal.
+                    let message = format!("fault {}: {error}", self.naming.fault);
+                    self.cluster.tell(EventKind::Warning { message });
+                }
+            }
+        }
+        for made in self.standing().into_iter().filter(|made| made.round == round) {
+            if let Err(missing) = self.look(&made).await? {
+                return Err(FaultError::Stuck(missing.text()));
             }
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,7 @@ pub(super) struct Meter {
 }
 
 /// How far the amount is seen.
-enum Seen {
+enum UsageSeen {
     Enough(f64),
     TooLittle(f64),
     /// There is no sample that lies within the fault.
@@ -130,22 +130,22 @@ impl Meter {
         self.opening.as_ref()?.get(id).copied()
     }
 
-    fn memory(&self, want: &Want, asked: f64) -> Seen {
-        let Some(before) = self.before.get(&want.id) else { return Seen::Unknown };
+    fn memory(&self, want: &Want, asked: f64) -> UsageSeen {
+        let Some(before) = self.before.get(&want.id) else { return UsageSeen::Unknown };
         let grown = self.opened(&want.id).map(|at| at.saturating_add(GROWTH).unwrap_or(at));
         let samples = self.during.get(&want.id).into_iter().flatten();
         let samples: Vec<f64> =
             samples.filter(|it| grown.is_none_or(|grown| it.at >= grown)).map(|it| it.memory).collect();
         match samples.iter().rev().take(2).copied().reduce(f64::min) {
-            None => Seen::Unknown,
-            Some(least) if least - before.memory >= MEMORY * asked => Seen::Enough(least - before.memory),
-            Some(least) => Seen::TooLittle((least - before.memory).max(0.0)),
+            None => UsageSeen::Unknown,
+            Some(least) if least - before.memory >= MEMORY * asked => UsageSeen::Enough(least - before.memory),
+            Some(least) => UsageSeen::TooLittle((least - before.memory).max(0.0)),
         }
     }
 
     /// Also how much of it the container's limit leaves.
-    fn cpu(&self, want: &Want, asked: f64) -> (Seen, f64) {
-        let Some(before) = self.before.get(&want.id) else { return (Seen::Unknown, asked) };
+    fn cpu(&self, want: &Want, asked: f64) -> (UsageSeen, f64) {
+        let Some(before) = self.before.get(&want.id) else { return (UsageSeen::Unknown, asked) };
         let room = want.quota.cpu.map_or(asked, |limit| (limit - before.cores).clamp(0.0, asked));
         let samples: Vec<&UsageSample> = self.during.get(&want.id).into_iter().flatten().collect();
         let opened = self.opened(&want.id);
@@ -162,11 +162,11 @@ impl Meter {
         let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64 - before.cores;
         let enough = |seen: f64| room >= LEFT * asked && seen >= CPU * room;
         let seen = match (sure.as_slice(), samples.last()) {
-            ([], None) => Seen::Unknown,
-            ([], Some(last)) if enough(last.cores - before.cores) => Seen::Enough(last.cores - before.cores),
-            ([], Some(_)) => Seen::Unknown,
-            (sure, _) if enough(mean(sure)) => Seen::Enough(mean(sure)),
-            (sure, _) => Seen::TooLittle(mean(sure).max(0.0)),
+            ([], None) => UsageSeen::Unknown,
+            ([], Some(last)) if enough(last.cores - before.cores) => UsageSeen::Enough(last.cores - before.cores),
+            ([], Some(_)) => UsageSeen::Unknown,
+            (sure, _) if enough(mean(sure)) => UsageSeen::Enough(mean(sure)),
+            (sure, _) => UsageSeen::TooLittle(mean(sure).max(0.0)),
         };
         (seen, room)
     }
@@ -175,13 +175,13 @@ impl Meter {
     fn seen(&self) -> Vec<(Option<Measured>, String)> {
         let mut all = Vec::new();
         let source = self.source.map_or("", UsageSource::words);
-        let mut add = |want: &Want, what: Quantity, asked: f64, seen: Seen, rule: &str| {
+        let mut add = |want: &Want, what: Quantity, asked: f64, seen: UsageSeen, rule: &str| {
             let name = match what {
                 Quantity::Cpu => "CPU time",
                 _ => "memory",
             };
             let (seen, is_enough) = match seen {
-                Seen::Unknown => {
+                UsageSeen::Unknown => {
                     let text = format!(
                         "there is no sample of the {name} of container {} within the fault in {source}",
                         want.id
@@ -189,8 +189,8 @@ impl Meter {
                     all.push((None, text));
                     return;
                 }
-                Seen::Enough(seen) => (seen, true),
-                Seen::TooLittle(seen) => (seen, false),
+                UsageSeen::Enough(seen) => (seen, true),
+                UsageSeen::TooLittle(seen) => (seen, false),
             };
             let (of, source) = (want.id.clone(), source.to_owned());
             let measured = Measured { of, what, asked, seen, is_enough, source };

@@ -14,6 +14,9 @@ use super::{Inner, Made, POLL, UNANSWERED, UNTOUCHED_LIMIT, diagnose, ending, ex
 use crate::{FaultError, Finding};
 use shakedown_cluster::{ClusterError, Kind, ObjectKey};
 
+/// How long Chaos Mesh may go on trying what no retry can mend: a node without the kernel's module.
+const LASTING: Duration = Duration::from_secs(10);
+
 /// The number of planned records, as text. Both ends of a link count.
 fn planned(records: &BTreeSet<Record>) -> String {
     let in_pods = records.iter().any(|record| record.id.split('/').count() > 2);
@@ -181,9 +184,9 @@ impl Inner {
             }
             let namespace = installed.controllers.first().and_then(|it| it["metadata"]["namespace"].as_str());
             return format!(
-                "; the manager of Chaos Mesh is stuck on {child}: there was no answer for its generation {generation} within {} s, \
-                 and every other {others} waits behind it until it is started again (`kubectl -n {} rollout restart deployment \
-                 chaos-controller-manager`)",
+                "; {child} has had no answer for its generation {generation} within {} s: the manager of Chaos Mesh hangs on a call, or the \
+                 node is very slow, and every other {others} waits behind it; if it hangs, only a restart helps (`kubectl -n {} rollout \
+                 restart deployment chaos-controller-manager`)",
                 UNANSWERED.as_secs(),
                 namespace.unwrap_or("chaos-mesh")
             );
@@ -209,40 +212,68 @@ impl Inner {
         failed["message"].as_str().map(str::to_owned)
     }
 
-    /// Waits until every resource acts on exactly its targets.
+    /// Waits until every resource acts on exactly its targets, and notes when each began to.
     pub(super) async fn wait(&self) -> Result<(), FaultError> {
         let begun = Instant::now();
-        for made in self.standing() {
-            let mut transient = None;
-            loop {
-                let missing = match self.look(&made).await {
-                    Ok(Ok(_)) => break,
-                    Ok(Err(missing)) => missing,
-                    Err(FaultError::Cluster(error)) if error.is_transient() => {
-                        transient = Some(error.to_string());
-                        Missing::Pending { what: "the cluster does not answer".to_owned(), failure: transient.clone() }
-                    }
-                    Err(error) => return Err(error),
-                };
-                let limit = match &missing {
-                    Missing::Wrong(_) => Duration::ZERO,
-                    Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
-                    Missing::Pending { .. } => self.limits.active,
-                };
-                // Chaos Mesh does not select a second time, so waiting does not help.
-                let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
-                    && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
-                if begun.elapsed() >= limit || hopeless {
-                    let diagnosis = match transient {
-                        Some(_) => format!("{}: {}", made.key, missing.text()),
-                        None => self.diagnosis(&made, &missing, begun.elapsed()).await,
-                    };
-                    return Err(FaultError::Impossible(diagnosis));
+        let mut waiting = self.standing();
+        let mut diagnosed = BTreeSet::new();
+        while !waiting.is_empty() {
+            let mut left = Vec::new();
+            for made in waiting {
+                if self.acts(&made, begun, &mut diagnosed).await? {
+                    let mut state = self.state();
+                    let since = state.begun.unwrap_or(begun).elapsed();
+                    state.acting_since.entry(made.key.name).or_insert(since);
+                } else {
+                    left.push(made);
                 }
-                transient = None;
+            }
+            waiting = left;
+            if !waiting.is_empty() {
                 tokio::time::sleep(POLL).await;
             }
         }
         Ok(())
+    }
+
+    /// Whether a resource acts on exactly its targets. `diagnosed` are the failing resources whose cause was already looked up.
+    ///
+    /// # Errors
+    /// With what is missing, once it has taken too long since `begun`.
+    async fn acts(&self, made: &Made, begun: Instant, diagnosed: &mut BTreeSet<String>) -> Result<bool, FaultError> {
+        let mut transient = false;
+        let missing = match self.look(made).await {
+            Ok(Ok(_)) => return Ok(true),
+            Ok(Err(missing)) => missing,
+            Err(FaultError::Cluster(error)) if error.is_transient() => {
+                transient = true;
+                let failure = Some(error.to_string());
+                Missing::Pending { what: "the cluster does not answer".to_owned(), failure }
+            }
+            Err(error) => return Err(error),
+        };
+        let is_failing = !transient && matches!(&missing, Missing::Pending { failure: Some(_), .. });
+        let limit = match &missing {
+            Missing::Wrong(_) => Duration::ZERO,
+            Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
+            Missing::Pending { .. } if is_failing => self.limits.failing.unwrap_or(self.limits.active),
+            Missing::Pending { .. } => self.limits.active,
+        };
+        // Chaos Mesh does not select a second time, so waiting does not help.
+        let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
+            && self.event(made).await.is_some_and(|event| event.contains("Failed to select"));
+        if is_failing && begun.elapsed() >= LASTING && diagnosed.insert(made.key.name.clone()) {
+            let diagnosis = self.diagnosis(made, &missing, begun.elapsed()).await;
+            if diagnose::lasts(&diagnosis) {
+                return Err(FaultError::Impossible(diagnosis));
+            }
+        }
+        if begun.elapsed() < limit && !hopeless {
+            return Ok(false);
+        }
+        Err(FaultError::Impossible(match transient {
+            true => format!("{}: {}", made.key, missing.text()),
+            false => self.diagnosis(made, &missing, begun.elapsed()).await,
+        }))
     }
 }

@@ -37,7 +37,7 @@ pub enum Going {
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn go(cluster: &Cluster, key: &ObjectKey, patience: Duration) -> Result<Going, ClusterError> {
+pub async fn go(cluster: &Cluster, key: &ObjectKey, retry_limit: Duration) -> Result<Going, ClusterError> {
     let Some(key) = &cluster.own_key(key).await? else { return Ok(Going::Gone(None)) };
     let same = |object: &Value| key.uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] == uid);
     let mut changes = cluster.watch(key.kind, &key.namespace).boxed();
@@ -45,7 +45,7 @@ pub async fn go(cluster: &Cluster, key: &ObjectKey, patience: Duration) -> Resul
     let listening = async { matches!(changes.next().await, Some(Change::Listed(_))) };
     let heard = tokio::time::timeout(LAST_WORDS, listening).await.unwrap_or(false);
     cluster.delete(key).await?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + retry_limit;
     let mut tick = tokio::time::interval(POLL);
     loop {
         tokio::select! {

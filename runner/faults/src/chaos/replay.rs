@@ -12,12 +12,12 @@ use std::time::Duration;
 use serde_json::Value;
 use shakedown_cluster::Kind;
 use shakedown_cluster::testing::store::Store;
-use shakedown_fakes::recordings::Recorded;
+use shakedown_fakes::recordings::{self, Recorded, Trace};
 use shakedown_schemas::scenario::{Fault, FaultInfo};
 use tokio::time::Instant;
 
 use self::stage::{Case, Stage, events, is_chaos, kind, mixed, turn};
-use super::{Going, contract, go};
+use super::{Going, Recording, contract, go};
 use crate::{FaultDriver, FaultError, Finding};
 
 const PODS: &str = "pods: {labels: {app: edge}}";
@@ -81,7 +81,11 @@ async fn run(case: Case, events: &[Recorded], cut: Option<usize>) -> String {
 
 /// The same, where the events from `turn` on follow from the removal.
 async fn run_until(case: Case, events: &[Recorded], turn: usize, cut: Option<usize>) -> String {
-    let mut stage = Stage::new(case, events);
+    run_on(&mut Stage::new(case, events), case, events, turn, cut).await
+}
+
+/// The same on a stage that exists.
+async fn run_on(stage: &mut Stage, case: Case, events: &[Recorded], turn: usize, cut: Option<usize>) -> String {
     let mut told = String::new();
     stage.fault.prepare().await.unwrap();
     stage.fault.inject().await.unwrap();
@@ -153,6 +157,61 @@ async fn each_recording_gives_its_verdict() {
         writeln!(all, "== {}\n{}", case.name, run(case, &events, None).await).unwrap();
     }
     insta::assert_snapshot!("verdicts", all);
+}
+
+/// What `--record` writes of a run is replayed as what was recorded of a real one: the same trace, and the same verdict.
+#[tokio::test(start_paused = true)]
+async fn a_recording_of_ours_is_replayed_as_a_real_one() {
+    for name in ["delay", "cut", "fail", "hostnode"] {
+        let (case, events) = (case(name), events(case(name)));
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::new(case, &events);
+        let recording = Recording::start(&stage.cluster(), &stage.scope(), folder.path(), Box::new(|it| it)).await;
+        let told = run_on(&mut stage, case, &events, turn(&events), None).await;
+        assert_eq!(recording.expect("a fault of Chaos Mesh").finish().await, Vec::<String>::new());
+        let ours = recordings::folder(folder.path());
+        let resource = &recordings::first(&events).expect("a resource").name;
+        let (ours_trace, trace) = (Trace::of(&ours, resource), Trace::of(&events, resource));
+        if name == "hostnode" {
+            // The driver takes the rules out in the end, which it did not when this was recorded.
+            assert_eq!((&ours_trace.milestones[..5], &ours_trace.events), (&trace.milestones[..5], &trace.events));
+        } else {
+            assert_eq!(
+                format!("{:#?}", ours_trace.since_the_fault()),
+                format!("{:#?}", trace.since_the_fault()),
+                "{name}"
+            );
+        }
+        assert_eq!(verdict(&run(case, &ours, None).await), verdict(&told), "{name}");
+    }
+}
+
+/// Recordings as they were sent to us, each in a folder with its scenario: those of `SHAKEDOWN_RECORDINGS`, or the ones of which
+/// `tests/recordings` is the short form.
+#[tokio::test(start_paused = true)]
+#[ignore = "needs recordings"]
+async fn recordings_that_were_sent_are_replayed() {
+    let root = std::env::var("SHAKEDOWN_RECORDINGS");
+    let root =
+        root.unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/chaos-mesh/recordings").into());
+    let mut folders: Vec<_> = std::fs::read_dir(&root).expect("recordings").map(|it| it.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("scenario.yaml").is_file());
+    folders.sort();
+    assert!(!folders.is_empty(), "no recording in {root}");
+    for folder in folders {
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let scenario = std::fs::read_to_string(folder.join("scenario.yaml")).expect("a scenario");
+        let scenario: Value = serde_saphyr::from_str(&scenario).expect("YAML");
+        let phases = scenario["phases"].as_array().expect("phases");
+        let fault = phases.iter().find_map(|phase| phase["faults"].as_object()?.values().next()).expect("a fault");
+        let sent = Case { name: name.clone().leak(), fault: fault.to_string().leak() };
+        let events = stage::whole(recordings::folder(&folder));
+        let told = run(sent, &events, None).await;
+        println!("== {name}\n{told}");
+        if let Some(short) = cases().find(|case| case.name == name) {
+            assert_eq!(verdict(&told), verdict(&run(short, &stage::events(short), None).await), "{name}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,6 +377,37 @@ async fn what_never_took_hold_is_ended_once_the_daemon_has_answered() {
     assert!(took < Duration::from_secs(12), "{took:?}");
 }
 
+/// As seen on Chaos Mesh 2.8.3: once the daemon has answered, it counts the resource as injected, recovers it and lets it go.
+#[tokio::test(start_paused = true)]
+async fn what_goes_by_itself_once_the_daemon_has_answered_is_told() {
+    let case = case("hostnode");
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    for event in &events {
+        stage.player().show(event);
+    }
+    let store = stage.store.clone();
+    let manager = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let path = Store::path(Kind::PodNetworkChaos, "shop", "backend-2-6548cfb857-r4n8m");
+            if store.get(&path).is_some_and(|network| network["spec"]["tcs"].is_null()) {
+                store.change(&path, |object| object["status"] = serde_json::json!({"observedGeneration": 2}));
+                for made in store.all().iter().filter(|path| path.contains("/networkchaos/")) {
+                    store.remove(made);
+                }
+            }
+        }
+    });
+    stage.fault.undo().await.unwrap();
+    manager.abort();
+    let findings = stage.fault.prove_undone().await.unwrap();
+    assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
+    assert!(findings[0].detail.contains("never took hold, and went once its rules were taken out"), "{findings:?}");
+    assert_eq!(stage.fault.leftovers(), []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_certain_to_be_gone_keeps_its_finalizer_and_is_told_with_a_command() {
     for failing in [None, Some(true)] {
@@ -390,6 +480,128 @@ async fn rules_that_no_daemon_has_removed_keep_the_finalizer() {
         daemon.abort();
         let is_there = stage.store.all().iter().any(|path| path == chaos);
         assert_eq!(is_there, !is_answered, "answered: {is_answered}");
+    }
+}
+
+/// A slow node: the daemons have answered for the rules without those of the fault, and Chaos Mesh writes its records some
+/// seconds later. The finalizer is left to Chaos Mesh, and the fault did take hold.
+#[tokio::test(start_paused = true)]
+async fn a_slow_recovery_is_left_to_chaos_mesh() {
+    let case = case("delay");
+    let events = events(case);
+    let (before, after) = events.split_at(turn(&events));
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    let player = stage.player();
+    for event in before {
+        player.show(event);
+    }
+    let (mut early, mut late) = (Vec::new(), Vec::new());
+    for event in after {
+        let is_recovered = event.change == "DELETED"
+            || contract::pods(&event.object).next().is_some() && contract::recovered(&event.object).is_ok();
+        if is_recovered { late.push(event.clone()) } else { early.push(event.clone()) }
+    }
+    assert!(late.len() >= 2 && early.iter().any(|event| event.kind == "PodNetworkChaos"));
+    let made = stage.made();
+    let playing = tokio::spawn({
+        let (player, made, store) = (player.clone(), made.clone(), stage.store.clone());
+        async move {
+            player.clone().play(early, 0, None).await;
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            for key in made {
+                let there = store.get(&Store::path(key.kind, "shop", &key.name));
+                let there = there.expect("the resource is still Chaos Mesh's to release");
+                assert_eq!(there["metadata"]["finalizers"], serde_json::json!(["chaos-mesh/records"]));
+            }
+            player.play(late, 0, None).await;
+        }
+    });
+    while stage.fault.undo().await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    playing.await.unwrap();
+    let findings = stage.fault.prove_undone().await.unwrap();
+    for finding in findings {
+        assert!(finding.holds, "{finding:?}");
+        assert!(finding.detail.ends_with("was recovered and is gone with its rules in the pods"), "{finding:?}");
+    }
+}
+
+/// A real Chaos Mesh answers the runner's write: it counts the injection without rules as a success, recovers it, and takes
+/// its finalizer off itself.
+#[tokio::test(start_paused = true)]
+async fn what_never_took_hold_goes_as_it_was_recorded() {
+    let case = Case { name: "hostended", fault: "netem: {pods: {labels: {app: edge}}, delay: 40ms}" };
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    let written = |event: &Recorded| event.kind == "PodNetworkChaos" && event.object["metadata"]["generation"] == 4;
+    let written = events.iter().position(written).unwrap();
+    assert!(written > turn(&events));
+    for event in &events[..written] {
+        stage.player().show(event);
+    }
+    let path = Store::path(Kind::PodNetworkChaos, "shop", &events[written].name);
+    let (player, store, rest) = (stage.player(), stage.store.clone(), events[written..].to_vec());
+    let playing = tokio::spawn(async move {
+        while !store.get(&path).unwrap()["spec"]["tcs"].is_null() {
+            tokio::time::sleep(stage::STEP).await;
+        }
+        player.play(rest, 0, None).await;
+    });
+    while stage.fault.undo().await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    playing.await.unwrap();
+    let findings = stage.fault.prove_undone().await.unwrap();
+    assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
+    let is_left = stage.store.all().iter().any(|path| path.contains("/networkchaos/"));
+    assert_eq!((stage.fault.leftovers(), is_left), (vec![], false));
+}
+
+/// The manager was stopped while the fault acted (`kill -STOP`): no object changes after the deletion.
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_does_not_react_is_told() {
+    let case = case("delay");
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    for event in &events[..turn(&events)] {
+        stage.player().show(event);
+    }
+    let error = stage.fault.undo().await.unwrap_err().to_string();
+    for part in
+        ["is `Injected`: Chaos Mesh has not taken up its deletion (chaos-controller-manager", "goes once it works"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// What no retry mends is not waited for until the end of `--inject-timeout`; what may pass is.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_lasts_is_given_up_early() {
+    const SAID: &str = "unable to set tcs for pod backend-2-6548cfb857-r4n8m";
+    for (words, lasts) in [
+        ("error code: exit status 2, msg: Error: Specified qdisc kind is unknown.", true),
+        (SAID, false),
+        ("rpc error: code = Unavailable desc = connection refused", false),
+    ] {
+        let case = case("hostnode");
+        let events = events(case);
+        let mut stage = Stage::new(case, &events);
+        stage.fault.inject().await.unwrap();
+        for event in &events[..turn(&events)] {
+            let mut event = event.clone();
+            let text = event.object.to_string().replace(SAID, words);
+            event.object = serde_json::from_str(&text).unwrap();
+            stage.player().show(&event);
+        }
+        let begun = Instant::now();
+        let error = stage.fault.become_active().await.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        let expected = if lasts { 10..12 } else { 60..62 };
+        assert!(expected.contains(&begun.elapsed().as_secs()), "{words}: {:?}", begun.elapsed());
     }
 }
 

@@ -83,7 +83,7 @@ fn records(pods: &[PodRef], key: &'static str) -> impl Iterator<Item = Record> {
 }
 
 /// The shaped packets of the links between two ends, as seen from the end that the resource selects.
-struct Way<'a> {
+struct LinkSide<'a> {
     role: [&'static str; 2],
     direction: &'static str,
     from: &'a [PodRef],
@@ -91,7 +91,7 @@ struct Way<'a> {
     device: Option<&'a str>,
 }
 
-impl Way<'_> {
+impl LinkSide<'_> {
     fn network(&self, role: usize, action: &str, blocks: Map<String, Value>) -> Resource {
         let mut spec = json!({
             "action": action,
@@ -132,18 +132,18 @@ impl Way<'_> {
     }
 }
 
-/// The ways of links between targets and peers, for a direction seen from the targets. Without peers, they cover all
+/// The sides of links between targets and peers, for a direction seen from the targets. Without peers, they cover all
 /// packets that the targets send.
-fn ways<'a>(
+fn sides<'a>(
     targets: &'a [PodRef],
     ends: Option<&'a Ends>,
     direction: Direction,
     device: Option<&'a str>,
-) -> Vec<Way<'a>> {
+) -> Vec<LinkSide<'a>> {
     let Some(ends) = ends else {
-        return vec![Way { role: ["out", "out-rate"], direction: "to", from: targets, to: None, device }];
+        return vec![LinkSide { role: ["out", "out-rate"], direction: "to", from: targets, to: None, device }];
     };
-    let to = Way {
+    let to = LinkSide {
         role: ["to", "to-rate"],
         direction: "to",
         from: targets,
@@ -154,11 +154,11 @@ fn ways<'a>(
         return vec![to];
     }
     if direction == Direction::Both && ends.addresses.is_empty() && ends.back.is_empty() {
-        return vec![Way { role: ["both", "both-rate"], direction: "both", ..to }];
+        return vec![LinkSide { role: ["both", "both-rate"], direction: "both", ..to }];
     }
     // Packets of the peers are shaped at the peers. Addresses are only possible at the far end, so this is another
     // resource, seen from the peers.
-    let back = Way {
+    let back = LinkSide {
         role: ["back", "back-rate"],
         direction: "to",
         from: &ends.pods,
@@ -172,24 +172,24 @@ fn ways<'a>(
 pub fn netem(netem: &Netem, targets: &[PodRef], ends: Option<&Ends>, direction: Direction) -> Vec<Resource> {
     let blocks = blocks(netem);
     let mut made = Vec::new();
-    for way in ways(targets, ends, direction, netem.device.as_deref()) {
+    for side in sides(targets, ends, direction, netem.device.as_deref()) {
         let Some(bandwidth) = netem.bandwidth else {
-            made.push(way.network(0, "netem", blocks.clone()));
+            made.push(side.network(0, "netem", blocks.clone()));
             continue;
         };
-        if !blocks.is_empty() && way.to.is_some() {
+        if !blocks.is_empty() && side.to.is_some() {
             // Two resources on some links of a pod override each other, so one resource contains both.
             let mut blocks = blocks.clone();
             blocks.insert("rate".to_owned(), json!({"rate": units::rate(bandwidth)}));
-            made.push(way.network(0, "netem", blocks));
+            made.push(side.network(0, "netem", blocks));
             continue;
         }
         if !blocks.is_empty() {
-            made.push(way.network(0, "netem", blocks.clone()));
+            made.push(side.network(0, "netem", blocks.clone()));
         }
         let (limit, buffer) = units::bucket(bandwidth, netem.delay.unwrap_or_default().get());
         let bucket = json!({"rate": units::rate(bandwidth), "limit": limit, "buffer": buffer});
-        made.push(way.network(1, "bandwidth", Map::from_iter([("bandwidth".to_owned(), bucket)])));
+        made.push(side.network(1, "bandwidth", Map::from_iter([("bandwidth".to_owned(), bucket)])));
     }
     made
 }
@@ -223,8 +223,8 @@ pub fn partition(targets: &[PodRef], ends: &Ends, direction: Direction) -> Vec<R
         Direction::Both => ("both", "both"),
     };
     let to = Some((ends.pods.as_slice(), &ends.addresses));
-    let way = Way { role: [role, role], direction: word, from: targets, to, device: None };
-    vec![way.network(0, "partition", Map::new())]
+    let side = LinkSide { role: [role, role], direction: word, from: targets, to, device: None };
+    vec![side.network(0, "partition", Map::new())]
 }
 
 /// A target of a fault inside pods. Without a named container, the fault acts on the first one.

@@ -47,7 +47,7 @@ fn lossy(cluster: Cluster) -> ChaosFault {
         recipe,
         follow: false,
         observe: true,
-        limits: Limits { active: Duration::ZERO, force_after: None },
+        limits: Limits { active: Duration::ZERO, ..Limits::default() },
     };
     ChaosFault::new(cluster, spec)
 }

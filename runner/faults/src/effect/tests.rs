@@ -22,6 +22,7 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
         proven_s: Some(2.0),
         undoing_s: Some(9.0),
         undone_s: Some(9.5),
+        unproven: Vec::new(),
         evidence: evidence
             .iter()
             .map(|(shows, holds, detail)| Evidence {
@@ -43,8 +44,8 @@ const CUT: (Proof, bool, &str) = (Proof::Effective, true, "a witness cannot conn
 const LIVES_ON: (Proof, bool, &str) = (Proof::Effective, true, "established connections are left open by this plugin");
 const OPEN: (Proof, bool, &str) = (Proof::Effective, false, "a witness can still connect");
 
-fn auto() -> Wanted {
-    Wanted::Auto { no_witness: Some("no image is known".to_owned()) }
+fn auto() -> RequiredProof {
+    RequiredProof::Auto { no_witness: Some("no image is known".to_owned()) }
 }
 
 fn changed() -> Traffic {
@@ -64,7 +65,7 @@ fn hinted() -> Traffic {
 }
 
 /// The verdict, the problem and the warning of a fault that was applied.
-fn judged(wanted: &Wanted, evidence: &[(Proof, bool, &str)], traffic: &Traffic) -> (Verdict, String, String) {
+fn judged(wanted: &RequiredProof, evidence: &[(Proof, bool, &str)], traffic: &Traffic) -> (Verdict, String, String) {
     let mut fault = fault(evidence, Verdict::Pass);
     let warning = conclude(&mut fault, wanted, Direction::Both, traffic);
     (fault.injection, fault.problem.unwrap_or_default(), warning.unwrap_or_default())
@@ -73,10 +74,10 @@ fn judged(wanted: &Wanted, evidence: &[(Proof, bool, &str)], traffic: &Traffic) 
 #[test]
 fn a_hint_proves_nothing_and_contradicts_that_all_went_on_as_before() {
     let effective = (Proof::Effective, true, "the witness cannot connect");
-    let auto = Wanted::Auto { no_witness: None };
+    let auto = RequiredProof::Auto { no_witness: None };
     assert!(judged(&auto, &[APPLIED, effective], &unchanged()).2.contains("went on as before"));
     assert_eq!(judged(&auto, &[APPLIED, effective], &hinted()), (Verdict::Pass, String::new(), String::new()));
-    let (verdict, problem, _) = judged(&Wanted::Traffic, &[APPLIED], &hinted());
+    let (verdict, problem, _) = judged(&RequiredProof::Traffic, &[APPLIED], &hinted());
     assert_eq!(verdict, Verdict::Inconclusive);
     let says = "not proven: the policy was in place, and 24 of 645 requests failed (load main), which may be chance";
     assert!(problem.starts_with(says), "{problem}");
@@ -85,17 +86,17 @@ fn a_hint_proves_nothing_and_contradicts_that_all_went_on_as_before() {
 #[test]
 fn the_required_proof_decides() {
     use Traffic::Unknown;
-    let verdict = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).0;
+    let verdict = |wanted: &RequiredProof, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).0;
     for (wanted, evidence, traffic, expected) in [
-        (Wanted::Applied, &[APPLIED][..], unchanged(), Verdict::Pass),
-        (Wanted::Witness, &[APPLIED, CUT], unchanged(), Verdict::Pass),
-        (Wanted::Witness, &[APPLIED], changed(), Verdict::Inconclusive),
-        (Wanted::Traffic, &[APPLIED], changed(), Verdict::Pass),
-        (Wanted::Traffic, &[APPLIED], unchanged(), Verdict::Inconclusive),
-        (Wanted::Traffic, &[APPLIED], Unknown, Verdict::Inconclusive),
+        (RequiredProof::Applied, &[APPLIED][..], unchanged(), Verdict::Pass),
+        (RequiredProof::Witness, &[APPLIED, CUT], unchanged(), Verdict::Pass),
+        (RequiredProof::Witness, &[APPLIED], changed(), Verdict::Inconclusive),
+        (RequiredProof::Traffic, &[APPLIED], changed(), Verdict::Pass),
+        (RequiredProof::Traffic, &[APPLIED], unchanged(), Verdict::Inconclusive),
+        (RequiredProof::Traffic, &[APPLIED], Unknown, Verdict::Inconclusive),
         (auto(), &[APPLIED, CUT], unchanged(), Verdict::Pass),
-        (Wanted::Auto { no_witness: None }, &[APPLIED], unchanged(), Verdict::Inconclusive),
-        (Wanted::Auto { no_witness: None }, &[APPLIED], changed(), Verdict::Pass),
+        (RequiredProof::Auto { no_witness: None }, &[APPLIED], unchanged(), Verdict::Inconclusive),
+        (RequiredProof::Auto { no_witness: None }, &[APPLIED], changed(), Verdict::Pass),
         (auto(), &[APPLIED], changed(), Verdict::Pass),
         (auto(), &[APPLIED], unchanged(), Verdict::Inconclusive),
         (auto(), &[APPLIED], Unknown, Verdict::Inconclusive),
@@ -116,7 +117,7 @@ fn a_change_of_the_requests_becomes_evidence_with_its_time() {
 
 #[test]
 fn each_reason_for_unchanged_requests_has_its_own_diagnosis() {
-    let problem = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
+    let problem = |wanted: &RequiredProof, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
     let unknown = problem(&auto(), &[APPLIED], &unchanged());
     for part in [
         "went on as before (load main: 1 of 60 windows",
@@ -162,7 +163,7 @@ fn a_witness_that_still_connects_shows_missing_enforcement() {
 #[test]
 fn a_failed_fault_stays_failed() {
     let mut fault = fault(&[], Verdict::Error);
-    assert_eq!(conclude(&mut fault, &Wanted::Traffic, Direction::Both, &changed()), None);
+    assert_eq!(conclude(&mut fault, &RequiredProof::Traffic, Direction::Both, &changed()), None);
     assert_eq!((fault.injection, fault.evidence.len()), (Verdict::Error, 0));
 }
 
@@ -181,18 +182,18 @@ fn a_claimed_fault_without_an_effect_is_reported_with_the_possible_reasons() {
             fault
         };
         let mut fault = by_chaos_mesh();
-        let warning = conclude(&mut fault, &Wanted::Applied, Direction::Both, &unchanged()).unwrap();
+        let warning = conclude(&mut fault, &RequiredProof::Applied, Direction::Both, &unchanged()).unwrap();
         assert_eq!(fault.injection, Verdict::Pass);
         assert!(
             warning.contains("Chaos Mesh reports fault") && warning.contains(part) && warning.contains(ask),
             "{warning}"
         );
         let mut fault = by_chaos_mesh();
-        assert_eq!(conclude(&mut fault, &Wanted::Traffic, Direction::Both, &unchanged()), None);
+        assert_eq!(conclude(&mut fault, &RequiredProof::Traffic, Direction::Both, &unchanged()), None);
         assert_eq!(fault.injection, Verdict::Inconclusive, "it was asked for");
         assert!(fault.problem.unwrap().contains(part));
         let mut fault = by_chaos_mesh();
-        assert_eq!(conclude(&mut fault, &Wanted::Applied, Direction::Both, &changed()), None);
+        assert_eq!(conclude(&mut fault, &RequiredProof::Applied, Direction::Both, &changed()), None);
     }
 }
 
@@ -207,13 +208,13 @@ fn claimed(kind: &str) -> FaultResult {
 #[test]
 fn what_only_its_engine_reports_is_claimed_unless_the_requests_show_it() {
     for kind in ["stress", "time", "http", "dns", "io"] {
-        let concluded = |wanted: &Wanted, traffic: &Traffic| {
+        let concluded = |wanted: &RequiredProof, traffic: &Traffic| {
             let mut fault = claimed(kind);
             conclude(&mut fault, wanted, Direction::Both, traffic);
             fault
         };
-        let auto = Wanted::Observed { required: false };
-        let strict = Wanted::Observed { required: true };
+        let auto = RequiredProof::Observed { required: false };
+        let strict = RequiredProof::Observed { required: true };
         let seen = concluded(&auto, &changed());
         assert_eq!((seen.is_claimed(), seen.proven_s, seen.injection), (false, Some(4.0), Verdict::Pass), "{kind}");
         let unseen = concluded(&auto, &unchanged());
@@ -221,7 +222,7 @@ fn what_only_its_engine_reports_is_claimed_unless_the_requests_show_it() {
         let why = unseen.claimed_because.unwrap();
         assert_eq!(why, "the run's own requests did not change significantly", "{kind}");
         assert!(concluded(&auto, &Traffic::Unknown).claimed_because.unwrap().contains("no phase before it"), "{kind}");
-        assert!(concluded(&Wanted::Applied, &changed()).is_claimed(), "{kind}: nothing more was asked for");
+        assert!(concluded(&RequiredProof::Applied, &changed()).is_claimed(), "{kind}: nothing more was asked for");
         assert_eq!(concluded(&strict, &changed()).injection, Verdict::Pass, "{kind}");
         let strict = concluded(&strict, &unchanged());
         assert!(strict.injection == Verdict::Inconclusive && strict.problem.unwrap().contains("not proven"), "{kind}");
@@ -230,7 +231,7 @@ fn what_only_its_engine_reports_is_claimed_unless_the_requests_show_it() {
 
 #[test]
 fn what_was_seen_of_the_pods_satisfies_strict_and_what_could_not_be_is_named() {
-    let strict = Wanted::Observed { required: true };
+    let strict = RequiredProof::Observed { required: true };
     let mut seen = claimed("stress");
     seen.proven_s = Some(9.0);
     let detail = "memory of container shop/web/nginx: asked 128 MB, seen 125 MB".to_owned();

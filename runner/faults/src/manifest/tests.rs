@@ -8,7 +8,7 @@ use super::*;
 
 /// What another client does to our object.
 #[derive(Debug, Clone, Copy)]
-enum Deed {
+enum OtherClient {
     Nothing,
     Deletes,
     DeletesWithFinalizer,
@@ -27,7 +27,7 @@ fn object(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "n"}, "data": {"key": "value"}})
 }
 
-impl Deed {
+impl OtherClient {
     fn act(self, store: &Store) {
         let path = Store::path(config_map(), "n", "settings");
         match self {
@@ -70,26 +70,28 @@ async fn no_condition_holds_without_our_object() {
         (json!({"field": "metadata.name", "exists": false}), Some(key("nothing"))),
     ];
     for (condition, of) in conditions {
-        for deed in [Deed::Nothing, Deed::Deletes, Deed::DeletesWithFinalizer, Deed::Replaces] {
-            let untouched = matches!(deed, Deed::Nothing);
+        for other in
+            [OtherClient::Nothing, OtherClient::Deletes, OtherClient::DeletesWithFinalizer, OtherClient::Replaces]
+        {
+            let untouched = matches!(other, OtherClient::Nothing);
             let all = |findings: Vec<Finding>| findings.iter().all(|finding| finding.holds);
-            let what = format!("{condition} of {of:?}, {deed:?}");
+            let what = format!("{condition} of {of:?}, {other:?}");
 
             let (store, mut fault) = injected(condition.clone(), of.clone()).await;
-            deed.act(&store);
+            other.act(&store);
             let active = fault.become_active().await;
             assert_eq!(active.is_ok(), untouched, "{what}: active {active:?}");
             assert!(untouched || matches!(active, Err(FaultError::Gone(_))), "{what}: {active:?}");
 
             let (store, mut fault) = injected(condition.clone(), of.clone()).await;
             fault.become_active().await.unwrap();
-            deed.act(&store);
+            other.act(&store);
             assert_eq!(all(fault.prove().await.unwrap()), untouched, "{what}: proven");
 
             let (store, mut fault) = injected(condition.clone(), of.clone()).await;
             fault.become_active().await.unwrap();
             assert!(all(fault.prove().await.unwrap()), "{what}: it stands");
-            deed.act(&store);
+            other.act(&store);
             assert_eq!(all(fault.settle().await.unwrap()), untouched, "{what}: settled");
         }
     }

@@ -1,9 +1,11 @@
 //! Watches for replacements of targets and peers during a scenario. They are reported and, with `follow`, marked like the
 //! pods that they replace.
 //!
-//! `roster` decides which pod replaces which; this task feeds it and acts on its answers.
+//! `roster` decides which pod replaces which; this task feeds it and acts on its answers. What fails is tried again with
+//! growing pauses: a broken watch by itself, all else here. Until then, `stretch` keeps what is not proven.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -13,13 +15,20 @@ use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodSelector;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::mark::{Mark, pod_key};
-use super::roster::{Note, Roster, Seen};
-use super::switch::Switch;
+use super::roster::{Note, Roster, RosterPod};
+use super::switch::{Source, Switch};
+use crate::stretch::{BackOff, Cause, Gap, Waiting};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
 use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
+
+/// How long one read is tried before the watching task turns to other changes.
+const RETRY_LIMIT: Duration = Duration::from_secs(2);
+/// How often Endpoints are read that this account may not watch.
+const POLL: Duration = Duration::from_secs(1);
 
 /// Peers with our mark. New pods that match are marked as well.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,68 +64,261 @@ pub type Watching = AbortOnDropHandle<()>;
 
 /// Starts to watch targets and peers.
 pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -> Watching {
+    let sources = sources(&switch, &marked, &listed);
+    let mut follower = Follower {
+        cluster: switch.cluster.clone().with_retry_limit(RETRY_LIMIT),
+        owners: Owners::default(),
+        pods: BTreeMap::new(),
+        roster: Roster::default(),
+        begun: false,
+        complained: BTreeSet::new(),
+        again: BTreeSet::new(),
+        polled: BTreeSet::new(),
+        back_off: BackOff::default(),
+        waiting: Waiting::new(),
+        came: Instant::now(),
+        marked,
+        listed,
+        switch,
+    };
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut namespaces: BTreeSet<(Kind, String)> = BTreeSet::new();
-        namespaces.extend(switch.state().scheme.parts().iter().map(|part| (Kind::Pod, part.namespace.clone())));
-        namespaces.extend(switch.state().scheme.peer_namespaces().into_iter().map(|namespace| (Kind::Pod, namespace)));
-        namespaces.extend(listed.iter().map(|peer| (Kind::Endpoints, peer.namespace.clone())));
-        let streams: Vec<BoxStream<'static, (Kind, String, Change)>> = namespaces
+        let streams: Vec<BoxStream<'static, (Source, Change)>> = sources
             .into_iter()
-            .map(|(kind, namespace)| {
-                let changes = switch.cluster.watch(kind, &namespace);
-                changes.map(move |change| (kind, namespace.clone(), change)).boxed()
+            .map(|source| {
+                let changes = follower.switch.cluster.watch(source.0, &source.1);
+                changes.map(move |change| (source.clone(), change)).boxed()
             })
             .collect();
         let mut changes = stream::select_all(streams);
-        let mut follower = Follower {
-            owners: Owners::default(),
-            pods: BTreeMap::new(),
-            roster: Roster::default(),
-            begun: false,
-            complained: false,
-            marked,
-            listed,
-            switch,
-        };
-        while let Some((kind, namespace, change)) = changes.next().await {
-            if let Change::Broken(error) = change {
-                if follower.complain(&error) {
-                    return;
-                }
-            } else if kind == Kind::Pod {
-                follower.pods(&namespace, change).await;
-            } else {
-                follower.endpoints(&namespace, change).await;
+        loop {
+            follower.waiting.idle();
+            let change = tokio::select! {
+                change = changes.next() => match change {
+                    Some(change) => Some(change),
+                    None => return,
+                },
+                () = follower.back_off.due() => None,
+            };
+            follower.came = follower.waiting.came();
+            match change {
+                Some((source, change)) => follower.take(source, change).await,
+                None => follower.retry().await,
             }
         }
     }))
 }
 
+/// Everything that is watched. Takes note of which partition depends on what, and that nothing is known yet.
+fn sources(switch: &Switch, marked: &[MarkedPeer], listed: &[ListedPeer]) -> BTreeSet<Source> {
+    let mut state = switch.state();
+    let mut all: BTreeSet<Source> = BTreeSet::new();
+    all.extend(state.scheme.parts().iter().map(|part| (Kind::Pod, part.namespace.clone())));
+    all.extend(state.scheme.peer_namespaces().into_iter().map(|namespace| (Kind::Pod, namespace)));
+    all.extend(listed.iter().map(|peer| (Kind::Endpoints, peer.namespace.clone())));
+    let mut needed: BTreeMap<usize, BTreeSet<Source>> = BTreeMap::new();
+    for (number, part) in state.scheme.parts().iter().enumerate() {
+        let of = needed.entry(number).or_default();
+        if part.follow {
+            of.insert((Kind::Pod, part.namespace.clone()));
+        }
+        // Policies select pods that come later by their labels. What else they need is in `marked`, or an address.
+        if state.scheme.knows_no_ranges() {
+            let namespaces = part.blocks.iter().filter_map(|block| match &block.peer {
+                Peer::Pods { namespace, .. } => Some(namespace.clone()),
+                Peer::Addresses(_) => None,
+            });
+            of.extend(namespaces.map(|namespace| (Kind::Pod, namespace)));
+        }
+    }
+    for peer in marked {
+        needed.entry(peer.part).or_default().insert((Kind::Pod, peer.namespace.clone()));
+    }
+    for peer in listed {
+        needed.entry(peer.part).or_default().insert((Kind::Endpoints, peer.namespace.clone()));
+    }
+    let now = Instant::now();
+    for source in &all {
+        let why = format!("the watch of {} has not begun", described(source));
+        state.doubts.blind(source.clone(), Gap::Watch, now, why);
+    }
+    state.sources = needed;
+    all
+}
+
+fn described((kind, namespace): &Source) -> String {
+    let what = if *kind == Kind::Pod { "pods" } else { "endpoints" };
+    format!("{what} in namespace {namespace}")
+}
+
+/// What changed for partitions, in words, by their numbers.
+type Changes = BTreeMap<usize, Vec<String>>;
+
 struct Follower {
     switch: Switch,
+    /// The connection for reads, which do not hold up the other changes for long.
+    cluster: Cluster,
     owners: Owners,
-    pods: BTreeMap<String, BTreeMap<String, Seen>>,
+    pods: BTreeMap<String, BTreeMap<String, RosterPod>>,
     roster: Roster,
     begun: bool,
-    complained: bool,
+    /// Sources whose broken watch was reported.
+    complained: BTreeSet<Source>,
+    /// Sources of which something could not be taken in. They are read again.
+    again: BTreeSet<Source>,
+    /// Sources that this account may not watch. They are read regularly.
+    polled: BTreeSet<Source>,
+    back_off: BackOff,
+    waiting: Waiting,
+    /// Since when the change that is dealt with may have been there.
+    came: Instant,
     marked: Vec<MarkedPeer>,
     listed: Vec<ListedPeer>,
 }
 
 impl Follower {
-    /// Reports a failed watch once. Returns true when a retry does not help.
-    fn complain(&mut self, error: &ClusterError) -> bool {
-        if !std::mem::replace(&mut self.complained, true) {
+    async fn take(&mut self, source: Source, change: Change) {
+        match change {
+            Change::Broken { error, since } => self.lose(source, since, &error),
+            change => {
+                if !matches!(change, Change::Listed(_)) {
+                    self.complained.remove(&source);
+                }
+                self.process(source, change, Gap::Watch).await;
+                self.adjust().await;
+            }
+        }
+    }
+
+    /// A watch is broken. It is reported once.
+    fn lose(&mut self, source: Source, since: Instant, error: &ClusterError) {
+        let may_not = matches!(error, ClusterError::Forbidden { .. });
+        if may_not && source.0 == Kind::Endpoints {
+            // They may be read by their names.
+            if self.polled.insert(source.clone()) {
+                let mut state = self.switch.state();
+                state.doubts.sees(&source, Gap::Watch);
+                state.doubts.blind(source, Gap::Taking, since, reason(error));
+                drop(state);
+                self.back_off.again_in(Duration::ZERO);
+            }
+            return;
+        }
+        let why = format!("the watch of {} failed: {}", described(&source), reason(error));
+        self.switch.state().doubts.blind(source.clone(), Gap::Watch, since, why);
+        // That the server has forgotten old changes is part of its work.
+        if !matches!(error, ClusterError::Expired(_)) && self.complained.insert(source) {
             let text = format!("the watch of pods failed, so replacements are noticed late: {error}");
             self.switch.cluster.tell(EventKind::Warning { message: text });
         }
-        matches!(error, ClusterError::Forbidden { .. })
     }
 
-    async fn pods(&mut self, namespace: &str, change: Change) {
+    /// Takes in what a source says. What could not be taken in is read again.
+    async fn process(&mut self, source: Source, change: Change, by: Gap) {
+        let is_whole = matches!(change, Change::Listed(_));
+        let mut changes = Changes::new();
+        let taken = match source.0 {
+            Kind::Pod => self.take_pods(&source.1, change, &mut changes).await,
+            _ => {
+                self.take_endpoints(&source.1, change, &mut changes);
+                Ok(())
+            }
+        };
+        let mut state = self.switch.state();
+        // What was not heard happened at any moment since.
+        let (since, unseen) = state.doubts.blindness(&source).unzip();
+        let since = since.unwrap_or(self.came);
+        for (part, what) in changes {
+            let what = what.join("; ");
+            let why = unseen.as_ref().map_or_else(|| what.clone(), |unseen| format!("{unseen}; {what}"));
+            state.doubts.open(part, Cause::Adjust, since, why);
+        }
+        if let Err(error) = &taken {
+            let why = format!("changes of {} could not be understood: {}", described(&source), reason(error));
+            state.doubts.blind(source.clone(), Gap::Taking, since, why);
+        } else if is_whole {
+            state.doubts.sees(&source, Gap::Taking);
+        }
+        if is_whole {
+            state.doubts.sees(&source, by);
+        }
+        drop(state);
+        match taken {
+            Err(_) => _ = self.again.insert(source),
+            Ok(()) if is_whole => _ = self.again.remove(&source),
+            Ok(()) => {}
+        }
+    }
+
+    /// Reads again what could not be taken in, and tries again what could not be done.
+    async fn retry(&mut self) {
+        let due: Vec<Source> = self.again.union(&self.polled).cloned().collect();
+        for source in due {
+            let asked = Instant::now();
+            match self.read(&source).await {
+                Ok(objects) => {
+                    self.process(source.clone(), Change::Listed(objects), Gap::Taking).await;
+                    if self.polled.contains(&source) {
+                        let why = format!("this account may not watch {}", described(&source));
+                        self.switch.state().doubts.blind(source, Gap::Taking, asked, why);
+                    }
+                }
+                Err(error) => {
+                    let why = format!("{} could not be read: {}", described(&source), reason(&error));
+                    self.switch.state().doubts.blind(source.clone(), Gap::Taking, asked, why);
+                    self.again.insert(source);
+                }
+            }
+        }
+        self.adjust().await;
+    }
+
+    async fn read(&self, source: &Source) -> Result<Vec<Value>, ClusterError> {
+        let (kind, namespace) = source;
+        if *kind == Kind::Pod {
+            return self.cluster.list(*kind, namespace, None).await;
+        }
+        let names: BTreeSet<&String> =
+            self.listed.iter().filter(|peer| peer.namespace == *namespace).map(|peer| &peer.service).collect();
+        let mut all = Vec::new();
+        for name in names {
+            let key = ObjectKey { kind: *kind, namespace: namespace.clone(), name: name.clone(), uid: None };
+            all.extend(self.cluster.get(&key).await?);
+        }
+        Ok(all)
+    }
+
+    /// Updates labels and policies, where that is open.
+    async fn adjust(&mut self) {
+        let open = self.switch.state().doubts.waiting(&Cause::Adjust);
+        let problems = if open.is_empty() { BTreeMap::new() } else { self.switch.adjust().await };
+        let mut warnings = Vec::new();
+        {
+            let mut state = self.switch.state();
+            for part in &open {
+                match problems.get(part) {
+                    None => state.doubts.close(*part, &Cause::Adjust),
+                    Some(problem) => {
+                        let why = format!("could not be cut off as well: {}", first_line(problem));
+                        if state.doubts.failed(*part, &Cause::Adjust, why.clone()) {
+                            warnings.push(format!("fault {}: a replaced pod {why}", state.scheme.parts()[*part].name));
+                        }
+                    }
+                }
+            }
+        }
+        for message in warnings {
+            self.switch.cluster.tell(EventKind::Warning { message });
+        }
+        match (self.again.is_empty() && problems.is_empty(), self.polled.is_empty()) {
+            (false, _) => self.back_off.failed(),
+            (true, false) => self.back_off.again_in(POLL),
+            (true, true) => self.back_off.done(),
+        }
+    }
+
+    async fn take_pods(&mut self, namespace: &str, change: Change, changes: &mut Changes) -> Result<(), ClusterError> {
         let objects: Vec<Value> = match change {
             Change::Listed(objects) => {
-                self.complained = false;
                 self.pods.insert(namespace.to_owned(), BTreeMap::new());
                 objects
             }
@@ -126,39 +328,48 @@ impl Follower {
                 self.pods.entry(namespace.to_owned()).or_default().remove(uid);
                 Vec::new()
             }
-            Change::Broken(_) => return,
+            Change::Broken { .. } => return Ok(()),
         };
+        let mut incomplete = None;
         for object in &objects {
-            let seen = Seen {
+            let owner = match self.owners.top(&self.cluster, object).await {
+                Ok(owner) => owner,
+                Err(error) => {
+                    incomplete = Some(error);
+                    continue;
+                }
+            };
+            let seen = RosterPod {
                 pod: pod_ref(object),
-                owner: self.owners.top(&self.switch.cluster, object).await,
+                owner,
                 created: object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),
                 going: !object["metadata"]["deletionTimestamp"].is_null()
                     || matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
             };
             self.pods.entry(namespace.to_owned()).or_default().insert(seen.pod.uid.clone(), seen);
         }
-        self.begin().await;
+        // A pod that is missing in this picture is not gone.
+        if let Some(error) = incomplete {
+            return Err(error);
+        }
+        self.begin().await?;
         let empty = BTreeMap::new();
-        let notes = self.roster.compare(namespace, self.pods.get(namespace).unwrap_or(&empty));
-        let mut changed = false;
-        for note in notes {
-            changed |= self.take(note);
+        for note in self.roster.compare(namespace, self.pods.get(namespace).unwrap_or(&empty)) {
+            self.note(note, changes);
         }
+        let mut taken = Ok(());
         for object in &objects {
-            changed |= self.peer(namespace, object).await;
-            changed |= self.address(object);
+            let peer = self.take_peer(namespace, object, changes).await;
+            taken = taken.and(peer);
+            self.take_address(object, changes);
         }
-        if changed && let Err(error) = self.switch.adjust().await {
-            let message = format!("a replaced pod could not be cut off as well: {error}");
-            self.switch.cluster.tell(EventKind::Warning { message });
-        }
+        taken
     }
 
     /// Builds the roster of targets, once.
-    async fn begin(&mut self) {
-        if std::mem::replace(&mut self.begun, true) {
-            return;
+    async fn begin(&mut self) -> Result<(), ClusterError> {
+        if self.begun {
+            return Ok(());
         }
         let mut targets: BTreeMap<PodRef, (usize, bool)> = BTreeMap::new();
         {
@@ -171,27 +382,33 @@ impl Follower {
                 }
             }
         }
+        let mut expected = Vec::new();
         for (pod, (group, follow)) in targets {
-            // Built at planning time: the owner of a target that is gone cannot be read.
-            let object = self.switch.cluster.get(&pod_key(&pod)).await.ok().flatten();
-            let owner = match &object {
-                Some(object) => self.owners.top(&self.switch.cluster, object).await,
+            // The owner of a target that is gone cannot be read.
+            let owner = match self.cluster.get(&pod_key(&pod)).await? {
+                Some(object) => self.owners.top(&self.cluster, &object).await?,
                 None => None,
             };
+            expected.push((group, pod, owner, follow));
+        }
+        for (group, pod, owner, follow) in expected {
             self.roster.expect(group, pod, owner, follow);
         }
+        self.begun = true;
+        Ok(())
     }
 
-    /// Handles a change of a target. Returns true when labels must be updated.
-    fn take(&self, note: Note) -> bool {
+    /// Handles a change of a target.
+    fn note(&self, note: Note, changes: &mut Changes) {
         let mut state = self.switch.state();
-        let (group, message, changed) = match note {
-            Note::Lost { group, pod } => {
+        let (group, message, untraceable) = match note {
+            Note::Lost { group, pod, untraceable } => {
                 state.lost.insert(pod.uid.clone());
                 for followers in state.followers.values_mut() {
                     followers.retain(|follower| follower.uid != pod.uid);
                 }
-                (group, format!("target pod {} (uid {}) is gone", pod.name, pod.uid), false)
+                let message = format!("target pod {} (uid {}) is gone", pod.name, pod.uid);
+                (group, message, untraceable.then_some(pod))
             }
             Note::Replaced { group, pod, by, follow } => {
                 let so = if follow {
@@ -200,7 +417,13 @@ impl Follower {
                 } else {
                     "it is not cut off, because `follow` is not set"
                 };
-                (group, format!("pod {} (uid {}) has replaced target {}: {so}", by.name, by.uid, pod.name), follow)
+                let message = format!("pod {} (uid {}) has replaced target {}: {so}", by.name, by.uid, pod.name);
+                if follow {
+                    for part in state.scheme.parts_of(group) {
+                        changes.entry(*part).or_default().push(format!("pod {} has replaced {}", by.name, pod.name));
+                    }
+                }
+                (group, message, None)
             }
         };
         let parts = state.scheme.parts_of(group).to_vec();
@@ -209,18 +432,23 @@ impl Follower {
             if state.standing.contains(&part) {
                 state.notes.entry(part).or_default().push(message.clone());
             }
+            if let Some(pod) = untraceable.as_ref().filter(|_| state.scheme.parts()[part].follow) {
+                let why = format!(
+                    "target pod {} was gone before the watch of pods began, so its replacement cannot be told from other pods",
+                    pod.name
+                );
+                state.doubts.open(part, Cause::Pod(pod.uid.clone()), Instant::now(), why);
+            }
         }
         drop(state);
         self.switch.cluster.tell(EventKind::Cluster { message: format!("fault {}: {message}", names.join(", ")) });
-        changed
     }
 
-    /// Handles a new peer. Returns true when labels must be updated.
-    async fn peer(&self, namespace: &str, object: &Value) -> bool {
+    /// Handles a new peer.
+    async fn take_peer(&self, namespace: &str, object: &Value, changes: &mut Changes) -> Result<(), ClusterError> {
         if !object["metadata"]["deletionTimestamp"].is_null() {
-            return false;
+            return Ok(());
         }
-        let mut changed = false;
         for peer in self.marked.iter().filter(|peer| peer.namespace == namespace) {
             let pod = pod_ref(object);
             let mark = Mark { object: pod_key(&pod), label: peer.label.0.clone(), value: peer.label.1.clone() };
@@ -232,36 +460,42 @@ impl Follower {
                     continue;
                 }
             }
-            if self.switch.cluster.is_selected(object, &peer.selector, namespace).await.unwrap_or(false) {
+            if self.cluster.is_selected(object, &peer.selector, namespace).await? {
                 let mut state = self.switch.state();
                 state.peer_marks.entry(peer.part).or_default().push(mark);
-                let standing = state.standing.contains(&peer.part);
                 let name = state.scheme.parts()[peer.part].name.clone();
                 drop(state);
+                changes.entry(peer.part).or_default().push(format!("pod {} is a new peer", pod.name));
                 let message = format!("fault {name}: pod {} is a new peer and is cut off as well", pod.name);
                 self.switch.cluster.tell(EventKind::Cluster { message });
-                changed |= standing;
             }
         }
-        changed
+        Ok(())
     }
 
-    /// Handles a peer's new address. Returns true when policies must be updated.
-    fn address(&self, object: &Value) -> bool {
-        let pod = ApiPod::deserialize(object).ok().and_then(Pod::from_kubernetes);
-        pod.is_some_and(|pod| {
-            let mut state = self.switch.state();
-            state.scheme.see(&pod) && !state.standing.is_empty()
-        })
+    /// Handles a peer's new address.
+    fn take_address(&self, object: &Value, changes: &mut Changes) {
+        let Some(pod) = ApiPod::deserialize(object).ok().and_then(Pod::from_kubernetes) else { return };
+        let mut state = self.switch.state();
+        let standing = state.standing.clone();
+        let came = state.scheme.see(&pod, &standing);
+        for part in came.parts {
+            match &came.refusal {
+                None => changes.entry(part).or_default().push(format!("peer {} has a new address", pod.name)),
+                Some(why) => {
+                    let why = format!("the new address of peer {} cannot be cut off: {why}", pod.name);
+                    state.doubts.open(part, Cause::Pod(pod.name.clone()), Instant::now(), why);
+                }
+            }
+        }
     }
 
-    async fn endpoints(&mut self, namespace: &str, change: Change) {
+    fn take_endpoints(&self, namespace: &str, change: Change, changes: &mut Changes) {
         let objects = match change {
             Change::Listed(objects) => objects,
             Change::Applied(object) => vec![object],
-            Change::Deleted(_) | Change::Broken(_) => return,
+            Change::Deleted(_) | Change::Broken { .. } => Vec::new(),
         };
-        let mut changed = false;
         for peer in self.listed.iter().filter(|peer| peer.namespace == namespace) {
             let Some(object) = objects.iter().find(|it| it["metadata"]["name"] == peer.service.as_str()) else {
                 continue;
@@ -269,16 +503,40 @@ impl Follower {
             let Ok(endpoints) = core::Endpoints::deserialize(object) else { continue };
             let (addresses, ports) = endpoints_behind(&endpoints, &peer.ports);
             // Without any address, the last ones stay cut.
-            if !addresses.is_empty() {
-                let cidrs = addresses.into_iter().map(Cidr::host).collect();
-                changed |= self.switch.set_peer(peer.part, peer.block, Peer::Addresses(cidrs), ports);
+            if addresses.is_empty() {
+                continue;
+            }
+            let cidrs = Peer::Addresses(addresses.into_iter().map(Cidr::host).collect());
+            let mut state = self.switch.state();
+            let standing = state.standing.clone();
+            let cause = Cause::Peer(peer.block);
+            match state.scheme.set_peer((peer.part, peer.block), cidrs, ports, &standing) {
+                Ok(is_new) => {
+                    state.doubts.close(peer.part, &cause);
+                    if is_new {
+                        let what = format!("service {} has other addresses", peer.service);
+                        changes.entry(peer.part).or_default().push(what);
+                    }
+                }
+                Err(why) => {
+                    let what = format!("the new addresses of service {} cannot be cut off: {why}", peer.service);
+                    if state.doubts.open(peer.part, cause, Instant::now(), what.clone()) {
+                        drop(state);
+                        self.switch.cluster.tell(EventKind::Warning { message: what });
+                    }
+                }
             }
         }
-        if changed && let Err(error) = self.switch.adjust().await {
-            let message = format!("a service's new addresses could not be cut off: {error}");
-            self.switch.cluster.tell(EventKind::Warning { message });
-        }
     }
+}
+
+/// An error in its first line: the help of a permission is in the warning.
+fn reason(error: &ClusterError) -> String {
+    first_line(&error.to_string()).to_owned()
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 /// The top owners of pods. A Deployment owns its pods through ReplicaSets, which it replaces.
@@ -289,13 +547,16 @@ pub struct Owners {
 
 impl Owners {
     /// The UID of the top owner; `None` for a pod without an owner.
-    pub async fn top(&mut self, cluster: &Cluster, pod: &Value) -> Option<String> {
-        let (kind, name, uid) = controller(pod)?;
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn top(&mut self, cluster: &Cluster, pod: &Value) -> Result<Option<String>, ClusterError> {
+        let Some((kind, name, uid)) = controller(pod) else { return Ok(None) };
         if kind != "ReplicaSet" {
-            return Some(uid);
+            return Ok(Some(uid));
         }
         if let Some(top) = self.known.get(&uid) {
-            return Some(top.clone());
+            return Ok(Some(top.clone()));
         }
         let key = ObjectKey {
             kind: Kind::ReplicaSet,
@@ -303,11 +564,14 @@ impl Owners {
             name,
             uid: Some(uid.clone()),
         };
-        // If the owner may not be read or is gone, the ReplicaSet itself is used.
-        let set = cluster.get(&key).await.ok().flatten();
+        let set = match cluster.get(&key).await {
+            // If the owner may not be read or is gone, the ReplicaSet itself is used.
+            Err(ClusterError::Forbidden { .. }) => None,
+            set => set?,
+        };
         let top = set.as_ref().and_then(controller).map_or_else(|| uid.clone(), |(_, _, top)| top);
         self.known.insert(uid, top.clone());
-        Some(top)
+        Ok(Some(top))
     }
 }
 
@@ -317,3 +581,6 @@ fn controller(object: &Value) -> Option<(String, String, String)> {
     let text = |key: &str| owner[key].as_str().map(str::to_owned);
     Some((text("kind")?, text("name")?, text("uid")?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use shakedown_schemas::result::PodRef;
 
 /// The properties of a pod that decide its replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct RosterPod {
     /// The pod.
     pub pod: PodRef,
     /// The UID of its top owner; `None` for a pod without an owner.
@@ -43,6 +43,8 @@ pub enum Note {
         group: usize,
         /// The target.
         pod: PodRef,
+        /// It is followed, and was gone before the first comparison: its replacement may be any pod of its workload.
+        untraceable: bool,
     },
     /// Its workload created a replacement.
     Replaced {
@@ -68,26 +70,33 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Adds a target of a group. To be called before the first comparison.
+    /// Adds a target of a group, before the first comparison.
     pub fn expect(&mut self, group: usize, pod: PodRef, owner: Option<String>, follow: bool) {
         self.targets.push(Target { group, pod, owner, follow, state: Whereabouts::Here });
     }
 
     /// Compares with the current pods of a namespace, by UID. A replacement is a pod of the same workload that was created
     /// after the first comparison. In a rolling update it appears before the old pod is gone.
-    pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, Seen>) -> Vec<Note> {
-        if self.listed.insert(namespace.to_owned()) {
-            self.settled.extend(pods.keys().cloned());
-        }
+    pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, RosterPod>) -> Vec<Note> {
+        let is_first = self.listed.insert(namespace.to_owned());
         let mut notes = Vec::new();
         for target in &mut self.targets {
             let here = pods.get(&target.pod.uid).is_some_and(|seen| !seen.going);
             if target.pod.namespace == namespace && target.state == Whereabouts::Here && !here {
                 target.state = Whereabouts::Lost;
-                notes.push(Note::Lost { group: target.group, pod: target.pod.clone() });
+                // A StatefulSet reuses the name.
+                let by_name = |seen: &RosterPod| is_renewed(target, seen) && !seen.going;
+                let untraceable = is_first && target.follow && !pods.values().any(by_name);
+                notes.push(Note::Lost { group: target.group, pod: target.pod.clone(), untraceable });
             }
         }
-        let mut came: Vec<&Seen> =
+        if is_first {
+            let renews = |seen: &RosterPod| {
+                self.targets.iter().any(|target| target.state == Whereabouts::Lost && is_renewed(target, seen))
+            };
+            self.settled.extend(pods.iter().filter(|(_, seen)| !renews(seen)).map(|(uid, _)| uid.clone()));
+        }
+        let mut came: Vec<&RosterPod> =
             pods.values().filter(|seen| !seen.going && !self.settled.contains(&seen.pod.uid)).collect();
         came.sort_by(|a, b| (&a.created, &a.pod).cmp(&(&b.created, &b.pod)));
         let mut followers = Vec::new();
@@ -95,10 +104,9 @@ impl Roster {
             if target.pod.namespace != namespace || target.owner.is_none() {
                 continue;
             }
-            // A StatefulSet reuses the name.
             let place = came
                 .iter()
-                .position(|seen| seen.owner == target.owner && seen.pod.name == target.pod.name)
+                .position(|seen| is_renewed(target, seen))
                 .or_else(|| came.iter().position(|seen| seen.owner == target.owner));
             let Some(place) = place else { continue };
             let by = came.remove(place).pod.clone();
@@ -112,6 +120,14 @@ impl Roster {
         self.targets.extend(followers);
         notes
     }
+}
+
+/// Whether a pod is the target's workload's with the target's name, and another one.
+fn is_renewed(target: &Target, seen: &RosterPod) -> bool {
+    target.owner.is_some()
+        && seen.owner == target.owner
+        && (&seen.pod.namespace, &seen.pod.name) == (&target.pod.namespace, &target.pod.name)
+        && seen.pod.uid != target.pod.uid
 }
 
 #[cfg(test)]

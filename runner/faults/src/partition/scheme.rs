@@ -15,14 +15,14 @@ use shakedown_schemas::result::PodRef;
 
 use super::mark::{Mark, pod_key};
 use shakedown_cluster::labels;
-use shakedown_cluster::{Kind, ObjectKey};
+use shakedown_cluster::{Kind, ObjectKey, size};
 use shakedown_policy::{
     self as policy, Block, BuildError, Built, Cidr, Cut, Facts, Group, OtherPorts, Peer, Pod, PortSet,
 };
 
 /// One partition of a scenario.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Part {
+pub struct PlannedPartition {
     /// Its fault's name.
     pub name: String,
     /// Its targets' namespace.
@@ -42,13 +42,22 @@ pub struct Part {
 pub struct Scheme {
     run: String,
     serial: usize,
-    parts: Vec<Part>,
+    parts: Vec<PlannedPartition>,
     groups: Vec<Group>,
     cluster: policy::Cluster,
     pod_cidrs: Vec<Cidr>,
     nodes: Vec<IpAddr>,
     other_ports: OtherPorts,
     namespace_key: String,
+}
+
+/// A pod that came as a peer of partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Came {
+    /// The partitions.
+    pub parts: BTreeSet<usize>,
+    /// Why no policy can cut it off.
+    pub refusal: Option<String>,
 }
 
 /// The required state of the cluster while some partitions are active.
@@ -65,13 +74,13 @@ impl Scheme {
     pub fn new(
         run: &str,
         serial: usize,
-        parts: Vec<Part>,
+        parts: Vec<PlannedPartition>,
         network: (policy::Cluster, Vec<Cidr>, Vec<IpAddr>),
         other_ports: OtherPorts,
     ) -> Self {
-        let given: Vec<policy::Part> = parts
+        let given: Vec<policy::Isolation> = parts
             .iter()
-            .map(|part| policy::Part {
+            .map(|part| policy::Isolation {
                 namespace: part.namespace.clone(),
                 targets: part.targets.iter().map(|pod| pod.name.clone()).collect(),
                 blocks: part.blocks.clone(),
@@ -92,20 +101,44 @@ impl Scheme {
     }
 
     /// The partitions.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[PlannedPartition] {
         &self.parts
     }
 
-    /// Updates a peer's addresses and ports. Returns false when no policy can cut them: then the old ones are kept.
-    pub fn set_peer(&mut self, part: usize, block: usize, peer: Peer, ports: PortSet) -> bool {
+    /// Updates a peer's addresses and ports, while these partitions are active. False when they are as before.
+    ///
+    /// # Errors
+    /// Why no policy can cut them: then the former ones are kept.
+    pub fn set_peer(
+        &mut self,
+        (part, block): (usize, usize),
+        peer: Peer,
+        ports: PortSet,
+        standing: &BTreeSet<usize>,
+    ) -> Result<bool, String> {
         let former = self.parts[part].blocks[block].clone();
-        self.parts[part].blocks[block] = Block { peer, ports, ..former.clone() };
+        let now = Block { peer, ports, ..former.clone() };
+        if now == former {
+            return Ok(false);
+        }
+        self.parts[part].blocks[block] = now;
         let all = (0..self.parts.len()).collect();
-        let possible = self.cuts(part, &all).is_ok();
-        if !possible {
+        let possible = self.cuts(part, &all).map_err(|error| error.to_string()).and_then(|_| self.fits(part, standing));
+        if possible.is_err() {
             self.parts[part].blocks[block] = former;
         }
-        possible
+        possible.map(|()| true)
+    }
+
+    /// Why the API server would refuse a policy while these partitions and this one are active: it is too large.
+    ///
+    /// # Errors
+    /// With the first such policy and the next step.
+    pub fn fits(&self, part: usize, standing: &BTreeSet<usize>) -> Result<(), String> {
+        let together = standing.iter().copied().chain([part]).collect();
+        let cuts = self.cuts(part, &together).map_err(|error| error.to_string())?;
+        let refused = cuts.iter().find_map(|(_, built)| size::too_large("the NetworkPolicy", &built.spec));
+        refused.map_or(Ok(()), |why| Err(format!("{why}\nhelp: {}", size::HELP)))
     }
 
     /// The namespaces with pods as peers.
@@ -118,20 +151,23 @@ impl Scheme {
         namespaces.collect()
     }
 
-    /// Adds a pod that was created later. Returns true when it is a peer outside all known pod ranges. Network plugins that
-    /// also match pods by address blocks let it through until the policies are replaced.
-    pub fn see(&mut self, pod: &Pod) -> bool {
-        let is_peer = self.parts.iter().flat_map(|part| &part.blocks).any(|block| match &block.peer {
+    /// Adds a pod that was created later, while these partitions are active. Returns the partitions that have it as a peer
+    /// outside all known pod ranges; none when no policy changes. Network plugins that also match pods by address blocks let
+    /// it through until the policies are replaced.
+    pub fn see(&mut self, pod: &Pod, standing: &BTreeSet<usize>) -> Came {
+        let is_peer = |block: &Block| match &block.peer {
             Peer::Pods { namespace, selector, .. } => pod.namespace == *namespace && selector.matches(&pod.labels),
             Peer::Addresses(_) => false,
-        });
+        };
+        let of = |part: &usize| self.parts[*part].blocks.iter().any(is_peer);
+        let parts: BTreeSet<usize> = (0..self.parts.len()).filter(of).collect();
         let covered = |ip: &IpAddr| {
             self.pod_cidrs.iter().any(|range| range.has(*ip))
                 || self.cluster.pods().iter().any(|it| it.ips.contains(ip))
         };
         // A pod on its node's network was not a peer in the plan, and no policy can cut it off.
-        if !is_peer || pod.host_network || pod.ips.iter().all(covered) {
-            return false;
+        if parts.is_empty() || pod.host_network || pod.ips.iter().all(covered) {
+            return Came::default();
         }
         let mut pods = self.cluster.pods().to_vec();
         // The previous address of a pod with this name stays cut, which does no harm.
@@ -139,8 +175,18 @@ impl Scheme {
             Some(known) => known.ips.extend(pod.ips.iter().copied()),
             None => pods.push(pod.clone()),
         }
-        self.cluster = policy::Cluster::new(pods, self.cluster.namespaces().clone(), &[]);
-        true
+        let now = policy::Cluster::new(pods, self.cluster.namespaces().clone(), &[]);
+        let before = std::mem::replace(&mut self.cluster, now);
+        let refusal = parts.iter().find_map(|part| self.fits(*part, standing).err());
+        if refusal.is_some() {
+            self.cluster = before;
+        }
+        Came { parts, refusal }
+    }
+
+    /// Whether pods that come later may have addresses that the policies do not name yet.
+    pub fn knows_no_ranges(&self) -> bool {
+        self.pod_cidrs.is_empty()
     }
 
     /// The groups that a partition has targets in.

@@ -19,9 +19,9 @@ use super::mark::Mark;
 use super::same::same;
 use super::scheme::{Desired, Scheme};
 use crate::FaultError;
-use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
+use crate::stretch::{Doubts, Stretch};
+use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
-use shakedown_policy as policy;
 
 /// The number of tries to replace a policy that other clients change at the same time.
 const REPLACE_TRIES: u32 = 5;
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Switch {
     pub(super) cluster: Cluster,
-    pub(super) state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<SwitchState>>,
     /// Serialises additions.
     gate: Arc<tokio::sync::Mutex<()>>,
     /// Notified when a removal has ended.
@@ -41,7 +41,7 @@ pub struct Switch {
 }
 
 /// The active partitions, and the objects that may exist because of them.
-pub(super) struct State {
+pub(super) struct SwitchState {
     pub scheme: Scheme,
     /// The owner of new objects, by namespace.
     owners: BTreeMap<String, Value>,
@@ -60,9 +60,18 @@ pub(super) struct State {
     removing: BTreeMap<Removal, usize>,
     /// Labels that were removed without a confirmation.
     pub unmarked: BTreeSet<Mark>,
+    /// Labels that were sent without a confirmation.
+    unset: BTreeSet<Mark>,
     /// Policies that may exist: created, and not confirmed to be gone.
     pub policies: BTreeMap<ObjectKey, Sent>,
+    /// What the watching task does not know, or could not do yet.
+    pub doubts: Doubts<Source>,
+    /// The sources whose changes concern a partition, by its number.
+    pub sources: BTreeMap<usize, BTreeSet<Source>>,
 }
+
+/// A source of changes: the objects of a kind in a namespace.
+pub(super) type Source = (Kind, String);
 
 /// A policy as it was sent.
 #[derive(Clone)]
@@ -101,7 +110,7 @@ impl Sent {
     }
 }
 
-impl State {
+impl SwitchState {
     /// The required state while these partitions are active, with the current targets.
     pub fn desired(&self, standing: &BTreeSet<usize>) -> Result<Desired, FaultError> {
         let mut desired = self
@@ -120,7 +129,7 @@ impl State {
         Ok(desired)
     }
 
-    /// A policy as it must be by now; none where nothing needs it. Where it cannot be told what others need, the undo comes
+    /// A policy as it must be by now; none where nothing needs it. Where the needs of others are unknown, the undo comes
     /// first.
     pub fn wanted(&self, key: &ObjectKey) -> Option<Version> {
         let policy = self.desired(&self.standing).unwrap_or_default().policies.remove(key)?;
@@ -144,7 +153,7 @@ impl State {
                 }
             }
         };
-        // One that cannot be told belongs to all.
+        // One whose partition is unknown belongs to all.
         of(part) || !(0..self.scheme.parts().len()).any(of)
     }
 }
@@ -152,7 +161,7 @@ impl State {
 impl Switch {
     /// A switch without active partitions.
     pub fn new(cluster: Cluster, scheme: Scheme) -> Self {
-        let state = State {
+        let state = SwitchState {
             scheme,
             owners: BTreeMap::new(),
             standing: BTreeSet::new(),
@@ -163,12 +172,15 @@ impl Switch {
             marks: BTreeSet::new(),
             removing: BTreeMap::new(),
             unmarked: BTreeSet::new(),
+            unset: BTreeSet::new(),
             policies: BTreeMap::new(),
+            doubts: Doubts::default(),
+            sources: BTreeMap::new(),
         };
         Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default(), removed: Arc::default() }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, SwitchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -199,6 +211,8 @@ impl Switch {
             state.standing.insert(part);
             let keys: Vec<ObjectKey> =
                 state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
+            // What was added to peers since the plan may be too much for one policy.
+            state.scheme.fits(part, &state.standing).map_err(FaultError::Impossible)?;
             (state.desired(&state.standing)?, keys)
         };
         self.mark(&wanted).await?;
@@ -253,54 +267,97 @@ impl Switch {
         }
     }
 
-    /// Updates labels and policies after targets or peers were replaced.
-    ///
-    /// # Errors
-    /// When the cluster refuses or does not answer.
-    pub async fn adjust(&self) -> Result<(), FaultError> {
+    /// Updates labels and policies after targets or peers were replaced. Returns the partitions that could not be updated,
+    /// with the reason. A failure of one does not keep others from it.
+    pub async fn adjust(&self) -> BTreeMap<usize, String> {
         let _gate = self.gate.lock().await;
-        let (wanted, there) = {
+        let mut problems = BTreeMap::new();
+        let (wanted, there, standing) = {
             let state = self.state();
-            (state.desired(&state.standing)?, state.policies.clone())
+            (state.desired(&state.standing), state.policies.clone(), state.standing.clone())
         };
-        self.mark(&wanted).await?;
-        for key in wanted.policies.keys().filter(|key| there.contains_key(key)) {
-            self.align(key, false).await?;
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(error) => return standing.into_iter().map(|part| (part, error.to_string())).collect(),
+        };
+        for (mark, error) in self.set_marks(&wanted).await {
+            let state = self.state();
+            let concerned = standing.iter().filter(|part| state.concerns(**part, &mark));
+            problems.extend(concerned.map(|part| (*part, error.to_string())));
         }
-        Ok(())
+        for key in wanted.policies.keys().filter(|key| there.contains_key(key)) {
+            if let Err(error) = self.align(key, false).await {
+                let state = self.state();
+                let cut = |part: &&usize| state.scheme.groups_of(**part).any(|it| state.scheme.policy_key(it) == *key);
+                problems.extend(standing.iter().filter(cut).map(|part| (*part, error.to_string())));
+            }
+        }
+        problems
+    }
+
+    /// The stretches in which a partition may not have cut everything that it has to cut.
+    pub fn unproven(&self, part: usize) -> Vec<Stretch> {
+        let state = self.state();
+        let nothing = BTreeSet::new();
+        state.doubts.of(part, state.sources.get(&part).unwrap_or(&nothing))
     }
 
     async fn mark(&self, wanted: &Desired) -> Result<(), FaultError> {
+        match self.set_marks(wanted).await.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the labels that are missing. Returns those that could not be set.
+    async fn set_marks(&self, wanted: &Desired) -> Vec<(Mark, FaultError)> {
         self.removals_end(|removal| matches!(removal, Removal::Label(mark) if wanted.marks.contains(mark))).await;
         let missing: Vec<Mark> = {
             let state = self.state();
-            let there = |mark: &&Mark| !state.marks.contains(mark) || state.unmarked.contains(mark);
+            let there = |mark: &&Mark| {
+                !state.marks.contains(mark) || state.unmarked.contains(mark) || state.unset.contains(mark)
+            };
             wanted.marks.iter().filter(there).cloned().collect()
         };
+        let mut failed = Vec::new();
         for mark in missing {
-            // Recorded before the request: the server may have done it although its answer is lost.
-            {
-                let mut state = self.state();
-                state.marks.insert(mark.clone());
-                state.unmarked.remove(&mark);
-            }
-            match self.cluster.label(&mark.object, &mark.label, Some(&mark.value)).await {
-                Ok(()) => {}
-                // A peer that is gone needs no mark. The watch marks its replacement.
-                Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) if self.is_peer(&mark) => {
-                    self.state().lost.extend(mark.object.uid.clone());
-                }
-                Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => {
-                    return Err(FaultError::TargetGone(format!(
-                        "{} no longer exists\nhelp: something replaces pods while the scenario runs; wait until the \
-                         workload is settled and run again, or write `follow: true`",
-                        mark.object
-                    )));
-                }
-                Err(error) => return Err(error.into()),
+            if let Err(error) = self.set_mark(&mark).await {
+                failed.push((mark, error));
             }
         }
-        Ok(())
+        failed
+    }
+
+    async fn set_mark(&self, mark: &Mark) -> Result<(), FaultError> {
+        // Recorded before the request: the server may have done it although its answer is lost.
+        {
+            let mut state = self.state();
+            state.marks.insert(mark.clone());
+            state.unmarked.remove(mark);
+            state.unset.insert(mark.clone());
+        }
+        let error = match self.cluster.label(&mark.object, &mark.label, Some(&mark.value)).await {
+            Ok(()) => {
+                self.state().unset.remove(mark);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match error {
+            // A peer that is gone needs no mark. The watch marks its replacement.
+            ClusterError::NotFound(_) | ClusterError::Conflict { .. } if self.is_peer(mark) => {
+                let mut state = self.state();
+                state.lost.extend(mark.object.uid.clone());
+                state.unset.remove(mark);
+                Ok(())
+            }
+            ClusterError::NotFound(_) | ClusterError::Conflict { .. } => Err(FaultError::TargetGone(format!(
+                "{} no longer exists\nhelp: something replaces pods while the scenario runs; wait until the workload is \
+                 settled and run again, or write `follow: true`",
+                mark.object
+            ))),
+            error => Err(error.into()),
+        }
     }
 
     /// Waits until no such removal is in flight. It would be carried out after what is added now.
@@ -387,11 +444,16 @@ impl Switch {
                     continue;
                 }
             };
-            if same(&object["spec"], &wanted.policy["spec"]) {
+            let is_answered = self.state().policies.get(key).is_none_or(|sent| sent.coming.is_none());
+            if is_answered && same(&object["spec"], &wanted.policy["spec"]) {
                 self.confirm(key, wanted);
                 return Ok(());
             }
             object["spec"] = wanted.policy["spec"].clone();
+            if !is_answered {
+                // The last write may still be carried out. Once the policy has another version, the server refuses it.
+                object["metadata"]["annotations"][labels::REPLACED] = object["metadata"]["resourceVersion"].clone();
+            }
             tries += 1;
             if let Some(sent) = self.state().policies.get_mut(key) {
                 sent.coming = Some(wanted.clone());
@@ -418,11 +480,6 @@ impl Switch {
             sent.coming = None;
         }
     }
-
-    /// Updates the addresses and ports of a peer. Returns false when no policy can cut them.
-    pub(super) fn set_peer(&self, part: usize, block: usize, peer: policy::Peer, ports: policy::PortSet) -> bool {
-        self.state().scheme.set_peer(part, block, peer, ports)
-    }
 }
 
 /// A removal, until its request has ended.
@@ -434,7 +491,7 @@ struct Removing<'a> {
 }
 
 impl<'a> Removing<'a> {
-    fn begin(switch: &'a Switch, state: &mut State, what: Removal) -> Self {
+    fn begin(switch: &'a Switch, state: &mut SwitchState, what: Removal) -> Self {
         *state.removing.entry(what.clone()).or_default() += 1;
         Self { switch, what, is_answered: false }
     }

@@ -143,10 +143,35 @@ async fn an_accepted_delete_is_not_a_confirmed_one() {
     assert_eq!(world.outstanding(), [(NAME.to_owned(), false)], "accepted, and still there");
     let remains = guard.stand_down(&world.holder, false).await;
     assert_eq!(remains.leftovers.iter().map(|left| left.what.as_str()).collect::<Vec<_>>(), [NAME]);
+    let (command, why) = &remains.held[NAME];
+    assert!(command.starts_with("kubectl -n n patch networkpolicy cut --type=merge"), "{command}");
+    assert!(why.contains("the finalizer example.org/stuck"), "{why}");
     assert_eq!(world.outstanding(), [(NAME.to_owned(), false)]);
     world.store.remove(&path);
     assert_eq!(world.cluster.look_again(0).await.unwrap(), []);
     assert_eq!(world.outstanding(), []);
+}
+
+/// An undo that was given up has taken its time. What it leaves is deleted once more, and not waited for.
+#[tokio::test(start_paused = true)]
+async fn the_end_does_not_wait_for_what_is_known_to_be_left() {
+    for held in [true, false] {
+        let world = World::new();
+        let mut guard = Guard::new(&world.cluster, Duration::ZERO);
+        world.create().await.unwrap();
+        let path = Store::path(Kind::NetworkPolicy, "n", "cut");
+        if held {
+            world.store.change(&path, |policy| policy["metadata"]["finalizers"] = json!(["example.org/stuck"]));
+        }
+        let left = Leftover { what: NAME.into(), command: "by its fault".into(), error: "stuck".into() };
+        guard.gave_up(std::slice::from_ref(&left));
+        let begun = Instant::now();
+        let remains = guard.stand_down(&world.holder, false).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(remains.leftovers, [], "its fault tells it");
+        let there = world.store.get(&path);
+        assert!(there.is_none_or(|policy| held && policy["metadata"]["deletionTimestamp"].is_string()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,8 +15,8 @@ fn object(kind: Kind, name: &str, run: &str) -> Value {
     json!({"apiVersion": kind.api_version(), "kind": kind.name(), "metadata": metadata})
 }
 
-fn names(sweep: &Sweep) -> Vec<&str> {
-    sweep.found.iter().map(|(_, item)| item.key().name.as_str()).collect()
+fn names(search: &Search) -> Vec<&str> {
+    search.found.iter().map(|(_, item)| item.key().name.as_str()).collect()
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! them at any moment. It is rare that the only one of a whole run begins with the fault, however frequent they are. The
 //! test assumes nothing about the length of clumps and their number of requests.
 
-use shakedown_observe::{LoadObservations, Observations, Part};
+use shakedown_observe::{LoadObservations, Observations, PhasePart};
 
 use crate::stats::{Placed, SECOND_NS, cells};
 
@@ -38,7 +38,7 @@ impl Onset {
         let is_right_before = |it: &Placed<'_>| it.start_ns < span.start_ns && end_ns(it) + SECOND_NS > span.start_ns;
         let (mut failures, mut delay_ns, mut free_ns) = (0, None, 0);
         // Requests in flight were due before the fault, so their due moments say nothing about it.
-        for it in cells(load).filter(|it| it.mark.part != Part::InFlight) {
+        for it in cells(load).filter(|it| it.mark.part != PhasePart::InFlight) {
             let failed = it.cell.requests() - it.cell.succeeded;
             if failed > 0 && (is_free(&it) || is_right_before(&it)) {
                 return None;

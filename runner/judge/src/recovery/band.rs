@@ -4,7 +4,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 
 use crate::stats::{Placed, cells, judged_seconds, total};
 use crate::{samples, text};
-use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, Part};
+use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, PhasePart};
 
 /// The minimum number of requests in a window at the baseline's rate. Shorter windows are lengthened.
 const WANTED: f64 = 20.0;
@@ -180,7 +180,7 @@ fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -
 /// nothing about the moment at which they were due.
 pub(crate) fn within(load: &LoadObservations, from_ns: u64, to_ns: u64) -> impl Iterator<Item = Placed<'_>> {
     let is_there = move |placed: &Placed<'_>| placed.start_ns >= from_ns && placed.start_ns < to_ns;
-    cells(load).filter(move |placed| placed.mark.part != Part::InFlight && is_there(placed))
+    cells(load).filter(move |placed| placed.mark.part != PhasePart::InFlight && is_there(placed))
 }
 
 /// The reference phase: the named one, otherwise the last one without faults before the first with faults.

@@ -356,6 +356,20 @@ fn recovery_ends_at_the_next_fault() {
     assert_eq!((recovery.first_success_s, recovery.failed_requests, recovery.seen_until_s), (None, 1000, Some(70.0)));
 }
 
+/// Without requests after the removal, nothing was seen: neither a recovery nor that there was none.
+#[test]
+fn nothing_is_seen_without_requests_after_the_removal() {
+    let mut observations = Timeline::new(20.0)
+        .phase("baseline", 20.0)
+        .fault_phase("cut", 20.0)
+        .phase("recovery", 30.0)
+        .answer(|it| if it.phase == "cut" { it.refused() } else { it.ok_in(50.0) })
+        .observe();
+    observations.loads[0].segments.retain(|segment| segment.mark.phase < 2);
+    let recovery = seen(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    assert_eq!((recovery.recovered_s, recovery.removed_s, recovery.seen_until_s), (None, Some(40.0), Some(40.0)));
+}
+
 #[test]
 fn phases_that_end_some_microseconds_early_or_late_keep_their_windows() {
     let windows = |seconds: f64| {

@@ -35,6 +35,7 @@ fn fault(injection: Verdict, undo: Verdict) -> FaultResult {
         undoing_s: None,
         undone_s: None,
         evidence: vec![],
+        unproven: vec![],
         injection,
         undo,
         problem: None,

@@ -145,7 +145,7 @@ impl Lane {
 
     /// The head of the answer arrived.
     pub(crate) fn answering(&self, connection: &Connection) {
-        connection.head_ns.set(self.now_ns());
+        connection.head_ns.set(self.arrived_ns(connection));
     }
 
     /// Records the `Date` header of an answer whose head has just arrived, at most once a second.
@@ -170,9 +170,15 @@ impl Lane {
         {
             let mut tokens = connection.tokens.borrow_mut();
             let gaps = &mut self.state.borrow_mut().batch.gaps;
-            tokens.get_or_insert_default().see(due_ns, self.now_ns(), pieces, counted, |gap_us, count| {
-                gaps.push(Gap { due_ns, gap_us, count: u32::try_from(count).unwrap_or(u32::MAX) });
-            });
+            tokens.get_or_insert_default().see(
+                due_ns,
+                self.arrived_ns(connection),
+                pieces,
+                counted,
+                |gap_us, count| {
+                    gaps.push(Gap { due_ns, gap_us, count: u32::try_from(count).unwrap_or(u32::MAX) });
+                },
+            );
         }
     }
 
@@ -225,7 +231,7 @@ impl Lane {
         failed: Option<Failed>,
         is_stuck: bool,
     ) -> Option<(Failure, Sample)> {
-        let now_ns = self.now_ns();
+        let now_ns = self.arrived_ns(connection);
         // An answer whose last byte is read after the timeout is too late, even if the timer has not fired yet.
         let is_over = connection.job().is_some_and(|job| self.is_over(&job, now_ns));
         let failed = match failed {

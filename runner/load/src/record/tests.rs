@@ -18,7 +18,7 @@ fn record(due_ns: u64) -> Record {
     }
 }
 
-fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
+fn mark(at_ns: u64, phase: usize, part: PhasePart) -> Mark {
     Mark { at_ns, phase, part }
 }
 
@@ -38,14 +38,14 @@ proptest! {
         took in 0_u64..4_000_000_000,
     ) {
         let marks = Arc::new(Marks::default());
-        marks.begin(mark(0, 0, Part::Judged));
+        marks.begin(mark(0, 0, PhasePart::Judged));
         let ledger = Ledger::new(Arc::clone(&marks));
         let end_ns = 20_000_000_000;
         let mut cuts = cuts.into_iter().enumerate().peekable();
         // Each request ends `took` after it was due. Each mark is set at its moment.
         for now in (0..=end_ns + took).step_by(100_000_000) {
             while let Some((phase, at)) = cuts.next_if(|(_, at)| *at <= now + 99_999_999) {
-                marks.begin(mark(at, phase + 1, Part::Judged));
+                marks.begin(mark(at, phase + 1, PhasePart::Judged));
             }
             let ended = due.iter().filter(|due| (**due + took) / 100_000_000 == now / 100_000_000);
             take(&ledger, ended.map(|due| record(*due)).collect(), now + 99_999_999);
@@ -80,7 +80,7 @@ proptest! {
     ) {
         let marks = Arc::new(Marks::default());
         for (phase, at_s) in [0, 30, 700].into_iter().enumerate() {
-            marks.begin(mark(at_s * 1_000_000_000, phase, Part::Judged));
+            marks.begin(mark(at_s * 1_000_000_000, phase, PhasePart::Judged));
         }
         let end_ns = 3_000_000_000_000;
         let of = |&(due_ns, latency_us, kind): &(u64, u32, u8)| {
@@ -197,8 +197,8 @@ fn a_quick_failure_does_not_make_a_service_look_fast() {
 fn connections_count_in_the_segment_in_which_they_began() {
     let marks = Arc::new(Marks::default());
     let ledger = Ledger::new(Arc::clone(&marks));
-    marks.begin(mark(0, 0, Part::Judged));
-    marks.begin(mark(500, 1, Part::Judged));
+    marks.begin(mark(0, 0, PhasePart::Judged));
+    marks.begin(mark(500, 1, PhasePart::Judged));
     let made = |at_ns, tls_us| NewConnection { at_ns, connect_us: 40, tls_us };
     let made = vec![made(100, None), made(600, Some(900)), made(700, None)];
     ledger.take(&mut Batch { made, ..Batch::default() }, 0, 1000);
@@ -211,14 +211,14 @@ fn connections_count_in_the_segment_in_which_they_began() {
 fn requests_before_the_first_mark_are_counted_but_not_judged() {
     let marks = Arc::new(Marks::default());
     let ledger = Ledger::new(Arc::clone(&marks));
-    marks.begin(mark(500, 0, Part::Judged));
-    marks.begin(mark(800, 0, Part::Undoing));
+    marks.begin(mark(500, 0, PhasePart::Judged));
+    marks.begin(mark(800, 0, PhasePart::Undoing));
     take(&ledger, vec![record(100), record(499), record(500), record(900)], 1000);
     // Withdrawing a mark after requests were counted from it would be an error of the timeline.
-    marks.begin(mark(700, 1, Part::Judged));
+    marks.begin(mark(700, 1, PhasePart::Judged));
     let seen = ledger.close(1000);
     let counts: Vec<_> = seen.segments.iter().map(|segment| (segment.mark.part, segment.cells[0].succeeded)).collect();
-    assert_eq!(counts, [(Part::Settling, 2), (Part::Judged, 1), (Part::Judged, 1)]);
+    assert_eq!(counts, [(PhasePart::Settling, 2), (PhasePart::Judged, 1), (PhasePart::Judged, 1)]);
 }
 
 /// The fault of phase 1 strikes at 800. Requests that were due before and had not ended by then belong to that phase, even
@@ -228,11 +228,11 @@ fn requests_in_flight_at_a_strike_are_separate() {
     let marks = Arc::new(Marks::default());
     let ledger = Ledger::new(Arc::clone(&marks));
     let (ms, us) = (1_000_000, 1000);
-    marks.begin(mark(0, 0, Part::Judged));
-    marks.begin(mark(500 * ms, 1, Part::Waiting));
+    marks.begin(mark(0, 0, PhasePart::Judged));
+    marks.begin(mark(500 * ms, 1, PhasePart::Waiting));
     let took = |due_ms: u64, took_ms: u32| Record { latency_us: took_ms * us, ..record(due_ms * ms) };
     take(&ledger, vec![took(100, 200)], 400 * ms);
-    marks.begin(mark(800 * ms, 1, Part::Injecting));
+    marks.begin(mark(800 * ms, 1, PhasePart::Injecting));
     marks.strike_now(1, || 800 * ms);
     let stalled = Record { failure: Some(Failure::Stalled), ..took(600, 400) };
     let records = vec![took(400, 300), took(450, 700), stalled, took(700, 50), took(850, 300), took(1200, 9_000)];
@@ -240,9 +240,9 @@ fn requests_in_flight_at_a_strike_are_separate() {
     let sample = |due_ms: u64, end_ms: u64| Sample { due_ns: due_ms * ms, end_ns: end_ms * ms, ..Sample::default() };
     let samples = vec![(Failure::Stalled, sample(600, 1000)), (Failure::Stalled, sample(610, 700))];
     let mut batch = Batch { records, gaps, samples, ..Batch::default() };
-    marks.begin(mark(1000 * ms, 1, Part::Judged));
+    marks.begin(mark(1000 * ms, 1, PhasePart::Judged));
     ledger.take(&mut batch, 7, 11_000 * ms);
-    marks.begin(mark(20_000 * ms, 2, Part::Judged));
+    marks.begin(mark(20_000 * ms, 2, PhasePart::Judged));
     marks.strike_now(2, || 21_000 * ms);
     let seen = ledger.close(22_000 * ms);
     let parts: Vec<_> = seen.segments.iter().map(|it| (it.mark.phase, it.mark.part)).collect();
@@ -250,13 +250,13 @@ fn requests_in_flight_at_a_strike_are_separate() {
     assert_eq!(
         parts,
         [
-            (0, Part::Judged),
-            (1, Part::InFlight),
-            (1, Part::Waiting),
-            (1, Part::InFlight),
-            (1, Part::Injecting),
-            (1, Part::Judged),
-            (2, Part::Judged)
+            (0, PhasePart::Judged),
+            (1, PhasePart::InFlight),
+            (1, PhasePart::Waiting),
+            (1, PhasePart::InFlight),
+            (1, PhasePart::Injecting),
+            (1, PhasePart::Judged),
+            (2, PhasePart::Judged)
         ]
     );
     assert_eq!(seen.segments.iter().map(requests).collect::<Vec<_>>(), [2, 1, 1, 1, 1, 1, 0]);

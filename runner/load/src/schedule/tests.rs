@@ -13,12 +13,12 @@ fn constant(rate: f64) -> Shape {
     Shape { legs: Vec::new(), last: rate }
 }
 
-fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
+fn mark(at_ns: u64, phase: usize, part: PhasePart) -> Mark {
     Mark { at_ns, phase, part }
 }
 
 fn judged(seconds: &[f64]) -> Vec<Mark> {
-    let at = |(phase, seconds): (usize, &f64)| mark((seconds * 1e9) as u64, phase, Part::Judged);
+    let at = |(phase, seconds): (usize, &f64)| mark((seconds * 1e9) as u64, phase, PhasePart::Judged);
     seconds.iter().enumerate().map(at).collect()
 }
 
@@ -51,7 +51,11 @@ fn a_phase_does_not_depend_on_knowing_the_next_one() {
             let pace = serde_json::from_value(json!({"steps": steps})).unwrap();
             let shapes = [Shape::new(&pace, Duration::from_millis(milliseconds)), constant(0.0)];
             let end_ns = (70 + milliseconds) * 1_000_000;
-            let marks = [mark(0, 0, Part::Injecting), mark(70_000_000, 0, Part::Judged), mark(end_ns, 1, Part::Judged)];
+            let marks = [
+                mark(0, 0, PhasePart::Injecting),
+                mark(70_000_000, 0, PhasePart::Judged),
+                mark(end_ns, 1, PhasePart::Judged),
+            ];
             let known = even(&Curve::new(&shapes, &marks), u64::MAX);
             assert_eq!(known, even(&Curve::new(&shapes, &marks[..2]), end_ns), "{steps} {milliseconds}");
         }
@@ -117,16 +121,17 @@ fn a_ramp_sends_the_area_under_it() {
 #[test]
 fn a_shape_waits_until_the_faults_are_in_place() {
     let shapes = [constant(10.0), shape(json!({"from": "20/s", "to": "40/s"}), 10)];
-    let begun = [mark(0, 0, Part::Judged), mark(5 * SECOND, 1, Part::Injecting)];
+    let begun = [mark(0, 0, PhasePart::Judged), mark(5 * SECOND, 1, PhasePart::Injecting)];
     let early = Curve::new(&shapes, &begun);
     assert_eq!(even(&early, 9 * SECOND).len(), 130);
     let active =
-        [begun.as_slice(), &[mark(9 * SECOND, 1, Part::Settling), mark(11 * SECOND, 1, Part::Judged)]].concat();
+        [begun.as_slice(), &[mark(9 * SECOND, 1, PhasePart::Settling), mark(11 * SECOND, 1, PhasePart::Judged)]]
+            .concat();
     let curve = Curve::new(&shapes, &active);
     assert_eq!(even(&curve, 9 * SECOND), even(&early, 9 * SECOND));
     assert_eq!(even(&curve, 19 * SECOND).len(), 130 + 300);
     // The removal of the faults takes longer than planned: the last rate continues.
-    let undoing = [active.as_slice(), &[mark(19 * SECOND, 1, Part::Undoing)]].concat();
+    let undoing = [active.as_slice(), &[mark(19 * SECOND, 1, PhasePart::Undoing)]].concat();
     assert_eq!(even(&Curve::new(&shapes, &undoing), 21 * SECOND).len(), 130 + 300 + 80);
 }
 
@@ -216,10 +221,10 @@ proptest! {
         let mut at_ns = 0;
         for (phase, length) in (0..shapes.len()).zip(&lengths) {
             if length % 3 == 0 {
-                marks.push(mark(at_ns, phase, Part::Injecting));
+                marks.push(mark(at_ns, phase, PhasePart::Injecting));
                 at_ns += length * 300_000;
             }
-            marks.push(mark(at_ns, phase, Part::Judged));
+            marks.push(mark(at_ns, phase, PhasePart::Judged));
             at_ns += length * 1_000_000;
         }
         let end_ns = at_ns;

@@ -16,7 +16,7 @@ fn servers(count: u8) -> (Vec<HttpServer>, Vec<SocketAddr>) {
 async fn send_target(target: Target, duration: Duration, during: impl FnOnce()) -> LoadObservations {
     let mut engine = Engine::of(vec![target]);
     let marks = Arc::new(Marks::default());
-    marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+    marks.begin(Mark { at_ns: 0, phase: 0, part: PhasePart::Judged });
     engine.start(std::time::Instant::now(), marks).await.unwrap();
     sleep(duration).await;
     during();

@@ -10,7 +10,7 @@ use shakedown_schemas::scenario::Scenario;
 use super::super::job::Job;
 use super::super::pacing::{Pacing, Starter};
 use super::super::record::{AnswerTraits, Batch, Ledger, Record};
-use shakedown_observe::{Failure, LoadObservations, Mark, Marks, Part};
+use shakedown_observe::{Failure, LoadObservations, Mark, Marks, PhasePart};
 
 /// A simulated service: the outcome of a request depends only on its due moment.
 fn answered(due_ns: u64) -> Record {
@@ -100,8 +100,8 @@ proptest! {
         let mut marks = Vec::new();
         let mut at_ns = 0;
         for (phase, (_, millis, has_faults)) in paces.iter().enumerate() {
-            for (part, lasts_ns) in [(Part::Injecting, 70_000_000), (Part::Judged, millis * 1_000_000)] {
-                if part == Part::Judged || *has_faults {
+            for (part, lasts_ns) in [(PhasePart::Injecting, 70_000_000), (PhasePart::Judged, millis * 1_000_000)] {
+                if part == PhasePart::Judged || *has_faults {
                     marks.push(Mark { at_ns, phase, part });
                     at_ns += lasts_ns;
                 }

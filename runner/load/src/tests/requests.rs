@@ -115,7 +115,7 @@ async fn follows_changing_and_failing_lookups() {
         }));
     let mut engine = Engine::of(vec![target]);
     let marks = Arc::new(Marks::default());
-    marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+    marks.begin(Mark { at_ns: 0, phase: 0, part: PhasePart::Judged });
     engine.start(std::time::Instant::now(), marks).await.unwrap();
     while servers[1].count() < 5 {
         tokio::time::sleep(5 * MS).await;

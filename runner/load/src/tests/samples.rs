@@ -172,7 +172,7 @@ async fn every_phase_has_its_own_samples() {
     let engine = wired(&server, &plan(json!({"http": {"path": "/status/503"}, "rate": "100/s"})));
     let during = async |_: &mut Engine, marks: &Marks| {
         sleep(100 * MS).await;
-        marks.begin(Mark { at_ns: 100_000_000, phase: 1, part: Part::Judged });
+        marks.begin(Mark { at_ns: 100_000_000, phase: 1, part: PhasePart::Judged });
         sleep(100 * MS).await;
     };
     let seen = paused(engine, during, 1_000 * MS).await;
@@ -192,14 +192,15 @@ async fn requests_in_flight_at_a_strike_have_their_own_samples() {
     let strike = 1_020_000_000;
     let during = async |_: &mut Engine, marks: &Marks| {
         sleep(1_020 * MS).await;
-        marks.begin(Mark { at_ns: strike, phase: 1, part: Part::Injecting });
+        marks.begin(Mark { at_ns: strike, phase: 1, part: PhasePart::Injecting });
         marks.strike_now(1, || strike);
         sleep(10 * MS).await;
     };
     let seen = paused(wired(&server, &plan(load)), during, 5_000 * MS).await;
     let due = |it: &Segment| it.samples.iter().map(|(_, sample)| sample.due_ns / 1_000_000).collect::<Vec<_>>();
     let found: Vec<_> = seen.segments.iter().map(|it| (it.mark.phase, it.mark.part, due(it))).collect();
-    let expected = [(0, Part::Judged, vec![0]), (1, Part::InFlight, vec![50]), (1, Part::Injecting, vec![])];
+    let expected =
+        [(0, PhasePart::Judged, vec![0]), (1, PhasePart::InFlight, vec![50]), (1, PhasePart::Injecting, vec![])];
     assert_eq!(found, expected);
 }
 

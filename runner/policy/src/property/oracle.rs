@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use shakedown_schemas::scenario::{Direction, LabelSelector, Operator, PortRange};
 
 use super::super::{Cidr, Endpoint, Labels, Pod, PolicyType, Protocol};
-use super::world::{Meant, PartSpec};
+use super::world::{IsolationSpec, Meant};
 
 /// One end of the links that are checked.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn all(parts: &[PartSpec], ends: &[End]) -> Vec<Self> {
+    pub(super) fn all(parts: &[IsolationSpec], ends: &[End]) -> Vec<Self> {
         let each = |test: &dyn Fn(&End) -> bool| ends.iter().map(test).collect::<Vec<bool>>();
         let blocks = parts.iter().flat_map(|part| part.blocks.iter().map(move |block| (part, block)));
         let named = blocks.map(|(part, block)| Self {

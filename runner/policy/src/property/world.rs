@@ -11,7 +11,7 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::{Direction, Expression, LabelSelector, Operator, PortRange};
 
-use super::super::{Block, Cidr, ContainerPort, Front, Labels, Part, Peer, Pod, PortSet, Protocol, Selector};
+use super::super::{Block, Cidr, ContainerPort, Front, Isolation, Labels, Peer, Pod, PortSet, Protocol, Selector};
 
 const NAMESPACES: [&str; 3] = ["bus", "ops", "shop"];
 const KEYS: [&str; 3] = ["app", "tier", "zone"];
@@ -27,7 +27,7 @@ pub(super) struct World {
     /// Whether the plugin's address blocks match pods.
     pub(super) blocks_match_pods: bool,
     pub(super) standing: Vec<NetworkPolicy>,
-    pub(super) parts: Vec<PartSpec>,
+    pub(super) parts: Vec<IsolationSpec>,
     port_offset: usize,
     later: bool,
 }
@@ -50,7 +50,7 @@ enum Ranges {
 
 /// A partition as the scenario means it.
 #[derive(Debug, Clone)]
-pub(super) struct PartSpec {
+pub(super) struct IsolationSpec {
     pub(super) namespace: String,
     pub(super) targets: BTreeSet<String>,
     pub(super) blocks: Vec<BlockSpec>,
@@ -77,9 +77,9 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-impl PartSpec {
-    pub(super) fn part(&self) -> Part {
-        Part {
+impl IsolationSpec {
+    pub(super) fn part(&self) -> Isolation {
+        Isolation {
             namespace: self.namespace.clone(),
             targets: self.targets.clone(),
             blocks: self.blocks.iter().map(BlockSpec::block).collect(),
@@ -379,7 +379,7 @@ pub(super) fn worlds(most: usize, with_standing: bool) -> impl Strategy<Value = 
                         }
                     }
                 }
-                PartSpec {
+                IsolationSpec {
                     namespace: NAMESPACES[pods[first].namespace].to_owned(),
                     targets: chosen.map(|at| format!("pod-{at}")).collect(),
                     blocks,

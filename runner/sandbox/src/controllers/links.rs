@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::events;
 use crate::mesh::daemon::Rules;
+use crate::mesh::lacks;
 use crate::net::{Carry, Link, Links, ShaperChain};
 use crate::object;
 use crate::registry::Registry;
-use crate::resource::{NAMESPACES, NETWORK_POLICIES, POD_NETWORK_CHAOS, PODS};
+use crate::resource::{NAMESPACES, NETWORK_POLICIES, NODES, POD_NETWORK_CHAOS, PODS};
 use crate::store::Key;
 use shakedown_policy::{ApiPod, Cluster, Connection, Endpoint, Labels, Pod, Protocol};
 
@@ -63,7 +64,7 @@ impl Plugin {
                 tx.list(&POD_NETWORK_CHAOS, ""),
             )
         };
-        self.read(&chaos);
+        self.read(registry, &pods, &chaos);
         let labels = |namespace: &Value| -> Labels {
             let pairs = object::labels(namespace).into_iter().flatten();
             pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_string()))).collect()
@@ -93,13 +94,21 @@ impl Plugin {
     }
 
     /// Reads new and changed rules.
-    fn read(&mut self, chaos: &[Arc<Value>]) {
+    fn read(&mut self, registry: &Registry, pods: &[Arc<Value>], chaos: &[Arc<Value>]) {
         self.rules.retain(|uid, _| chaos.iter().any(|object| object::uid(object) == uid));
         for object in chaos {
             let generation = object::number(object, "/metadata/generation").unwrap_or(0);
             let known = self.rules.get(object::uid(object));
             if known.is_none_or(|read| read.generation != generation) {
-                let rules = Rules::read(object).map(Arc::new);
+                let is_its = |pod: &&Arc<Value>| {
+                    object::name(pod) == object::name(object) && object::namespace(pod) == object::namespace(object)
+                };
+                let node = pods.iter().find(is_its).map(|pod| object::text(pod, "/spec/nodeName"));
+                let node = node.and_then(|node| registry.store.get(&NODES, "", node));
+                let rules = match lacks::rules(node.as_deref(), object) {
+                    Some(message) => Err(message),
+                    None => Rules::read(object).map(Arc::new),
+                };
                 self.rules.insert(object::uid(object).to_owned(), Read { generation, rules });
             }
         }

@@ -77,7 +77,8 @@ fn clock(spec: &Value, pod: &Value) -> Result<Ailment, String> {
     if !clocks.is_empty() && clocks.iter().all(|clock| clock != "CLOCK_REALTIME") {
         return Err(not_modelled("its programs ask only CLOCK_REALTIME"));
     }
-    if !runs(pod, "worker") && !runs(pod, "frontend") {
+    // A canary tries its node, not its program.
+    if !["worker", "frontend", "probe"].iter().any(|program| runs(pod, program)) {
         return Err(not_modelled("only workers and frontends ask a clock there"));
     }
     let text = object::text(spec, "/timeOffset");
@@ -100,7 +101,7 @@ fn stress(spec: &Value, pod: &Value) -> Result<Ailment, String> {
             None => Err(not_modelled("there is no stressor")),
         };
     };
-    if !runs(pod, "worker") {
+    if !runs(pod, "worker") && !runs(pod, "probe") {
         return Err(not_modelled("only workers take processor time there"));
     }
     let workers = cpu["workers"].as_u64().unwrap_or(0) as f64;

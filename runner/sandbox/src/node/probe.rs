@@ -93,30 +93,23 @@ async fn get(stream: &mut Stream, path: &str, host: SocketAddr) -> std::io::Resu
 mod tests {
     use super::*;
     use serde_json::json;
+    use shakedown_fakes::{Answer, HttpServer, Step};
     use tokio::net::TcpListener;
 
-    async fn answered(answer: &'static [u8]) -> bool {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = [0; 16];
-            stream.read_exact(&mut request).await.unwrap();
-            assert_eq!(&request, b"GET /up HTTP/1.1");
-            stream.write_all(answer).await.unwrap();
-        });
-        let container = json!({"readinessProbe": {"httpGet": {"path": "/up", "port": port}}});
+    async fn answered(answer: &'static str) -> bool {
+        let server = HttpServer::start(move |_| Answer::raw(answer).then(Step::Close));
+        let container = json!({"readinessProbe": {"httpGet": {"path": "/up", "port": server.address().port()}}});
         let ready = Probe::of(&container, Ipv4Addr::LOCALHOST).unwrap().ask(&Net::host()).await;
-        server.await.unwrap();
+        assert_eq!(server.requests()[0].line, "GET /up HTTP/1.1");
         ready
     }
 
     #[tokio::test]
     async fn the_status_of_the_answer_decides() {
-        assert!(answered(b"HTTP/1.1 200 OK\r\n\r\n").await);
-        assert!(answered(b"HTTP/1.1 302 Found\r\n\r\n").await);
-        assert!(!answered(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").await);
-        assert!(!answered(b"not http at all\r\n").await);
+        assert!(answered("HTTP/1.1 200 OK\r\n\r\n").await);
+        assert!(answered("HTTP/1.1 302 Found\r\n\r\n").await);
+        assert!(!answered("HTTP/1.1 503 Service Unavailable\r\n\r\n").await);
+        assert!(!answered("not http at all\r\n").await);
     }
 
     #[tokio::test]

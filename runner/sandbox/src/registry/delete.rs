@@ -134,7 +134,7 @@ fn check_preconditions(key: &Key, current: &Value, options: &DeleteOptions) -> R
     Ok(())
 }
 
-/// The propagation to use. Jobs of `batch/v1` keep their dependants unless told otherwise, for compatibility with old
+/// The propagation to use. Jobs of `batch/v1` keep their dependants unless the request says otherwise, for compatibility with old
 /// clients; that surprises many, so the server warns.
 fn propagation(resource: &Resource, options: &DeleteOptions) -> (Propagation, Option<&'static str>) {
     match (options.propagation, resource.kind) {

@@ -122,7 +122,7 @@ fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
     let begins = target
         .parts()
         .first()
-        .is_some_and(|part| matches!(part, crate::scenario::Part::Text(text) if text.starts_with('/')));
+        .is_some_and(|part| matches!(part, crate::scenario::TextPart::Text(text) if text.starts_with('/')));
     if !begins || !target.texts().all(|text| text.chars().all(is_of_path)) {
         findings.push(
             &format!("{path}.path"),

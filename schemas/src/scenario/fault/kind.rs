@@ -76,6 +76,8 @@ pub struct ChaosMesh {
     pub needs_daemon: bool,
     /// True if it needs the DNS server of Chaos Mesh.
     pub needs_dns_server: bool,
+    /// True if it restarts the containers of its targets.
+    pub restarts: bool,
 }
 
 /// One permission of an account.
@@ -114,6 +116,11 @@ impl FaultInfo {
     /// True if Chaos Mesh can carry it out, and only the report of Chaos Mesh shows that it acts.
     pub fn is_claimed(&self) -> bool {
         self.facts.confirmed_by.is_empty() && self.chaos_mesh().is_some_and(|chaos| !chaos.is_link)
+    }
+
+    /// True if it restarts the containers of its targets, or their pods.
+    pub fn restarts_targets(&self) -> bool {
+        self.is_once() || self.chaos_mesh().is_some_and(|chaos| chaos.restarts)
     }
 
     /// True if it has the key `prove`.
@@ -156,7 +163,7 @@ impl Access {
 impl ChaosMesh {
     /// The needs of a fault inside pods: the resource with this plural name, and the daemon.
     pub(super) const fn inside(resource: &'static str) -> Self {
-        Self { resource, is_link: false, needs_daemon: true, needs_dns_server: false }
+        Self { resource, is_link: false, needs_daemon: true, needs_dns_server: false, restarts: false }
     }
 }
 

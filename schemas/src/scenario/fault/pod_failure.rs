@@ -17,6 +17,7 @@ impl FaultKind for PodFailure {
         means: &[Means::ChaosMesh(ChaosMesh {
             // The controller acts without the daemon.
             needs_daemon: false,
+            restarts: true,
             ..ChaosMesh::inside("podchaos")
         })],
         sandbox: Sandbox::Modelled,

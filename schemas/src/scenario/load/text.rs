@@ -14,12 +14,12 @@ use crate::pieces::{Piece, pieces};
 /// Text with request data.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestText {
-    parts: Vec<Part>,
+    parts: Vec<TextPart>,
 }
 
 /// A part of a request text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum TextPart {
     /// The same for every request.
     Text(String),
     /// Different for every request.
@@ -127,23 +127,23 @@ impl fmt::Display for Data {
 impl RequestText {
     /// A text without request data.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self::of([Part::Text(text.into())])
+        Self::of([TextPart::Text(text.into())])
     }
 
     /// A text of these parts. Adjacent texts are joined.
-    pub(crate) fn of(parts: impl IntoIterator<Item = Part>) -> Self {
-        let mut joined: Vec<Part> = Vec::new();
+    pub(crate) fn of(parts: impl IntoIterator<Item = TextPart>) -> Self {
+        let mut joined: Vec<TextPart> = Vec::new();
         for part in parts {
             match (part, joined.last_mut()) {
-                (Part::Text(text), _) if text.is_empty() => {}
-                (Part::Text(more), Some(Part::Text(text))) => text.push_str(&more),
+                (TextPart::Text(text), _) if text.is_empty() => {}
+                (TextPart::Text(more), Some(TextPart::Text(text))) => text.push_str(&more),
                 (part, _) => joined.push(part),
             }
         }
         Self { parts: joined }
     }
 
-    /// Parses a text. `{{ "{{" }}` stands for literal braces.
+    /// Parses a text. `{{ "{{" }}` gives literal braces.
     ///
     /// # Errors
     /// A sentence about an expression that is not request data.
@@ -151,12 +151,12 @@ impl RequestText {
         let mut parts = Vec::new();
         for piece in pieces(text) {
             parts.push(match piece {
-                Piece::Text(text) => Part::Text(text.to_owned()),
+                Piece::Text(text) => TextPart::Text(text.to_owned()),
                 Piece::Bad(message, help) => return Err(format!("{message}: {help}")),
                 Piece::Expression(expression) => match (Data::parse(expression), expression.trim()) {
-                    (Some(data), _) => Part::Data(data),
+                    (Some(data), _) => TextPart::Data(data),
                     (None, r#""{{""# | r#""{%""# | r#""{""#) => {
-                        Part::Text(expression.trim().trim_matches('"').to_owned())
+                        TextPart::Text(expression.trim().trim_matches('"').to_owned())
                     }
                     (None, other) => {
                         return Err(format!(
@@ -171,31 +171,31 @@ impl RequestText {
     }
 
     /// Its parts, in order. No two texts are adjacent.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[TextPart] {
         &self.parts
     }
 
     /// The request data in it.
     pub fn data(&self) -> impl Iterator<Item = &Data> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Data(data) => Some(data),
-            Part::Text(_) => None,
+            TextPart::Data(data) => Some(data),
+            TextPart::Text(_) => None,
         })
     }
 
     /// The text parts, which are the same in every request.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Text(text) => Some(text.as_str()),
-            Part::Data(_) => None,
+            TextPart::Text(text) => Some(text.as_str()),
+            TextPart::Data(_) => None,
         })
     }
 
     /// The text, with each reference to request data replaced.
     pub fn fill<'t>(&'t self, mut with: impl FnMut(&'t Data) -> Cow<'t, str>) -> String {
         let parts = self.parts.iter().map(|part| match part {
-            Part::Text(text) => Cow::Borrowed(text.as_str()),
-            Part::Data(data) => with(data),
+            TextPart::Text(text) => Cow::Borrowed(text.as_str()),
+            TextPart::Data(data) => with(data),
         });
         parts.collect()
     }
@@ -210,8 +210,8 @@ impl fmt::Display for RequestText {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
             match part {
-                Part::Data(data) => write!(out, "{{{{ {data} }}}}")?,
-                Part::Text(text) => {
+                TextPart::Data(data) => write!(out, "{{{{ {data} }}}}")?,
+                TextPart::Text(text) => {
                     // One pass, so that the notation for braces is not itself escaped.
                     let mut rest = text.as_str();
                     while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
@@ -294,7 +294,8 @@ mod tests {
         assert!(RequestText::parse("{{ n").is_err());
         // Any text round-trips, including braces.
         for text in ["{{{{", "{", "{{ n }}", "a{%b{{{c", "}}{{"] {
-            let with_data = RequestText::of([Part::Text(text.to_owned()), Part::Data(Data::parse("n").expect("n"))]);
+            let with_data =
+                RequestText::of([TextPart::Text(text.to_owned()), TextPart::Data(Data::parse("n").expect("n"))]);
             for it in [RequestText::plain(text), with_data] {
                 assert_eq!(RequestText::parse(&it.to_string()).as_ref(), Ok(&it), "{text}: {it}");
             }

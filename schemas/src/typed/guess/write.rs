@@ -320,7 +320,19 @@ pub(super) fn fault(key: &str, node: &Node) -> Option<String> {
         _ => None,
     };
     let pods = entry(&["pods", "targets", "target", "selector", "select", "labels", "deployment", "name"]);
+    let keys = ["name", "prefix", "labels", "owner", "namespace", "count", "percent"];
+    let selects: Vec<String> = match &node.value {
+        Value::Map(entries) => entries
+            .iter()
+            .filter(|it| keys.contains(&it.key.as_str()))
+            .map(|it| format!("{}: {}", it.key, flow(&it.node)))
+            .collect(),
+        _ => Vec::new(),
+    };
     let pods = match pods {
+        // A selector without its key.
+        _ if entry(&["prefix", "owner"]).is_some() => format!("{{{}}}", selects.join(", ")),
+        Some(entry) if entry.key == "labels" => format!("{{{}}}", selects.join(", ")),
         Some(entry) => some_pods(&folded(&entry.key), &entry.node),
         None if setting.is_empty() && text_of(node).is_some() => some_pods("pods", node),
         None => SOME_PODS.to_owned(),
@@ -343,6 +355,26 @@ pub(super) fn fault(key: &str, node: &Node) -> Option<String> {
         parts.extend(entry(&["for", "duration"]).map(|it| format!("for: {}", flow(&it.node))));
     }
     Some(format!("{kind}: {{{}}}", parts.join(", ")))
+}
+
+/// A bandwidth under another name. Without a unit that is known here, a usual one.
+pub(super) fn bandwidth(_: &str, node: &Node) -> Option<String> {
+    let value = written("bandwidth", node).unwrap_or_else(|| "1Mbit/s".to_owned());
+    Some(format!("bandwidth: {value}"))
+}
+
+/// The other end of a link: a service by its name, or pods.
+pub(super) fn peer(node: &Node) -> String {
+    match (&node.value, text_of(node)) {
+        (Value::Map(entries), _) => {
+            let is_peer =
+                entries.iter().any(|entry| matches!(entry.key.as_str(), "service" | "pods" | "cidr" | "host"));
+            if is_peer { format!("[{}]", flow(node)) } else { format!("[{{pods: {}}}]", some_pods("pods", node)) }
+        }
+        (_, Some(text)) if text.contains(['=', '/']) => format!("[{{pods: {}}}]", some_pods("pods", node)),
+        (_, Some(text)) => quoted(text),
+        (_, None) => "postgres".to_owned(),
+    }
 }
 
 /// A setting of a fault as it is written here; none where it is not one.

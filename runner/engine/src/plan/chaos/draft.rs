@@ -3,7 +3,7 @@
 use shakedown_schemas::result::PodRef;
 
 use shakedown_faults::chaos::Recipe;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 
 /// What the fault does, and between whom.
 pub(super) struct Draft {
@@ -17,5 +17,5 @@ pub(super) struct Draft {
     /// Whether replacements of targets are acted on as well.
     pub follow: bool,
     /// What has to show that it acts.
-    pub effect: Wanted,
+    pub effect: RequiredProof,
 }

@@ -28,7 +28,7 @@ pub(super) struct Found {
     pub ends: Ends,
     pub described: Vec<String>,
     pub notes: Vec<String>,
-    /// Whether only packets to the peers can be told.
+    /// Whether only packets to the peers can be selected.
     pub one_way: bool,
 }
 
@@ -89,7 +89,7 @@ impl Reader<'_> {
         found.ends.pods = pods.into_values().map(|(pod, _)| pod).collect();
         if found.ends.pods.is_empty() && found.ends.addresses.is_empty() {
             // An empty other end would mean everybody.
-            return self.refuse("beside the targets themselves there is no peer\nhelp: name other pods");
+            return self.refuse("the peers are the targets themselves\nhelp: name other pods");
         }
         if !found.ends.pods.is_empty() {
             self.services(&mut found).await?;

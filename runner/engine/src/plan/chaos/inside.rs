@@ -11,15 +11,15 @@ use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
 use shakedown_faults::chaos::Recipe;
 use shakedown_faults::chaos::spec::Inside;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 
 /// What has to show that a fault inside pods acts. Their own status shows a failure and a kill.
-const fn observed(prove: Prove) -> Wanted {
+const fn required_proof(prove: Prove) -> RequiredProof {
     match prove {
-        Prove::Traffic => Wanted::Traffic,
-        Prove::Strict => Wanted::Observed { required: true },
-        Prove::Auto | Prove::Witness => Wanted::Observed { required: false },
-        Prove::Applied => Wanted::Applied,
+        Prove::Traffic => RequiredProof::Traffic,
+        Prove::Strict => RequiredProof::Observed { required: true },
+        Prove::Auto | Prove::Witness => RequiredProof::Observed { required: false },
+        Prove::Applied => RequiredProof::Applied,
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn draft(
         peers: Vec::new(),
         far: Vec::new(),
         follow,
-        effect: observed(request.fault.prove()),
+        effect: required_proof(request.fault.prove()),
     };
     Ok(match request.fault {
         Fault::PodFailure(it) => {

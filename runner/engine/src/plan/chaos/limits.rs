@@ -166,8 +166,8 @@ mod tests {
         let mut stress = stress;
         stress["pods"] = json!({"name": "p"});
         let stress = serde_json::from_value(stress).unwrap();
-        let (runtime, architecture) = (None, None);
-        let nodes = [Node { name: "node-1".into(), runtime, architecture, cpu: Some(2.0), memory: Some(2e9) }];
+        let (runtime, architecture, kernel) = (None, None, None);
+        let nodes = [Node { name: "node-1".into(), runtime, architecture, kernel, cpu: Some(2.0), memory: Some(2e9) }];
         outcome(&Demand { fault: "it", stress: &stress, targets, nodes: &nodes }).map_err(|error| error.to_string())
     }
 

@@ -13,7 +13,7 @@ use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
 use shakedown_faults::chaos::Recipe;
 use shakedown_faults::chaos::spec::Inside;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 
 /// As many packets wait for their time in the queue that Chaos Mesh gives a delay; it cannot be made longer.
 const QUEUE: u32 = 1000;
@@ -23,10 +23,10 @@ const MANY: f64 = 10_000.0;
 const SMALL_LOSS: f64 = 0.05;
 
 /// What has to show that it acts: Chaos Mesh's own word, unless the requests are to.
-pub(super) const fn wanted(prove: Prove) -> Wanted {
+pub(super) const fn required_proof(prove: Prove) -> RequiredProof {
     match prove {
-        Prove::Traffic | Prove::Strict => Wanted::Traffic,
-        Prove::Auto | Prove::Witness | Prove::Applied => Wanted::Applied,
+        Prove::Traffic | Prove::Strict => RequiredProof::Traffic,
+        Prove::Auto | Prove::Witness | Prove::Applied => RequiredProof::Applied,
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn netem(
     namespace: &str,
 ) -> Result<Draft, PlanError> {
     check_targets(request, targets)?;
-    let effect = wanted(netem.prove);
+    let effect = required_proof(netem.prove);
     let what = qualities(&netem);
     let follow = netem.follow;
     if netem.to.is_empty() {
@@ -121,7 +121,7 @@ pub(super) async fn partition(
     check_targets(request, targets)?;
     let reader = ends::Reader { fault: request.name, cluster, namespace, targets: &request.targets };
     let found = reader.ends(&partition.from).await?;
-    // With ports only what goes to them can be told, and that suffices: no answer comes to what never arrived.
+    // With ports, only packets to them can be selected. That is enough: a packet that never arrives gets no answer.
     let by_ports = partition.from.iter().any(|peer| !peer.ports.is_empty());
     let direction = if by_ports { Direction::Egress } else { partition.direction };
     let mut text = match direction {
@@ -133,7 +133,7 @@ pub(super) async fn partition(
     for note in found.notes.iter().filter(|note| !note.contains("answers")) {
         text.push_str(&format!(" Note: {note}."));
     }
-    let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, wanted(partition.prove));
+    let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, required_proof(partition.prove));
     let recipe = Recipe::Partition { ends: found.ends, direction };
     Ok(Draft { recipe, text, peers: found.described, far, follow, effect })
 }

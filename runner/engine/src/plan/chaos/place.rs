@@ -13,7 +13,7 @@ pub(super) async fn find_place(
     cluster: &Cluster,
     installed: &Installation,
 ) -> Result<Place, ClusterError> {
-    let mut place = Place::default();
+    let mut place = Place { kubernetes: cluster.version(), ..Place::default() };
     if installed.controllers.is_empty() {
         return Ok(place);
     }
@@ -29,7 +29,7 @@ pub(super) async fn find_place(
             let annotated = object.map(|it| it["metadata"]["annotations"]["chaos-mesh.org/inject"] == "enabled");
             place.namespaces.insert(pod.namespace.clone(), annotated);
         }
-        // At an end that is only told by its address nothing has to be done.
+        // An end that is known only by its address needs no action.
         let acted = resources.iter().any(|it| it.shapes.is_empty() || it.shapes.contains(&pod_id(pod)));
         if let Some(node) = pod.node.as_ref().filter(|_| acted) {
             let runtime = all.iter().find(|it| it.name == *node).and_then(|it| it.runtime.clone());

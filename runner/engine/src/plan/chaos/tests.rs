@@ -39,7 +39,7 @@ impl World {
         );
         let document: Document = shakedown_schemas::parse("it.yaml", text.as_bytes(), &Overrides::default())
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
-        let options = Options { proof: Proof { image: None, enforcement }, ..Options::for_tests() };
+        let options = Options { proof: Proof { enforcement, ..Proof::default() }, ..Options::for_tests() };
         let made = plan::plan(&document, Some(&self.cluster), &options).await.map_err(|error| error.to_string())?;
         Ok(made.faults.into_iter().next().unwrap().plan)
     }
@@ -93,7 +93,7 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     assert_eq!(spec(&lossy, 0)["externalTargets"], json!([nats]));
     assert_eq!(spec(&lossy, 1)["selector"]["pods"], json!({"dynamo": ["nats-0"]}));
     assert!(lossy.description.contains("It takes 2 resources"), "{}", lossy.description);
-    // With ports only what goes to them is told apart, through the service as well as past it.
+    // With ports, only packets to them are selected, through the service as well as past it.
     let by_port = world.made("netem: {WORKER, to: [{service: nats, ports: [4222]}], loss: 50%}").await;
     let through = json!(format!("{nats}:4222"));
     let told = spec(&by_port, 0)["externalTargets"].as_array().unwrap();
@@ -114,7 +114,7 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     let others = world.made("netem: {WORKER, to: [{pods: {prefix: vllm-agg-0}}], loss: 1%}").await;
     let target = &others.targets[0].name;
     assert!(!spec(&others, 0)["target"].to_string().contains(target.as_str()), "{:?}", others.objects);
-    world.refused("netem: {WORKERS, to: [{pods: {prefix: vllm-agg-0-vllm, labels: {matchLabels: {nvidia.com/dynamo-component-type: worker}}}}], loss: 1%}", &["beside the targets themselves"]).await;
+    world.refused("netem: {WORKERS, to: [{pods: {prefix: vllm-agg-0-vllm, labels: {matchLabels: {nvidia.com/dynamo-component-type: worker}}}}], loss: 1%}", &["the peers are the targets themselves"]).await;
     // Names are looked up here, so that the report has what they stood for; IPv6 alone would hit everything.
     let outside = world.ends(json!([{"host": "127.0.0.1"}])).await.unwrap();
     assert_eq!((outside.ends.addresses, outside.one_way), (["127.0.0.1".to_owned()].into(), true));

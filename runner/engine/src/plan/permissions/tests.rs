@@ -9,23 +9,25 @@ use futures::FutureExt;
 use http::Method;
 use serde_json::{Value, json};
 use shakedown_schemas::result::{ScenarioResult, Verdict};
+use shakedown_schemas::scenario::Access;
 use shakedown_schemas::{EventKind, Overrides};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::needs::{Kinds, Scenario, Sorted};
 use super::*;
 use crate::events::Events;
 use crate::execute::{self, Context};
 use crate::plan::{self, Fuse, Proof};
 use shakedown_cluster::permissions::{Scope, rows};
 use shakedown_cluster::testing::{Asked, answering, watched};
-use shakedown_cluster::{ConnectOptions, WitnessImage, connect};
+use shakedown_cluster::{CHAOS_GROUP, ConnectOptions, Kind, WitnessImage, connect};
 use shakedown_guard::lock::Holder;
 use shakedown_sandbox::{Sandbox, Topology};
 
 /// Parts of scenarios, each with something of its own that it needs: the load, the fault, an expectation.
-const SCENARIOS: [(&str, &str, &str, &str); 11] = [
+const SCENARIOS: [(&str, &str, &str, &str); 14] = [
     (
         "labels",
         "",
@@ -44,6 +46,13 @@ const SCENARIOS: [(&str, &str, &str, &str); 11] = [
         "{partition: {pods: {prefix: client}, from: [{service: server}], direction: egress, prove: witness}}",
         "",
     ),
+    ("auto", "", "{partition: {pods: {prefix: client}, from: [{service: server}], direction: egress}}", ""),
+    (
+        "follow",
+        "",
+        "{netem: {pods: {owner: deployment/client}, to: [{service: server}], delay: 10ms, follow: true}}",
+        "",
+    ),
     ("chaos", "", "{partition: {pods: {prefix: client}, from: [{service: server}], engine: chaos-mesh}}", ""),
     ("netem", "", "{netem: {pods: {prefix: client}, to: [{pods: {prefix: server, namespace: two}}], loss: 10%}}", ""),
     ("kill", "", "{pod_kill: {pods: {prefix: client}, grace_period: 0s}}", "{pods: {restarts: {max: 5}}}"),
@@ -54,6 +63,7 @@ const SCENARIOS: [(&str, &str, &str, &str); 11] = [
         "{logs: {matches: x, min: 0}}",
     ),
     ("failure", "", "{pod_failure: {pods: {prefix: client}}}", ""),
+    ("stress", "", "{stress: {pods: {prefix: client}, cpu: {workers: 1}}}", ""),
     (
         "manifest",
         "",
@@ -130,7 +140,7 @@ impl World {
         Options {
             run: run.to_owned(),
             fuse: Some(Fuse { life: Duration::from_secs(30), image: None }),
-            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), ..Proof::default() },
             ..Options::for_tests()
         }
     }
@@ -147,14 +157,17 @@ impl World {
             seed: 7,
             trial: None,
             inject_anyway: true,
+            record: None,
         };
         let events = Events::new(Vec::new()).scenario(&document.scenario.name);
         execute::execute(document, &context, &self.options(run), &events).await
     }
 
-    async fn needs(&self, document: &Document) -> Needs {
-        let plan = plan::plan(document, Some(&self.cluster), &self.options("20260301-105959-plan")).await;
-        needs(document, "one", true, Some(&plan.unwrap()))
+    async fn needs(&self, document: &Document) -> Sorted {
+        let options = self.options("20260301-105959-plan");
+        let plan = plan::plan(document, Some(&self.cluster), &options).await.unwrap();
+        let kinds = Kinds::default();
+        Scenario { document, namespace: "one", options: &options, plan: Some(&plan), kinds: &kinds }.needs()
     }
 }
 
@@ -199,24 +212,16 @@ fn text(access: Access) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_asks_nothing_of_the_cluster_that_was_not_named() {
     let world = World::new().await;
-    let rows = rows();
-    let optional: BTreeSet<String> = rows
-        .iter()
-        .filter(|row| matches!(row.scope, Scope::Optional | Scope::Wide | Scope::Usage))
-        .flat_map(|row| row.all.iter().map(|access| text(*access)))
-        // Where it may not be read, a namespace is believed to be there. Without a watch, an object that goes is read.
-        .chain(
-            [
-                "get namespaces",
-                "list configmaps",
-                "watch configmaps",
-                "create selfsubjectaccessreviews.authorization.k8s.io",
-            ]
-            .map(str::to_owned),
-        )
+    // What improves planning in the whole cluster, and what needs no permission or is done without: where it may not be
+    // read, a namespace is believed to be there.
+    let wide = rows().into_iter().filter(|row| matches!(row.scope, Scope::Wide | Scope::Usage)).flat_map(|row| row.all);
+    let wide: BTreeSet<(String, String)> = wide
+        .map(text)
+        .chain(["get namespaces", "create selfsubjectaccessreviews.authorization.k8s.io"].map(str::to_owned))
+        .map(|text| (String::new(), text))
         .collect();
     let mut problems = Vec::new();
-    for scenario in &SCENARIOS[..10] {
+    for scenario in &SCENARIOS[..13] {
         world.ready().await;
         let document = world.document(*scenario);
         let asked: Arc<Mutex<BTreeSet<(String, String)>>> = Arc::default();
@@ -233,20 +238,19 @@ async fn a_run_asks_nothing_of_the_cluster_that_was_not_named() {
         assert!(result.errors.is_empty(), "{}: {:?}", scenario.0, result.errors);
         assert!(result.faults.iter().all(|fault| fault.injected_s.is_some()), "{}: {:?}", scenario.0, result.faults);
         assert_eq!(result.leftovers, [], "{}", scenario.0);
-        let named: BTreeSet<(String, String)> =
-            needs.certain.iter().map(|need| (need.namespace.clone(), text(need.access))).collect();
+        let of = |needs: &Needs| -> BTreeSet<(String, String)> {
+            needs.keys().map(|need| (need.namespace.clone(), text(need.access))).collect()
+        };
+        let named = of(&needs.certain);
+        let granted: BTreeSet<(String, String)> =
+            [named.clone(), of(&needs.witness), of(&needs.optional), wide.clone()].into_iter().flatten().collect();
         let asked = asked.lock().unwrap().clone();
-        let known = |it: &&(String, String)| !named.contains(it) && !optional.contains(&it.1) && !is_watched(&it.1);
-        problems.extend(asked.iter().filter(known).map(|it| format!("{} asked {it:?}", scenario.0)));
+        // The Role that is printed has all that a run asks for.
+        problems.extend(asked.difference(&granted).map(|it| format!("{} asked {it:?}", scenario.0)));
         let used = |it: &&(String, String)| !asked.contains(it) && !is_conditional(&it.1);
         problems.extend(named.iter().filter(used).map(|it| format!("{} did not ask {it:?}", scenario.0)));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-}
-
-/// A resource of Chaos Mesh is watched where that is allowed, else read from time to time.
-fn is_watched(access: &str) -> bool {
-    access.contains(CHAOS_GROUP) && (access.starts_with("watch ") || access.starts_with("list "))
 }
 
 /// What is needed at some moments only: when policies or locks are shared or taken over, when something is looked for that
@@ -264,7 +268,7 @@ async fn each_missing_permission_is_an_error_before_anything_is_done() {
     for scenario in SCENARIOS {
         world.ready().await;
         let document = world.document(scenario);
-        for need in world.needs(&document).await.certain {
+        for need in world.needs(&document).await.certain.into_keys() {
             let done: Arc<Mutex<Vec<Asked>>> = Arc::default();
             let denied = need.clone();
             let cluster = answering(&world.cluster, {
@@ -355,17 +359,111 @@ async fn a_plan_that_is_refused_a_read_names_everything_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_the_scenario_uses_is_asked_for() {
     let world = World::new().await;
-    let asked = |needs: Needs| -> BTreeSet<String> { needs.certain.iter().map(ToString::to_string).collect() };
+    let asked = |needs: Sorted| -> BTreeSet<String> { needs.certain.keys().map(ToString::to_string).collect() };
     assert!(asked(world.needs(&world.document(("aside", "", "", ""))).await).is_empty());
-    let forward = asked(world.needs(&world.document(SCENARIOS[10])).await);
+    let forward = asked(world.needs(&world.document(SCENARIOS[12])).await);
     let three = ["get services", "get endpoints", "create pods/portforward"].map(|it| format!("{it} in namespace one"));
     assert_eq!(forward, BTreeSet::from(three));
-    let kill = asked(world.needs(&world.document(SCENARIOS[5])).await);
+    let kill = asked(world.needs(&world.document(SCENARIOS[7])).await);
     assert!(kill.contains("delete pods in namespace one") && !kill.contains("patch pods in namespace one"), "{kill:?}");
     assert!(!kill.iter().any(|it| it.contains("networkpolicies") || it.contains("eviction")), "{kill:?}");
-    let evict = asked(world.needs(&world.document(SCENARIOS[6])).await);
+    let evict = asked(world.needs(&world.document(SCENARIOS[8])).await);
     assert!(evict.contains("create pods/eviction in namespace one") && !evict.contains("delete pods in namespace one"));
-    let manifest = asked(world.needs(&world.document(SCENARIOS[8])).await);
+    let manifest = asked(world.needs(&world.document(SCENARIOS[10])).await);
     assert!(manifest.contains("create configmaps in namespace two"), "{manifest:?}");
     assert!(manifest.contains("create jobs.batch in namespace two"), "{manifest:?}");
+}
+
+/// A Role may allow objects by name alone. Each need of this kind is then asked for again with the names that the plan knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_allows_only_named_objects_suffices() {
+    let world = World::new().await;
+    let by_name = |verb: &Value| ["get", "update", "patch", "delete"].iter().any(|it| verb == *it);
+    for scenario in SCENARIOS {
+        world.ready().await;
+        let names: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        let cluster = answering(&world.cluster, {
+            let names = names.clone();
+            move |asked| {
+                let attributes = &asked.2["spec"]["resourceAttributes"];
+                let is_limited = asked.1.contains("selfsubjectaccessreviews") && by_name(&attributes["verb"]);
+                if !is_limited {
+                    return None;
+                }
+                let name = attributes["name"].as_str().unwrap_or_default().to_owned();
+                let allowed = !name.is_empty() || attributes["resource"] == "podnetworkchaos";
+                names.lock().unwrap().insert(name);
+                Some((201, json!({"status": {"allowed": allowed}})))
+            }
+        });
+        let document = world.document(scenario);
+        let options = world.options("20260301-105959-names");
+        let mut permissions = Permissions::of_scenario(&document, &cluster, &options).await.unwrap();
+        let planned = plan::plan(&document, Some(&cluster), &options).await;
+        permissions.of_plan(&planned).await.unwrap();
+        let refusal = permissions.refusal().await;
+        // Pods that take the places of others have names that nobody knows; peers of Chaos Mesh, and pods whose logs are searched,
+        // are read as they are found.
+        let unknown = ["owner", "follow", "chaos", "netem", "evict"].contains(&scenario.0);
+        assert_eq!(refusal.is_some(), unknown, "{}: {refusal:?}", scenario.0);
+        let lock = names.lock().unwrap().contains("shakedown-lock");
+        assert_eq!(lock, !scenario.2.is_empty(), "{}", scenario.0);
+    }
+}
+
+/// A witness that is not demanded: without its permissions the run goes on with a warning, and the Role grants them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_role_has_what_a_planned_witness_needs_and_its_absence_is_a_warning() {
+    let world = World::new().await;
+    let denying = |words: &'static [&'static str]| {
+        answering(&world.cluster, move |asked| {
+            let text = asked.2.to_string();
+            let denied = asked.1.contains("selfsubjectaccessreviews") && words.iter().all(|word| text.contains(word));
+            denied.then(|| (201, json!({"status": {"allowed": false}})))
+        })
+    };
+    let document = world.document(SCENARIOS[3]);
+    let run = "20260301-105959-unseen";
+    let result = world.run(&document, &denying(&["\"pods\"", "\"create\""]), run).await;
+    assert_eq!(result.errors, Vec::<String>::new());
+    let warnings: Vec<String> = result
+        .events
+        .iter()
+        .filter_map(|it| match &it.kind {
+            EventKind::Warning { message } => Some(message.clone()),
+            _ => None,
+        })
+        .collect();
+    let warnings = warnings.join("\n");
+    assert!(warnings.contains("\n  create pods in namespace one\n"), "{warnings}");
+    let result = world.run(&document, &denying(&["leases", "\"create\""]), run).await;
+    let error = result.errors.join("\n");
+    for rule in ["resources: [pods], verbs: [watch, create, delete]", "resources: [pods/log], verbs: [get]"] {
+        assert!(error.contains(rule), "{rule}: {error}");
+    }
+}
+
+/// Where planning is refused something, the kinds of manifests are asked for all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kind_of_a_manifest_is_named_although_planning_was_refused() {
+    let world = World::new().await;
+    let refused = json!({"kind": "Status", "status": "Failure", "code": 403, "message": "no"});
+    let cluster = answering(&world.cluster, move |asked| {
+        if asked.1.contains("selfsubjectaccessreviews") {
+            let text = asked.2.to_string();
+            let denied = text.contains("configmaps") || text.contains("secrets") || text.contains("\"pods\"");
+            return denied.then(|| (201, json!({"status": {"allowed": false}})));
+        }
+        asked.1.contains("/pods").then(|| (403, refused.clone()))
+    });
+    let fault = "{manifest: {pods: {prefix: client}, object: {apiVersion: v1, kind: ConfigMap, metadata: {namespace: two}}, \
+                 active_when: [{field: data, exists: true, of: {api_version: v1, kind: Secret, name: it, namespace: three}}]}}";
+    let result = world.run(&world.document(("hidden", "", fault, "")), &cluster, "20260301-105959-hidden").await;
+    let error = result.errors.join("\n");
+    for need in
+        ["create configmaps in namespace two", "delete configmaps in namespace two", "get secrets in namespace three"]
+    {
+        assert!(error.contains(&format!("\n  {need}\n")), "{need}: {error}");
+    }
+    assert!(error.contains("resources: [configmaps], verbs: [get, create, delete]"), "{error}");
 }

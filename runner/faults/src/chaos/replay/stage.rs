@@ -11,7 +11,8 @@ use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::Fault;
 
 use crate::chaos::spec::{Ends, Inside};
-use crate::chaos::{ChaosFault, ChaosSpec, Limits, Naming, Recipe};
+use crate::chaos::{ChaosFault, ChaosSpec, Limits, Naming, Recipe, Scope};
+
 /// The time between two recorded events.
 pub const STEP: Duration = Duration::from_millis(70);
 
@@ -38,8 +39,15 @@ pub fn is_chaos(recorded: &Recorded) -> bool {
 
 /// The recorded events; those of HTTP faults are rebuilt from what Chaos Mesh said about their object.
 pub fn events(case: Case) -> Vec<Recorded> {
-    let recorded = recordings::read(case.name);
-    if recorded.iter().any(is_chaos) { recorded } else { rebuilt(recorded) }
+    whole(recordings::read(case.name))
+}
+
+/// The same events, with the objects of which only the Events were recorded, and without the Events of earlier runs.
+pub fn whole(mut recorded: Vec<Recorded>) -> Vec<Recorded> {
+    let Some(first) = recorded.iter().position(is_chaos) else { return rebuilt(recorded) };
+    let mut number = 0..;
+    recorded.retain(|event| number.next().is_some_and(|number: usize| number >= first) || event.kind != "Event");
+    recorded
 }
 
 /// The name of the pod and of the resource in the recordings of HTTP faults, which are of Events alone.
@@ -48,8 +56,12 @@ const HTTP_POD: &str = "backend-0-56d56b44b8-5vhfh";
 /// An HTTPChaos, and the PodHttpChaos below it, as the Events describe them.
 fn rebuilt(events: Vec<Recorded>) -> Vec<Recorded> {
     let text = |event: &Recorded, key: &str| event.object[key].as_str().unwrap_or_default().to_owned();
-    let name = events.iter().find(|event| event.object["involvedObject"]["kind"] == "HTTPChaos");
-    let name = name.and_then(|event| event.object["involvedObject"]["name"].as_str()).expect("a resource").to_owned();
+    let about = |event: &Recorded| event.object["involvedObject"].clone();
+    let name = events.iter().rev().map(about).find(|about| about["kind"] == "HTTPChaos").expect("a resource");
+    let name = name["name"].as_str().unwrap_or_default().to_owned();
+    // A recording may begin with the Events of earlier runs.
+    let is_other = |event: &Recorded| about(event)["kind"] == "HTTPChaos" && about(event)["name"] != name.as_str();
+    let events: Vec<Recorded> = events.into_iter().filter(|event| !is_other(event)).collect();
     let id = format!("shop/{HTTP_POD}");
     let mut object = json!({
         "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "HTTPChaos",
@@ -258,6 +270,21 @@ impl Stage {
 
     pub fn cluster(&self) -> Cluster {
         self.store.cluster()
+    }
+
+    /// What a recording of the fault contains.
+    pub fn scope(&self) -> Scope {
+        let inner = &self.fault.inner;
+        let mut scope = Scope::default();
+        scope.fault(&ChaosSpec {
+            naming: inner.naming.clone(),
+            targets: inner.state().targets.clone(),
+            recipe: inner.recipe.clone(),
+            follow: inner.follow,
+            observe: inner.observe,
+            limits: inner.limits.clone(),
+        });
+        scope
     }
 
     /// The resources that the driver has made, with their UIDs.

@@ -5,12 +5,12 @@ fn pod(name: &str, uid: &str) -> PodRef {
 }
 
 /// Pods as `name uid owner second [going]`.
-fn pods(lines: &[&str]) -> BTreeMap<String, Seen> {
+fn pods(lines: &[&str]) -> BTreeMap<String, RosterPod> {
     let parse = |line: &&str| {
         let words: Vec<&str> = line.split(' ').collect();
         let owner = (words[2] != "-").then(|| words[2].to_owned());
         let created = format!("2026-03-01T00:00:{:>02}Z", words[3]);
-        (words[1].to_owned(), Seen { pod: pod(words[0], words[1]), owner, created, going: words.len() > 4 })
+        (words[1].to_owned(), RosterPod { pod: pod(words[0], words[1]), owner, created, going: words.len() > 4 })
     };
     lines.iter().map(parse).collect()
 }
@@ -25,7 +25,9 @@ fn roster(follow: bool, targets: &[(&str, &str)]) -> Roster {
 
 fn shown(notes: &[Note]) -> Vec<String> {
     let show = |note: &Note| match note {
-        Note::Lost { pod, .. } => format!("lost {}", pod.uid),
+        Note::Lost { pod, untraceable, .. } => {
+            format!("lost {}{}", pod.uid, if *untraceable { " without a trace" } else { "" })
+        }
         Note::Replaced { pod, by, follow, .. } => format!("{} by {}, follow {follow}", pod.uid, by.uid),
     };
     notes.iter().map(show).collect()
@@ -89,6 +91,20 @@ fn a_pod_of_its_own_has_no_replacement() {
 #[test]
 fn a_target_that_was_gone_before_the_first_look_is_lost() {
     let mut roster = roster(true, &[("a", "set")]);
-    assert_eq!(shown(&roster.compare("shop", &pods(&["b b set 1"]))), ["lost a"]);
+    assert_eq!(shown(&roster.compare("shop", &pods(&["b b set 1"]))), ["lost a without a trace"]);
     assert_eq!(shown(&roster.compare("shop", &pods(&["b b set 1", "c c set 2"]))), ["a by c, follow true"]);
+}
+
+#[test]
+fn a_replacement_of_before_the_first_look_is_found_by_its_name_alone() {
+    let mut followed = roster(true, &[("a", "set")]);
+    assert_eq!(
+        shown(&followed.compare("shop", &pods(&["a new set 1", "b b set 1"]))),
+        ["lost a", "a by new, follow true"]
+    );
+    let mut other = roster(true, &[("a", "set")]);
+    assert_eq!(shown(&other.compare("shop", &pods(&["a new another 1"]))), ["lost a without a trace"]);
+    // Without `follow`, nothing has to be found.
+    let mut reported = roster(false, &[("a", "set")]);
+    assert_eq!(shown(&reported.compare("shop", &pods(&["b b set 1"]))), ["lost a"]);
 }

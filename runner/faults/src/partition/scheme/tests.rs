@@ -33,14 +33,14 @@ fn pod(name: &str) -> PodRef {
     PodRef { namespace: "shop".into(), name: name.into(), uid: format!("uid-{name}"), node: None, ip: None }
 }
 
-fn part(name: &str, targets: &[&str], app: &str) -> Part {
+fn part(name: &str, targets: &[&str], app: &str) -> PlannedPartition {
     let peer = Peer::Pods {
         namespace: "shop".into(),
         selector: Selector::label("app", app),
         unmarked: BTreeSet::new(),
         front: Front::default(),
     };
-    Part {
+    PlannedPartition {
         name: name.into(),
         namespace: "shop".into(),
         targets: targets.iter().map(|name| pod(name)).collect(),
@@ -50,7 +50,7 @@ fn part(name: &str, targets: &[&str], app: &str) -> Part {
     }
 }
 
-fn scheme(parts: Vec<Part>) -> Scheme {
+fn scheme(parts: Vec<PlannedPartition>) -> Scheme {
     let network = (cluster(true), vec!["10.0.0.0/24".parse().unwrap()], Vec::new());
     Scheme::new("20260301-105959-abcde", 0, parts, network, OtherPorts::Ranges)
 }
@@ -166,10 +166,13 @@ fn a_peer_that_came_later_is_cut_by_its_address_where_no_range_covers_it() {
     let mut scheme =
         Scheme::new("20260301-105959-abcde", 0, vec![part("a", &["w-0"], "bus")], unknown, OtherPorts::Ranges);
     let before = desired(&scheme, &[0]);
-    assert!(!scheme.see(&later("store-2", "store", "10.9.0.1")), "no peer");
-    assert!(!scheme.see(&later("bus", "bus", "10.0.0.4")), "known");
+    let standing = BTreeSet::from([0]);
+    assert_eq!(scheme.see(&later("store-2", "store", "10.9.0.1"), &standing), Came::default(), "no peer");
+    assert_eq!(scheme.see(&later("bus", "bus", "10.0.0.4"), &standing), Came::default(), "known");
     assert_eq!(desired(&scheme, &[0]), before);
-    assert!(scheme.see(&later("bus", "bus", "10.9.0.2")) && scheme.see(&later("bus-2", "bus", "10.9.0.3")));
+    let came = Came { parts: standing.clone(), refusal: None };
+    assert_eq!(scheme.see(&later("bus", "bus", "10.9.0.2"), &standing), came);
+    assert_eq!(scheme.see(&later("bus-2", "bus", "10.9.0.3"), &standing), came);
     let text = serde_json::to_string(&desired(&scheme, &[0]).policies.into_values().next().unwrap()).unwrap();
     // Neighbours are one block.
     for address in ["10.0.0.4/32", "10.9.0.2/31"] {
@@ -178,5 +181,27 @@ fn a_peer_that_came_later_is_cut_by_its_address_where_no_range_covers_it() {
     let known = (cluster(true), vec!["10.0.0.0/8".parse().unwrap()], Vec::new());
     let mut scheme =
         Scheme::new("20260301-105959-abcde", 0, vec![part("a", &["w-0"], "bus")], known, OtherPorts::Ranges);
-    assert!(!scheme.see(&later("bus-2", "bus", "10.9.0.3")), "the range covers it");
+    assert_eq!(scheme.see(&later("bus-2", "bus", "10.9.0.3"), &standing), Came::default(), "the range covers it");
+}
+
+/// What `follow` adds is compared with what a server stores, as in the plan. A policy that would be too large stays as it is,
+/// so that it can be changed when other partitions end.
+#[test]
+fn addresses_that_make_a_policy_too_large_are_refused() {
+    let listed = |count: u32| {
+        // Every other address, so that no two of them are one block.
+        let cidrs = (0..count).map(|at| Cidr::host(IpAddr::from((0x0b00_0000 + 2 * at).to_be_bytes()))).collect();
+        Peer::Addresses(cidrs)
+    };
+    let mut given = part("a", &["w-0"], "bus");
+    given.blocks = vec![Block::new("service `legacy`", listed(2), PortSet::all(), Direction::Both)];
+    let mut scheme = scheme(vec![given]);
+    let nothing = BTreeSet::new();
+    assert_eq!(scheme.set_peer((0, 0), listed(2), PortSet::all(), &nothing), Ok(false), "as before");
+    assert_eq!(scheme.set_peer((0, 0), listed(3), PortSet::all(), &nothing), Ok(true));
+    let before = desired(&scheme, &[0]);
+    let why = scheme.set_peer((0, 0), listed(60_000), PortSet::all(), &nothing).unwrap_err();
+    assert!(why.contains("an API server stores no object of more than about 1.5 MiB"), "{why}");
+    assert!(why.contains("\nhelp: divide the fault"), "{why}");
+    assert_eq!(desired(&scheme, &[0]), before);
 }

@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::Direction;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::partition::Part;
+use crate::partition::PlannedPartition;
 use shakedown_cluster::testing::store::{Fate, Store, Unanswered};
 use shakedown_policy::{Block, Front, OtherPorts, Peer, Pod, PortSet, Selector};
 
@@ -43,7 +43,7 @@ fn switch_from(store: &Store, targets: [&[&str]; 2], peers: [&str; 2]) -> Switch
             ..Pod::default()
         });
     }
-    let part = |name: &str, peer: &str, targets: &[&str]| Part {
+    let part = |name: &str, peer: &str, targets: &[&str]| PlannedPartition {
         name: name.into(),
         namespace: "n".into(),
         targets: targets.iter().map(|name| refs[name].clone()).collect(),
@@ -63,7 +63,7 @@ fn switch_from(store: &Store, targets: [&[&str]; 2], peers: [&str; 2]) -> Switch
     };
     let parts = vec![part("a", peers[0], targets[0]), part("b", peers[1], targets[1])];
     let label = ("kubernetes.io/metadata.name".to_owned(), "n".to_owned());
-    let cluster = policy::Cluster::new(pods, BTreeMap::from([("n".to_owned(), [label].into())]), &[]);
+    let cluster = shakedown_policy::Cluster::new(pods, BTreeMap::from([("n".to_owned(), [label].into())]), &[]);
     let network = (cluster, vec!["10.0.0.0/24".parse().unwrap()], Vec::new());
     Switch::new(store.cluster(), Scheme::new("20260301-105959-abcde", 0, parts, network, OtherPorts::Ranges))
 }
@@ -224,4 +224,61 @@ async fn a_missing_policy_is_no_proof() {
     switch.take_down(0).await.unwrap();
     _ = switch.look_for_rests(0).await.unwrap();
     assert!(switch.look(1).await.unwrap().iter().any(|it| !it.holds));
+}
+
+/// Each write of two partitions of one pod has no answer in turn, and is carried out when its client has given up, after the
+/// undo. It brings nothing back, and nothing is left.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_carried_out_after_the_undo_cuts_nothing() {
+    const VERY_LATE: Duration = Duration::from_secs(15);
+    let mut late = 0;
+    for how in [Unanswered::Reset, Unanswered::Status(504), Unanswered::Silence] {
+        for nth in 0..14 {
+            let store = Store::default();
+            let switch = switch(&store, [&["w-0"], &["w-0"]]);
+            let (count, hits) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+            let hit = hits.clone();
+            store.script(move |_, asked| {
+                if asked.starts_with("GET") || count.fetch_add(1, Ordering::Relaxed) != nth {
+                    return Fate::Answered;
+                }
+                hit.fetch_add(1, Ordering::Relaxed);
+                Fate::Late(how, VERY_LATE)
+            });
+            let what = format!("write {nth}, {how:?}");
+            let stands = switch.put_up(0).await.is_ok();
+            _ = switch.put_up(1).await;
+            undo(&switch, 1, &what).await;
+            sleep(2 * VERY_LATE).await;
+            let findings = switch.look_for_rests(1).await.unwrap();
+            assert!(findings.iter().all(|it| it.holds), "{what}: {findings:?}");
+            if stands {
+                let findings = switch.look(0).await.unwrap();
+                assert!(findings.iter().all(|it| it.holds), "{what}: {findings:?}");
+            }
+            undo(&switch, 0, &what).await;
+            // As the guard does it at the end of a run.
+            while switch.cluster.unclear_until().is_some() {
+                for item in switch.cluster.look_again(0).await.unwrap() {
+                    shakedown_guard::leftovers::remove(&switch.cluster, &item).await.unwrap();
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+            assert_eq!(left(&store), Vec::<String>::new(), "{what}");
+            late += hits.load(Ordering::Relaxed);
+        }
+    }
+    assert!(late > 15, "{late} writes were late");
+}
+
+async fn undo(switch: &Switch, part: usize, what: &str) {
+    for _ in 0..20 {
+        if switch.take_down(part).await.is_ok()
+            && switch.look_for_rests(part).await.unwrap().iter().all(|finding| finding.holds)
+        {
+            return;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    panic!("{what}: the undo of {part} does not end");
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::dns::Dns;
-use crate::mesh::ailing;
 use crate::mesh::network::{self, Ends};
 use crate::mesh::record::{Failed, Phase, Record};
+use crate::mesh::{ailing, lacks};
 use crate::net::Ailments;
 use crate::object;
 use crate::registry::{DeleteOptions, Registry, WriteOptions};
-use crate::resource::{POD_NETWORK_CHAOS, PODS, Resource};
+use crate::resource::{NODES, POD_NETWORK_CHAOS, PODS, Resource};
 use crate::store::Key;
 
 /// The image that containers have while their pod fails.
@@ -37,11 +37,16 @@ impl ChaosAction<'_> {
     /// Injects, or checks whether a started injection has succeeded.
     pub fn apply(&self, all: &[Record], record: &Record, instances: &mut Value) -> Step {
         if record.phase == Phase::Injecting {
-            return self
-                .look(record, instances, Phase::Injected)
-                .unwrap_or_else(|| Err(Failed::whole(format!("podnetworkchaos {:?} not found", record.id))));
+            // Rules that are gone with their pod are not injected any more, which lets go of the chaos.
+            return self.look(record, instances, Phase::Injected).unwrap_or(Ok(Phase::NotInjected));
         }
         let pod = self.pod(record).ok_or_else(|| Failed::whole(format!("pod {:?} not found", record.id)))?;
+        let node = self.registry.store.get(&NODES, "", object::text(&pod, "/spec/nodeName"));
+        let is_by_daemon = !matches!(object::text(self.chaos, "/spec/action"), "pod-kill" | "pod-failure");
+        let missing = lacks::daemon(node.as_deref()).filter(|_| is_by_daemon && self.resource.kind != "NetworkChaos");
+        if let Some(missing) = missing {
+            return Err(Failed::whole(missing));
+        }
         match (self.resource.kind, object::text(self.chaos, "/spec/action")) {
             ("NetworkChaos", _) => self.apply_rules(&pod, all, record, instances),
             ("PodChaos", "pod-kill") => self.kill_pod(&pod),

@@ -186,13 +186,13 @@ fn worlds() -> impl Strategy<Value = World> {
 
 /// How many of the checked cases had what the test is about.
 #[derive(Debug, Default)]
-struct Seen {
+struct Coverage {
     translated: Cell<u32>,
     spread: Cell<u32>,
     refused: Cell<u32>,
 }
 
-fn check(world: &World, seen: &Seen) -> TestCaseResult {
+fn check(world: &World, coverage: &Coverage) -> TestCaseResult {
     let count = |cell: &Cell<u32>| cell.set(cell.get() + 1);
     let name = policy::Labels::from([("kubernetes.io/metadata.name".to_owned(), "it".to_owned())]);
     let mut cluster = policy::Cluster::new(world.policy_pods(), BTreeMap::from([("it".to_owned(), name)]), &[]);
@@ -205,14 +205,14 @@ fn check(world: &World, seen: &Seen) -> TestCaseResult {
         Ok(peer) => peer,
         Err(error) => {
             prop_assert!(nowhere, "{error}");
-            count(&seen.refused);
+            count(&coverage.refused);
             return Ok(());
         }
     };
     prop_assert!(!nowhere, "a port that leads nowhere is no error");
     let wanted: BTreeSet<(usize, Protocol, u16)> = asked.iter().flat_map(|at| lead(*at)).collect();
     if asked.iter().any(|at| lead(*at).any(|(_, _, number)| number != world.ports[*at].number)) {
-        count(&seen.translated);
+        count(&coverage.translated);
     }
 
     // By NetworkPolicy: pod ports behind the translation, and the service's own for plugins that judge in front of it.
@@ -259,7 +259,7 @@ fn check(world: &World, seen: &Seen) -> TestCaseResult {
         }
     }
     if more {
-        count(&seen.spread);
+        count(&coverage.spread);
         prop_assert!(!world.selector || !peer.notes.is_empty(), "more is cut, and nothing says so");
     }
 
@@ -283,10 +283,15 @@ fn check(world: &World, seen: &Seen) -> TestCaseResult {
 
 #[test]
 fn the_engines_cut_what_a_services_ports_mean() {
-    let seen = Seen::default();
+    let coverage = Coverage::default();
     let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
-    TestRunner::new(config).run(&worlds(), |world| check(&world, &seen)).unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(seen.translated.get() > 300 && seen.spread.get() > 50 && seen.refused.get() > 50, "{seen:?}");
+    TestRunner::new(config)
+        .run(&worlds(), |world| check(&world, &coverage))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(
+        coverage.translated.get() > 300 && coverage.spread.get() > 50 && coverage.refused.get() > 50,
+        "{coverage:?}"
+    );
 }
 
 #[test]

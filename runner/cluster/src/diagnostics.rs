@@ -6,19 +6,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
 
 /// How long the reading of a log may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
 impl Cluster {
-    /// The events about pods of a namespace that the cluster still keeps (an hour, as a rule), at most some hundreds.
+    /// The events about pods of a namespace that the cluster still keeps (an hour, as a rule).
     ///
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn pod_events(&self, namespace: &str) -> Result<Vec<Value>, ClusterError> {
-        let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.kind%3DPod&limit=2000");
-        Ok(items(self.raw("read the events", &path).await?))
+        let listed = Listed { fields: Some("involvedObject.kind=Pod"), ..Listed::of(namespace) };
+        self.fetch_all(Kind::other("v1", "Event", "events"), listed, Vec::push).await
     }
 
     /// The services of a namespace.
@@ -62,15 +63,5 @@ impl Cluster {
             Ok(answer) => answer.map_err(|error| ClusterError::from_kube(action, &error)),
             Err(_) => Err(ClusterError::Timeout { action: action.to_owned(), limit: LIMIT }),
         }
-    }
-}
-
-fn items(list: Value) -> Vec<Value> {
-    match list {
-        Value::Object(mut list) => match list.remove("items") {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
     }
 }

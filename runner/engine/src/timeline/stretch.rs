@@ -1,0 +1,104 @@
+//! Stretches of a fault without proof: how they are recorded, and from when on the fault is not proven. Pure.
+
+use std::time::Duration;
+
+use shakedown_reports::words;
+use shakedown_schemas::result::UnprovenStretch;
+use tokio::time::Instant;
+
+use shakedown_faults::Stretch;
+
+/// How long before its undo a fault is checked at the earliest. The undo does not wait for the result.
+pub(super) const LAST_CHECK: Duration = Duration::from_secs(5);
+
+/// The longest stretch without proof of a fault that counts as proven, in seconds: as long as the end of a fault that its last
+/// check leaves open.
+const LONGEST_S: f64 = LAST_CHECK.as_secs() as f64;
+
+/// The stretches within a fault's time, in seconds since the load's start.
+pub(super) fn clipped(stretches: Vec<Stretch>, zero: Instant, [from_s, to_s]: [f64; 2]) -> Vec<UnprovenStretch> {
+    let seconds = |at: Instant| at.saturating_duration_since(zero).as_secs_f64();
+    let clip = |stretch: Stretch| UnprovenStretch {
+        from_s: seconds(stretch.from).max(from_s),
+        to_s: stretch.to.map_or(to_s, seconds).min(to_s),
+        why: stretch.why,
+    };
+    stretches.into_iter().map(clip).filter(|stretch| stretch.from_s < stretch.to_s).collect()
+}
+
+/// The stretches together, each moment once: their beginnings, their ends and the reasons.
+fn merged(stretches: &[UnprovenStretch]) -> Vec<UnprovenStretch> {
+    let mut sorted = stretches.to_vec();
+    sorted.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
+    let mut all: Vec<UnprovenStretch> = Vec::new();
+    for stretch in sorted {
+        match all.last_mut().filter(|last| stretch.from_s <= last.to_s) {
+            Some(last) => {
+                last.to_s = last.to_s.max(stretch.to_s);
+                if !last.why.contains(&stretch.why) {
+                    last.why.push_str(&format!("; {}", stretch.why));
+                }
+            }
+            None => all.push(stretch),
+        }
+    }
+    all
+}
+
+/// The time without proof, in seconds.
+pub(super) fn total(stretches: &[UnprovenStretch]) -> f64 {
+    merged(stretches).iter().map(|stretch| stretch.to_s - stretch.from_s).sum()
+}
+
+/// Why these stretches take the proof away; none when they do not.
+pub(super) fn too_long(stretches: &[UnprovenStretch]) -> Option<String> {
+    let all = merged(stretches);
+    let longest = all.iter().max_by(|a, b| (a.to_s - a.from_s).total_cmp(&(b.to_s - b.from_s)))?;
+    let length = longest.to_s - longest.from_s;
+    (length > LONGEST_S).then(|| {
+        format!(
+            "not proven from {} to {}, for more than {}: {}",
+            words::moment(longest.from_s),
+            words::moment(longest.to_s),
+            words::seconds(LONGEST_S),
+            longest.why
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn of(stretches: &[(f64, f64)]) -> Vec<UnprovenStretch> {
+        let one =
+            |(from_s, to_s): &(f64, f64)| UnprovenStretch { from_s: *from_s, to_s: *to_s, why: "blind".to_owned() };
+        stretches.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_stretch_counts_within_the_time_of_its_fault() {
+        let zero = Instant::now();
+        let at = |seconds: u64| zero + Duration::from_secs(seconds);
+        let stretch = |from, to| Stretch { from: at(from), to, why: "blind".to_owned() };
+        let all = vec![
+            stretch(1, Some(at(4))),
+            stretch(3, Some(at(12))),
+            stretch(14, Some(at(15))),
+            stretch(19, None),
+            stretch(20, None),
+        ];
+        assert_eq!(clipped(all, zero, [10.0, 20.0]), of(&[(10.0, 12.0), (14.0, 15.0), (19.0, 20.0)]));
+    }
+
+    #[test]
+    fn a_moment_counts_once_and_five_seconds_are_too_long() {
+        assert_eq!(total(&of(&[(3.0, 5.0), (4.0, 7.0), (10.0, 11.0)])), 5.0);
+        assert_eq!(too_long(&[]), None);
+        assert_eq!(too_long(&of(&[(3.0, 8.0), (9.0, 14.0)])), None);
+        let problem = "not proven from 3.0s to 9.0s, for more than 5s: blind";
+        assert_eq!(too_long(&of(&[(3.0, 8.0), (5.0, 9.0)])).as_deref(), Some(problem));
+    }
+}

@@ -1,0 +1,233 @@
+//! The canaries of Chaos Mesh: before any load, each node of a fault gets a pod of ours, and this pod the same kind of fault.
+//! A fault that cannot be injected there can never be injected into the targets.
+//!
+//! A canary touches no target. It is removed by the deletion of its pod: Chaos Mesh lets go of a pod that is gone, and none of
+//! its rules can be left.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::join_all;
+use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
+use shakedown_guard::fuse::{self, Fuses};
+use shakedown_probe::ProbeConfig;
+use tokio::time::{Instant, timeout};
+
+pub use super::ability::Outcome;
+use super::ability::{Ability, Trial, in_words, survey};
+use super::known::Memory;
+use super::{ChaosFault, ChaosSpec, Limits, Naming};
+use crate::canary::CanaryError;
+use crate::canary::pods::{PAUSE, PORT, Pods};
+use crate::{FaultDriver, FaultError};
+
+/// How long a canary's pod may take to run. On a slow node of the test cluster it took 21 s.
+const START: Duration = Duration::from_secs(28);
+/// The same for `doctor`, which starts several pods on each node.
+const SURVEY_START: Duration = Duration::from_secs(60);
+/// How long its fault may take to be injected. Injections on a busy node took up to 14 s.
+const INJECT: Duration = Duration::from_secs(17);
+/// How long a failure may take to heal, from the beginning of the injection.
+const FAIL: Duration = Duration::from_secs(10);
+/// How long its removal may take. Together, a canary takes less than 60 s.
+const REMOVE: Duration = Duration::from_secs(14);
+/// The time limit that Chaos Mesh has for its fault.
+const LIFE: Duration = Duration::from_secs(120);
+/// The numbers of canaries in object names begin here, far above those of faults.
+const FIRST: usize = 9_000;
+/// The number of `doctor`'s fuse, far above those of scenarios.
+const SERIAL: usize = 9_998;
+
+/// The canaries of one run.
+pub struct Canaries<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The run's id.
+    pub run: &'a str,
+    /// The scenario's number in the run.
+    pub serial: usize,
+    /// The image of their pods.
+    pub image: &'a WitnessImage,
+    /// The fuses that own their objects.
+    pub fuses: &'a Fuses,
+}
+
+impl Canaries<'_> {
+    /// Tries the abilities that are not known yet, and caches the answers. Returns warnings about those that stay unknown.
+    ///
+    /// # Errors
+    /// With the causes and remedies, when a node cannot inject a fault.
+    pub async fn check(&self, trials: &[Trial]) -> Result<Vec<String>, String> {
+        let mut memory = Memory::recall(self.cluster).await.unwrap_or_default();
+        let open: Vec<&Trial> = trials.iter().filter(|trial| !memory.is_able(&trial.node, &trial.abilities)).collect();
+        let outcomes = self.run(&open, START).await;
+        let (mut unable, mut unknown) = (Vec::new(), Vec::new());
+        for (trial, outcome) in open.into_iter().zip(outcomes) {
+            memory.learn(trial, &outcome);
+            let (node, what) = (&trial.node, in_words(&trial.abilities));
+            match outcome {
+                Outcome::Able => {}
+                Outcome::Unable(why) => {
+                    let why = explained(trial, &why);
+                    unable.push(format!(
+                        "fault {}: Chaos Mesh cannot inject {what} on node {node}, as a canary pod there showed: {why}",
+                        trial.fault
+                    ));
+                }
+                Outcome::Unknown(why) => unknown.push(format!(
+                    "it is not known whether Chaos Mesh can inject {what} on node {node}: the canary was not tried: {why}"
+                )),
+            }
+        }
+        memory.save();
+        if unable.is_empty() { Ok(unknown) } else { Err(unable.join("\n")) }
+    }
+
+    /// Tries all of them at the same time.
+    async fn run(&self, trials: &[&Trial], start: Duration) -> Vec<Outcome> {
+        join_all(trials.iter().enumerate().map(|(number, trial)| self.attempt(number, trial, start).boxed())).await
+    }
+
+    async fn attempt(&self, number: usize, trial: &Trial, start: Duration) -> Outcome {
+        let Self { cluster, run, serial, image, fuses } = self;
+        let owner = fuses.owner(&trial.namespace).cloned();
+        let pods = Pods { cluster, run, namespace: &trial.namespace, image, owner };
+        let role = format!("{serial}-{number}");
+        let key = pods.key(Kind::Pod, &role);
+        let mut fault = None;
+        let outcome = match self.pod(&pods, &key, &role, trial, Instant::now() + start).await {
+            Ok(target) => {
+                let naming = Naming {
+                    run: (*run).to_owned(),
+                    serial: *serial,
+                    number: FIRST + number,
+                    fault: format!("canary-{number}"),
+                    namespace: trial.namespace.clone(),
+                    duration: LIFE,
+                };
+                let spec = ChaosSpec {
+                    naming,
+                    targets: vec![target],
+                    recipe: trial.recipe.clone(),
+                    follow: false,
+                    observe: false,
+                    // Its pod is gone by then.
+                    limits: Limits { active: INJECT, failing: Some(FAIL), force_after: Some(Duration::ZERO) },
+                };
+                self.inject(fault.insert(ChaosFault::new((*cluster).clone(), spec))).await
+            }
+            Err(error) => Outcome::Unknown(error.to_string()),
+        };
+        let removed = timeout(REMOVE, self.remove(&key, fault.as_mut())).await;
+        let problem = match removed {
+            Ok(Ok(())) => return outcome,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", REMOVE.as_secs()),
+        };
+        match outcome {
+            Outcome::Able => Outcome::Unknown(format!("{key} could not be removed: {problem}")),
+            other => other,
+        }
+    }
+
+    /// Starts the pod of a canary.
+    async fn pod(
+        &self,
+        pods: &Pods<'_>,
+        key: &ObjectKey,
+        role: &str,
+        trial: &Trial,
+        deadline: Instant,
+    ) -> Result<super::spec::Inside, CanaryError> {
+        let probe = ProbeConfig { to: String::new(), listen: PORT };
+        pods.create(Kind::Pod, pods.pod(role, Some(&trial.node), &probe)).await?;
+        let pod = pods.running(key, deadline, "its pod does not run").await?;
+        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+        Ok(trial.target(&key.name, uid, pod["status"]["podIP"].as_str()))
+    }
+
+    async fn inject(&self, fault: &mut ChaosFault) -> Outcome {
+        fault.owned_by(self.fuses);
+        let injected = match fault.inject().await {
+            Ok(()) => fault.become_active().await,
+            Err(error) => Err(error),
+        };
+        match injected {
+            Ok(()) => Outcome::Able,
+            Err(FaultError::Impossible(why)) => Outcome::Unable(why),
+            Err(error) => Outcome::Unknown(error.to_string()),
+        }
+    }
+
+    /// Deletes the pod, and once it is gone the resource. A resource that stays then is removed by force: it acts on no other
+    /// pod.
+    async fn remove(&self, key: &ObjectKey, fault: Option<&mut ChaosFault>) -> Result<(), FaultError> {
+        self.cluster.delete(key).await?;
+        while self.cluster.own(key).await?.is_some() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        match fault {
+            Some(fault) => match fault.undo().await {
+                Err(FaultError::Dirty(_)) | Ok(()) => Ok(()),
+                Err(error) => Err(error),
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+/// The cause, with another engine among the remedies where there is one.
+fn explained(trial: &Trial, why: &str) -> String {
+    if !trial.abilities.contains(&Ability::Partition) {
+        return why.to_owned();
+    }
+    let joint = if why.contains("\nhelp: ") { "; or" } else { "\nhelp:" };
+    format!("{why}{joint} use the partition of Kubernetes (`engine: network-policy`)")
+}
+
+/// The abilities of nodes, for `doctor`: the result of each canary.
+///
+/// # Errors
+/// When the fuse of the canaries cannot be lit.
+pub async fn look(
+    cluster: &Cluster,
+    run: &str,
+    namespace: &str,
+    image: &WitnessImage,
+    nodes: &[String],
+) -> Result<Vec<(Trial, Outcome)>, CanaryError> {
+    let trials: Vec<Trial> = nodes.iter().flat_map(|node| survey(namespace, node)).collect();
+    let mut fuses = Fuses::default();
+    let lit = fuses.light(cluster, &fuse::job(run, SERIAL, namespace, LIFE, Some(&image.image))).await;
+    let outcomes = match lit {
+        Ok(()) => {
+            let canaries = Canaries { cluster, run, serial: SERIAL, image, fuses: &fuses };
+            Ok(canaries.run(&trials.iter().collect::<Vec<_>>(), SURVEY_START).await)
+        }
+        Err(error) => Err(error),
+    };
+    _ = fuses.remove(cluster).await;
+    let found: Vec<(Trial, Outcome)> = trials.into_iter().zip(outcomes?).collect();
+    let mut memory = Memory::recall(cluster).await?;
+    found.iter().for_each(|(trial, outcome)| memory.learn(trial, outcome));
+    memory.save();
+    Ok(found
+        .into_iter()
+        .map(|(trial, outcome)| match outcome {
+            Outcome::Unable(why) => (trial.clone(), Outcome::Unable(explained(&trial, &why))),
+            other => (trial, other),
+        })
+        .collect())
+}
+
+/// The cached answers about nodes, one sentence for each node with answers.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn remembered(cluster: &Cluster, nodes: &[String]) -> Result<Vec<String>, ClusterError> {
+    let memory = Memory::recall(cluster).await?;
+    Ok(nodes.iter().filter_map(|node| memory.sentence(node)).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! One lane without sockets: when its requests are due, and when it may nap.
+
+use serde_json::json;
+use shakedown_observe::{Mark, PhasePart};
+
+use super::*;
+use crate::tests::planned_at;
+
+/// A lane that never gets a connection. Its load has these options, as in a scenario.
+fn lane(load: serde_json::Value) -> Rc<Lane> {
+    let target = Arc::new(Target::new(&planned_at(([127, 0, 0, 1], 1).into(), load)).unwrap());
+    let marks = Arc::new(Marks::default());
+    marks.begin(Mark { at_ns: 0, phase: 0, part: PhasePart::Judged });
+    let start = LaneStart {
+        ledger: Arc::new(Ledger::new(Arc::clone(&marks))),
+        gauges: Arc::new(Gauges::new(1, 1)),
+        marks,
+        part: 0,
+        of_all: (0, 1),
+        limit: 1000,
+        starter: Starter::new(&target.pacing, 1, "load", (0, 1)),
+        zero: Instant::now(),
+        target,
+    };
+    Lane::new(start, Arc::new(Control::new()), |_, _| {})
+}
+
+/// The due moments of the requests until `end_ns`, in microseconds, with the lane's own ticks.
+fn due_us(lane: &Rc<Lane>, end_ns: u64) -> Vec<u64> {
+    lane.tick(0, 0);
+    loop {
+        let now_ns = lane.next_tick_ns();
+        if now_ns >= end_ns {
+            return lane.state.borrow().waiting.iter().map(|job| job.due_ns / 1000).collect();
+        }
+        lane.tick(now_ns, 0);
+    }
+}
+
+#[test]
+fn requests_of_one_wake_up_are_due_together() {
+    let limited = |rate: &str| lane(json!({"http": {}, "rate": rate, "max_in_flight": 1000, "timeout": "1s"}));
+    assert_eq!(due_us(&limited("3000/s"), 1_000_000), [0, 333, 666]);
+    assert_eq!(due_us(&limited("5000/s"), 1_000_000), [0, 400, 400, 800, 800]);
+}
+
+#[test]
+fn only_an_open_loop_that_reads_small_whole_answers_naps() {
+    let naps = |load| lane(load).naps;
+    assert!(naps(json!({"http": {}, "rate": "10/s"})));
+    assert!(!naps(json!({"http": {}, "concurrency": 2})), "its next request waits for the answer");
+    assert!(!naps(json!({"http": {}, "version": "http2", "rate": "10/s"})), "streams share a window");
+    assert!(!naps(json!({"http": {}, "connections": "per_request", "rate": "10/s"})), "each request has a handshake");
+    let tokens = json!({"openai": {"model": "m", "prompt": "p", "max_tokens": 1, "stream": true}, "rate": "10/s"});
+    assert!(!naps(tokens), "each token has a moment of its own");
+}
+
+#[test]
+fn a_lane_stays_awake_while_a_connection_needs_it() {
+    let lane = lane(json!({"http": {}, "rate": "10/s"}));
+    let (one, other) = (Connection::new(None, 0), Connection::new(None, 1));
+    lane.received(&one);
+    assert!(!lane.can_nap(0), "when the answer arrived is not known");
+    one.arrived.set(Some(Instant::now()));
+    lane.received(&one);
+    assert!(lane.can_nap(0));
+    lane.busy(&one, true);
+    lane.busy(&one, true);
+    lane.busy(&other, true);
+    lane.busy(&one, false);
+    assert!(!lane.can_nap(0), "the other connection is in the middle of an answer");
+    lane.busy(&other, false);
+    assert!(lane.can_nap(0));
+    lane.large();
+    assert!(!lane.can_nap(0), "large answers need reads");
+    assert!(lane.can_nap(lane.now_ns() + LARGE_NS));
+}

@@ -1,0 +1,75 @@
+//! Nodes that cannot inject every fault. The sandbox's node can, unless its object has the annotation [`LACKS`].
+//!
+//! In scope: what Chaos Mesh reports then, in the words of the recordings where there is one. The words about tables are those
+//! of its source.
+
+use serde_json::Value;
+
+use crate::object;
+
+/// An annotation of a node: what it lacks, separated by commas.
+pub(crate) const LACKS: &str = "sandbox.shakedown.dev/lacks";
+/// The module of netem.
+const NETEM: &str = "sch_netem";
+/// The legacy tables of iptables.
+const TABLES: &str = "iptables";
+/// The API in which Chaos Mesh finds its daemons. Strictly, the cluster lacks it.
+const SLICES: &str = "discovery.k8s.io/v1";
+
+fn lacks(node: Option<&Value>, what: &str) -> bool {
+    let annotation = node.and_then(|node| node["metadata"]["annotations"][LACKS].as_str()).unwrap_or_default();
+    annotation.split(',').any(|one| one.trim() == what)
+}
+
+/// Why no daemon is found on a node; `None` where one is.
+pub(crate) fn daemon(node: Option<&Value>) -> Option<String> {
+    lacks(node, SLICES).then(|| format!("no matches for kind \"EndpointSlice\" in version \"{SLICES}\""))
+}
+
+/// Why a node cannot put the rules of a PodNetworkChaos in place; `None` where it can.
+pub(crate) fn rules(node: Option<&Value>, network: &Value) -> Option<String> {
+    let spec = &network["spec"];
+    let has = |list: &str| !object::list(spec, list).is_empty();
+    let classified = || object::list(spec, "/tcs").iter().any(|rule| rule["ipset"].is_string());
+    let pod = format!("{}/{}", object::namespace(network), object::name(network));
+    let failed = |step: &str| {
+        Some(format!("failed to apply for pod {pod}: unable to set {step} for pod {}", object::name(network)))
+    };
+    match () {
+        () if daemon(node).is_some() => daemon(node),
+        () if lacks(node, TABLES) && has("/iptables") => failed("iptables"),
+        () if lacks(node, NETEM) && object::list(spec, "/tcs").iter().any(|rule| rule["type"] == "netem") => {
+            failed("tcs")
+        }
+        // The daemon classifies the packets of single addresses with iptables.
+        () if lacks(node, TABLES) && classified() => failed("tcs"),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_rule_fails_where_its_tool_is_missing() {
+        let node = |lacks: &str| json!({"metadata": {"annotations": {LACKS: lacks}}});
+        let network = |spec: Value| json!({"metadata": {"namespace": "a", "name": "p"}, "spec": spec});
+        let slow = network(json!({"tcs": [{"type": "netem"}]}));
+        let slow_to = network(json!({"tcs": [{"type": "netem", "ipset": "x"}]}));
+        let thin = network(json!({"tcs": [{"type": "bandwidth"}]}));
+        let cut = network(json!({"iptables": [{"direction": "input"}]}));
+        let fails = |lacks: &str, network: &Value| rules(Some(&node(lacks)), network).is_some();
+        let all = |lacks: &str| [&slow, &slow_to, &thin, &cut].map(|network| fails(lacks, network));
+        assert_eq!(all(""), [false; 4]);
+        assert_eq!(all("sch_netem"), [true, true, false, false]);
+        assert_eq!(all("iptables"), [false, true, false, true]);
+        assert_eq!(all("iptables, sch_netem"), [true, true, false, true]);
+        assert_eq!(all("discovery.k8s.io/v1"), [true; 4]);
+        assert_eq!((rules(None, &slow), daemon(Some(&node("sch_netem")))), (None, None));
+        let words = rules(Some(&node("sch_netem")), &slow).unwrap();
+        assert_eq!(words, "failed to apply for pod a/p: unable to set tcs for pod p");
+    }
+}

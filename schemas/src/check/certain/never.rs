@@ -1,0 +1,85 @@
+//! Limits that no run can meet: an interval that has to contain nothing but its end, a number of requests that the schedule
+//! does not have, and a recovery that no request can show.
+
+use super::counted::{asked, count, is_doubtful, is_silent};
+use crate::check::Findings;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::{Arrival, Decide, Expectation, Model, Requests, Scenario};
+use crate::units::Percent;
+
+/// Checks one expectation.
+pub(super) fn check(scenario: &Scenario, index: usize, asks: &Expectation, path: &str, findings: &mut Findings<'_>) {
+    match asks {
+        Expectation::SuccessRate(it) => whole_interval(path, it.min, it.max, it.decide, findings),
+        Expectation::Goodput(it) => whole_interval(path, it.min, it.max, it.decide, findings),
+        Expectation::Requests(it) => due(scenario, index, asks, it, path, findings),
+        Expectation::RecoveryTime(_) => recovery(scenario, index, asks, path, findings),
+        _ => {}
+    }
+}
+
+/// The interval of a rate always contains values below 100 %, and above 0 %, however many requests there are.
+fn whole_interval(path: &str, min: Option<Percent>, max: Option<Percent>, decide: Decide, findings: &mut Findings<'_>) {
+    if decide != Decide::Interval {
+        return;
+    }
+    let ends = [("min", min.filter(|it| it.fraction() >= 1.0)), ("max", max.filter(|it| it.fraction() <= 0.0))];
+    for (key, limit) in ends.into_iter().filter_map(|(key, limit)| Some((key, limit?))) {
+        findings.push(
+            &format!("{path}.{key}"),
+            Diagnostic::error(Code::Limits, format!("no interval is within `{key}: {limit}`: this never passes"))
+                .help("remove `decide: interval`, or allow a little more, such as `99.9%` in place of `100%`"),
+        );
+    }
+}
+
+/// The number of requests that are due follows from the schedule.
+fn due(scenario: &Scenario, index: usize, asks: &Expectation, it: &Requests, path: &str, findings: &mut Findings<'_>) {
+    let phase = &scenario.phases[index];
+    let mut problem = None;
+    for (name, load) in asked(scenario, asks).filter(|(name, _)| !is_doubtful(index, name, findings)) {
+        let Some(count) = count(scenario, name, load, index) else { continue };
+        let is_open = matches!(scenario.model(name, index), Some(Model::Open(_)));
+        let chance = if load.arrival == Some(Arrival::Poisson) { 5.0 * count.usual.sqrt() } else { 0.0 };
+        let fewest = if is_open { count.usual - chance - 1.0 } else { 0.0 };
+        let impossible = |limit: &str| {
+            format!(
+                "`{name}` sends about {} requests in `{}`, so {limit} always fails",
+                count.usual.round(),
+                phase.name
+            )
+        };
+        let (too_many, too_few) = (count.most.zip(it.min), it.max.map(|max| (fewest, max)));
+        problem = match (too_many, too_few) {
+            (Some((most, min)), _) if most < min as f64 => Some(("min", impossible(&format!("`min: {min}`")))),
+            (_, Some((fewest, max))) if fewest > max as f64 => Some(("max", impossible(&format!("`max: {max}`")))),
+            _ => problem,
+        };
+    }
+    if let Some((key, message)) = problem {
+        findings.push(
+            &format!("{path}.{key}"),
+            Diagnostic::warning(Code::Limits, message)
+                .help("adapt the limit, the pace of the load or the phase's `duration`"),
+        );
+    }
+}
+
+/// A recovery is seen in the requests of its phase.
+fn recovery(scenario: &Scenario, index: usize, asks: &Expectation, path: &str, findings: &mut Findings<'_>) {
+    let silent =
+        asked(scenario, asks).find(|(name, _)| is_silent(scenario, name, index) && !is_doubtful(index, name, findings));
+    if let Some((name, _)) = silent {
+        let phase = &scenario.phases[index].name;
+        findings.push(
+            path,
+            Diagnostic::error(
+                Code::TooFew,
+                format!(
+                    "`recovery_time` needs requests, and `{name}` sends none in `{phase}`: this is always inconclusive"
+                ),
+            )
+            .help(format!("give the load a pace in this phase, or write `load: {{{name}: {{rate: 20/s}}}}` there")),
+        );
+    }
+}

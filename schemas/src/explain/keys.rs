@@ -1,0 +1,415 @@
+//! A key of a scenario: its type, unit, default and allowed values, and the keys below it. A path may begin at the top, or
+//! at any kind or type: `phases.faults.netem.loss` and `netem.loss` are the same.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use crate::diagnostic::{closest, words as listed};
+use crate::json_schema::{plain_scenario, rules};
+use crate::reference::{is_value, split_default, text_of, words};
+use crate::scenario::{Expectation, Fault, Load};
+
+/// A place in the format.
+#[derive(Clone)]
+struct Place {
+    /// Its path from where the question began.
+    path: String,
+    /// The schema of the key, with its description and default.
+    property: Value,
+    /// Whether the key is required where it is.
+    required: bool,
+}
+
+struct Keys {
+    root: Value,
+    definitions: Map<String, Value>,
+}
+
+/// The text about a path. The empty path is the whole scenario.
+pub fn explain(path: &str, recursive: bool) -> Result<String, String> {
+    let keys = Keys::new();
+    let parts: Vec<&str> =
+        path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|it| !is_index(it)).collect();
+    if path.is_empty() {
+        return Ok(keys.text(&keys.top(), recursive));
+    }
+    let places = keys.find(&parts)?;
+    let texts: Vec<String> = places.iter().map(|place| keys.text(place, recursive)).collect();
+    Ok(texts.join("\n"))
+}
+
+/// The paths of all keys that can be asked for: from the top, and from each kind.
+pub fn topics() -> Vec<String> {
+    let keys = Keys::new();
+    let mut found = Vec::new();
+    let starts = keys.kinds().into_iter().map(|(name, _)| name);
+    for start in keys.below(&keys.top().property).into_iter().map(|(name, ..)| name).chain(starts) {
+        let Ok(places) = keys.find(&[start.as_str()]) else { continue };
+        let inner = places.iter().flat_map(|it| keys.below(&it.property)).map(|(key, ..)| format!("{start}.{key}"));
+        let inner: Vec<String> = inner.collect();
+        found.push(start);
+        found.extend(inner);
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|it| seen.insert(it.clone()));
+    found
+}
+
+fn is_index(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|it| it.is_ascii_digit())
+}
+
+impl Keys {
+    fn new() -> Self {
+        let root = plain_scenario();
+        Self { definitions: root["$defs"].as_object().cloned().unwrap_or_default(), root }
+    }
+
+    fn top(&self) -> Place {
+        Place { path: String::new(), property: self.root.clone(), required: false }
+    }
+
+    /// The places of a path: several, if kinds of faults and expectations share a name.
+    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, String> {
+        let (first, rest) = parts.split_first().ok_or("the path is empty")?;
+        let starts = self.starts(first);
+        if starts.is_empty() {
+            let mut known: Vec<String> = self.below(&self.root).into_iter().map(|(name, ..)| name).collect();
+            known.extend(self.kinds().into_iter().map(|(name, _)| name));
+            return Err(self.unknown(first, "", &known));
+        }
+        let mut missing = None;
+        let found: Vec<Place> = starts
+            .into_iter()
+            .filter_map(|start| self.walk(start, rest).map_err(|why| missing = missing.take().or(Some(why))).ok())
+            .collect();
+        if found.is_empty() { Err(missing.unwrap_or_default()) } else { Ok(found) }
+    }
+
+    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, String> {
+        rest.iter().try_fold(start, |place, part| {
+            let below = self.below(&place.property);
+            let path = format!("{}.{part}", place.path);
+            match below.iter().find(|(name, ..)| name == part) {
+                Some((_, property, required)) => Ok(Place { path, property: property.clone(), required: *required }),
+                None => {
+                    let names: Vec<String> = below.into_iter().map(|(name, ..)| name).collect();
+                    Err(self.unknown(part, &place.path, &names))
+                }
+            }
+        })
+    }
+
+    /// The places where a path can begin: a key of the scenario, a kind, a type by its name, or a key of a phase or a load.
+    fn starts(&self, first: &str) -> Vec<Place> {
+        let named =
+            |(_, property, required): (String, Value, bool)| Place { path: first.to_owned(), property, required };
+        let of = |definition: &Value| {
+            self.below(definition).into_iter().filter(|(name, ..)| name == first).map(named).collect::<Vec<_>>()
+        };
+        let mut found = of(&self.root);
+        found.extend(self.kinds().into_iter().filter(|(name, _)| name == first).map(|(_, property)| Place {
+            path: first.to_owned(),
+            property,
+            required: false,
+        }));
+        if found.is_empty() {
+            let folded = first.to_ascii_lowercase();
+            let types = self.definitions.iter().filter(|(name, _)| name.to_ascii_lowercase() == folded);
+            found.extend(types.map(|(name, definition)| Place {
+                path: name.clone(),
+                property: definition.clone(),
+                required: false,
+            }));
+        }
+        if found.is_empty() {
+            found = ["Phase", "Load"].iter().filter_map(|it| self.definitions.get(*it)).flat_map(of).collect();
+        }
+        found
+    }
+
+    /// Every kind of fault, expectation, load and stop condition, with its key's schema.
+    fn kinds(&self) -> Vec<(String, Value)> {
+        let mut found: Vec<(String, Value)> = Vec::new();
+        for union in ["Fault", "Expectation", "StopCondition"] {
+            for option in self.definitions.get(union).into_iter().flat_map(words) {
+                found.extend(
+                    option["properties"]
+                        .as_object()
+                        .into_iter()
+                        .flatten()
+                        .map(|(key, value)| (key.clone(), value.clone())),
+                );
+            }
+        }
+        for kind in Load::KINDS {
+            found.extend(
+                self.definitions.get("Load").map(|load| (kind.name.to_owned(), load["properties"][kind.name].clone())),
+            );
+        }
+        found
+    }
+
+    /// The keys below a key, through lists and maps with free names: name, schema, whether it is required.
+    fn below(&self, property: &Value) -> Vec<(String, Value, bool)> {
+        let Some(definition) = self.container(property, 0) else { return Vec::new() };
+        let required = definition["required"].as_array().cloned().unwrap_or_default();
+        let options = words(&definition).into_iter().filter(|option| option["properties"].is_object());
+        let alone = |schema: &Value, required: &[Value]| -> Vec<(String, Value, bool)> {
+            let properties = schema["properties"].as_object().into_iter().flatten();
+            properties.map(|(key, value)| (key.clone(), value.clone(), required.iter().any(|it| it == key))).collect()
+        };
+        let mut found = alone(&definition, &required);
+        if found.is_empty() {
+            found = options
+                .flat_map(|option| {
+                    let about = text_of(option);
+                    alone(option, &[]).into_iter().map(move |(key, mut value, required)| {
+                        if text_of(&value).is_empty() && !about.is_empty() && value.is_object() {
+                            value["description"] = about.clone().into();
+                        }
+                        (key, value, required)
+                    })
+                })
+                .collect();
+        }
+        found
+    }
+
+    /// The map with keys that a value is, contains as elements, or refers to.
+    fn container(&self, schema: &Value, depth: u8) -> Option<Value> {
+        if depth > 8 {
+            return None;
+        }
+        if schema["properties"].is_object() || words(schema).iter().any(|it| it["properties"].is_object()) {
+            return Some(schema.clone());
+        }
+        if let Some(definition) =
+            schema["$ref"].as_str().and_then(|it| self.definitions.get(it.strip_prefix("#/$defs/")?))
+        {
+            return self.container(definition, depth + 1);
+        }
+        let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|it| it.is_object());
+        let options = schema["anyOf"].as_array().into_iter().flatten();
+        inner.chain(options).find_map(|it| self.container(it, depth + 1))
+    }
+
+    fn unknown(&self, part: &str, path: &str, known: &[String]) -> String {
+        let place = if path.is_empty() { "a scenario".to_owned() } else { format!("`{path}`") };
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let mut unique: Vec<&str> = Vec::new();
+        known.iter().for_each(|it| {
+            if !unique.contains(it) {
+                unique.push(*it)
+            }
+        });
+        let help = match closest(part, unique.iter().copied()) {
+            Some(meant) => {
+                let before = if path.is_empty() { String::new() } else { format!("{path}.") };
+                format!("did you mean `{before}{meant}`?")
+            }
+            None if unique.is_empty() => format!("{place} has no keys of its own"),
+            None => format!("there are {}", listed(&unique)),
+        };
+        format!("`{part}` is no key of {place}\nhelp: {help}")
+    }
+
+    fn text(&self, place: &Place, recursive: bool) -> String {
+        let Place { path, property, required } = place;
+        let definition = self.definition(property);
+        let mut out = String::new();
+        let name = if path.is_empty() { "SCENARIO" } else { path.as_str() };
+        _ = writeln!(out, "KEY:      {name}");
+        let kind = self.type_of(property);
+        if !path.is_empty() && !kind.is_empty() {
+            _ = writeln!(out, "TYPE:     {kind}");
+        }
+        let (about, written) = split_default(&text_of(property));
+        let default = written.or_else(|| property.get("default").map(short));
+        match (required, default) {
+            (true, _) => out.push_str("REQUIRED: yes\n"),
+            (false, Some(default)) => _ = writeln!(out, "DEFAULT:  {default}"),
+            (false, None) => {}
+        }
+        let users = self.users(path);
+        if !users.is_empty() {
+            _ = writeln!(out, "ALSO IN:  {}", wrapped(&users.join(", "), 10).trim_start());
+        }
+        let own = split_default(&definition.map(text_of).unwrap_or_default()).0;
+        if own.starts_with("a ") {
+            _ = writeln!(out, "VALUE:    {}", wrapped(&own, 10).trim_start());
+        }
+        let mut texts = vec![about];
+        if !own.starts_with("a ") && !texts[0].starts_with(&own) {
+            texts.push(own);
+        }
+        texts.retain(|it| !it.is_empty());
+        _ = writeln!(out, "\n{}", texts.iter().map(|it| wrapped(it, 2)).collect::<Vec<_>>().join("\n"));
+        self.values(&mut out, property, definition);
+        self.listed(&mut out, property, recursive);
+        if let Some(example) = self.example(path) {
+            _ = writeln!(out, "\nEXAMPLE\n  {example}");
+        }
+        out
+    }
+
+    /// The allowed words, the range and the examples of a value.
+    fn values(&self, out: &mut String, property: &Value, definition: Option<&Value>) {
+        let options = definition.map(words).unwrap_or_default();
+        let options: Vec<&Value> = options.into_iter().filter(|it| it["const"].is_string()).collect();
+        if !options.is_empty() {
+            out.push_str("\nVALUES\n");
+            for option in options {
+                let about = text_of(option);
+                let word = short(&option["const"]);
+                _ = writeln!(out, "  {word:<14} {}", wrapped(&about, 17).trim_start());
+            }
+        }
+        let examples = [Some(property), definition].into_iter().flatten().find_map(|it| it["examples"].as_array());
+        if let Some(examples) = examples.filter(|_| self.below(property).is_empty()) {
+            let examples: Vec<String> = examples.iter().map(short).collect();
+            _ = writeln!(out, "\nEXAMPLES\n  {}", examples.join("   "));
+        }
+    }
+
+    /// The keys below, with the first sentence on each; or all of them without.
+    fn listed(&self, out: &mut String, property: &Value, recursive: bool) {
+        let below = self.below(property);
+        if below.is_empty() {
+            return;
+        }
+        out.push_str("\nKEYS\n");
+        if recursive {
+            self.tree(out, property, 1, &mut Vec::new());
+        } else {
+            for (name, property, required) in below {
+                let mark = if required { "  (required)" } else { "" };
+                _ = writeln!(out, "  {name}  <{}>{mark}", self.type_of(&property));
+                let about = split_default(&self.about(&property)).0;
+                let sentence = about.find(". ").map_or(about.as_str(), |at| &about[..=at]);
+                _ = writeln!(out, "{}", wrapped(sentence, 6));
+            }
+        }
+        let name = property["$ref"].as_str().map_or("Scenario", |it| it.trim_start_matches("#/$defs/"));
+        if let Some((_, rules)) = rules().find(|(of, rules)| *of == name && !rules.is_empty()) {
+            _ = writeln!(out, "\n{}", rules.iter().map(|rule| wrapped(&rule.text(), 2)).collect::<Vec<_>>().join("\n"));
+        }
+    }
+
+    fn tree(&self, out: &mut String, property: &Value, depth: usize, open: &mut Vec<String>) {
+        for (name, property, _) in self.below(property) {
+            _ = writeln!(out, "{:indent$}{name}  <{}>", "", self.type_of(&property), indent = depth * 2);
+            // A type can contain itself.
+            let kind = self.type_of(&property);
+            if !open.contains(&kind) {
+                open.push(kind);
+                self.tree(out, &property, depth + 1, open);
+                open.pop();
+            }
+        }
+    }
+
+    /// The description of a key, or else of its type.
+    fn about(&self, property: &Value) -> String {
+        let own = text_of(property);
+        if own.is_empty() { self.definition(property).map(text_of).unwrap_or_default() } else { own }
+    }
+
+    /// The definition that a key refers to, through the choice between a value and a template, or a list.
+    fn definition(&self, schema: &Value) -> Option<&Value> {
+        let name = |it: &Value| it["$ref"].as_str().and_then(|it| it.strip_prefix("#/$defs/")).map(str::to_owned);
+        let options = schema["anyOf"].as_array().into_iter().flatten().filter_map(name);
+        let own = name(schema).into_iter().chain(options).chain(name(&schema["items"]));
+        own.filter(|it| it != "Template").find_map(|it| self.definitions.get(&it))
+    }
+
+    /// A type in words: `duration`, `list of Peer`.
+    fn type_of(&self, schema: &Value) -> String {
+        if let Some(name) = schema["$ref"].as_str().and_then(|it| it.strip_prefix("#/$defs/")) {
+            return match self.definitions.get(name) {
+                Some(definition) if is_value(definition) => name.to_lowercase(),
+                _ => name.to_owned(),
+            };
+        }
+        if let Some(options) = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array()) {
+            let options = options.iter().filter(|it| it["$ref"] != "#/$defs/Template");
+            let mut options: Vec<String> = options.map(|it| self.type_of(it)).filter(|it| !it.is_empty()).collect();
+            options.dedup();
+            return options.join(" or ");
+        }
+        let bounds = match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
+            (Some(min), Some(max)) if max < 4e9 => format!(" from {min} to {max}"),
+            (Some(min), _) if min > 0.0 => format!(" from {min}"),
+            _ => String::new(),
+        };
+        match schema["type"].as_str() {
+            Some("array") => format!("list of {}", self.type_of(&schema["items"])),
+            Some("object") => match &schema["additionalProperties"] {
+                inner @ Value::Object(_) => format!("map to {}", self.type_of(inner)),
+                _ => "map".to_owned(),
+            },
+            Some("string") => "text".to_owned(),
+            Some("integer") => format!("whole number{bounds}"),
+            Some("number") => format!("number{bounds}"),
+            Some("boolean") => "true or false".to_owned(),
+            _ => schema.get("const").map(short).unwrap_or_default(),
+        }
+    }
+
+    /// The other kinds of fault, or of expectation, with the same key.
+    fn users(&self, path: &str) -> Vec<&'static str> {
+        let mut parts = path.rsplit('.');
+        let (Some(key), Some(kind)) = (parts.next(), parts.next()) else { return Vec::new() };
+        let has =
+            |definition: &str| self.definitions.get(definition).is_some_and(|it| it["properties"][key].is_object());
+        let faults = Fault::KINDS.iter().map(|it| (it.name, it.definition));
+        let expectations = Expectation::KINDS.iter().map(|it| (it.name, it.definition));
+        let (faults, expectations): (Vec<_>, Vec<_>) = (faults.collect(), expectations.collect());
+        let family = if faults.iter().any(|(name, _)| *name == kind) { faults } else { expectations };
+        if !family.iter().any(|(name, _)| *name == kind) {
+            return Vec::new();
+        }
+        family.into_iter().filter(|(name, it)| *name != kind && has(it)).map(|(name, _)| name).collect()
+    }
+
+    /// The example of a kind.
+    fn example(&self, path: &str) -> Option<String> {
+        let name = path.rsplit('.').next()?;
+        let faults = Fault::KINDS.iter().map(|it| (it.name, it.facts.example));
+        let expectations = Expectation::KINDS.iter().map(|it| (it.name, it.facts.example));
+        let loads = Load::KINDS.iter().map(|it| (it.name, it.facts.example));
+        let mut all = match path.contains("expect.") {
+            true => expectations.chain(faults).chain(loads).collect::<Vec<_>>(),
+            false => faults.chain(expectations).chain(loads).collect(),
+        }
+        .into_iter();
+        all.find(|(kind, _)| *kind == name).map(|(kind, example)| format!("{kind}: {example}"))
+    }
+}
+
+fn short(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A text with lines of at most 90 characters, each indented.
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
+    const WIDTH: usize = 90;
+    let mut lines: Vec<String> = Vec::new();
+    for paragraph in text.split("\n\n") {
+        let mut line = " ".repeat(indent);
+        for word in paragraph.split_whitespace() {
+            if line.trim_start().is_empty() {
+                line.push_str(word);
+            } else if line.chars().count() + 1 + word.chars().count() > WIDTH {
+                lines.push(std::mem::replace(&mut line, format!("{}{word}", " ".repeat(indent))));
+            } else {
+                line.push(' ');
+                line.push_str(word);
+            }
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
