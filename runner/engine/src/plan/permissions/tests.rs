@@ -63,7 +63,6 @@ const SCENARIOS: [(&str, &str, &str, &str); 14] = [
         "{logs: {matches: x, min: 0}}",
     ),
     ("failure", "", "{pod_failure: {pods: {prefix: client}}}", ""),
-    ("stress", "", "{stress: {pods: {prefix: client}, cpu: {workers: 1}}}", ""),
     (
         "manifest",
         "",
@@ -71,6 +70,7 @@ const SCENARIOS: [(&str, &str, &str, &str); 14] = [
          exists: true}]}}",
         "",
     ),
+    ("stress", "", "{stress: {pods: {prefix: client}, cpu: {workers: 1}}}", ""),
     ("service", "{http: {service: 'server:8080'}, rate: 1/s, timeout: 100ms}", "", ""),
     // The sandbox carries no port-forwards, so this one can be planned and not run.
     ("forward", "{http: {service: 'server:8080', reach: port-forward}, rate: 1/s, timeout: 100ms}", "", ""),
@@ -361,7 +361,7 @@ async fn only_what_the_scenario_uses_is_asked_for() {
     let world = World::new().await;
     let asked = |needs: Sorted| -> BTreeSet<String> { needs.certain.keys().map(ToString::to_string).collect() };
     assert!(asked(world.needs(&world.document(("aside", "", "", ""))).await).is_empty());
-    let forward = asked(world.needs(&world.document(SCENARIOS[12])).await);
+    let forward = asked(world.needs(&world.document(SCENARIOS[13])).await);
     let three = ["get services", "get endpoints", "create pods/portforward"].map(|it| format!("{it} in namespace one"));
     assert_eq!(forward, BTreeSet::from(three));
     let kill = asked(world.needs(&world.document(SCENARIOS[7])).await);
