@@ -123,7 +123,7 @@ async fn troubled(
 /// Whether the short form gives trouble to this call. On the sandbox each call has some. The real control plane answers the same
 /// calls of the same run, and takes longer: there, each action has some, and every fourth of the other calls.
 fn is_troubled(place: &Place, call: &Call) -> bool {
-    place.server.is_sandbox() || call.act.is_some() || call.number % 4 == 0
+    place.server.is_sandbox() || call.act.is_some() || call.number.is_multiple_of(4)
 }
 
 pub async fn trouble_campaign(place: &Place) {

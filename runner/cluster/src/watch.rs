@@ -27,6 +27,9 @@ const START_LIMIT: Duration = LIFE.saturating_add(MARGIN);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A list that takes this long, and three times as long as the last one, is asked for again: a server that was away never
+/// answers what it was asked before. Of four lists in a row, one may take as long as any request.
+const HASTE: Duration = Duration::from_secs(3);
 /// The pause where this account may list but not watch: the lists take the place of the watch.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -60,6 +63,7 @@ impl Cluster {
             step: Step::List,
             known: Instant::now(),
             failures: 0,
+            took: Duration::ZERO,
             pause: Duration::ZERO,
         };
         stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await, watcher)) })
@@ -75,6 +79,8 @@ struct Watcher {
     known: Instant,
     /// The failures in a row.
     failures: u32,
+    /// How long the last list took.
+    took: Duration,
     /// How long to wait before the next step.
     pause: Duration,
 }
@@ -125,7 +131,14 @@ impl Watcher {
                 let asked = Instant::now();
                 let listed = Listed::of(&self.namespace);
                 let keep = |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object));
-                let (objects, version) = self.cluster.fetch_all_at(self.kind, listed, keep).await?;
+                let limit = if self.failures % 4 == 3 { Duration::MAX } else { HASTE.max(self.took * 3) };
+                let fetch = self.cluster.fetch_all_at(self.kind, listed, keep);
+                let Ok(fetched) = tokio::time::timeout(limit, fetch).await else {
+                    let action = format!("list {} in namespace {}", self.kind.kubectl(), self.namespace);
+                    return Err(ClusterError::Timeout { action, limit });
+                };
+                let (objects, version) = fetched?;
+                self.took = asked.elapsed();
                 let version = version.filter(|version| !version.is_empty()).ok_or_else(|| ClusterError::Other {
                     action: self.action(),
                     message: "the list has no resourceVersion".to_owned(),
