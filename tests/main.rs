@@ -20,6 +20,7 @@ mod init;
 mod input;
 mod junit;
 mod layers;
+mod observed;
 mod partition;
 mod record;
 mod rehearsal;

@@ -74,7 +74,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
     }
     for it in &scenario.faults {
         for (verb, verdict, from, to) in [
-            ("inject", it.injection, it.injecting_s, it.proven_s.or(it.claimed_s).or(it.injected_s)),
+            ("inject", it.injection, it.injecting_s, it.claimed_s.or(it.proven_s).or(it.injected_s)),
             ("undo", it.undo, it.undoing_s, it.undone_s),
         ] {
             let name = unique(&mut names, format!("{verb}: {}", one_line(&it.name)));
@@ -181,7 +181,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
     let done = match undo {
         true => "undone, confirmed by reading back".to_owned(),
         false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
-        false => "applied and proven".to_owned(),
+        false => format!("applied and proven{}", sentences::amounts(it)),
     };
     let not = if undo { "its removal is not confirmed" } else { "it is not proven to act" };
     let reason = match (verdict, &it.problem) {

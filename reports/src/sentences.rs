@@ -13,7 +13,7 @@ use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInf
 
 pub use self::around::around;
 pub use self::failures::{Failure, failures, head, most_frequent, said};
-pub use self::faults::{fault, fault_verdict, injection, undo, unproven};
+pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
 pub use self::felt::{felt, is_unseen, recovery};
 pub use self::values::{names_loads, pods, variable};
 use crate::text::shell_word;

@@ -135,8 +135,12 @@ fn fault(it: &mut FaultResult, change: Change<'_>) {
         change(text, NAME);
     }
     change(&mut it.description, SENTENCE);
-    if let Some(text) = &mut it.problem {
+    for text in [&mut it.problem, &mut it.claimed_because].into_iter().flatten() {
         change(text, SENTENCE);
+    }
+    for measured in &mut it.measured {
+        change(&mut measured.of, NAME);
+        change(&mut measured.source, NAME);
     }
     for pod in &mut it.targets {
         for text in [&mut pod.namespace, &mut pod.name, &mut pod.uid] {

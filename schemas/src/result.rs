@@ -9,7 +9,7 @@ mod latency;
 mod load;
 mod pods;
 
-pub use fault::{Evidence, FaultResult, Leftover, ObjectRecord, PodRef, Proof, UnprovenStretch};
+pub use fault::{Evidence, FaultResult, Leftover, Measured, ObjectRecord, PodRef, Proof, Quantity, UnprovenStretch};
 pub use generator::{Corrected, Generator, Timing};
 pub use latency::LatencyStats;
 pub use load::{

@@ -356,6 +356,8 @@ pub(super) fn fault(start: f64, end: f64) -> FaultResult {
         injecting_s: Some(start),
         injected_s: Some(start + 0.21),
         claimed_s: None,
+        claimed_because: None,
+        measured: Vec::new(),
         felt: Some(true),
         proven_s: Some(start + 0.84),
         undoing_s: Some(end),

@@ -1,7 +1,9 @@
 //! Faults in words: their action and targets, their proof and their undo.
 
+use std::cmp::Ordering;
+
 use serde_json::Value;
-use shakedown_schemas::result::{FaultResult, ScenarioResult, UnprovenStretch, Verdict};
+use shakedown_schemas::result::{FaultResult, Measured, ScenarioResult, UnprovenStretch, Verdict};
 use shakedown_schemas::scenario::FaultInfo;
 
 use super::values::{pods, variable};
@@ -63,9 +65,9 @@ fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
     }
 }
 
-/// Whether and when a fault was injected and proven.
+/// Whether and when a fault was injected and proven, and what was seen of the amounts that it asks for.
 pub fn injection(it: &FaultResult) -> String {
-    match (it.proven_s.or(it.claimed_s), it.injecting_s) {
+    let said = match (it.proven_s.or(it.claimed_s), it.injecting_s) {
         (Some(at), _) if it.is_claimed() => {
             format!("claimed by {} at {}, not proven", engine(it), words::moment(at))
         }
@@ -73,7 +75,31 @@ pub fn injection(it: &FaultResult) -> String {
         (Some(at), _) => format!("not proven for all of its time, seen to act at {}", words::moment(at)),
         (None, Some(_)) => "not proven".to_owned(),
         (None, None) => "never injected".to_owned(),
+    };
+    said + &amounts(it)
+}
+
+/// The most amounts that are written into one sentence. The report has all of them.
+const AMOUNTS: usize = 4;
+
+/// What was seen of the amounts that a fault asks for, in brackets; empty without any. The least comes first.
+pub fn amounts(it: &FaultResult) -> String {
+    let mut all: Vec<&Measured> = it.measured.iter().collect();
+    let share = |it: &Measured| if it.asked == 0.0 { 1.0 } else { it.seen / it.asked };
+    all.sort_by(|a, b| (a.is_enough, share(a)).partial_cmp(&(b.is_enough, share(b))).unwrap_or(Ordering::Equal));
+    let mut texts: Vec<String> = Vec::new();
+    for measured in all {
+        let text = measured.to_string();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
     }
+    let more = texts.len().saturating_sub(AMOUNTS);
+    texts.truncate(AMOUNTS);
+    if more > 0 {
+        texts.push(format!("and {more} more"));
+    }
+    if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
 }
 
 /// The stretches in which it was not known to act on everything, in words; empty without any.
@@ -111,6 +137,7 @@ pub fn fault_verdict(fault: &FaultResult) -> Verdict {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shakedown_schemas::result::Quantity;
 
     use super::*;
     use crate::sample;
@@ -143,6 +170,27 @@ mod tests {
             scenario.resolved["phases"][0]["faults"] = json!({"nats-cut": {kind: asked}});
             assert_eq!(fault(&scenario, &it), text);
         }
+    }
+
+    #[test]
+    fn what_was_seen_of_an_amount_is_told_with_the_proof() {
+        let mut it = sample::passing().scenarios[0].faults[0].clone();
+        let measured = |of: &str, what, asked, seen, is_enough| Measured {
+            of: of.to_owned(),
+            what,
+            asked,
+            seen,
+            is_enough,
+            source: "the metrics API".to_owned(),
+        };
+        it.measured = vec![
+            measured("shop/a/web", Quantity::Cpu, 1.0, 0.98, true),
+            measured("shop/b/web", Quantity::Memory, 128e6, 125e6, true),
+            measured("shop/c/web", Quantity::Memory, 400e6, 3e6, false),
+            measured("shop/d/web", Quantity::Memory, 128e6, 125.1e6, true),
+        ];
+        let said = "proven at 30.8s (asked 400 MB, seen 3 MB; asked 128 MB, seen 125 MB; asked 1 core, seen 0.98)";
+        assert_eq!(injection(&it), said);
     }
 
     #[test]

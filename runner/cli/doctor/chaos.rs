@@ -98,7 +98,17 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
         },
     });
     facts.refusal = cluster.rehearse(Kind::NetworkChaos, namespace, &trial).await.err().map(|error| error.to_string());
-    Ok(evaluate(&facts, jiff::Timestamp::now()))
+    let mut findings = evaluate(&facts, jiff::Timestamp::now());
+    let (metrics, kubelet) = (access("metrics.k8s.io", "pods", "get"), access("", "nodes/proxy", "get"));
+    let may = (cluster.may(metrics, namespace).await?, cluster.may(kubelet, "").await?);
+    if facts.served.contains(Kind::StressChaos.plural()) && may == (Some(false), Some(false)) {
+        findings.push(Finding::new(
+            Level::Warning,
+            format!("stress: this account may not {} or {}", name(&metrics), name(&kubelet)),
+            "without one of these, what its containers use cannot be read: the fault is claimed, not proven",
+        ));
+    }
+    Ok(findings)
 }
 
 /// Unreadable kinds are unknown.

@@ -26,6 +26,7 @@ mod options;
 mod own;
 pub mod permissions;
 mod pods;
+mod quantity;
 mod reach;
 mod secrets;
 pub mod size;
@@ -35,6 +36,7 @@ pub mod testing;
 mod tests;
 mod transport;
 mod unevaluated;
+mod usage;
 mod watch;
 mod workloads;
 
@@ -52,9 +54,11 @@ pub use nodes::Node;
 pub use options::{ConnectOptions, quoted};
 pub use own::WitnessImage;
 pub use pods::{choose, lasting_statuses, owner_plural, pod_ref};
+pub use quantity::quantity;
 pub use reach::{Following, PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
 pub use unevaluated::Unevaluated;
+pub use usage::{Usage, UsageSample, UsageSource};
 pub use watch::Change;
 pub use workloads::Workload;
 

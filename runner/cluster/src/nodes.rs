@@ -4,9 +4,10 @@ use serde::Deserialize;
 
 use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
+use crate::quantity::quantity;
 
 /// A node, with what the kubelet says about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Its name.
     pub name: String,
@@ -16,6 +17,10 @@ pub struct Node {
     pub architecture: Option<String>,
     /// The release of its kernel, such as `6.1.0-32-amd64`.
     pub kernel: Option<String>,
+    /// The CPU time that its pods may use, in cores.
+    pub cpu: Option<f64>,
+    /// The memory that its pods may use, in bytes.
+    pub memory: Option<f64>,
 }
 
 /// A node, as far as any part of planning reads it.
@@ -47,6 +52,14 @@ pub(super) struct Spec {
 pub(super) struct Status {
     pub addresses: Option<Vec<Address>>,
     node_info: Info,
+    allocatable: Option<Allocatable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Allocatable {
+    cpu: Option<String>,
+    memory: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +84,10 @@ impl Cluster {
         let keep = |all: &mut Vec<Node>, node: ApiNode| {
             let Info { container_runtime_version: runtime, architecture, kernel_version: kernel } =
                 node.status.node_info;
-            all.push(Node { name: node.metadata.name, runtime, architecture, kernel });
+            let Allocatable { cpu, memory } = node.status.allocatable.unwrap_or_default();
+            let amount = |text: Option<String>| text.as_deref().and_then(quantity);
+            let (cpu, memory) = (amount(cpu), amount(memory));
+            all.push(Node { name: node.metadata.name, runtime, architecture, kernel, cpu, memory });
         };
         self.gather_nodes(keep).await
     }

@@ -29,6 +29,8 @@ pub enum Scope {
     Wide,
     /// In each namespace of a scenario with faults of Chaos Mesh.
     Chaos,
+    /// For `stress`: what its containers use. Without it, the fault is claimed. One of them suffices.
+    Usage,
     /// The same, for `cleanup --force-cleanup` alone.
     Force,
     /// In the namespaces of the peers of Chaos Mesh's faults on links.
@@ -56,6 +58,12 @@ pub const FUSE: On = ("batch", "jobs", &["get", "list", "create", "patch", "dele
 
 /// The verbs of the lock on Leases.
 pub const LOCK: On = ("coordination.k8s.io", "leases", &["get", "create", "update", "delete"]);
+
+/// How the metrics API is read.
+pub const USAGE_METRICS: On = ("metrics.k8s.io", "pods", &["get"]);
+
+/// How the kubelets' statistics are read. It allows more than that: commands in pods, on some releases.
+const USAGE_KUBELET: On = ("", "nodes/proxy", &["get"]);
 
 /// The permissions that do not depend on the kinds of a scenario's faults.
 const EVERY_RUN: &[(Scope, &[On], &str)] = &[
@@ -99,6 +107,12 @@ const EVERY_RUN: &[(Scope, &[On], &str)] = &[
         &[("", "namespaces", &["list"]), ("", "nodes", &["list"]), ("", "pods", &["list"])],
         "partitions are exact towards other namespaces and nodes",
     ),
+    (
+        Scope::Usage,
+        &[USAGE_METRICS],
+        "with the group `metrics.k8s.io`: what the containers of `stress` use, in its namespace",
+    ),
+    (Scope::Usage, &[USAGE_KUBELET], "the same in the whole cluster, from the kubelets' statistics"),
     (
         Scope::Chaos,
         &[(CHAOS_GROUP, "podnetworkchaos", &["get"]), ("", "events", &["list"])],
@@ -306,6 +320,7 @@ fn parts() -> BTreeMap<&'static str, String> {
         ),
         ("cluster-role", yaml(&[role(&rows, "ClusterRole", "shakedown", &[(Scope::Wide, "")])])),
         ("chaos", table(&rows, Scope::Chaos, "needed for")),
+        ("usage", table(&rows, Scope::Usage, "reads")),
         (
             "chaos-roles",
             yaml(&[

@@ -1,5 +1,6 @@
 //! One scenario from its file to its result, in five steps: plan, arm, run, judge, report.
 
+mod clocks;
 mod context;
 mod judge;
 mod ready;

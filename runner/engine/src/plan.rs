@@ -3,6 +3,7 @@
 
 mod blast;
 mod chaos;
+mod clocks;
 mod error;
 mod faults;
 mod loads;
@@ -52,12 +53,15 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
     let scenario = &document.scenario;
     let namespace = default_namespace(scenario, cluster, options);
     // Targets before loads: a selector that matches no pod is reported before any connection is opened.
-    let faults::Faults { faults, partitions } = faults::plan(document, cluster, &namespace, options).await?;
+    let faults::Faults { mut faults, partitions } = faults::plan(document, cluster, &namespace, options).await?;
     size::check(&faults)?;
     if let Some(cluster) = cluster {
         blast::check(scenario, &faults, cluster).await?;
     }
     let loads = loads::plan(document, cluster, &namespace, options.seed).await?;
+    if let Some(cluster) = cluster {
+        clocks::find(&mut faults, &loads, cluster).await;
+    }
     let fuses = options.fuse.as_ref().map(|fuse| fuses(&faults, fuse, options)).unwrap_or_default();
     Ok(Plan {
         scenario: scenario.name.clone(),

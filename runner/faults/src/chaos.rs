@@ -3,7 +3,8 @@
 //!
 //! Pure parts: `spec` computes the resources, `contract` interprets their status, `diagnose` finds remedies for failures,
 //! and `fitness` checks an installation. Acting parts: `proof` reads the resources, `removal` removes them, and `follow`
-//! handles replaced targets. `recording` writes down what the API server tells of them.
+//! handles replaced targets, and `usage` reads what stressed containers use, which `meter` judges. `recording` writes down what
+//! the API server tells of them.
 
 mod ability;
 pub mod canary;
@@ -14,12 +15,15 @@ mod ending;
 pub mod fitness;
 mod follow;
 mod known;
+mod meter;
 mod proof;
+pub mod quota;
 mod recipe;
 mod recording;
 mod removal;
 pub mod spec;
 mod units;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,13 +31,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use shakedown_schemas::result::PodRef;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
 use super::FaultError;
 use super::partition::pod_key;
 use super::stretch::Doubts;
+use meter::Meter;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use spec::{Inside, Resource, pod_id};
@@ -129,6 +133,8 @@ pub struct ChaosSpec {
     pub recipe: Recipe,
     /// Whether the fault also acts on replacements of targets.
     pub follow: bool,
+    /// Whether evidence is looked for that does not come from Chaos Mesh.
+    pub observe: bool,
     /// The limits of its steps.
     pub limits: Limits,
 }
@@ -139,6 +145,7 @@ struct Inner {
     naming: Naming,
     recipe: Recipe,
     follow: bool,
+    observe: bool,
     limits: Limits,
     state: Mutex<ChaosState>,
     /// Serialises creation and removal.
@@ -164,6 +171,8 @@ struct ChaosState {
     forced: Option<String>,
     /// The restarts of the targets before the fault, by the ids of records: of pods, and of containers.
     restarts: BTreeMap<String, u64>,
+    /// What the stressed containers use, for a fault that can be seen in it.
+    meter: Option<Meter>,
     /// What the watching task does not know, or could not do yet.
     doubts: Doubts<()>,
 }
@@ -254,15 +263,21 @@ impl Inner {
 
     /// Returns an error when a target is gone without a replacement.
     async fn check_targets(&self) -> Result<(), FaultError> {
-        let targets: Vec<PodRef> = self.state().targets.iter().map(|target| target.pod.clone()).collect();
+        let targets = self.state().targets.clone();
+        let mut meter = Meter::default();
         let mut gone = targets.is_empty().then(|| "every target is gone".to_owned());
-        for pod in targets {
-            let there = self.cluster.get(&pod_key(&pod)).await?;
+        for target in targets {
+            let pod = &target.pod;
+            let there = self.cluster.get(&pod_key(pod)).await?;
             match there.filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
-                Some(object) => self.state().count_restarts(&pod_id(&pod), &object),
-                None => gone = Some(format!("target pod {} (uid {}) no longer exists", pod_id(&pod), pod.uid)),
+                Some(object) => {
+                    self.state().count_restarts(&pod_id(pod), &object);
+                    meter.expect(&self.recipe, &target, &object);
+                }
+                None => gone = Some(format!("target pod {} (uid {}) no longer exists", pod_id(pod), pod.uid)),
             }
         }
+        self.state().meter = Some(meter).filter(|meter| self.observe && !meter.is_empty());
         match gone {
             Some(text) => Err(FaultError::TargetGone(format!(
                 "{text}\nhelp: something replaces pods while the scenario runs; wait until the workload is settled and run \

@@ -1,7 +1,7 @@
 //! The interface between the timeline and the faults.
 
 use async_trait::async_trait;
-use shakedown_schemas::result::{Leftover, Proof};
+use shakedown_schemas::result::{Leftover, Measured, Proof};
 
 use super::Stretch;
 use shakedown_cluster::ClusterError;
@@ -16,6 +16,15 @@ pub struct Finding {
     pub holds: bool,
     /// A description of the observation.
     pub detail: String,
+}
+
+/// What was seen of a fault independently of its engine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// What was seen of the amounts that it asks for.
+    pub measured: Vec<Measured>,
+    /// Why nothing can be said of them, as text.
+    pub unseen: Option<String>,
 }
 
 /// A fault could not be injected, observed or undone.
@@ -72,6 +81,17 @@ pub trait FaultDriver: Send {
 
     /// Searches for evidence that the fault is applied and acts. If a finding does not hold, the fault is not proven.
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError>;
+
+    /// Waits until an observation that is independent of the engine shows that a claimed fault acts. It only reads, and may be
+    /// dropped at any time. It never ends for a fault that cannot be observed.
+    async fn observe(&mut self) -> Vec<Finding> {
+        std::future::pending().await
+    }
+
+    /// What was seen of the fault until now, independently of its engine.
+    fn observed(&self) -> Observed {
+        Observed::default()
+    }
 
     /// Checks again, right before the undo, that the fault has lasted. If a finding does not hold, the fault loses its
     /// proof.

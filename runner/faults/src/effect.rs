@@ -19,6 +19,11 @@ pub enum RequiredProof {
     Witness,
     /// The run's own requests.
     Traffic,
+    /// An observation that is independent of the engine's report: of the pods, or of the run's own requests.
+    Observed {
+        /// Whether the fault counts only with it. Otherwise it is claimed.
+        required: bool,
+    },
     /// A witness, else the run's own requests. That the cluster enforces policies in general proves nothing about this fault.
     Auto {
         /// Why there is no witness, as text.
@@ -35,6 +40,9 @@ impl fmt::Display for RequiredProof {
                 out.write_str("a witness that could connect to the peers before, and cannot while the fault acts")
             }
             Self::Traffic => out.write_str("a change in the run's own requests"),
+            Self::Observed { .. } => out.write_str(
+                "an observation of the pods that does not come from the engine, or a change in the run's own requests",
+            ),
             Self::Auto { no_witness: Some(why) } => {
                 write!(out, "a change in the run's own requests; no witness, because {why}")
             }
@@ -77,14 +85,14 @@ pub fn conclude(
     let shown = fault.evidence.iter().any(|it| effective(true)(&it) && !it.detail.starts_with(KEPT)) && !refuted;
     let kept = fault.evidence.iter().any(|it| it.detail.starts_with(KEPT));
     if fault.injection != Verdict::Pass {
-        if fault.injection == Verdict::Inconclusive && refuted {
+        if fault.injection == Verdict::Inconclusive && refuted && fault.engine == "network-policy" {
             explain(fault, enforcement_help());
         }
         return None;
     }
     let by_traffic = match wanted {
         RequiredProof::Traffic => true,
-        RequiredProof::Auto { .. } => !shown,
+        RequiredProof::Auto { .. } | RequiredProof::Observed { .. } => !shown,
         RequiredProof::Applied | RequiredProof::Witness => false,
     };
     if *wanted == RequiredProof::Witness && !shown {
@@ -104,21 +112,35 @@ pub fn conclude(
                     detail: format!("{words}, from {at_s:.1} s on, while the fault was active"),
                 });
                 fault.proven_s = Some(fault.proven_s.unwrap_or(*at_s).max(*at_s));
+                fault.claimed_because = None;
+            }
+            Traffic::Unchanged { .. } | Traffic::Unknown
+                if *wanted == (RequiredProof::Observed { required: false }) =>
+            {
+                if fault.is_claimed() && fault.claimed_because.is_none() {
+                    fault.claimed_because = Some(unshown(traffic).to_owned());
+                }
+                return unnoticed_claim(fault, traffic);
             }
             Traffic::Unchanged { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
                 fault.proven_s = None;
                 fault.problem = Some(match fault.engine.as_str() {
                     "network-policy" => unproven(wanted, direction, traffic, kept),
-                    _ => unfelt(fault, traffic),
+                    _ => {
+                        let unseen =
+                            fault.claimed_because.as_ref().filter(|_| matches!(wanted, RequiredProof::Observed { .. }));
+                        let unseen = unseen.map_or_else(String::new, |why| format!("; {why}"));
+                        unfelt(fault, traffic) + &unseen
+                    }
                 });
             }
         }
         return None;
     }
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
-    if fault.engine == "chaos-mesh" && is_unchanged {
-        return Some(format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)));
+    if fault.engine == "chaos-mesh" {
+        return unnoticed_claim(fault, traffic);
     }
     // Connections that stay open weaken the cut, whatever a few requests hint at.
     let weakened = kept && matches!(traffic, Traffic::Unchanged { .. });
@@ -126,6 +148,20 @@ pub fn conclude(
         true => weak(fault, is_unchanged),
         false => unnoticed(fault, direction),
     })
+}
+
+/// The warning about a fault of Chaos Mesh that no request felt.
+fn unnoticed_claim(fault: &FaultResult, traffic: &Traffic) -> Option<String> {
+    let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
+    is_unchanged.then(|| format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)))
+}
+
+/// Why the requests do not show a fault that only its engine claims.
+const fn unshown(traffic: &Traffic) -> &'static str {
+    match traffic {
+        Traffic::Unknown => "there is no phase before it whose requests could be compared",
+        _ => "the run's own requests did not change significantly",
+    }
 }
 
 /// The possible reasons why a fault of Chaos Mesh did not change the requests.

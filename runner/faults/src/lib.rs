@@ -18,7 +18,7 @@ use serde::Serialize;
 use shakedown_schemas::result::{ObjectRecord, PodRef};
 use shakedown_schemas::units::as_text;
 
-pub use driver::{FaultDriver, FaultError, Finding};
+pub use driver::{FaultDriver, FaultError, Finding, Observed};
 pub use stretch::Stretch;
 
 /// The plan of a fault, complete before anything is changed.

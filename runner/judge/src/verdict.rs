@@ -79,9 +79,10 @@ fn passed(expectations: u64, faults: u64) -> String {
 /// restarted a target.
 pub fn remarks(result: &ScenarioResult) -> Vec<String> {
     let injected = || result.faults.iter().filter(|fault| fault.injected_s.is_some());
-    let claimed = injected()
-        .filter(|fault| fault.is_claimed())
-        .map(|fault| format!("the fault `{}` is claimed by its engine ({}), not proven", fault.name, fault.engine));
+    let claimed = injected().filter(|fault| fault.is_claimed()).map(|fault| {
+        let why = fault.claimed_because.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        format!("the fault `{}` is claimed by its engine ({}), not proven{why}", fault.name, fault.engine)
+    });
     let unfelt =
         injected().filter(|fault| fault.felt == Some(false)).map(|fault| format!("no request felt `{}`", fault.name));
     let restarted = result.pod_events.iter().filter(|event| event.change == PodChange::Restarted).filter_map(|event| {

@@ -68,6 +68,13 @@ impl CompiledLoad {
         self.target.timeout.mul_f64(self.target.observed_timeouts)
     }
 
+    /// Records the `Date` headers of answers: a fault shifts the clocks of their servers.
+    #[must_use]
+    pub const fn reading_dates(mut self) -> Self {
+        self.target.reads_dates = true;
+        self
+    }
+
     /// Replaces the planned addresses with this one.
     #[must_use]
     pub fn at(mut self, address: SocketAddr) -> Self {

@@ -1,5 +1,6 @@
 //! One answer of a load, independent of its protocol: its chunks as they arrive, and its outcome.
 
+use http::header::DATE;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
@@ -29,6 +30,11 @@ impl<'l> Exchange<'l> {
         let answer = Answer::new(&asked, status, headers);
         let keeps_body = asked.may_fail_later();
         handle.answering(status, keeps_body);
+        if handle.target().reads_dates
+            && let Some(date) = headers.values(&DATE).next()
+        {
+            handle.dated(date);
+        }
         handle.traits(AnswerTraits { is_stream: answer.is_stream(), ..AnswerTraits::default() });
         let wanted = answer.failure().filter(|failure| handle.wants(*failure));
         if wanted.is_some() || keeps_body && answer.failure().is_none() {

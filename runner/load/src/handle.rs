@@ -79,6 +79,11 @@ impl Handle {
         self.connection.excerpt.borrow_mut().begin(status, keeps_body);
     }
 
+    /// Records the `Date` header of the answer.
+    pub(super) fn dated(&self, date: &[u8]) {
+        self.lane.dated(date);
+    }
+
     /// Records the headers of the answer that may explain a failure.
     pub(super) fn note(&self, headers: &(impl Headers + ?Sized)) {
         self.connection.excerpt.borrow_mut().note(headers);

@@ -160,6 +160,8 @@ struct LaneState {
     /// The number of issued requests, and the outcomes since the last flush.
     issued: u64,
     batch: Batch,
+    /// From when another `Date` header is recorded.
+    next_date_ns: u64,
     /// The failures that have a sample, with their segments.
     sampled: HashSet<(SegmentKey, Failure)>,
     /// The number of TCP connections, regardless of their streams.
@@ -230,6 +232,7 @@ impl Lane {
                 group_ns: 0,
                 issued: 0,
                 batch: Batch::default(),
+                next_date_ns: 0,
                 sampled: HashSet::new(),
                 tcp_connections: 0,
                 followed: start.target.addresses.now(),

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks, PackedCell,
-    PhasePart, Sample, Samples, Segment, Strike, Timings,
+    CELL_NS, Cell, DateSample, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks,
+    PackedCell, PhasePart, Sample, Samples, Segment, Strike, Timings,
 };
 
 /// The age at which a cell is packed: few of its requests are still under way.
@@ -209,6 +209,7 @@ pub(super) struct Batch {
     pub(super) samples: Vec<(Failure, Sample)>,
     /// Each address once, at a fixed index.
     pub(super) reached: Vec<AddressUse>,
+    pub(super) dates: Vec<DateSample>,
 }
 
 /// The counts of one share of a load.
@@ -228,6 +229,7 @@ struct LedgerState {
     live: LiveCounts,
     /// Connections and requests of each address.
     addresses: BTreeMap<SocketAddr, (u64, u64)>,
+    dates: Vec<DateSample>,
 }
 
 /// The requests of one stretch between two marks.
@@ -362,6 +364,7 @@ impl LedgerState {
             timings.connect.record(connect_us.into());
             tls_us.into_iter().for_each(|tls_us| timings.tls.record(tls_us.into()));
         }
+        self.dates.append(&mut batch.dates);
         for reached in &mut batch.reached {
             let known = self.addresses.len();
             if let Some(counts) = self.addresses.get_mut(&reached.address) {
@@ -417,6 +420,7 @@ impl LedgerState {
         let mut seen =
             LoadObservations { segments: segments.collect(), issued: self.issued, ..LoadObservations::default() };
         seen.addresses = self.addresses;
+        seen.dates = self.dates;
         // Counts of a mark that was withdrawn would be an error of the timeline. They are not lost.
         let lost = self.in_flight.into_iter().map(|(begin_ns, (_, counted))| (begin_ns, counted));
         for (begin_ns, counted) in self.stretches.into_iter().chain(lost) {

@@ -88,6 +88,8 @@ pub(super) struct Target {
     pub(super) kept: Arc<AtomicUsize>,
     /// The credentials differ from request to request, so that reports cannot redact them in answers that repeat them.
     pub(super) credentials_vary: bool,
+    /// The `Date` headers of answers are recorded.
+    pub(super) reads_dates: bool,
 }
 
 impl Target {
@@ -206,6 +208,7 @@ impl Target {
             oracle: None,
             kept: Arc::default(),
             credentials_vary,
+            reads_dates: false,
         })
     }
 

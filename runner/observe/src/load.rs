@@ -34,6 +34,17 @@ pub struct LoadObservations {
     pub peculiarities: Peculiarities,
     /// The addresses that the load connected to: the number of connections and of requests for each.
     pub addresses: BTreeMap<SocketAddr, (u64, u64)>,
+    /// The clocks of the servers, in the order of time, if they were asked for: at most one for each lane and second.
+    pub dates: Vec<DateSample>,
+}
+
+/// The `Date` header of one answer, compared with the clock of this machine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DateSample {
+    /// When the head of the answer arrived, in nanoseconds since the load's start.
+    pub at_ns: u64,
+    /// How far the header is ahead, in seconds. Headers have no fractions of a second, so it is up to 1 s too low.
+    pub ahead_s: f64,
 }
 
 /// One segment of the timeline: one phase, and one part of that phase.
@@ -142,6 +153,8 @@ impl LoadObservations {
             let counts = self.addresses.entry(address).or_default();
             *counts = (counts.0 + connections, counts.1 + requests);
         }
+        self.dates.extend(other.dates);
+        self.dates.sort_by_key(|it| it.at_ns);
         self.is_open |= other.is_open;
         for segment in other.segments {
             match self.segments.iter_mut().find(|known| known.mark == segment.mark) {

@@ -39,6 +39,8 @@ use super::error::ApiError;
 use super::object;
 use super::patch;
 use super::registry::Registry;
+use super::resource::NODES;
+use super::usage;
 pub(crate) use access::Access;
 use format::Form;
 use options::{ListOptions, Query};
@@ -111,6 +113,10 @@ async fn answer(
     }
     if path.trim_matches('/') == "apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
         return Ok(review(request).await.map_or_else(|error| refuse(&error), send));
+    }
+    if let Some(node) = path.strip_prefix("/api/v1/nodes/").and_then(|rest| rest.strip_suffix("/proxy/stats/summary")) {
+        let found = usage::summary(&registry, node).ok_or_else(|| ApiError::not_found(&NODES, node));
+        return Ok(found.map_or_else(|error| refuse(&error), |found| send(Answer::ok(found))));
     }
     let Some(route) = Route::parse(&path) else { return Ok(text(StatusCode::NOT_FOUND, "404 page not found\n")) };
     Ok(about_objects(registry, route, request).await.unwrap_or_else(|error| refuse(&error)))

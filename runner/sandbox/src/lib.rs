@@ -31,6 +31,7 @@ mod store;
 pub mod topology;
 mod typed;
 mod uid;
+mod usage;
 mod validate;
 
 use std::net::Ipv4Addr;

@@ -206,6 +206,10 @@ impl Topology {
             "ports": ports,
             "readinessProbe": workload.probe(),
         });
+        if let Program::Worker(_) = &workload.program {
+            // The processor that its work shares with stress.
+            container["resources"] = json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}});
+        }
         let mut pod = json!({"terminationGracePeriodSeconds": 5});
         if let Some(folder) = volume {
             container["volumeMounts"] = json!([{"name": "data", "mountPath": folder}]);

@@ -1,9 +1,13 @@
 //! Faults as they ran: their targets, their objects, and the evidence of their injection and undo.
 
+use std::fmt;
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::FaultState;
+use crate::units::{self, short};
 use crate::verdict::Verdict;
 
 /// One fault as it ran. All times are in seconds since the load's start.
@@ -36,6 +40,12 @@ pub struct FaultResult {
     /// When its engine reported that it acts, if no other observation confirmed it: the fault is claimed, not proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_s: Option<f64>,
+    /// Why no other observation confirmed it, in words, if its engine alone reports that it acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_because: Option<String>,
+    /// What was seen of the amounts that it asks for, if they could be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Measured>,
     /// True if the requests of its phase changed significantly. None if there is nothing to compare with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub felt: Option<bool>,
@@ -70,6 +80,70 @@ impl FaultResult {
     /// True if it was injected and only its engine reports that it acts.
     pub const fn is_claimed(&self) -> bool {
         self.claimed_s.is_some() && self.proven_s.is_none()
+    }
+}
+
+/// An amount that a fault asks for, and what was seen of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Measured {
+    /// The container or the load at which it was seen, such as `shop/web-0/nginx`.
+    pub of: String,
+    /// What the amount is of. It decides the unit.
+    pub what: Quantity,
+    /// The amount that the fault asks for, or the part of it that the container's limit leaves.
+    pub asked: f64,
+    /// What was seen during the fault, minus what was there before.
+    pub seen: f64,
+    /// True if enough was seen to prove that the fault acts.
+    pub is_enough: bool,
+    /// The source, in words, such as `the metrics API`.
+    pub source: String,
+}
+
+/// What a measured amount is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// CPU time, in cores.
+    Cpu,
+    /// Memory, in bytes.
+    Memory,
+    /// The offset of a clock, in seconds. Negative when it is behind.
+    Clock,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            Quantity::Cpu => {
+                let unit = if self.asked == 1.0 { "core" } else { "cores" };
+                write!(out, "asked {} {unit}, seen {:.2}", short(round(self.asked, 2)), self.seen)
+            }
+            Quantity::Memory => write!(out, "asked {}, seen {}", megabytes(self.asked), megabytes(self.seen)),
+            Quantity::Clock => write!(out, "asked {}, seen {}", offset(self.asked), offset(self.seen)),
+        }
+    }
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+/// Bytes in the unit in which scenarios are written: `125 MB`, `3.1 MB`.
+fn megabytes(bytes: f64) -> String {
+    let value = bytes / 1e6;
+    let digits = if value.abs() < 10.0 { 1 } else { 0 };
+    format!("{} MB", short(round(value, digits)))
+}
+
+/// An offset of a clock in words: `10m behind`, `3s ahead`, `no offset`.
+fn offset(seconds: f64) -> String {
+    let whole = Duration::from_secs_f64(seconds.abs().round());
+    match seconds.round() {
+        0.0 => "no offset".to_owned(),
+        it if it < 0.0 => format!("{} behind", units::Duration::from(whole)),
+        _ => format!("{} ahead", units::Duration::from(whole)),
     }
 }
 
@@ -164,4 +238,23 @@ pub enum Proof {
     Effective,
     /// The fault is gone.
     Removed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_with_what_was_seen_of_them() {
+        let text = |what, asked, seen| {
+            let (of, source) = ("shop/web-0/nginx".to_owned(), "the metrics API".to_owned());
+            Measured { of, what, asked, seen, is_enough: true, source }.to_string()
+        };
+        assert_eq!(text(Quantity::Memory, 128e6, 125_174_000.0), "asked 128 MB, seen 125 MB");
+        assert_eq!(text(Quantity::Memory, 400e6, 3_145_728.0), "asked 400 MB, seen 3.1 MB");
+        assert_eq!(text(Quantity::Cpu, 1.0, 0.981), "asked 1 core, seen 0.98");
+        assert_eq!(text(Quantity::Cpu, 1.6, 1.4999), "asked 1.6 cores, seen 1.50");
+        assert_eq!(text(Quantity::Clock, -600.0, -599.6), "asked 10m behind, seen 10m behind");
+        assert_eq!(text(Quantity::Clock, 3.0, 0.2), "asked 3s ahead, seen no offset");
+    }
 }

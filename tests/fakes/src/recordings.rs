@@ -102,3 +102,14 @@ fn merge(there: &mut Value, patch: &Value) {
         }
     }
 }
+
+/// The recorded answers of a kubelet to `stats/summary`, in their order.
+///
+/// # Panics
+/// When the recording is missing, or it cannot be read.
+pub fn usage() -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recordings/usage.ndjson");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let answer = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["answer"].take();
+    text.lines().map(answer).collect()
+}

@@ -5,6 +5,7 @@ use shakedown_schemas::result::{
 };
 use shakedown_schemas::scenario::Direction;
 
+use super::clocks;
 use super::context::Execution;
 use super::run::RunRecord;
 use super::traffic;
@@ -80,6 +81,7 @@ impl Execution<'_> {
         let concluded = plan.faults.iter().filter_map(|spec| {
             let result = seen.outcome.faults.get(&spec.plan.name)?;
             let mut fault = FaultResult { phase: spec.phase.clone(), line: spec.line, ..result.clone() };
+            clocks::look(&mut fault, spec, &seen.outcome.observations);
             let traffic = traffic::of(&fault.phase, &felt);
             let direction = spec.direction.unwrap_or(Direction::Both);
             warnings.extend(effect::conclude(&mut fault, &spec.plan.effect, direction, &traffic));
@@ -102,10 +104,11 @@ impl Execution<'_> {
     }
 }
 
-/// When all injected faults of a phase were proven, or at least claimed; `None` when one of them never was.
+/// When all injected faults of a phase acted: claimed first, if a later observation proved it, else proven. `None` when one of
+/// them was neither.
 fn acting_s(faults: &[FaultResult], phase: &str) -> Option<f64> {
     let injected = faults.iter().filter(|fault| fault.phase == phase && fault.injecting_s.is_some());
-    let acting = injected.map(|fault| fault.proven_s.or(fault.claimed_s));
+    let acting = injected.map(|fault| fault.claimed_s.or(fault.proven_s));
     acting.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten()
 }
 

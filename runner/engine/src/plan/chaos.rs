@@ -12,7 +12,7 @@ mod place;
 use std::time::Duration;
 
 use shakedown_schemas::result::ObjectRecord;
-use shakedown_schemas::scenario::{Fault, Phase};
+use shakedown_schemas::scenario::{Fault, Phase, Prove};
 use shakedown_schemas::units::Duration as Written;
 
 use super::error::PlanError;
@@ -120,7 +120,14 @@ pub(super) async fn plan(
         end: after + planned,
         resources,
     };
-    let spec = ChaosSpec { naming, targets, recipe: draft.recipe, follow: draft.follow, limits: options.chaos.clone() };
+    let spec = ChaosSpec {
+        naming,
+        targets,
+        recipe: draft.recipe,
+        follow: draft.follow,
+        observe: request.fault.prove() != Prove::Applied,
+        limits: options.chaos.clone(),
+    };
     Ok(((plan, Action::ChaosMesh(Box::new(spec))), standing))
 }
 

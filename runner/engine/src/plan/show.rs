@@ -96,10 +96,22 @@ fn targets(out: &mut String, fault: &FaultSpec) {
     for peer in &fault.peers {
         _ = writeln!(out, "  peer   {peer}");
     }
-    let own_word = fault.engine == "chaos-mesh" && fault.effect == RequiredProof::Applied;
-    if own_word {
-        let more = FaultInfo::of(fault.kind).map_or("", |info| info.facts.confirmed_by);
+    let is_observed = matches!(fault.effect, RequiredProof::Observed { .. });
+    if fault.engine == "chaos-mesh" && (fault.effect == RequiredProof::Applied || is_observed) {
+        let info = FaultInfo::of(fault.kind);
+        let more = info.map_or("", |info| info.facts.confirmed_by);
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");
+        if let Some(info) = info.filter(|info| is_observed && info.is_claimed()) {
+            let seen = match info.facts.observed_by {
+                "" => String::new(),
+                by => format!("{by}, or "),
+            };
+            let otherwise = match fault.effect {
+                RequiredProof::Observed { required: true } => "inconclusive",
+                _ => "claimed, not proven",
+            };
+            _ = writeln!(out, "         and {seen}a change in the run's own requests; without it {otherwise}");
+        }
     } else {
         _ = writeln!(out, "  proof  {}", fault.effect);
     }

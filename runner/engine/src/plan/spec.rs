@@ -185,6 +185,9 @@ pub struct FaultSpec {
     /// The direction, if its kind has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
+    /// The loads whose answers all come from the targets, for a fault that shifts their clocks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<String>,
     /// The part of the plan that is the same for all engines.
     #[serde(flatten)]
     pub plan: FaultPlan,
@@ -202,7 +205,7 @@ impl FaultSpec {
             _ => None,
         };
         let line = document.line(&format!("phases[{}].faults.{}", plan.phase, plan.name));
-        Self { phase: phase.name.clone(), line, direction, plan, action }
+        Self { phase: phase.name.clone(), line, direction, clocks: Vec::new(), plan, action }
     }
 }
 

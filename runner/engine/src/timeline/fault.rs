@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{panicked, stretch};
 use crate::events::Events;
-use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding};
+use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding, Observed};
 
 /// The longest injection. It is far longer than the cluster client retries a request.
 const INJECT_LIMIT: Duration = Duration::from_secs(300);
@@ -132,6 +132,8 @@ pub(super) struct FaultTask {
     cut_off: bool,
     /// The result of the last check, once one was commanded.
     last_check: Option<Result<Vec<Finding>, String>>,
+    /// Its driver failed to observe it.
+    is_blind: bool,
 }
 
 /// The connections of a fault's task.
@@ -165,6 +167,8 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
         injecting_s: None,
         injected_s: None,
         claimed_s: None,
+        claimed_because: None,
+        measured: Vec::new(),
         felt: None,
         proven_s: None,
         undoing_s: None,
@@ -263,6 +267,7 @@ impl FaultTask {
             problem: None,
             cut_off: false,
             last_check: None,
+            is_blind: false,
         }
     }
 
@@ -299,7 +304,15 @@ impl FaultTask {
             _ = self.commands.next().await;
         }
         self.conclude();
+        self.keep_observed();
         self.undo().await;
+    }
+
+    /// Records what was seen of the fault.
+    fn keep_observed(&mut self) {
+        let driver = AssertUnwindSafe(&self.driver);
+        let Observed { measured, unseen } = std::panic::catch_unwind(|| driver.observed()).unwrap_or_default();
+        (self.result.measured, self.result.claimed_because) = (measured, unseen);
     }
 
     fn seconds(&self) -> f64 {
@@ -433,9 +446,34 @@ impl FaultTask {
                     self.last_check.get_or_insert_with(|| Err("no answer in time".to_owned()));
                     self.check_until(until).await;
                 }
-                None => _ = self.commands.next().await,
+                None => self.watch().await,
             }
         }
+    }
+
+    /// Waits for a command. A claimed fault is proven once an observation that is independent of its engine shows it.
+    async fn watch(&mut self) {
+        if self.state != FaultState::Claimed || self.is_blind {
+            _ = self.commands.next().await;
+            return;
+        }
+        let seen = tokio::select! {
+            biased;
+            _ = self.commands.next() => return,
+            seen = caught(self.driver.observe()) => seen,
+        };
+        match seen {
+            Ok(findings) => self.shown(findings),
+            // The fault stays claimed.
+            Err(_) => self.is_blind = true,
+        }
+    }
+
+    /// Proves a claimed fault by what was seen of it.
+    fn shown(&mut self, findings: Vec<Finding>) {
+        let at_s = self.enter(FaultState::Proven, &detail(&findings, true));
+        self.note(at_s, findings);
+        self.result.proven_s = Some(at_s);
     }
 
     /// Checks at once, and a second time so that this check ends right before the undo if it takes as long as the first.
@@ -498,9 +536,22 @@ impl FaultTask {
         let problem = match looked {
             Ok(findings) => {
                 let lasted = findings.iter().all(|finding| finding.holds);
+                let is_seen = |holds: bool| {
+                    findings.iter().any(|finding| finding.shows == Proof::Effective && finding.holds == holds)
+                };
+                let (shows, refutes) = (is_seen(true), is_seen(false));
                 let details = detail(&findings, lasted);
-                self.note(self.seconds(), findings);
                 if lasted {
+                    match shows && self.state == FaultState::Claimed {
+                        true => self.shown(findings),
+                        false => self.note(self.seconds(), findings),
+                    }
+                    return;
+                }
+                self.note(self.seconds(), findings);
+                if refutes && self.state == FaultState::Claimed {
+                    self.result.injection = Verdict::Inconclusive;
+                    self.result.problem = Some(format!("not proven: {details}"));
                     return;
                 }
                 details

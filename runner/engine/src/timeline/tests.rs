@@ -57,8 +57,19 @@ enum Behaviour {
     HangsInUndo,
     FailsInTwoWays,
     IsActiveLate,
+    /// Its engine alone reports that it acts. After 8 s it is seen.
+    SeenLater,
+    /// At its end, too little of it is seen.
+    SeenTooLittle,
+    NeverSeen,
     /// Not proven for so many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
+}
+
+impl Behaviour {
+    fn is_claimed(self) -> bool {
+        matches!(self, Self::SeenLater | Self::SeenTooLittle | Self::NeverSeen)
+    }
 }
 
 struct FakeFault {
@@ -105,7 +116,20 @@ impl FaultDriver for FakeFault {
         Ok(())
     }
 
+    async fn observe(&mut self) -> Vec<Finding> {
+        match self.behaviour {
+            Behaviour::SeenLater => tokio::time::sleep(Duration::from_secs(8)).await,
+            _ => std::future::pending().await,
+        }
+        finding(Proof::Effective, true)
+    }
+
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        match self.behaviour {
+            Behaviour::NeverSeen => return Ok(Vec::new()),
+            Behaviour::SeenTooLittle => return Ok(finding(Proof::Effective, false)),
+            _ => {}
+        }
         Ok(finding(Proof::Effective, self.behaviour != Behaviour::DoesNotLast))
     }
 
@@ -275,7 +299,10 @@ async fn stopped(
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
             let Some((name, behaviour)) = faults.iter().find(|(known, _)| known == name).copied() else { continue };
-            let plan = plan(name, phase, fault);
+            let mut plan = plan(name, phase, fault);
+            if behaviour.is_claimed() {
+                (plan.kind, plan.engine) = ("stress", "chaos-mesh");
+            }
             drivers
                 .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
         }
@@ -467,6 +494,20 @@ async fn an_unproven_fault_stands_and_is_inconclusive() {
     assert_eq!((fault.injection, fault.undo, fault.proven_s), (Verdict::Inconclusive, Verdict::Pass, None));
     assert!(fault.problem.as_deref().unwrap().starts_with("not proven"));
     assert!(case.outcome.errors.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claimed_fault_is_proven_once_it_is_seen() {
+    let of = async |behaviour| play(&three_phases(FAULT), &[("cut", behaviour)], None).await.outcome.faults[0].clone();
+    let seen = of(Behaviour::SeenLater).await;
+    let tenths = |at: Option<f64>| at.map(|at| (at * 10.0).round() / 10.0);
+    assert_eq!((tenths(seen.claimed_s), tenths(seen.proven_s)), (Some(10.5), Some(18.5)));
+    assert_eq!((seen.is_claimed(), seen.injection, seen.undo), (false, Verdict::Pass, Verdict::Pass));
+    let unseen = of(Behaviour::NeverSeen).await;
+    assert_eq!((unseen.is_claimed(), unseen.injection), (true, Verdict::Pass));
+    let refuted = of(Behaviour::SeenTooLittle).await;
+    assert_eq!((refuted.proven_s, refuted.injection), (None, Verdict::Inconclusive));
+    assert_eq!(refuted.problem.as_deref(), Some("not proven: seen"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,6 +110,7 @@ impl Canaries<'_> {
                     targets: vec![target],
                     recipe: trial.recipe.clone(),
                     follow: false,
+                    observe: false,
                     // Its pod is gone by then.
                     limits: Limits { active: INJECT, failing: Some(FAIL), force_after: Some(Duration::ZERO) },
                 };

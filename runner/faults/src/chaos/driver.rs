@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, Proof};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::meter::Meter;
 use super::{ChaosSpec, ChaosState, Inner, contract, follow, object};
-use crate::{FaultDriver, FaultError, Finding, Stretch};
+use crate::{FaultDriver, FaultError, Finding, Observed, Stretch};
 use shakedown_cluster::Cluster;
 use shakedown_guard::fuse::Fuses;
 
@@ -21,13 +22,14 @@ pub struct ChaosFault {
 impl ChaosFault {
     /// A fault that is not injected yet.
     pub fn new(cluster: Cluster, spec: ChaosSpec) -> Self {
-        let ChaosSpec { naming, targets, recipe, follow, limits } = spec;
+        let ChaosSpec { naming, targets, recipe, follow, observe, limits } = spec;
         let state = ChaosState { targets, ..ChaosState::default() };
         let inner = Inner {
             cluster,
             naming,
             recipe,
             follow,
+            observe,
             limits,
             state: Mutex::new(state),
             gate: tokio::sync::Mutex::default(),
@@ -79,6 +81,8 @@ impl FaultDriver for ChaosFault {
             state.standing = true;
             state.targets.clone()
         };
+        // Before anything is sent: a kubelet that takes a sample for each request would see the fault in it.
+        self.inner.read_before().await;
         self.inner.create(&targets, 0).await
     }
 
@@ -130,11 +134,20 @@ impl FaultDriver for ChaosFault {
             let state = self.inner.state();
             (state.notes.clone(), state.targets.len(), state.made.iter().all(|made| !made.resource.lasts))
         };
+        findings.extend(self.inner.usage_at_the_end().await);
         if !notes.is_empty() && !once {
             let detail = format!("{}; {targets} were acted on at the end", notes.join("; "));
             findings.push(Finding { shows: Proof::Applied, holds: targets > 0, detail });
         }
         Ok(findings)
+    }
+
+    async fn observe(&mut self) -> Vec<Finding> {
+        self.inner.watch_usage().await
+    }
+
+    fn observed(&self) -> Observed {
+        self.inner.state().meter.as_ref().map(Meter::observed).unwrap_or_default()
     }
 
     fn unproven(&self) -> Vec<Stretch> {

@@ -3,6 +3,7 @@
 //! anew.
 
 mod stage;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -46,6 +46,7 @@ fn lossy(cluster: Cluster) -> ChaosFault {
         targets: vec![Inside { pod: pod("shop", "worker-0", "10.0.0.1"), containers: vec!["main".into()] }],
         recipe,
         follow: false,
+        observe: true,
         limits: Limits { active: Duration::ZERO, ..Limits::default() },
     };
     ChaosFault::new(cluster, spec)

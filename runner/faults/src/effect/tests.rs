@@ -16,6 +16,8 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
         injecting_s: Some(1.0),
         injected_s: Some(1.5),
         claimed_s: None,
+        claimed_because: None,
+        measured: Vec::new(),
         felt: None,
         proven_s: Some(2.0),
         undoing_s: Some(9.0),
@@ -193,4 +195,52 @@ fn a_claimed_fault_without_an_effect_is_reported_with_the_possible_reasons() {
         let mut fault = by_chaos_mesh();
         assert_eq!(conclude(&mut fault, &RequiredProof::Applied, Direction::Both, &changed()), None);
     }
+}
+
+/// A fault inside pods that only Chaos Mesh reports.
+fn claimed(kind: &str) -> FaultResult {
+    let mut fault = fault(&[APPLIED], Verdict::Pass);
+    (fault.kind, fault.engine) = (kind.into(), "chaos-mesh".into());
+    (fault.claimed_s, fault.proven_s) = (Some(2.0), None);
+    fault
+}
+
+#[test]
+fn what_only_its_engine_reports_is_claimed_unless_the_requests_show_it() {
+    for kind in ["stress", "time", "http", "dns", "io"] {
+        let concluded = |wanted: &RequiredProof, traffic: &Traffic| {
+            let mut fault = claimed(kind);
+            conclude(&mut fault, wanted, Direction::Both, traffic);
+            fault
+        };
+        let auto = RequiredProof::Observed { required: false };
+        let strict = RequiredProof::Observed { required: true };
+        let seen = concluded(&auto, &changed());
+        assert_eq!((seen.is_claimed(), seen.proven_s, seen.injection), (false, Some(4.0), Verdict::Pass), "{kind}");
+        let unseen = concluded(&auto, &unchanged());
+        assert!(unseen.is_claimed() && unseen.injection == Verdict::Pass, "{kind}");
+        let why = unseen.claimed_because.unwrap();
+        assert_eq!(why, "the run's own requests did not change significantly", "{kind}");
+        assert!(concluded(&auto, &Traffic::Unknown).claimed_because.unwrap().contains("no phase before it"), "{kind}");
+        assert!(concluded(&RequiredProof::Applied, &changed()).is_claimed(), "{kind}: nothing more was asked for");
+        assert_eq!(concluded(&strict, &changed()).injection, Verdict::Pass, "{kind}");
+        let strict = concluded(&strict, &unchanged());
+        assert!(strict.injection == Verdict::Inconclusive && strict.problem.unwrap().contains("not proven"), "{kind}");
+    }
+}
+
+#[test]
+fn what_was_seen_of_the_pods_satisfies_strict_and_what_could_not_be_is_named() {
+    let strict = RequiredProof::Observed { required: true };
+    let mut seen = claimed("stress");
+    seen.proven_s = Some(9.0);
+    let detail = "memory of container shop/web/nginx: asked 128 MB, seen 125 MB".to_owned();
+    seen.evidence.push(Evidence { at_s: 9.0, shows: Proof::Effective, holds: true, detail });
+    conclude(&mut seen, &strict, Direction::Both, &unchanged());
+    assert_eq!((seen.injection, seen.is_claimed()), (Verdict::Pass, false));
+    let mut unseen = claimed("stress");
+    unseen.claimed_because = Some("this account may not get nodes/proxy".to_owned());
+    conclude(&mut unseen, &strict, Direction::Both, &unchanged());
+    let problem = unseen.problem.unwrap();
+    assert!(problem.contains("went on as before") && problem.contains("may not get nodes/proxy"), "{problem}");
 }

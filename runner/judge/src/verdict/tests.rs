@@ -28,6 +28,8 @@ fn fault(injection: Verdict, undo: Verdict) -> FaultResult {
         injecting_s: None,
         injected_s: None,
         claimed_s: None,
+        claimed_because: None,
+        measured: Vec::new(),
         felt: None,
         proven_s: None,
         undoing_s: None,

@@ -11,7 +11,7 @@ use crate::excerpt::Excerpt;
 use crate::failure::Failed;
 use crate::job::{Job, micros};
 use crate::record::{Gap, NewConnection, Record, segment_key};
-use shakedown_observe::{Failure, Peculiarities, Sample};
+use shakedown_observe::{DateSample, Failure, Peculiarities, Sample};
 
 impl Lane {
     /// Why the request that has waited longest is not sent. If it waits for a connection in the making, the network is the
@@ -146,6 +146,21 @@ impl Lane {
     /// The head of the answer arrived.
     pub(crate) fn answering(&self, connection: &Connection) {
         connection.head_ns.set(self.arrived_ns(connection));
+    }
+
+    /// Records the `Date` header of an answer whose head has just arrived, at most once a second.
+    pub(crate) fn dated(&self, date: &[u8]) {
+        let at_ns = self.now_ns();
+        let mut state = self.state.borrow_mut();
+        if at_ns < state.next_date_ns {
+            return;
+        }
+        let Some(date) = std::str::from_utf8(date).ok().and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) else {
+            return;
+        };
+        state.next_date_ns = at_ns + 1_000_000_000;
+        let ahead_s = date.timestamp().duration_since(jiff::Timestamp::now()).as_secs_f64();
+        state.batch.dates.push(DateSample { at_ns, ahead_s });
     }
 
     /// `pieces` chunks with tokens have arrived so far, and the server counts `counted` tokens.

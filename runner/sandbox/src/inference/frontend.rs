@@ -56,7 +56,16 @@ pub async fn frontend(net: Net, config: FrontendConfig, log: Log, stop: Cancella
     background.spawn(answer::accept(responses, Arc::clone(&frontend)));
     let handler = Arc::clone(&frontend);
     background.spawn(http::serve(api, frontend.config.max_connections, move |request| {
-        api::handle(Arc::clone(&handler), request)
+        let handler = Arc::clone(&handler);
+        async move {
+            let clock = handler.net.clone();
+            let mut answer = api::handle(handler, request).await;
+            // By the pod's own clock. Without this header, the server writes that of the machine.
+            if let Some(date) = http::date(clock.now()) {
+                answer.headers_mut().insert(::http::header::DATE, date);
+            }
+            answer
+        }
     }));
     let (port, model) = (frontend.config.port, &frontend.config.model);
     frontend.log.info(format_args!("the frontend is up on port {port}: model {model}"));

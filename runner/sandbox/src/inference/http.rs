@@ -2,17 +2,18 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -111,12 +112,19 @@ fn is_meant(rule: &HttpRule, request: &Request<Incoming>) -> bool {
         && rule.headers.iter().all(has)
 }
 
+/// A moment as the value of a `Date` header.
+pub fn date(at: SystemTime) -> Option<HeaderValue> {
+    let at = Timestamp::try_from(at).ok()?;
+    let text = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    HeaderValue::from_str(&text).ok()
+}
+
 /// An answer of JSON.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     // The programs serialise structs and values with text keys only: that cannot fail.
     let text = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Full::new(Bytes::from(text)).boxed_unsync());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

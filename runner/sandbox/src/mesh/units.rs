@@ -35,6 +35,20 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     if negative { Some(Duration::ZERO) } else { Duration::try_from_secs_f64(seconds).ok() }
 }
 
+/// Reads an amount of memory (`125000KiB`, `1GB`) in bytes. Every unit is a power of 1024.
+pub(crate) fn size(text: &str) -> Option<f64> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let power = match text[at..].trim().to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return None,
+    };
+    text[..at].parse::<f64>().ok().map(|number| number * 1024_f64.powi(power))
+}
+
 /// Reads a percentage without its sign, such as `12.5`, as a share from 0 to 1. Values beyond 100 are `None`: tc refuses
 /// them.
 pub(crate) fn share(text: &str) -> Option<f64> {

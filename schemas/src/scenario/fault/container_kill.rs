@@ -23,6 +23,7 @@ impl FaultKind for ContainerKill {
         not_settings: &[],
         link: between,
         confirmed_by: ", and the pods' own: their containers have ended",
+        observed_by: "",
         unfelt_because: "",
         example: "{pods: {labels: {app: worker}, count: 1}, containers: [worker]}",
     };

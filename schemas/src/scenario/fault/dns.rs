@@ -21,8 +21,8 @@ fault! {
         pub answer: DnsAnswer,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
-        /// `traffic` require a change in the run's own requests.
+        /// Only Chaos Mesh reports that this fault acts. With `auto`, a change in the run's own requests proves it; otherwise
+        /// it is claimed, not proven. `strict` and `traffic` require that change, and `applied` does not look for it.
     }, after, lasts,
 }
 
@@ -34,6 +34,7 @@ impl FaultKind for DnsFault {
         not_settings: &[],
         link: between,
         confirmed_by: "",
+        observed_by: "",
         unfelt_because: ", or the pods resolved no name while the fault acted",
         example: "{pods: {labels: {app: worker}}, patterns: [\"nats.*\"]}",
     };

@@ -35,8 +35,8 @@ fault! {
         pub status: Option<u16>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
-        /// `traffic` require a change in the run's own requests.
+        /// Only Chaos Mesh reports that this fault acts. With `auto`, a change in the run's own requests proves it; otherwise
+        /// it is claimed, not proven. `strict` and `traffic` require that change, and `applied` does not look for it.
     }, after, lasts,
 }
 
@@ -48,6 +48,7 @@ impl FaultKind for HttpFault {
         not_settings: &[],
         link: between,
         confirmed_by: "",
+        observed_by: "",
         unfelt_because: ", or the connections are older than the fault, or do not come through the pods' network (a \
                          port-forward)",
         example: "{pods: {labels: {app: web}}, port: 8000, path: /v1/*, status: 503}",

@@ -39,8 +39,8 @@ fault! {
         pub containers: Vec<String>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
-        /// `traffic` require a change in the run's own requests.
+        /// Only Chaos Mesh reports that this fault acts. With `auto`, a change in the run's own requests proves it; otherwise
+        /// it is claimed, not proven. `strict` and `traffic` require that change, and `applied` does not look for it.
     }, after, lasts,
 }
 
@@ -52,6 +52,7 @@ impl FaultKind for IoFault {
         not_settings: &[],
         link: between,
         confirmed_by: "",
+        observed_by: "",
         unfelt_because: "",
         example: "{pods: {labels: {app: worker}}, volume: /data, error: ENOSPC}",
     };

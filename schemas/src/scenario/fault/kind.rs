@@ -39,6 +39,9 @@ pub struct FaultFacts {
     pub link: fn(targets: &str, peers: &str) -> String,
     /// What confirms it in addition to the status of Chaos Mesh, as the rest of a sentence. Empty for nothing.
     pub confirmed_by: &'static str,
+    /// What can show that it acts where only its engine reports so, in addition to a change in the run's own requests, in
+    /// words. Empty for nothing.
+    pub observed_by: &'static str,
     /// Why the run's own requests may not change, apart from a service that tolerates the fault. Empty for no reason.
     pub unfelt_because: &'static str,
     /// The value of its key in a complete fault, as one line of YAML.

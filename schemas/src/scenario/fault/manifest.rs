@@ -51,6 +51,7 @@ impl FaultKind for Manifest {
         not_settings: &["object", "active_when", "gone_when", "within"],
         link: between,
         confirmed_by: "",
+        observed_by: "",
         unfelt_because: "",
         example: "{object: {apiVersion: v1, kind: ConfigMap, data: {mode: maintenance}}, active_when: [{field: data.mode, \
                   equals: maintenance}]}",

@@ -65,6 +65,7 @@ impl FaultKind for Netem {
         not_settings: &["to"],
         link: between,
         confirmed_by: ", and its rules in place",
+        observed_by: "",
         unfelt_because: PASSED_BY,
         example: "{pods: {labels: {app: worker}}, to: [{service: nats}], delay: 100ms, loss: 1%}",
     };

@@ -37,6 +37,7 @@ impl FaultKind for Partition {
         not_settings: &["from", "engine"],
         link: |targets, peers| format!("of {targets} from {peers}"),
         confirmed_by: ", and its rules in place",
+        observed_by: "",
         unfelt_because: PASSED_BY,
         example: "{pods: {labels: {app: worker}, count: 1}, from: [{service: nats}]}",
     };

@@ -25,6 +25,7 @@ impl FaultKind for PodFailure {
         not_settings: &[],
         link: between,
         confirmed_by: ", and the pods' own: their programs do not run",
+        observed_by: "",
         unfelt_because: "",
         example: "{pods: {labels: {app: worker}, count: 1}, for: 30s}",
     };

@@ -32,6 +32,7 @@ impl FaultKind for PodKill {
         not_settings: &[],
         link: between,
         confirmed_by: "",
+        observed_by: "",
         unfelt_because: "",
         example: "{pods: {labels: {app: worker}, count: 1}, grace_period: 5s}",
     };

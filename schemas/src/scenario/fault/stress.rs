@@ -26,19 +26,23 @@ fault! {
         pub containers: Vec<String>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
-        /// `traffic` require a change in the run's own requests.
+        /// `auto` reads what the containers use before and during the fault, from the metrics API or the kubelet's
+        /// statistics. At least 80% of the memory must be seen, and half of the CPU time or of what the limit leaves of it.
+        /// A change in the run's own requests proves the fault too. If neither can be seen, the fault is claimed, not
+        /// proven; `strict` is inconclusive then. `traffic` requires a change in the run's own requests. `applied` reads
+        /// nothing: the fault is claimed.
     }, after, lasts,
 }
 
 impl FaultKind for Stress {
     const FACTS: FaultFacts = FaultFacts {
         means: &[Means::ChaosMesh(ChaosMesh::inside("stresschaos"))],
-        sandbox: Sandbox::Partly("`cpu`, on its workers"),
+        sandbox: Sandbox::Partly("`cpu`, on its workers, and `memory`, which slows no program"),
         rules: &[Rule::Some(&["cpu", "memory"])],
         not_settings: &[],
         link: between,
         confirmed_by: "",
+        observed_by: "what its containers use, by the metrics API or the kubelet's statistics",
         unfelt_because: "",
         example: "{pods: {labels: {app: worker}, count: 1}, cpu: {workers: 2, load: 80%}}",
     };
@@ -92,6 +96,13 @@ pub struct StressCpu {
     /// The share of one core that each process takes. Default `100%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Percent>,
+}
+
+impl StressCpu {
+    /// The CPU time of all processes together, in cores.
+    pub fn cores(&self) -> f64 {
+        f64::from(self.workers) * self.load.map_or(1.0, Percent::fraction)
+    }
 }
 
 /// Memory to consume. The kernel kills a container that exceeds its limit.

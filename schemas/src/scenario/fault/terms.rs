@@ -45,7 +45,7 @@ pub enum Prove {
     /// an image (`--witness-image`), and a partition that cuts connections that the targets open.
     Witness,
     /// An observation that is independent of the engine's report. A fault that only its engine claims is inconclusive,
-    /// unless the run's own requests change.
+    /// unless an observation of its targets shows it, or the run's own requests change.
     Strict,
     /// The run's own requests: their success rate or latency leaves the baseline's band while the fault acts.
     Traffic,

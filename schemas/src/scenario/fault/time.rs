@@ -23,8 +23,9 @@ fault! {
         pub containers: Vec<String>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
-        /// `traffic` require a change in the run's own requests.
+        /// `auto` compares the `Date` headers of a load whose answers all come from the targets with this machine's clock. A
+        /// change in the run's own requests proves the fault too. If neither can be seen, the fault is claimed, not proven;
+        /// `strict` is inconclusive then. `traffic` requires a change in the run's own requests, and `applied` nothing.
     }, after, lasts,
 }
 
@@ -36,6 +37,7 @@ impl FaultKind for TimeFault {
         not_settings: &[],
         link: between,
         confirmed_by: "",
+        observed_by: "the `Date` headers of a load whose answers all come from its targets",
         unfelt_because: "",
         example: "{pods: {labels: {app: worker}}, offset: -10m}",
     };

@@ -1,17 +1,27 @@
 //! What is done inside pods: to their containers, their processor, their requests, names, files and clocks.
 
 use serde_json::{Value, json};
-use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault};
+use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault, Prove};
 
 use super::draft::Draft;
-use super::limits::check_memory;
-use super::links::required_proof;
+use super::limits::{self, Demand};
 use super::network::check_targets;
 use crate::plan::error::PlanError;
 use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
 use shakedown_faults::chaos::Recipe;
 use shakedown_faults::chaos::spec::Inside;
+use shakedown_faults::effect::RequiredProof;
+
+/// What has to show that a fault inside pods acts. Their own status shows a failure and a kill.
+const fn required_proof(prove: Prove) -> RequiredProof {
+    match prove {
+        Prove::Traffic => RequiredProof::Traffic,
+        Prove::Strict => RequiredProof::Observed { required: true },
+        Prove::Auto | Prove::Witness => RequiredProof::Observed { required: false },
+        Prove::Applied => RequiredProof::Applied,
+    }
+}
 
 pub(super) async fn draft(
     request: &ChaosRequest<'_>,
@@ -41,7 +51,8 @@ pub(super) async fn draft(
         }
         Fault::Stress(it) => {
             check_containers(request.name, &it.containers, targets)?;
-            check_memory(request.name, it, targets)?;
+            let demand = Demand { fault: request.name, stress: it, targets, nodes: &cluster.nodes().await? };
+            let outcome = limits::outcome(&demand)?;
             let cpu = it.cpu.as_ref().map(|cpu| {
                 let load = cpu.load.map_or_else(|| "100%".to_owned(), |load| load.to_string());
                 format!("{} processes take {load} of a core each", cpu.workers)
@@ -49,8 +60,8 @@ pub(super) async fn draft(
             let memory = it.memory.as_ref().map(|memory| format!("{} of memory are taken", memory.size));
             let what: Vec<String> = cpu.into_iter().chain(memory).collect();
             let text = format!(
-                "In each target {}, within the container's limits. Chaos Mesh does not tell when that does not end: a \
-                 `recovery_time` after it shows it.",
+                "In each target {}, within the container's limits. {outcome} Chaos Mesh does not tell when that does not end: \
+                 a `recovery_time` after it shows it.",
                 what.join(" and ")
             );
             inside(Recipe::Stress(it.clone()), text, it.follow)
@@ -111,8 +122,17 @@ pub(super) async fn draft(
 }
 
 fn check_containers(fault: &str, wanted: &[String], targets: &[(Inside, Value)]) -> Result<(), PlanError> {
-    for (target, _) in targets {
+    for (target, there) in targets {
         if let Some(missing) = wanted.iter().find(|name| !target.containers.contains(name)) {
+            let mut inits = there["spec"]["initContainers"].as_array().into_iter().flatten();
+            if inits.any(|it| it["name"] == **missing) {
+                return Err(PlanError::Scenario(format!(
+                    "fault `{fault}`: `{missing}` is an init container of pod {}, and Chaos Mesh acts on none of them, native \
+                     sidecars included\nhelp: name one of {}",
+                    target.pod.name,
+                    target.containers.join(", ")
+                )));
+            }
             return Err(PlanError::Scenario(format!(
                 "fault `{fault}`: pod {} has no container `{missing}`\nhelp: it has {}",
                 target.pod.name,

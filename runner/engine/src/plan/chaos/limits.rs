@@ -1,61 +1,148 @@
-//! What a stress asks for, held against what the containers may have: nothing happens of what lies beyond.
+//! What a stress asks for, compared with what the containers and their nodes may use: whether its stressors are killed or
+//! throttled. Pure.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
+use shakedown_cluster::Node;
 use shakedown_schemas::scenario::Stress;
 
 use crate::plan::error::PlanError;
+use shakedown_faults::chaos::quota::Quota;
 use shakedown_faults::chaos::spec::Inside;
 
-/// Refuses memory that no container could take: the kernel kills the stressor each time that it reaches the container's
-/// limit, Chaos Mesh starts it again, and the container never holds more than a few MiB of it.
-pub(super) fn check_memory(fault: &str, it: &Stress, targets: &[(Inside, Value)]) -> Result<(), PlanError> {
-    let Some(memory) = &it.memory else { return Ok(()) };
-    let asked = memory.size.bytes() as f64;
-    for (target, there) in targets {
-        let meant = |name: &str| match it.containers.is_empty() {
-            true => target.containers.first().is_some_and(|first| first == name),
-            false => it.containers.iter().any(|wanted| wanted == name),
-        };
-        let containers = there["spec"]["containers"].as_array().into_iter().flatten();
-        for container in containers.filter(|it| it["name"].as_str().is_some_and(meant)) {
-            let Some(limit) = container["resources"]["limits"]["memory"].as_str() else { continue };
-            if quantity(limit).is_some_and(|bytes| asked >= bytes) {
-                return Err(PlanError::Scenario(format!(
-                    "fault `{fault}`: {} of memory do not fit into container {} of pod {}, whose limit is {limit}: the stressor \
-                     would be killed again and again, and the container would never hold them\nhelp: ask for less than the \
-                     limit and what the container itself uses",
-                    memory.size,
-                    container["name"].as_str().unwrap_or_default(),
-                    target.pod.name
-                )));
-            }
-        }
-    }
-    Ok(())
+/// A stress, its targets as they are, and the nodes as far as they may be read.
+pub(super) struct Demand<'a> {
+    pub fault: &'a str,
+    pub stress: &'a Stress,
+    pub targets: &'a [(Inside, Value)],
+    pub nodes: &'a [Node],
 }
 
-/// A quantity of Kubernetes, such as `100Mi`, `1.5G` or `128974848`, as a number; none for anything else.
-fn quantity(text: &str) -> Option<f64> {
-    const UNITS: [(&str, f64); 14] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("Ei", 1_152_921_504_606_846_976.0),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-        ("E", 1e18),
-        ("", 1.0),
-    ];
-    UNITS.iter().find_map(|(unit, factor)| {
-        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.is_finite().then_some(number * factor)
+/// A stress closer to the memory limit than this share of it leaves too little for the container's own programs.
+const TIGHT: f64 = 0.8;
+/// The most names in one sentence.
+const NAMED: usize = 3;
+
+impl Demand<'_> {
+    /// The containers that Chaos Mesh acts on: the named ones, or the first of each pod.
+    fn containers(&self) -> impl Iterator<Item = (&Inside, &Value, &str)> {
+        self.targets.iter().flat_map(move |(target, there)| {
+            let named = &self.stress.containers;
+            let first = target.containers.iter().take(if named.is_empty() { 1 } else { 0 });
+            named.iter().chain(first).map(move |name| (target, there, name.as_str()))
+        })
+    }
+
+    /// How many stressed containers each node has.
+    fn per_node(&self) -> BTreeMap<&str, f64> {
+        let mut count = BTreeMap::new();
+        for (_, there, _) in self.containers() {
+            *count.entry(there["spec"]["nodeName"].as_str().unwrap_or_default()).or_default() += 1.0;
+        }
+        count
+    }
+
+    fn refusal(&self, text: String, help: &str) -> PlanError {
+        PlanError::Scenario(format!("fault `{}`: {text}\nhelp: {help}", self.fault))
+    }
+}
+
+/// What will happen, in sentences: whether stressors are killed or throttled.
+///
+/// # Errors
+/// When the memory is never held: the kernel kills a stressor each time that it reaches a limit, and Chaos Mesh starts it again.
+pub(super) fn outcome(demand: &Demand<'_>) -> Result<String, PlanError> {
+    let mut said = Vec::new();
+    if let Some(memory) = &demand.stress.memory {
+        said.extend(of_memory(demand, memory.size.bytes() as f64, &memory.size.to_string())?);
+    }
+    if let Some(cpu) = &demand.stress.cpu {
+        said.extend(of_cpu(demand, cpu.cores()));
+    }
+    Ok(match said.is_empty() {
+        true => "It is neither throttled nor killed at a limit.".to_owned(),
+        false => said.join(" "),
     })
+}
+
+fn of_memory(demand: &Demand<'_>, asked: f64, size: &str) -> Result<Vec<String>, PlanError> {
+    let mut tight = Vec::new();
+    for (target, there, container) in demand.containers() {
+        let Some(limit) = Quota::of(there, container).memory else { continue };
+        let place = format!("container {container} of pod {}", target.pod.name);
+        if asked >= limit {
+            return Err(demand.refusal(
+                format!(
+                    "{size} of memory do not fit into {place}, whose limit is {}: the stressor would be killed again and again, \
+                     and the container would never hold them",
+                    mebibytes(limit)
+                ),
+                "ask for less than the limit and what the container itself uses",
+            ));
+        }
+        if asked > TIGHT * limit {
+            tight.push(format!("{place} ({})", mebibytes(limit)));
+        }
+    }
+    for (name, containers) in demand.per_node() {
+        let memory = demand.nodes.iter().find(|node| node.name == name).and_then(|node| node.memory);
+        let Some(memory) = memory.filter(|memory| containers * asked >= *memory) else { continue };
+        return Err(demand.refusal(
+            format!(
+                "{} of memory do not fit into node {name}, whose pods may use {}: the kernel would kill the stressor, or programs \
+                 of other pods",
+                mebibytes(containers * asked),
+                mebibytes(memory)
+            ),
+            "ask for less memory, or for fewer targets on that node",
+        ));
+    }
+    Ok(match tight.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "Killed where the container itself uses the rest of its limit: {}; the kernel then kills the stressor or the \
+             container's own program.",
+            some(&tight)
+        )],
+    })
+}
+
+fn of_cpu(demand: &Demand<'_>, asked: f64) -> Vec<String> {
+    let mut said = Vec::new();
+    let throttled: Vec<String> = demand
+        .containers()
+        .filter_map(|(target, there, container)| {
+            let limit = Quota::of(there, container).cpu.filter(|limit| asked > *limit)?;
+            Some(format!("container {container} of pod {} ({limit})", target.pod.name))
+        })
+        .collect();
+    if !throttled.is_empty() {
+        said.push(format!(
+            "Throttled: it asks for {asked} cores, more than the limit of {}; the container's own programs share that limit with it.",
+            some(&throttled)
+        ));
+    }
+    for (name, containers) in demand.per_node() {
+        let cores = demand.nodes.iter().find(|node| node.name == name).and_then(|node| node.cpu);
+        if let Some(cores) = cores.filter(|cores| throttled.is_empty() && containers * asked > *cores) {
+            said.push(format!(
+                "It asks for {} cores of node {name}, whose pods may use {cores}: every pod there gets less CPU time.",
+                containers * asked
+            ));
+        }
+    }
+    said
+}
+
+fn some(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let shown = names[..names.len() - more].join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+fn mebibytes(bytes: f64) -> String {
+    format!("{:.0} MiB", bytes / 1_048_576.0)
 }
 
 #[cfg(test)]
@@ -65,37 +152,91 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn quantities_are_read_as_kubernetes_writes_them() {
-        for (text, bytes) in [
-            ("100Mi", 104_857_600.0),
-            ("1.5G", 1.5e9),
-            ("128974848", 128_974_848.0),
-            ("129e6", 129e6),
-            ("1E", 1e18),
-            ("400m", 0.4),
-            ("2k", 2000.0),
-        ] {
-            assert_eq!(quantity(text), Some(bytes), "{text}");
-        }
-        assert_eq!([quantity("much"), quantity("1Zi"), quantity("")], [None; 3]);
+    /// A pod with the containers `web` (100 MiB, half a core), `side` (1 GiB) and `free`.
+    fn target(name: &str) -> (Inside, Value) {
+        let pod = PodRef { namespace: "n".into(), name: name.into(), uid: "u".into(), node: None, ip: None };
+        let container = |name: &str, limits: Value| json!({"name": name, "resources": {"limits": limits}});
+        let there = json!({"spec": {"nodeName": "node-1", "containers": [
+            container("web", json!({"memory": "100Mi", "cpu": "500m"})), container("side", json!({"memory": "1Gi"})), {"name": "free"},
+        ]}});
+        (Inside { pod, containers: vec!["web".into(), "side".into(), "free".into()] }, there)
+    }
+
+    fn check_at(targets: &[(Inside, Value)], stress: Value) -> Result<String, String> {
+        let mut stress = stress;
+        stress["pods"] = json!({"name": "p"});
+        let stress = serde_json::from_value(stress).unwrap();
+        let (runtime, architecture, kernel) = (None, None, None);
+        let nodes = [Node { name: "node-1".into(), runtime, architecture, kernel, cpu: Some(2.0), memory: Some(2e9) }];
+        outcome(&Demand { fault: "it", stress: &stress, targets, nodes: &nodes }).map_err(|error| error.to_string())
+    }
+
+    fn check(stress: Value) -> Result<String, String> {
+        check_at(&[target("p")], stress)
     }
 
     /// The recording `memoom`: 400 MB asked of a container that is limited to 100 MiB.
     #[test]
     fn memory_beyond_the_containers_limit_is_refused() {
-        let pod = PodRef { namespace: "n".into(), name: "p".into(), uid: "u".into(), node: None, ip: None };
-        let target = Inside { pod, containers: vec!["web".into(), "side".into()] };
-        let container = |name: &str, limit: &str| json!({"name": name, "resources": {"limits": {"memory": limit}}});
-        let there = json!({"spec": {"containers": [container("web", "100Mi"), container("side", "1Gi")]}});
-        let check = |size: &str, containers: &[&str]| {
-            let stress = json!({"pods": {"name": "p"}, "memory": {"size": size}, "containers": containers});
-            check_memory("it", &serde_json::from_value(stress).unwrap(), &[(target.clone(), there.clone())])
-                .map_err(|error| error.to_string())
+        let memory =
+            |size: &str, containers: &[&str]| check(json!({"memory": {"size": size}, "containers": containers}));
+        let refusal = memory("400MB", &[]).unwrap_err();
+        assert!(refusal.contains("container web of pod p, whose limit is 100 MiB"), "{refusal}");
+        assert!(memory("100MiB", &["web"]).is_err());
+        // Four stressors of 100 MB each come to the limit as well.
+        assert!(check(json!({"memory": {"size": "400MB", "workers": 4}})).is_err());
+        for fits in [memory("60MB", &[]), memory("400MB", &["side"])] {
+            assert_eq!(fits.unwrap(), "It is neither throttled nor killed at a limit.");
+        }
+        let tight = memory("96MiB", &["web"]).unwrap();
+        assert!(
+            tight.starts_with("Killed where the container itself uses the rest of its limit: container web of pod p"),
+            "{tight}"
+        );
+    }
+
+    #[test]
+    fn pod_level_limits_hold_for_every_container() {
+        let (inside, mut there) = target("p");
+        there["spec"]["resources"] = json!({"limits": {"memory": "200Mi", "cpu": "1"}});
+        let of = |stress: Value| check_at(&[(inside.clone(), there.clone())], stress);
+        let refusal = of(json!({"memory": {"size": "300MB"}, "containers": ["free"]})).unwrap_err();
+        assert!(refusal.contains("container free of pod p, whose limit is 200 MiB"), "{refusal}");
+        let said = of(json!({"cpu": {"workers": 2}, "containers": ["free"]})).unwrap();
+        assert!(
+            said.starts_with("Throttled: it asks for 2 cores, more than the limit of container free of pod p (1)"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn memory_beyond_the_node_is_refused() {
+        let free = |size: &str| json!({"memory": {"size": size}, "containers": ["free"]});
+        assert!(check(free("1.5GB")).is_ok());
+        let refusal = check(free("2GB")).unwrap_err();
+        assert!(refusal.contains("do not fit into node node-1, whose pods may use 1907 MiB"), "{refusal}");
+        let both = check_at(&[target("p"), target("q")], free("1.5GB")).unwrap_err();
+        assert!(both.contains("2861 MiB of memory do not fit"), "{both}");
+    }
+
+    #[test]
+    fn cpu_time_beyond_a_limit_is_throttled() {
+        let cpu = |workers: u32, load: &str, container: &str| {
+            check(json!({"cpu": {"workers": workers, "load": load}, "containers": [container]})).unwrap()
         };
-        let refusal = check("400MB", &[]).unwrap_err();
-        assert!(refusal.contains("container web of pod p, whose limit is 100Mi"), "{refusal}");
-        assert!(check("100MiB", &["web"]).is_err());
-        assert_eq!((check("60MB", &[]), check("400MB", &["side"])), (Ok(()), Ok(())));
+        let said = cpu(2, "80%", "web");
+        assert!(
+            said.starts_with("Throttled: it asks for 1.6 cores, more than the limit of container web of pod p (0.5)"),
+            "{said}"
+        );
+        assert_eq!(cpu(1, "50%", "web"), "It is neither throttled nor killed at a limit.");
+        let said = cpu(4, "100%", "free");
+        assert_eq!(
+            said,
+            "It asks for 4 cores of node node-1, whose pods may use 2: every pod there gets less CPU time."
+        );
+        let many: Vec<(Inside, Value)> = (0..5).map(|number| target(&format!("p{number}"))).collect();
+        let said = check_at(&many, json!({"cpu": {"workers": 1}})).unwrap();
+        assert!(said.contains("container web of pod p2 (0.5) and 2 more"), "{said}");
     }
 }

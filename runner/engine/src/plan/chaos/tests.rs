@@ -198,6 +198,12 @@ async fn what_the_tools_below_do_otherwise_is_told() {
     assert!(proxied.contains("can break other connections") && proxied.contains("`recovery_time`"), "{proxied}");
     let busy = world.made("stress: {WORKER, cpu: {workers: 1}}").await.description;
     assert!(busy.contains("does not tell when that does not end") && busy.contains("`recovery_time`"), "{busy}");
+    assert!(busy.contains("It is neither throttled nor killed at a limit."), "{busy}");
+    let throttled = world.made("stress: {WORKER, cpu: {workers: 2}}").await.description;
+    assert!(
+        throttled.contains("Throttled: it asks for 2 cores, more than the limit of container worker"),
+        "{throttled}"
+    );
 }
 
 #[tokio::test]

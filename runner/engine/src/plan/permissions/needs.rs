@@ -12,7 +12,7 @@ use crate::plan::options::Options;
 use crate::plan::own_namespace;
 use crate::plan::peers::peer_namespace;
 use crate::plan::spec::{Action, FaultSpec, Plan, Route};
-use shakedown_cluster::permissions::{self, CHAOS_PEERS, FUSE, LOCK, Names, Need, Needs, On, POLICIES};
+use shakedown_cluster::permissions::{self, CHAOS_PEERS, FUSE, LOCK, Names, Need, Needs, On, POLICIES, USAGE_METRICS};
 use shakedown_cluster::{CHAOS_GROUP, Kind, ObjectKey, owner_plural, parse_service};
 use shakedown_faults::manifest::Check;
 use shakedown_faults::partition::PartitionsSpec;
@@ -313,6 +313,10 @@ impl FaultNeeds<'_> {
             | Fault::Dns(_)
             | Fault::Io(_)
             | Fault::Time(_) => self.by_chaos_mesh(needs, How::Certain, &[]),
+        }
+        if matches!(self.fault, Fault::Stress(stress) if stress.prove != Prove::Applied) {
+            // The kubelets' statistics are not granted: their permission allows commands in pods on some releases.
+            needs.any(How::Optional, own, &USAGE_METRICS);
         }
         if self.fault.follow() {
             needs.any(How::Certain, own, &("", "pods", WATCH));

@@ -27,7 +27,7 @@ use shakedown_guard::lock::Holder;
 use shakedown_sandbox::{Sandbox, Topology};
 
 /// Parts of scenarios, each with something of its own that it needs: the load, the fault, an expectation.
-const SCENARIOS: [(&str, &str, &str, &str); 13] = [
+const SCENARIOS: [(&str, &str, &str, &str); 14] = [
     (
         "labels",
         "",
@@ -70,6 +70,7 @@ const SCENARIOS: [(&str, &str, &str, &str); 13] = [
          exists: true}]}}",
         "",
     ),
+    ("stress", "", "{stress: {pods: {prefix: client}, cpu: {workers: 1}}}", ""),
     ("service", "{http: {service: 'server:8080'}, rate: 1/s, timeout: 100ms}", "", ""),
     // The sandbox carries no port-forwards, so this one can be planned and not run.
     ("forward", "{http: {service: 'server:8080', reach: port-forward}, rate: 1/s, timeout: 100ms}", "", ""),
@@ -213,14 +214,14 @@ async fn a_run_asks_nothing_of_the_cluster_that_was_not_named() {
     let world = World::new().await;
     // What improves planning in the whole cluster, and what needs no permission or is done without: where it may not be
     // read, a namespace is believed to be there.
-    let wide = rows().into_iter().filter(|row| row.scope == Scope::Wide).flat_map(|row| row.all);
+    let wide = rows().into_iter().filter(|row| matches!(row.scope, Scope::Wide | Scope::Usage)).flat_map(|row| row.all);
     let wide: BTreeSet<(String, String)> = wide
         .map(text)
         .chain(["get namespaces", "create selfsubjectaccessreviews.authorization.k8s.io"].map(str::to_owned))
         .map(|text| (String::new(), text))
         .collect();
     let mut problems = Vec::new();
-    for scenario in &SCENARIOS[..12] {
+    for scenario in &SCENARIOS[..13] {
         world.ready().await;
         let document = world.document(*scenario);
         let asked: Arc<Mutex<BTreeSet<(String, String)>>> = Arc::default();
@@ -360,7 +361,7 @@ async fn only_what_the_scenario_uses_is_asked_for() {
     let world = World::new().await;
     let asked = |needs: Sorted| -> BTreeSet<String> { needs.certain.keys().map(ToString::to_string).collect() };
     assert!(asked(world.needs(&world.document(("aside", "", "", ""))).await).is_empty());
-    let forward = asked(world.needs(&world.document(SCENARIOS[12])).await);
+    let forward = asked(world.needs(&world.document(SCENARIOS[13])).await);
     let three = ["get services", "get endpoints", "create pods/portforward"].map(|it| format!("{it} in namespace one"));
     assert_eq!(forward, BTreeSet::from(three));
     let kill = asked(world.needs(&world.document(SCENARIOS[7])).await);

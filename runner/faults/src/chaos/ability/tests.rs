@@ -22,6 +22,7 @@ fn spec(fault: &str, recipe: impl FnOnce(Fault) -> Recipe) -> ChaosSpec {
         targets: targets.into_iter().map(|pod| Inside { pod, containers: vec!["main".into()] }).collect(),
         recipe: recipe(serde_saphyr::from_str(fault).unwrap()),
         follow: false,
+        observe: false,
         limits: Limits::default(),
     }
 }

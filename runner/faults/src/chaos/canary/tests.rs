@@ -138,6 +138,7 @@ fn fault(recipe: Recipe, nodes: &[&str]) -> ChaosSpec {
         targets: nodes.iter().map(target).collect(),
         recipe,
         follow: false,
+        observe: false,
         limits: Limits::default(),
     }
 }

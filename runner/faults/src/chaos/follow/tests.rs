@@ -38,7 +38,7 @@ fn fault(store: &Store, targets: Vec<Inside>) -> ChaosFault {
     let limits = Limits { active: Duration::from_secs(60), failing: None, force_after: None };
     ChaosFault::new(
         store.cluster(),
-        ChaosSpec { naming, targets, recipe: Recipe::Stress(stress), follow: true, limits },
+        ChaosSpec { naming, targets, recipe: Recipe::Stress(stress), follow: true, observe: false, limits },
     )
 }
 

@@ -214,6 +214,11 @@ fn recipe(fault: &str, cast: &Cast, peers: Vec<PodRef>) -> Recipe {
 impl Stage {
     /// An API server before the recorded fault.
     pub fn new(case: Case, events: &[Recorded]) -> Self {
+        Self::reached(case, events, |cluster, _| cluster)
+    }
+
+    /// The same, where the driver's connection is changed. The first pod is the target.
+    pub fn reached(case: Case, events: &[Recorded], way: impl FnOnce(Cluster, &PodRef) -> Cluster) -> Self {
         let store = Store::default();
         store.serve_chaos();
         let cast = Cast::of(events);
@@ -228,10 +233,12 @@ impl Stage {
                     "spec": {"nodeName": "node-1", "containers": [{"name": "nginx"}]}, "status": status}),
             );
             let uid = made["metadata"]["uid"].as_str().expect("a UID").to_owned();
-            PodRef { namespace: "shop".into(), name: name.clone(), uid, node: None, ip: Some("10.244.1.9".into()) }
+            let (node, ip) = (Some("node-1".into()), Some("10.244.1.9".into()));
+            PodRef { namespace: "shop".into(), name: name.clone(), uid, node, ip }
         };
         let targets: Vec<PodRef> = cast.targets.iter().map(pod).collect();
         let peers: Vec<PodRef> = cast.peers.iter().map(pod).collect();
+        let cluster = way(store.cluster(), &targets[0]);
         let first = events.iter().find(|event| is_chaos(event)).expect("a resource");
         let run = first.name.trim_start_matches("shakedown-").split("-0-1-").next().expect("a run").to_owned();
         let inside = |pod: PodRef| Inside { pod, containers: vec!["nginx".into()] };
@@ -247,9 +254,10 @@ impl Stage {
             targets: targets.into_iter().map(inside).collect(),
             recipe: recipe(case.fault, &cast, peers),
             follow: false,
+            observe: true,
             limits: Limits::default(),
         };
-        let stage = Self { fault: ChaosFault::new(store.cluster(), spec), store };
+        let stage = Self { fault: ChaosFault::new(cluster, spec), store };
         for event in events.iter().take_while(|event| !is_chaos(event)) {
             stage.player().show(event);
         }
@@ -273,6 +281,7 @@ impl Stage {
             targets: inner.state().targets.clone(),
             recipe: inner.recipe.clone(),
             follow: inner.follow,
+            observe: inner.observe,
             limits: inner.limits.clone(),
         });
         scope
