@@ -163,6 +163,8 @@ struct ChaosState {
     begun: Option<Instant>,
     /// How long after that each resource began to act, by name.
     acting_since: BTreeMap<String, Duration>,
+    /// It was given up because the cluster did not answer.
+    is_unanswered: bool,
     round: u32,
     /// Changes to the targets while the fault acted, as text.
     notes: Vec<String>,

@@ -315,14 +315,20 @@ impl Lane {
         [due, over, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
-    /// True while nothing is lost if answers are read some milliseconds after their arrival. A connection in the making, a
-    /// request that does not fit into the socket's buffer, or an answer in several parts would be delayed by it.
+    /// True while nothing is lost if answers are read some milliseconds after their arrival. A request that waits for another
+    /// one's connection, a connection in the making, a request that does not fit into the socket's buffer, or an answer in several parts would be delayed by it.
     pub(super) fn can_nap(&self, now_ns: u64) -> bool {
         self.naps
             && self.has_stamps.get()
             && self.busy.get() == 0
             && now_ns >= self.large_until_ns.get()
-            && self.state.borrow().connecting == 0
+            && self.can_answers_wait()
+    }
+
+    /// False while a request waits for the end of another one, or for a connection in the making.
+    fn can_answers_wait(&self) -> bool {
+        let state = self.state.borrow();
+        state.waiting.is_empty() && state.connecting == 0
     }
 
     /// The connection read a part of an answer.

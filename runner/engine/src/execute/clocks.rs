@@ -1,11 +1,14 @@
 //! What the `Date` headers of a load show of a fault that shifts clocks. Pure.
 
+use std::ops::Range;
+
 use shakedown_faults::chaos::Recipe;
-use shakedown_observe::{DateSample, Observations};
+use shakedown_observe::DateSample;
 use shakedown_schemas::result::{Evidence, FaultResult, Measured, Proof, Quantity, Verdict};
 use shakedown_schemas::units::Offset;
 
 use crate::plan::{Action, FaultSpec};
+use crate::timeline::Outcome;
 
 /// The smallest shift that headers without fractions of a second can show, in seconds.
 const LEAST: f64 = 5.0;
@@ -17,15 +20,16 @@ const FEWEST: usize = 3;
 const LATE: f64 = 1.0;
 
 /// Proves a claimed shift of clocks by the headers of its loads, or refutes it.
-pub(super) fn look(fault: &mut FaultResult, spec: &FaultSpec, observations: &Observations) {
+pub(super) fn look(fault: &mut FaultResult, spec: &FaultSpec, outcome: &Outcome) {
     let Action::ChaosMesh(chaos) = &spec.action else { return };
     let Recipe::Time(time) = &chaos.recipe else { return };
     if !fault.is_claimed() || fault.injection != Verdict::Pass || !chaos.observe {
         return;
     }
     let asked = seconds(time.offset);
-    let loads = observations.loads.iter().filter(|load| spec.clocks.contains(&load.name));
-    let shown = loads.filter_map(|load| Some((&load.name, shift(&load.dates, fault)?)));
+    let loads = outcome.observations.loads.iter().filter(|load| spec.clocks.contains(&load.name));
+    let others: Vec<Shifted> = outcome.faults.values().filter(|it| it.name != fault.name).filter_map(shifted).collect();
+    let shown = loads.filter_map(|load| Some((&load.name, shift(&load.dates, fault, &others)?)));
     let Some((load, seen)) = shown.into_iter().next() else {
         fault.claimed_because = Some(match spec.clocks.is_empty() {
             true => "no load gets all its answers from its targets, so that their clocks are not seen".to_owned(),
@@ -64,12 +68,22 @@ fn seconds(offset: Offset) -> f64 {
     if offset.is_back() { -by } else { by }
 }
 
-/// By how much the headers moved with the fault, in seconds; none without enough samples.
-fn shift(dates: &[DateSample], fault: &FaultResult) -> Option<f64> {
+/// From when to when a fault may shift clocks, in seconds since the load's start.
+type Shifted = Range<f64>;
+
+/// The time of a fault that shifts clocks. Without an end, it lasts.
+fn shifted(fault: &FaultResult) -> Option<Shifted> {
+    let begin = fault.injecting_s.filter(|_| fault.kind == "time")?;
+    Some(begin..fault.undone_s.map_or(f64::INFINITY, |end| end + LATE))
+}
+
+/// By how much the headers moved with the fault, in seconds; none without enough samples. What came while another fault may have
+/// shifted clocks shows nothing.
+fn shift(dates: &[DateSample], fault: &FaultResult, others: &[Shifted]) -> Option<f64> {
     let (injecting, claimed, undoing) = (fault.injecting_s?, fault.claimed_s?, fault.undoing_s?);
     let median = |from: f64, to: f64| {
-        let within = dates.iter().filter(|it| (from..to).contains(&(it.at_ns as f64 / 1e9)));
-        let mut all: Vec<f64> = within.map(|it| it.ahead_s).collect();
+        let shows = |at: f64| (from..to).contains(&at) && !others.iter().any(|other| other.contains(&at));
+        let mut all: Vec<f64> = dates.iter().filter(|it| shows(it.at_ns as f64 / 1e9)).map(|it| it.ahead_s).collect();
         all.sort_by(f64::total_cmp);
         (all.len() >= FEWEST).then(|| all[all.len() / 2])
     };
@@ -108,10 +122,13 @@ mod tests {
 
     #[test]
     fn the_recorded_shift_is_seen() {
-        assert_eq!(shift(&recorded(), &fault(9.0, 10.5, 25.0)), Some(-600.0));
+        assert_eq!(shift(&recorded(), &fault(9.0, 10.5, 25.0), &[]), Some(-600.0));
         // Without a shift, nothing is seen.
-        assert_eq!(shift(&recorded(), &fault(3.0, 4.0, 9.5)), Some(0.0));
-        assert_eq!(shift(&recorded(), &fault(0.5, 10.5, 25.0)), None, "too few before");
+        assert_eq!(shift(&recorded(), &fault(3.0, 4.0, 9.5), &[]), Some(0.0));
+        assert_eq!(shift(&recorded(), &fault(0.5, 10.5, 25.0), &[]), None, "too few before");
+        // An earlier fault of this kind covers the whole baseline: its recovery must not look like this fault.
+        assert_eq!(shift(&recorded(), &fault(9.0, 10.5, 25.0), &[0.0..8.0]), None, "no baseline");
+        assert_eq!(shift(&recorded(), &fault(9.0, 10.5, 25.0), &[0.0..2.0]), Some(-600.0));
         assert_eq!(seconds("-10m".parse().unwrap()), -600.0);
     }
 }

@@ -81,7 +81,7 @@ impl Execution<'_> {
         let concluded = plan.faults.iter().filter_map(|spec| {
             let result = seen.outcome.faults.get(&spec.plan.name)?;
             let mut fault = FaultResult { phase: spec.phase.clone(), line: spec.line, ..result.clone() };
-            clocks::look(&mut fault, spec, &seen.outcome.observations);
+            clocks::look(&mut fault, spec, &seen.outcome);
             let traffic = traffic::of(&fault.phase, &felt);
             let direction = spec.direction.unwrap_or(Direction::Both);
             warnings.extend(effect::conclude(&mut fault, &spec.plan.effect, direction, &traffic));

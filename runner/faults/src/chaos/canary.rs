@@ -154,6 +154,8 @@ impl Canaries<'_> {
         };
         match injected {
             Ok(()) => Outcome::Able,
+            // What the cluster did not answer says nothing about the node.
+            Err(FaultError::Impossible(why)) if fault.is_unanswered() => Outcome::Unknown(why),
             Err(FaultError::Impossible(why)) => Outcome::Unable(why),
             Err(error) => Outcome::Unknown(error.to_string()),
         }

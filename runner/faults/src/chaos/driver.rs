@@ -20,6 +20,11 @@ pub struct ChaosFault {
 }
 
 impl ChaosFault {
+    /// Whether its injection was given up because the cluster did not answer.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.inner.state().is_unanswered
+    }
+
     /// A fault that is not injected yet.
     pub fn new(cluster: Cluster, spec: ChaosSpec) -> Self {
         let ChaosSpec { naming, targets, recipe, follow, observe, limits } = spec;

@@ -271,6 +271,7 @@ impl Inner {
         if begun.elapsed() < limit && !hopeless {
             return Ok(false);
         }
+        self.state().is_unanswered = transient;
         Err(FaultError::Impossible(match transient {
             true => format!("{}: {}", made.key, missing.text()),
             false => self.diagnosis(made, &missing, begun.elapsed()).await,

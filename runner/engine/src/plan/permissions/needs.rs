@@ -194,7 +194,7 @@ impl Scenario<'_> {
             needs.any(How::Optional, &trial.namespace, &FUSE);
             needs.any(How::Optional, &trial.namespace, &("", "pods", &["get", "create", "delete"]));
             let plural = trial.recipe.kind().plural();
-            needs.any(How::Optional, &trial.namespace, &(CHAOS_GROUP, plural, &["get", "create", "delete"]));
+            needs.any(How::Optional, &trial.namespace, &(CHAOS_GROUP, plural, &["get", "create", "patch", "delete"]));
         }
         if proof.enforcement.is_some() {
             return;
