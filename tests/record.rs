@@ -26,6 +26,7 @@ phases:
         netem: {pods: {prefix: vllm-agg-0-vllmdecodeworker, count: 1}, to: [{service: nats}], delay: 100ms, jitter: 50ms}
       written:
         manifest:
+          after: 1s
           object:
             apiVersion: chaos-mesh.org/v1alpha1
             kind: StressChaos
