@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
 /// A stretch without proof.
@@ -170,6 +171,21 @@ impl BackOff {
     pub fn done(&mut self) {
         *self = Self::default();
     }
+}
+
+/// Waits for the next change, or until something is to be tried again. Returns the change, if any, and since when it may have been
+/// there; none once the changes have ended.
+pub(super) async fn turn<T>(
+    changes: &mut (impl Stream<Item = T> + Unpin),
+    waiting: &mut Waiting,
+    back_off: &BackOff,
+) -> Option<(Option<T>, Instant)> {
+    waiting.idle();
+    let change = tokio::select! {
+        change = changes.next() => Some(change?),
+        () = back_off.due() => None,
+    };
+    Some((change, waiting.came()))
 }
 
 /// Since when a change may have been waiting. Changes that come while an earlier one is dealt with have to wait.

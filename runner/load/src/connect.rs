@@ -16,7 +16,6 @@ use super::connection::Connection;
 use super::failure::{Failed, words};
 use super::handle::Handle;
 use super::lane::Lane;
-use super::prompt::{Acknowledges, Prompt};
 use super::socket::Socket;
 use super::target::{AnswerFormat, Sharing};
 use super::{http1, http2, names};
@@ -61,12 +60,11 @@ async fn run(lane: Rc<Lane>, connection: Rc<Connection>) {
     handle.closed();
 }
 
-/// Serves the lane's requests on a connection. It acknowledges at once if the times of tokens are measured.
+/// Serves the lane's requests on a connection.
 async fn serve<T>(handle: &Handle, stream: T, sharing: Sharing)
 where
-    T: AsyncRead + AsyncWrite + Acknowledges + Unpin + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let stream = Prompt::new(stream, handle.target().format == AnswerFormat::Stream);
     match sharing {
         Sharing::InTurn => http1::serve(handle, stream).await,
         Sharing::Streams(most) => http2::serve(handle, stream, most).await,
@@ -144,7 +142,9 @@ async fn connect(lane: &Lane, connection: &Rc<Connection>) -> Result<Stream, NoC
     if let Ok(address) = stream.peer_addr() {
         lane.reached(connection, address);
     }
-    let stream = Socket::new(stream, lane.naps.then_some(connection));
+    // The times of tokens are measured.
+    let is_prompt = lane.target.format == AnswerFormat::Stream;
+    let stream = Socket::new(stream, is_prompt, lane.naps.then_some(connection));
     if lane.target.tls.is_some() {
         lane.making.set("the TLS handshake has no answer: does the server speak TLS on this port?");
     }

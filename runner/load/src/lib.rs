@@ -32,7 +32,6 @@ mod oracle;
 mod pacing;
 mod path;
 mod planned;
-mod prompt;
 mod record;
 mod request;
 mod scan;

@@ -110,8 +110,8 @@ impl FaultDriver for Panicking {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_anywhere_leaves_nothing() {
+/// A sandbox with a client and a server in namespace `one`, and a connection to it.
+async fn client_and_server() -> (Sandbox, Cluster) {
     _ = rustls::crypto::ring::default_provider().install_default();
     let topology = "namespace: one\nworkloads:\n\
                     - {name: client, namespace: one, start: 20ms, program: {probe: {to: 'server.one:8080', listen: 8080}}}\n\
@@ -119,15 +119,44 @@ async fn a_panic_anywhere_leaves_nothing() {
     let sandbox = Sandbox::start(Topology::parse(topology).unwrap()).await.unwrap();
     let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
     let cluster = connect(&options).await.unwrap();
-    let load = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (sandbox, cluster)
+}
+
+/// A scenario that cuts the client off for 200 ms, next to a load on this address.
+fn cutting(name: &str, load: &TcpListener) -> Document {
     let text = format!(
-        "version: 1\nname: panics\nnamespace: one\nblast_radius: {{max_percent: 100%}}\n\
+        "version: 1\nname: {name}\nnamespace: one\nblast_radius: {{max_percent: 100%}}\n\
          load: {{aside: {{http: {{url: 'http://{}'}}, rate: 1/s, timeout: 100ms}}}}\n\
          phases:\n  - name: cut\n    duration: 200ms\n    expect: [{{requests: {{min: 1}}}}]\n    faults:\n      \
          only: {{partition: {{pods: {{prefix: client}}, from: [{{service: server}}], prove: applied}}}}\n",
         load.local_addr().unwrap()
     );
-    let document = shakedown_schemas::parse("panics.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+    shakedown_schemas::parse(&format!("{name}.yaml"), text.as_bytes(), &Overrides::default()).unwrap()
+}
+
+fn holder(run: String) -> Holder {
+    Holder { run, host: "h".into(), ci_job_url: None }
+}
+
+fn context<'a>(cluster: &'a Cluster, holder: &'a Holder, signal: Signal) -> Context<'a> {
+    Context {
+        cluster: Some(cluster),
+        holder,
+        wait_lock: Duration::ZERO,
+        undo_limit: Duration::from_secs(20),
+        signal,
+        seed: 7,
+        trial: None,
+        inject_anyway: false,
+        record: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_anywhere_leaves_nothing() {
+    let (_sandbox, cluster) = client_and_server().await;
+    let load = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let document = cutting("panics", &load);
     for (serial, at) in ALL.into_iter().enumerate() {
         let run = format!("20260301-105959-{serial}");
         let options = Options {
@@ -141,18 +170,8 @@ async fn a_panic_anywhere_leaves_nothing() {
         let wrap = |inner| -> Box<dyn FaultDriver> { Box::new(Panicking { inner, at, done: false }) };
         armed.faults = armed.faults.into_iter().map(|(fault, driver)| (fault, wrap(driver))).collect();
         let (_sender, signal) = watch::channel(None);
-        let holder = Holder { run, host: "h".into(), ci_job_url: None };
-        let context = Context {
-            cluster: Some(&cluster),
-            holder: &holder,
-            wait_lock: Duration::ZERO,
-            undo_limit: Duration::from_secs(20),
-            signal,
-            seed: 7,
-            trial: None,
-            inject_anyway: false,
-            record: None,
-        };
+        let holder = holder(run);
+        let context = context(&cluster, &holder, signal);
         let events = Events::new(Vec::new()).scenario("panics");
         let mut result = report::empty(&document, Some(&cluster), &options);
         let guard = Some(Guard::new(&cluster, Duration::ZERO));

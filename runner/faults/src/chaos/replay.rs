@@ -330,15 +330,21 @@ fn daemon(store: Store, failing: bool) -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// The recording of a node without netem: the resource neither injects nor goes.
-async fn never_took_hold(failing: Option<bool>) -> (Stage, Result<(), FaultError>, Duration) {
-    let case = case("hostnode");
+/// The fault of a recording, injected. Its first events were shown to the driver, as many as `shown` says.
+async fn injected(name: &str, shown: impl Fn(&[Recorded]) -> usize) -> Stage {
+    let case = case(name);
     let events = events(case);
     let mut stage = Stage::new(case, &events);
     stage.fault.inject().await.unwrap();
-    for event in &events {
+    for event in &events[..shown(&events)] {
         stage.player().show(event);
     }
+    stage
+}
+
+/// The recording of a node without netem: the resource neither injects nor goes.
+async fn never_took_hold(failing: Option<bool>) -> (Stage, Result<(), FaultError>, Duration) {
+    let mut stage = injected("hostnode", <[Recorded]>::len).await;
     // The rules of another fault, which stay.
     let path = Store::path(Kind::PodNetworkChaos, "shop", "backend-2-6548cfb857-r4n8m");
     stage.store.change(&path, |network| {
@@ -380,13 +386,7 @@ async fn what_never_took_hold_is_ended_once_the_daemon_has_answered() {
 /// As seen on Chaos Mesh 2.8.3: once the daemon has answered, it counts the resource as injected, recovers it and lets it go.
 #[tokio::test(start_paused = true)]
 async fn what_goes_by_itself_once_the_daemon_has_answered_is_told() {
-    let case = case("hostnode");
-    let events = events(case);
-    let mut stage = Stage::new(case, &events);
-    stage.fault.inject().await.unwrap();
-    for event in &events {
-        stage.player().show(event);
-    }
+    let mut stage = injected("hostnode", <[Recorded]>::len).await;
     let store = stage.store.clone();
     let manager = tokio::spawn(async move {
         loop {
@@ -426,17 +426,9 @@ async fn what_is_not_certain_to_be_gone_keeps_its_finalizer_and_is_told_with_a_c
 
 #[tokio::test(start_paused = true)]
 async fn what_took_hold_anywhere_is_not_ended_for_chaos_mesh() {
-    let case = case("cut");
-    let events = events(case);
-    let mut stage = Stage::new(case, &events);
-    stage.fault.inject().await.unwrap();
     // One end is injected, the other one waits; then the removal begins and nothing moves any more.
-    let half = events
-        .iter()
-        .position(|event| event.object["status"]["experiment"]["containerRecords"][0]["phase"] == "Injected");
-    for event in &events[..=half.unwrap()] {
-        stage.player().show(event);
-    }
+    let is_half = |event: &Recorded| event.object["status"]["experiment"]["containerRecords"][0]["phase"] == "Injected";
+    let mut stage = injected("cut", |events| events.iter().position(is_half).unwrap() + 1).await;
     let daemon = daemon(stage.store.clone(), false);
     let error = stage.fault.undo().await.unwrap_err().to_string();
     daemon.abort();
@@ -450,13 +442,7 @@ async fn what_took_hold_anywhere_is_not_ended_for_chaos_mesh() {
 #[tokio::test(start_paused = true)]
 async fn rules_that_no_daemon_has_removed_keep_the_finalizer() {
     for is_answered in [false, true] {
-        let case = case("hostnode");
-        let events = events(case);
-        let mut stage = Stage::new(case, &events);
-        stage.fault.inject().await.unwrap();
-        for event in &events {
-            stage.player().show(event);
-        }
+        let mut stage = injected("hostnode", <[Recorded]>::len).await;
         // Another end of the same resource was injected before, and is being recovered.
         let all = stage.store.all();
         let chaos = all.iter().find(|path| path.contains("/networkchaos/")).unwrap();
@@ -563,13 +549,7 @@ async fn what_never_took_hold_goes_as_it_was_recorded() {
 /// The manager was stopped while the fault acted (`kill -STOP`): no object changes after the deletion.
 #[tokio::test(start_paused = true)]
 async fn a_manager_that_does_not_react_is_told() {
-    let case = case("delay");
-    let events = events(case);
-    let mut stage = Stage::new(case, &events);
-    stage.fault.inject().await.unwrap();
-    for event in &events[..turn(&events)] {
-        stage.player().show(event);
-    }
+    let mut stage = injected("delay", turn).await;
     let error = stage.fault.undo().await.unwrap_err().to_string();
     for part in
         ["is `Injected`: Chaos Mesh has not taken up its deletion (chaos-controller-manager", "goes once it works"]

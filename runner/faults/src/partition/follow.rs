@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::mark::{Mark, pod_key};
 use super::roster::{Note, Roster, RosterPod};
 use super::switch::{Source, Switch};
-use crate::stretch::{BackOff, Cause, Gap, Waiting};
+use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
 use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
@@ -90,16 +90,8 @@ pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -
             })
             .collect();
         let mut changes = stream::select_all(streams);
-        loop {
-            follower.waiting.idle();
-            let change = tokio::select! {
-                change = changes.next() => match change {
-                    Some(change) => Some(change),
-                    None => return,
-                },
-                () = follower.back_off.due() => None,
-            };
-            follower.came = follower.waiting.came();
+        while let Some((change, came)) = turn(&mut changes, &mut follower.waiting, &follower.back_off).await {
+            follower.came = came;
             match change {
                 Some((source, change)) => follower.take(source, change).await,
                 None => follower.retry().await,

@@ -27,13 +27,7 @@ struct Ran {
 }
 
 async fn run(lacks: &str, fault: &str, image: Option<&str>) -> Ran {
-    _ = rustls::crypto::ring::default_provider().install_default();
-    let topology = "namespace: one\nworkloads:\n\
-                    - {name: client, namespace: one, start: 20ms, program: {probe: {to: 'server.one:8080', listen: 8080}}}\n\
-                    - {name: server, namespace: one, start: 20ms, program: {probe: {to: '', listen: 8080}}}\n";
-    let sandbox = Sandbox::start(Topology::parse(topology).unwrap()).await.unwrap();
-    let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
-    let cluster = connect(&options).await.unwrap();
+    let (sandbox, cluster) = client_and_server().await;
     let nodes = cluster.nodes().await.unwrap();
     let path = format!("/api/v1/nodes/{}", nodes[0].name);
     let patch = json!({"metadata": {"annotations": {"sandbox.shakedown.dev/lacks": lacks}}});
@@ -63,18 +57,8 @@ async fn run(lacks: &str, fault: &str, image: Option<&str>) -> Ran {
         ..Options::for_tests()
     };
     let (_sender, signal) = watch::channel(None);
-    let holder = Holder { run, host: "h".into(), ci_job_url: None };
-    let context = Context {
-        record: None,
-        cluster: Some(&cluster),
-        holder: &holder,
-        wait_lock: Duration::ZERO,
-        undo_limit: Duration::from_secs(20),
-        signal,
-        seed: 7,
-        trial: None,
-        inject_anyway: true,
-    };
+    let holder = holder(run);
+    let context = Context { inject_anyway: true, ..context(&cluster, &holder, signal) };
     // Planning tries the address of the load once.
     let connections = tokio::spawn(async move {
         let mut count = 0;

@@ -8,9 +8,9 @@ use shakedown_cluster::testing;
 use super::*;
 
 /// How long the undo is tried: longer than the fuse lives, and long enough for the lock to be renewed.
-const UNDO: Duration = Duration::from_secs(12);
+const UNDO: Duration = Duration::from_secs(16);
 /// The life of the fuse.
-const LIFE: Duration = Duration::from_secs(4);
+const LIFE: Duration = Duration::from_secs(8);
 
 /// A driver that injects and never succeeds to undo.
 struct Hanging(Box<dyn FaultDriver>);
@@ -48,27 +48,15 @@ impl FaultDriver for Hanging {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lock_and_fuse_outlive_an_undo_that_hangs() {
-    _ = rustls::crypto::ring::default_provider().install_default();
-    let topology = "namespace: one\nworkloads:\n\
-                    - {name: client, namespace: one, start: 20ms, program: {probe: {to: 'server.one:8080', listen: 8080}}}\n\
-                    - {name: server, namespace: one, start: 20ms, program: {probe: {to: '', listen: 8080}}}\n";
-    let sandbox = Sandbox::start(Topology::parse(topology).unwrap()).await.unwrap();
-    let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
+    let (sandbox, cluster) = client_and_server().await;
     let writes: Arc<std::sync::Mutex<Vec<(Instant, String)>>> = Arc::default();
     let heard = writes.clone();
-    let cluster = testing::watched(&connect(&options).await.unwrap(), move |(method, path, _)| {
+    let cluster = testing::watched(&cluster, move |(method, path, _)| {
         heard.lock().unwrap().push((Instant::now(), format!("{method} {path}")));
         Box::pin(std::future::ready(()))
     });
     let load = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let text = format!(
-        "version: 1\nname: hangs\nnamespace: one\nblast_radius: {{max_percent: 100%}}\n\
-         load: {{aside: {{http: {{url: 'http://{}'}}, rate: 1/s, timeout: 100ms}}}}\n\
-         phases:\n  - name: cut\n    duration: 200ms\n    expect: [{{requests: {{min: 1}}}}]\n    faults:\n      \
-         only: {{partition: {{pods: {{prefix: client}}, from: [{{service: server}}], prove: applied}}}}\n",
-        load.local_addr().unwrap()
-    );
-    let document = shakedown_schemas::parse("hangs.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+    let document = cutting("hangs", &load);
     let run = "20260301-105959-abcde".to_owned();
     let options = Options { run: run.clone(), fuse: Some(Fuse { life: LIFE, image: None }), ..Options::for_tests() };
     let plan = plan::plan(&document, Some(&cluster), &options).await.unwrap();
@@ -76,18 +64,8 @@ async fn lock_and_fuse_outlive_an_undo_that_hangs() {
     let hang = |driver| -> Box<dyn FaultDriver> { Box::new(Hanging(driver)) };
     armed.faults = armed.faults.into_iter().map(|(fault, driver)| (fault, hang(driver))).collect();
     let (_sender, signal) = watch::channel(None);
-    let holder = Holder { run, host: "h".into(), ci_job_url: None };
-    let context = Context {
-        record: None,
-        cluster: Some(&cluster),
-        holder: &holder,
-        wait_lock: Duration::ZERO,
-        undo_limit: UNDO,
-        signal,
-        seed: 7,
-        trial: None,
-        inject_anyway: false,
-    };
+    let holder = holder(run);
+    let context = Context { undo_limit: UNDO, ..context(&cluster, &holder, signal) };
     let events = Events::new(Vec::new()).scenario("hangs");
     let mut result = report::empty(&document, Some(&cluster), &options);
     let guard = Some(Guard::new(&cluster, Duration::ZERO));
