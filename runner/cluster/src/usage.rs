@@ -89,8 +89,17 @@ impl Cluster {
                         format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods/{name}"),
                     )
                 }));
+                let mut gone = None;
                 for (pod, answer) in pods.iter().zip(answers.await) {
-                    of_metrics(&mut usage, pod, &answer?);
+                    match answer {
+                        Ok(answer) => of_metrics(&mut usage, pod, &answer),
+                        // A pod that is gone says nothing about the others.
+                        Err(error) if error.is_not_found() => gone = Some(error),
+                        Err(error) => return Err(error),
+                    }
+                }
+                if let Some(error) = gone.filter(|_| usage.is_empty()) {
+                    return Err(error);
                 }
             }
             UsageSource::Kubelet => {

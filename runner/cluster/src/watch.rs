@@ -104,7 +104,11 @@ enum Step {
 impl Watcher {
     async fn next(&mut self) -> Change {
         loop {
-            tokio::time::sleep(std::mem::take(&mut self.pause)).await;
+            // Even a sleep of no time lasts until the timer's next millisecond.
+            let pause = std::mem::take(&mut self.pause);
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             match self.advance().await {
                 Ok(Some(change)) => return change,
                 Ok(None) => {}

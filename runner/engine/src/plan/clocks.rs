@@ -36,12 +36,7 @@ async fn comes_from(load: &LoadSpec, targets: &[PodRef], cluster: &Cluster) -> b
             None => return false,
         },
     };
-    let key = ObjectKey {
-        kind: Kind::other("v1", "Endpoints", "endpoints"),
-        namespace: service.namespace,
-        name: service.name,
-        uid: None,
-    };
+    let key = ObjectKey { kind: Kind::Endpoints, namespace: service.namespace, name: service.name, uid: None };
     let Ok(Some(endpoints)) = cluster.get(&key).await else { return false };
     let subsets = endpoints["subsets"].as_array().into_iter().flatten();
     let ready: Vec<&serde_json::Value> = subsets.filter_map(|it| it["addresses"].as_array()).flatten().collect();

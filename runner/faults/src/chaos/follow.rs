@@ -17,7 +17,7 @@ use super::spec::{Inside, pod_id};
 use super::{Inner, Made, pod_key};
 use crate::FaultError;
 use crate::partition::{Note, Owners, Roster, RosterPod};
-use crate::stretch::{BackOff, Cause, Gap, Waiting};
+use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, pod_ref};
 
 /// How long one read is tried before the watching task turns to other changes.
@@ -42,16 +42,8 @@ pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
             came: Instant::now(),
             inner,
         };
-        loop {
-            follower.waiting.idle();
-            let change = tokio::select! {
-                change = changes.next() => match change {
-                    Some(change) => Some(change),
-                    None => return,
-                },
-                () = follower.back_off.due() => None,
-            };
-            follower.came = follower.waiting.came();
+        while let Some((change, came)) = turn(&mut changes, &mut follower.waiting, &follower.back_off).await {
+            follower.came = came;
             match change {
                 Some(Change::Broken { error, since }) => follower.lose(since, &error),
                 Some(change) => follower.take(change, Gap::Watch).await,
@@ -323,7 +315,17 @@ impl Inner {
                 }
             }
         }
-        for made in self.standing().into_iter().filter(|made| made.round == round) {
+        // A later replacement may have replaced the resource of this one: what acts on this pod counts.
+        let id = pod_id(&target.pod);
+        let acts_on_it = |made: &Made| {
+            let mut records = made.resource.records.iter();
+            made.round >= round && records.any(|record| record.id == id || record.id.starts_with(&format!("{id}/")))
+        };
+        let standing: Vec<Made> = self.standing().into_iter().filter(acts_on_it).collect();
+        if standing.is_empty() {
+            return Err(FaultError::Stuck(format!("no resource acts on pod {id}")));
+        }
+        for made in standing {
             if let Err(missing) = self.look(&made).await? {
                 return Err(FaultError::Stuck(missing.text()));
             }

@@ -138,6 +138,8 @@ impl Meter {
             samples.filter(|it| grown.is_none_or(|grown| it.at >= grown)).map(|it| it.memory).collect();
         match samples.iter().rev().take(2).copied().reduce(f64::min) {
             None => UsageSeen::Unknown,
+            // One sample may catch a stressor that grows and is killed.
+            Some(least) if samples.len() < 2 && least - before.memory >= MEMORY * asked => UsageSeen::Unknown,
             Some(least) if least - before.memory >= MEMORY * asked => UsageSeen::Enough(least - before.memory),
             Some(least) => UsageSeen::TooLittle((least - before.memory).max(0.0)),
         }
@@ -156,7 +158,7 @@ impl Meter {
         let sure: Vec<f64> = samples
             .iter()
             .enumerate()
-            .filter(|(place, it)| if it.window.is_some() { is_within(it) } else { *place > 0 })
+            .filter(|(place, it)| *place > 0 && (it.window.is_none() || is_within(it)))
             .map(|(_, it)| it.cores)
             .collect();
         let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64 - before.cores;
@@ -241,7 +243,6 @@ impl Meter {
         !findings.is_empty() && findings.iter().all(|it| it.holds) && self.has_two_samples()
     }
 
-    /// One sample may catch a stressor that grows and is killed.
     fn has_two_samples(&self) -> bool {
         self.wants.iter().all(|want| self.during.get(&want.id).is_some_and(|samples| samples.len() >= 2))
     }

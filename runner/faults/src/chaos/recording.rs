@@ -12,9 +12,9 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{ChaosSpec, Recipe};
 use shakedown_cluster::{CHAOS_GROUP, Change, Cluster, Kind, ObjectKey};
@@ -81,7 +81,7 @@ fn with_children(kind: Kind) -> Vec<Kind> {
 #[derive(Debug)]
 pub struct Recording {
     end: CancellationToken,
-    task: JoinHandle<Vec<String>>,
+    task: AbortOnDropHandle<Vec<String>>,
 }
 
 impl Recording {
@@ -102,7 +102,8 @@ impl Recording {
         let (waiting, end) = (watches.len(), CancellationToken::new());
         let (sender, begun) = oneshot::channel();
         let pages = Pages { folder: folder.to_owned(), mask, ..Pages::new() };
-        let task = tokio::spawn(record(futures::stream::select_all(watches), pages, waiting, sender, end.clone()));
+        let task = record(futures::stream::select_all(watches), pages, waiting, sender, end.clone());
+        let task = AbortOnDropHandle::new(tokio::spawn(task));
         _ = tokio::time::timeout(BEGIN, begun).await;
         Some(Self { end, task })
     }

@@ -29,12 +29,13 @@ impl Inner {
         self.state().meter.as_ref().and_then(|meter| Some((meter.source()?, meter.pods())))
     }
 
-    async fn sample(&self, source: UsageSource, pods: &[PodRef]) {
-        // A reading that fails is repeated, or leaves the fault claimed.
-        let Ok(Ok(usage)) = timeout(LIMIT, self.cluster.usage(source, pods)).await else { return };
+    /// Takes a sample; false when it could not be read. It is then read again, or the fault stays claimed.
+    async fn sample(&self, source: UsageSource, pods: &[PodRef]) -> bool {
+        let Ok(Ok(usage)) = timeout(LIMIT, self.cluster.usage(source, pods)).await else { return false };
         if let Some(meter) = &mut self.state().meter {
             meter.take(&usage);
         }
+        true
     }
 
     /// Reads samples until they show that the fault acts; for ever where they cannot be read.
@@ -53,7 +54,10 @@ impl Inner {
     /// The findings right before the undo; none where nothing can be said.
     pub(super) async fn usage_at_the_end(&self) -> Vec<Finding> {
         let Some((source, pods)) = self.readable() else { return Vec::new() };
-        self.sample(source, &pods).await;
+        // Older samples do not show that it lasted.
+        if !self.sample(source, &pods).await {
+            return Vec::new();
+        }
         self.state().meter.as_ref().map(Meter::findings).unwrap_or_default()
     }
 }
