@@ -23,7 +23,7 @@ pub(super) fn one(
     let Some(span) = observations.phases.get(phase) else {
         return Answer::inconclusive(format!("`{name}` never began"));
     };
-    let Some(load) = observations.loads.iter().find(|it| it.name == load) else {
+    let Some(load) = observations.load(load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
     };
     let asked = Asked { scenario, observations, load, phase, path, seed };

@@ -62,7 +62,7 @@ impl Execution<'_> {
             warnings.extend(collectors.finish(&mut outcome.observations, zero).await);
         }
         let counted = |load: &ArmedLoad| {
-            let seen = outcome.observations.loads.iter().find(|seen| seen.name == load.name());
+            let seen = outcome.observations.load(load.name());
             seen.map_or_else(|| load.info(), |seen| counted(load.info(), seen))
         };
         let loads = loads.iter().map(counted).collect();

@@ -56,6 +56,18 @@ pub struct Plan {
     pub canary_image: Option<WitnessImage>,
 }
 
+impl Plan {
+    /// The load with this name.
+    pub(super) fn load(&self, name: &str) -> Option<&LoadSpec> {
+        self.loads.iter().find(|spec| spec.name == name)
+    }
+
+    /// The fault with this name.
+    pub(super) fn fault(&self, name: &str) -> Option<&FaultSpec> {
+        self.faults.iter().find(|spec| spec.plan.name == name)
+    }
+}
+
 /// A phase.
 #[derive(Debug, Clone, Serialize)]
 pub struct PhaseSpec {

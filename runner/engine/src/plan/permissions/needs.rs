@@ -109,7 +109,7 @@ impl Scenario<'_> {
         self.loads(&mut needs);
         let phases = &self.document.scenario.phases;
         for (name, fault) in phases.iter().flat_map(|phase| &phase.faults) {
-            let spec = self.plan.and_then(|plan| plan.faults.iter().find(|spec| spec.plan.name == *name));
+            let spec = self.plan.and_then(|plan| plan.fault(name));
             let shared = self.plan.and_then(|plan| plan.partitions.as_ref());
             FaultNeeds { fault, scenario: self, spec, shared }.add_to(&mut needs);
         }
@@ -130,7 +130,7 @@ impl Scenario<'_> {
         for (name, load) in &self.document.scenario.load {
             let service = load.service().map(|service| parse_service(service, self.namespace));
             let Some(Ok(service)) = service else { continue };
-            let route = self.plan.and_then(|plan| plan.loads.iter().find(|spec| spec.name == *name));
+            let route = self.plan.and_then(|plan| plan.load(name));
             let route = route.map(|spec| &spec.route);
             let forwarded = match route {
                 Some(route) => matches!(route, Route::PortForward { .. }),
