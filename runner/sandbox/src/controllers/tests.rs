@@ -1,5 +1,7 @@
 //! The controllers under a paused clock, without HTTP and without a node.
 
+pub(super) mod generated;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -53,6 +53,11 @@ impl Cluster {
         cluster
     }
 
+    /// True while every controller works.
+    pub fn works(&mut self) -> bool {
+        self._tasks.try_join_next().is_none()
+    }
+
     pub fn pod(&self, name: &str) {
         let app = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
         let command = json!(["shakedown", "pod", if app == "w" { "worker" } else { "bus" }]);
