@@ -47,6 +47,7 @@ mod steady;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod text;
+mod transient;
 mod trend;
 mod verdict;
 
@@ -61,6 +62,7 @@ pub use phases::phases;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
+pub use transient::warnings as transients;
 pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
 
 /// Nanoseconds in seconds.

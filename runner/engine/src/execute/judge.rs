@@ -30,7 +30,8 @@ impl Execution<'_> {
     pub(super) fn judge(&self, plan: &Plan, seen: &RunRecord) -> Judged {
         let scenario = &self.document.scenario;
         let (observations, seed) = (&seen.outcome.observations, self.options.seed);
-        let mut warnings = judge::drifts(observations, seed);
+        let mut warnings = judge::transients(scenario, observations);
+        warnings.extend(judge::drifts(observations, seed));
         for (phase, span) in observations.phases.iter().enumerate() {
             warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
         }
