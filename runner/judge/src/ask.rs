@@ -6,7 +6,7 @@ use shakedown_schemas::scenario::Expectation;
 
 use super::answer::{Answer, Asked};
 use super::percentiles::Of;
-use super::{counts, goodput, lateness, outside, percentiles, rates, recovery, seconds, text, transient};
+use super::{counts, goodput, lateness, outside, percentiles, rates, recovery, seconds, text, transient, waits};
 use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
 /// The answer of one load to an expectation about requests.
@@ -33,6 +33,9 @@ pub(super) fn one(
         let again = |load: &LoadObservations| evaluate(&Asked { load, ..asked }, expectation);
         answer = transient::settle((asked.load, reference, name), answer, again);
     }
+    let phases = reference(&asked, expectation).into_iter().chain([phase]);
+    let again = |load: &LoadObservations| evaluate(&Asked { load, ..asked }, expectation);
+    let answer = waits::settle(asked.load, phases, answer, again);
     unless_early(span, unless_late(&asked, expectation, answer))
 }
 

@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::{Expectation, Model};
 
 use super::expectations::one;
 use super::phases::before_faults;
-use super::{lateness, stats, steady, transient};
+use super::{lateness, stats, steady, transient, waits};
 use shakedown_observe::Observations;
 
 /// False for expectations that count requests, because requests in flight are missing.
@@ -45,6 +45,8 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
         for load in &observations.loads {
             if let Some(why) = lateness::too_late(load, phase) {
                 found.push(format!("`{}`: {why}", spec.name));
+            } else if let Some(why) = waits::too_many(load, phase) {
+                found.push(format!("`{}` of load `{}`: {why}", spec.name, load.name));
             } else if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
                 let name = &spec.name;
                 let pace = match scenario.model(&load.name, phase) {

@@ -50,6 +50,7 @@ mod text;
 mod transient;
 mod trend;
 mod verdict;
+mod waits;
 
 pub use baseline::{demote, problems};
 pub use calibrate::{Calibration, calibrate};
@@ -64,6 +65,7 @@ pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
 pub use transient::warnings as transients;
 pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
+pub use waits::warning as waits;
 
 /// Nanoseconds in seconds.
 fn seconds(nanoseconds: u64) -> f64 {

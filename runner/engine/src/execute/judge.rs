@@ -34,6 +34,7 @@ impl Execution<'_> {
         warnings.extend(judge::drifts(observations, seed));
         for (phase, span) in observations.phases.iter().enumerate() {
             warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
+            warnings.extend(observations.loads.iter().filter_map(|load| judge::waits(load, phase, &span.name)));
         }
         warnings.extend(of_loads(&seen.loads));
         let faults = self.faults(plan, seen, &mut warnings);
