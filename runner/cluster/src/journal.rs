@@ -250,8 +250,9 @@ pub fn read(text: &str) -> Result<Told, String> {
             }
             (_, Step::Refused | Step::Gone) => _ = acts.remove(&id),
             (_, Step::Done) => {
-                if let Some((_, left)) = acts.get_mut(&id) {
-                    left.unclear = left.unclear.filter(|_| unanswered.contains(&id));
+                // An unanswered try may still make an object of that name, with another UID.
+                if let Some((_, left)) = acts.get_mut(&id).filter(|_| !unanswered.contains(&id)) {
+                    left.unclear = None;
                     if let Item::Object(key) = &mut left.item {
                         key.uid = uid;
                     }
