@@ -9,7 +9,7 @@ mod faults;
 mod felt;
 mod values;
 
-use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Trial, Verdict};
 
 pub use self::around::around;
 pub use self::failures::{Failure, failures, head, most_frequent, said};
@@ -69,6 +69,27 @@ pub fn command(run: &RunInfo) -> String {
         words.push(format!("--seed {}", run.seed));
     }
     words.join(" ")
+}
+
+/// What an overkill run shows: it passes if the scenario failed. The verdict decides the exit code. None for other runs, and
+/// for errors, which are errors in any run.
+pub fn overkill(scenario: &ScenarioResult) -> Option<(Verdict, String)> {
+    if scenario.trial != Some(Trial::Overkill) {
+        return None;
+    }
+    match scenario.verdict {
+        Verdict::Fail => Some((Verdict::Pass, "the scenario failed under full cuts, as it must".to_owned())),
+        Verdict::Error => None,
+        other => {
+            let faults =
+                if scenario.faults.is_empty() { "it has no fault to replace" } else { "every fault was a full cut" };
+            let word = if other == Verdict::Pass { "passed" } else { "is inconclusive" };
+            Some((
+                Verdict::Fail,
+                format!("the scenario {word}, although it must fail: {faults}; see that its expectations can fail"),
+            ))
+        }
+    }
 }
 
 /// Notes about how the numbers were measured: a simulated network, a port-forward.

@@ -63,6 +63,10 @@ pub fn recovery(it: &Recovery) -> String {
         }
         (Some(_), None) if is_unseen(it) => "no requests after the removal show whether it recovered".to_owned(),
         (Some(removed), None) => match it.seen_until_s {
+            Some(until) if until - removed <= it.resolution_s => {
+                let seen = words::seconds((until - removed).max(0.0));
+                format!("the {seen} that followed are too short to tell whether it recovered")
+            }
             Some(until) => format!("not recovered in the {} that followed", words::seconds((until - removed).max(0.0))),
             None => "not recovered within the run".to_owned(),
         },
@@ -103,6 +107,9 @@ mod tests {
         let removed = it.removed_s.unwrap();
         it.seen_until_s = Some(removed + 20.0);
         assert!(recovery(&it).contains(", not recovered in the 20s that followed; "), "{}", recovery(&it));
+        it.seen_until_s = Some(removed + it.resolution_s);
+        let said = recovery(&it);
+        assert!(said.contains(" that followed are too short to tell whether it recovered; "), "{said}");
         it.seen_until_s = Some(removed);
         let said = recovery(&it);
         assert!(said.contains(", no requests after the removal show whether it recovered; "), "{said}");

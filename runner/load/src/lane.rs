@@ -298,8 +298,10 @@ impl Lane {
         // A request that an idle connection took is late until it is sent. The others wait for a connection, which is the
         // service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
+        let is_full = state.connections.len() >= self.limit && state.connecting == 0;
         for job in state.waiting.iter_mut().rev().take(issued) {
             job.end_lateness(now_ns);
+            job.limited = is_full;
         }
     }
 
@@ -409,7 +411,8 @@ impl Lane {
         let can_be_late = state.starter.can_be_late();
         let number = state.next_number;
         state.next_number += self.lanes as u64;
-        let job = Job { number, due_ns, in_flight, late_us: None, sent_us: None, can_be_late, resent: false };
+        let job =
+            Job { number, due_ns, in_flight, late_us: None, sent_us: None, limited: false, can_be_late, resent: false };
         state.waiting.push_back(job);
     }
 
