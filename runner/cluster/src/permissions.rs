@@ -385,6 +385,18 @@ mod tests {
         }
     }
 
+    /// Since Kubernetes 1.24 a service account has no secret with its token, and no run needs one.
+    #[test]
+    fn no_secret_of_a_service_account_is_ever_read() {
+        let text = parts().into_values().collect::<String>();
+        for resource in ["secrets", "serviceaccounts", "*"] {
+            assert!(
+                !text.contains(&format!("\"{resource}\"")) && !text.contains(&format!("`{resource}`")),
+                "{resource}"
+            );
+        }
+    }
+
     #[test]
     fn what_is_possible_without_chaos_mesh_is_named() {
         assert_eq!(without_chaos_mesh(), "partition (by NetworkPolicy), pod_kill and manifest");

@@ -44,7 +44,7 @@ struct Called {
 fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64) -> Result<LoadSpec, PlanError> {
     let Called { target, base, route } = called;
     let addresses = match route {
-        Route::Direct { address } => vec![address],
+        Route::Direct { address, .. } => vec![address],
         Route::Endpoints { ref addresses, .. } => addresses.clone(),
         Route::Url | Route::PortForward { .. } => Vec::new(),
     };
@@ -104,7 +104,7 @@ async fn by_service(
             Some(_) if !found.endpoints.is_empty() => {
                 Route::Endpoints { service: found.service, addresses: found.endpoints }
             }
-            Some(address) => Route::Direct { address },
+            Some(address) => Route::Direct { service: found.service, address },
             None => Route::PortForward { service: found.service },
         },
     })

@@ -129,7 +129,7 @@ impl LoadSpec {
     pub fn info(&self, forwarded: Option<SocketAddr>) -> LoadInfo {
         let (reach, address) = match &self.route {
             Route::Url => ("url", self.base.clone()),
-            Route::Direct { address } => ("direct", address.to_string()),
+            Route::Direct { address, .. } => ("direct", address.to_string()),
             Route::Endpoints { addresses, .. } => ("endpoints", endpoints(addresses)),
             Route::PortForward { .. } => ("port-forward", forwarded.map(|it| it.to_string()).unwrap_or_default()),
         };
@@ -169,6 +169,8 @@ pub enum Route {
     Url,
     /// An address of the service that is reachable from here.
     Direct {
+        /// The service.
+        service: ServiceAddress,
         /// The address.
         address: SocketAddr,
     },

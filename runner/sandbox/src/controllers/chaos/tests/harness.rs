@@ -36,7 +36,7 @@ impl Cluster {
         });
         let links = Links::new();
         let (mut plugin, mut tasks) = (links::Plugin::new(links.clone()), JoinSet::new());
-        let mut mesh = Controller::new(links.ailments().clone(), Arc::new(Dns(registry.clone())));
+        let mut mesh = Controller::new(Some(links.ailments().clone()), Arc::new(Dns(registry.clone())));
         tasks.spawn(run(registry.clone(), move |registry| mesh.reconcile(registry)));
         tasks.spawn(run(registry.clone(), move |registry| plugin.reconcile(registry)));
         tasks.spawn(run(registry.clone(), garbage::reconcile));
