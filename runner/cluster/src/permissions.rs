@@ -6,6 +6,7 @@ mod grant;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use shakedown_schemas::generated;
 use shakedown_schemas::scenario::{Access, Fault, FaultInfo, Means};
 
 use crate::CHAOS_GROUP;
@@ -277,30 +278,10 @@ fn rules(all: &[Access]) -> String {
     out
 }
 
-/// The document with its generated parts refreshed. A part begins with `<!-- generated: NAME -->` and ends with
-/// `<!-- end -->`; everything else is kept.
+/// The document with its generated parts refreshed.
 pub fn fill(document: &str) -> String {
-    let parts = parts();
-    let mut out = String::new();
-    let mut rest = document;
-    while let Some(at) = rest.find(BEGIN) {
-        let name = rest[at + BEGIN.len()..].split(" -->").next().unwrap_or_default();
-        let line = at + rest[at..].find('\n').map_or(rest.len() - at, |end| end + 1);
-        out.push_str(&rest[..line]);
-        rest = &rest[line..];
-        if let Some(part) = parts.get(name) {
-            out.push('\n');
-            out.push_str(part);
-            out.push('\n');
-            rest = rest.find(END).map_or("", |end| &rest[end..]);
-        }
-    }
-    out.push_str(rest);
-    out
+    generated::fill(document, &parts())
 }
-
-const BEGIN: &str = "<!-- generated: ";
-const END: &str = "<!-- end -->";
 
 fn parts() -> BTreeMap<&'static str, String> {
     let rows = rows();
@@ -363,7 +344,7 @@ mod tests {
         let now = std::fs::read_to_string(&path).expect("the document");
         assert!(now == fresh, "{FILE} is stale; refresh it with `{REFRESH}`");
         for (name, part) in parts() {
-            assert!(now.contains(&format!("{BEGIN}{name} -->\n\n{part}")), "the part `{name}` is missing");
+            assert!(now.contains(&format!("{}{name} -->\n\n{part}", generated::BEGIN)), "the part `{name}` is missing");
         }
         assert_eq!(fill(&fresh), fresh);
     }
@@ -388,11 +369,5 @@ mod tests {
     #[test]
     fn what_is_possible_without_chaos_mesh_is_named() {
         assert_eq!(without_chaos_mesh(), "partition (by NetworkPolicy), pod_kill and manifest");
-    }
-
-    #[test]
-    fn a_part_that_is_not_known_is_kept() {
-        let text = "a\n<!-- generated: other -->\nkept\n<!-- end -->\nb\n";
-        assert_eq!(fill(text), text);
     }
 }
