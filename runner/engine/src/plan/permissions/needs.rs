@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shakedown_schemas::Document;
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{
-    Access, Engine, Expectation, Fault, Manifest, Means, Peer, PodSelector, Prove, Reach,
-};
+use shakedown_schemas::scenario::{Access, Engine, Fault, Manifest, Means, Peer, PodSelector, PodsRead, Prove, Reach};
 
 use crate::plan::options::Options;
 use crate::plan::own_namespace;
@@ -150,11 +148,7 @@ impl Scenario<'_> {
 
     fn expectations(&self, needs: &mut Sorted) {
         for expectation in self.document.scenario.phases.iter().flat_map(|phase| &phase.expect) {
-            let (select, logs) = match expectation {
-                Expectation::Pods(it) => (&it.select, false),
-                Expectation::Logs(it) => (&it.select, true),
-                _ => continue,
-            };
+            let Some(PodsRead { select, logs }) = expectation.pods() else { continue };
             let pods: Vec<&PodSelector> = match select {
                 Some(select) => vec![select],
                 None => self.faults().filter_map(Fault::pods).collect(),
