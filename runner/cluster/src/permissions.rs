@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use shakedown_schemas::generated;
-use shakedown_schemas::scenario::{Access, Fault, FaultInfo, Means};
+use shakedown_schemas::scenario::{Access, AccessNeeds, Fault, FaultInfo, Means};
 
 use crate::CHAOS_GROUP;
 
@@ -153,13 +153,20 @@ pub fn rows() -> Vec<Row> {
                 Means::NetworkPolicy => {
                     rows.push(row(&(Scope::Needed, &[POLICIES], &format!("`{}` by NetworkPolicy", kind.name))));
                 }
-                Means::Kubernetes { needs: [], .. } => {}
-                Means::Kubernetes { needs, .. } => rows.push(Row {
-                    scope: Scope::Optional,
-                    all: needs.to_vec(),
-                    is_choice: needs.len() > 1,
-                    purpose: format!("`{}`", kind.name),
-                }),
+                Means::Kubernetes { creates, needs, .. } => {
+                    let own = creates.iter().flat_map(|it| it.own().chain([it.list()]));
+                    let (each, choice) = match *needs {
+                        AccessNeeds::All(all) => (all, [].as_slice()),
+                        AccessNeeds::OneOf(all) => ([].as_slice(), all),
+                    };
+                    let all: Vec<Access> = own.chain(each.iter().copied()).collect();
+                    for (all, is_choice) in [(all, false), (choice.to_vec(), true)] {
+                        if !all.is_empty() {
+                            let purpose = format!("`{}`", kind.name);
+                            rows.push(Row { scope: Scope::Optional, all, is_choice, purpose });
+                        }
+                    }
+                }
                 Means::ChaosMesh(it) => match chaos.iter_mut().find(|(resource, _)| *resource == it.resource) {
                     Some((_, kinds)) => kinds.push(kind),
                     None => chaos.push((it.resource, vec![kind])),
@@ -368,6 +375,14 @@ mod tests {
 
     #[test]
     fn what_is_possible_without_chaos_mesh_is_named() {
-        assert_eq!(without_chaos_mesh(), "partition (by NetworkPolicy), pod_kill and manifest");
+        let text = without_chaos_mesh();
+        assert!(
+            text.starts_with("partition (by NetworkPolicy), pod_kill") && text.ends_with(" and manifest"),
+            "{text}"
+        );
+        for kind in Fault::KINDS {
+            let only_chaos = kind.facts.means.iter().all(|it| matches!(it, Means::ChaosMesh(_)));
+            assert_ne!(text.split([',', ' ']).any(|word| word == kind.name), only_chaos, "{}: {text}", kind.name);
+        }
     }
 }
