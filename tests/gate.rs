@@ -58,7 +58,7 @@ fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
     assert_eq!((recovery.verdict, recovery.observed), (Verdict::Pass, Some(0.0)), "nothing was there to recover from");
     assert!(control.text("summary.md").contains("control run") && control.text("report.html").contains("control run"));
 
-    overkilled.expect_code(0);
+    let overkilled = overkilled.expect_code(0);
     let overkill = shakedown.reports("overkill");
     assert_eq!((overkill.result.verdict, overkill.scenario().trial), (Verdict::Fail, Some(Trial::Overkill)));
     assert_eq!(overkill.expectation("partition", "success_rate").verdict, Verdict::Fail, "{}", overkill.found());

@@ -17,6 +17,7 @@ mod expand;
 mod explain;
 mod files;
 mod foreign;
+pub mod generated;
 mod import;
 pub mod json_schema;
 pub mod pattern;

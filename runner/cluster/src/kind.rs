@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kube::core::ApiResource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shakedown_schemas::scenario::{FaultInfo, Resource};
 
 /// The kinds of objects that the runner handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -95,12 +96,25 @@ impl<'de> Deserialize<'de> for OtherKind {
     }
 }
 
+impl From<Resource> for Kind {
+    fn from(it: Resource) -> Self {
+        let api_version =
+            if it.group.is_empty() { it.version.to_owned() } else { format!("{}/{}", it.group, it.version) };
+        Self::other(&api_version, it.kind, it.plural)
+    }
+}
+
 /// The API group of Chaos Mesh.
 pub const CHAOS_GROUP: &str = "chaos-mesh.org";
 
 impl Kind {
-    /// The kinds of Kubernetes' own that a run creates in namespaces, in the order in which they are removed.
+    /// The kinds of Kubernetes' own that every run may create in namespaces, in the order in which they are removed.
     pub const CREATED: [Self; 4] = [Self::NetworkPolicy, Self::Pod, Self::Lease, Self::Job];
+
+    /// The kinds of Kubernetes' own that a run creates in namespaces, with those of its faults. Faults come first.
+    pub fn created() -> impl Iterator<Item = Self> {
+        FaultInfo::created().map(Self::from).chain(Self::CREATED)
+    }
 
     /// The kinds of Chaos Mesh that a run creates in namespaces. They come before all others when a run is removed.
     pub const CHAOS: [Self; 7] = [

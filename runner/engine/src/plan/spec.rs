@@ -12,11 +12,9 @@ use shakedown_schemas::scenario::{Direction, Expectation, Fault};
 use shakedown_schemas::units::as_text;
 
 use shakedown_cluster::{ServiceAddress, WitnessImage};
-use shakedown_faults::FaultPlan;
 use shakedown_faults::chaos::{ChaosSpec, Trial};
-use shakedown_faults::manifest::ManifestSpec;
 use shakedown_faults::partition::{PartitionSpec, PartitionsSpec};
-use shakedown_faults::pod_kill::KillSpec;
+use shakedown_faults::{ByKubernetes, FaultPlan};
 use shakedown_load::CompiledLoad;
 
 /// The complete description of a scenario's run.
@@ -231,10 +229,9 @@ pub enum Action {
     NetworkPolicy(PartitionSpec),
     /// Chaos Mesh acts on its resources.
     ChaosMesh(Box<ChaosSpec>),
-    /// Pods are deleted or evicted.
-    PodKill(KillSpec),
-    /// An object of the scenario's manifest is created.
-    Manifest(Box<ManifestSpec>),
+    /// The Kubernetes API alone: the kind says how.
+    #[serde(untagged)]
+    Kubernetes(ByKubernetes),
 }
 
 /// A planned fault without its place in the scenario.

@@ -1,5 +1,6 @@
 //! Lines that take more than the value under another key.
 
+use crate::scenario::LoadKindInfo;
 use crate::source::flow::{flow, quoted};
 use crate::source::{Node, Value};
 use crate::units::short;
@@ -520,7 +521,7 @@ pub(super) fn load(_: &str, node: &Node) -> Option<String> {
             loads.map(|loads| format!("load: {{{}}}", loads.join(", ")))
         }
         Value::Map(entries) => {
-            let is_kind = |key: &str| matches!(key, "http" | "openai");
+            let is_kind = |key: &str| LoadKindInfo::of(key).is_some();
             let is_load = |node: &Node, key: &str| match &node.value {
                 Value::Map(entries) => entries.iter().any(|entry| entry.key == key),
                 _ => false,
