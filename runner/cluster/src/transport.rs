@@ -224,9 +224,9 @@ mod tests {
             later.iter().any(|it| it.target().contains("watch=") && it.header("authorization") == Some("Bearer two"))
         };
         while !is_watched() {
-            match tokio::time::timeout(std::time::Duration::from_millis(50), changes.next()).await {
-                Ok(Some(crate::Change::Broken { error, .. })) => panic!("{error}"),
-                _ => {}
+            let next = tokio::time::timeout(std::time::Duration::from_millis(50), changes.next()).await;
+            if let Ok(Some(crate::Change::Broken { error, .. })) = next {
+                panic!("{error}");
             }
         }
         assert_eq!(runs(), before + 1);

@@ -217,7 +217,7 @@ impl Measure {
     /// number of answers.
     fn is_of(self, is_open: bool, total: &Cell) -> bool {
         match self {
-            Self::Latency(_, pick, _) => pick(total).len() > 0,
+            Self::Latency(_, pick, _) => !pick(total).is_empty(),
             Self::Failures => total.requests() > 0,
             Self::Work("successful answers", _) => !is_open && total.succeeded > 0,
             Self::Work(_, pick) => pick(total) > 0,

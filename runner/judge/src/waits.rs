@@ -70,7 +70,7 @@ pub(super) fn without(load: &LoadObservations) -> LoadObservations {
             .iter()
             .filter(|(failure, _)| failure.is_of_limit())
             .for_each(|(_, after)| waited.merge(after));
-        if waited.len() > 0 {
+        if !waited.is_empty() {
             cell.latency = cell.latency.without(&waited);
             cell.failed_after.retain(|failure, _| !failure.is_of_limit());
         }
@@ -167,7 +167,8 @@ mod tests {
             assert_eq!(judge(observe(187, 1950, 50, after_wait), expect).verdict, Verdict::Inconclusive);
         }
         // The service fails by itself as well.
-        let both = |it: Request<'_>, ms: f64| if it.index % 2 == 0 { it.refused() } else { after_wait(it, ms) };
+        let both =
+            |it: Request<'_>, ms: f64| if it.index.is_multiple_of(2) { it.refused() } else { after_wait(it, ms) };
         assert_eq!(judge(observe(187, 1950, 50, both), rate()).verdict, Verdict::Fail);
     }
 
