@@ -167,7 +167,8 @@ mod tests {
             assert_eq!(judge(observe(187, 1950, 50, after_wait), expect).verdict, Verdict::Inconclusive);
         }
         // The service fails by itself as well.
-        let both = |it: Request<'_>, ms: f64| if it.index % 2 == 0 { it.refused() } else { after_wait(it, ms) };
+        let both =
+            |it: Request<'_>, ms: f64| if it.index.is_multiple_of(2) { it.refused() } else { after_wait(it, ms) };
         assert_eq!(judge(observe(187, 1950, 50, both), rate()).verdict, Verdict::Fail);
     }
 
