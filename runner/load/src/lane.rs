@@ -432,7 +432,7 @@ impl Lane {
         while let Some(job) = state.waiting.front() {
             let Some(connection) = self.pick(job.number, &mut state.idle) else { break };
             if let Some(job) = state.waiting.pop_front() {
-                connection.give(job);
+                connection.give(self.after_its_turn(&state, job));
             }
         }
         if !self.lacks_connections(&state) {
@@ -603,6 +603,13 @@ impl Lane {
         })
     }
 
+    /// A request that takes its turn while the lane has as many connections as it may have waited because of that limit, even if
+    /// one of them was just being replaced when the request was issued.
+    fn after_its_turn(&self, state: &LaneState, mut job: Job) -> Job {
+        job.limited |= job.late_us.is_some() && state.connections.len() >= self.limit;
+        job
+    }
+
     /// The connection is free: it takes the request that has waited longest, or becomes idle. Returns false if it must be
     /// closed instead, because it was made for one request and none waits.
     pub(super) fn free(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
@@ -611,7 +618,7 @@ impl Lane {
         }
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
-            Some(job) => connection.give(job),
+            Some(job) => connection.give(self.after_its_turn(&state, job)),
             None if self.target.fresh => return false,
             None => {
                 state.idle.push(Rc::clone(connection));
