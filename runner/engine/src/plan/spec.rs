@@ -167,7 +167,8 @@ pub enum Route {
     Url,
     /// An address of the service that is reachable from here.
     Direct {
-        /// The service.
+        /// The service. It is not serialised, because the load names it.
+        #[serde(skip)]
         service: ServiceAddress,
         /// The address.
         address: SocketAddr,
