@@ -269,7 +269,10 @@ pub(super) fn of_text(of: &str, text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::scenario::Load;
 
     #[test]
     fn no_word_is_there_twice_and_none_is_a_key_of_the_format() {
