@@ -8,6 +8,7 @@ mod bar;
 mod heat;
 mod lanes;
 mod panels;
+mod places;
 mod quantiles;
 mod rich;
 mod slots;

@@ -364,7 +364,7 @@ mod tests {
             panic!("a breached expectation is a failure")
         };
         assert_eq!(*kind, NonSuccessKind::Failure);
-        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3"));
+        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3"));
         assert!(description.as_ref().unwrap().contains("interval: 3.4x to 4.3x"));
         assert!(failing.system_out.as_ref().unwrap().contains("[[ATTACHMENT|report.html]]"));
         let elsewhere = junit_with(&sample::failing(), "out/a\n]]>/report.html").unwrap();

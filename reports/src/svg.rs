@@ -179,6 +179,16 @@ impl Svg {
         }
     }
 
+    /// A place that links lead to. It is visible while it is the target of one.
+    pub(crate) fn place(&mut self, id: &str, [x, y, width, height]: [f64; 4]) {
+        let rect = [px(x), px(y), px(width), px(height)];
+        self.empty(
+            "rect",
+            "place",
+            &[("id", &id), ("x", &rect[0]), ("y", &rect[1]), ("width", &rect[2]), ("height", &rect[3])],
+        );
+    }
+
     /// A rectangle with a tooltip.
     pub(crate) fn titled_rect(&mut self, class: &str, [x, y, width, height]: [f64; 4], title: &str) {
         let (x, y, width, height) = (px(x), px(y), px(width.max(1.0)), px(height));

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
-    ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunResult, ScenarioResult, Stats,
+    ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunDigest, RunInfo, RunResult,
+    ScenarioResult, Stats,
 };
 
 use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
@@ -16,7 +17,23 @@ pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
 
 /// Changes every text of a result.
 pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
-    let run = &mut it.run;
+    of_run(&mut it.run, change);
+    it.events.iter_mut().for_each(|event| of_event(event, change));
+    it.scenarios.iter_mut().for_each(|it| scenario(it, change));
+}
+
+/// Changes every text of a digest.
+pub(crate) fn of_digest(it: &mut RunDigest, change: Change<'_>) {
+    of_run(&mut it.run, change);
+    for scenario in &mut it.scenarios {
+        change(&mut scenario.name, NAME);
+        change(&mut scenario.file, NAME);
+        change(&mut scenario.reason, SENTENCE);
+        scenario.expectations.iter_mut().for_each(|it| expectation(it, change));
+    }
+}
+
+fn of_run(run: &mut RunInfo, change: Change<'_>) {
     for text in [&mut run.id, &mut run.tool_version, &mut run.host] {
         change(text, NAME);
     }
@@ -24,8 +41,6 @@ pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
         change(text, NAME);
     }
     run.command.iter_mut().for_each(|word| change(word, SENTENCE));
-    it.events.iter_mut().for_each(|event| of_event(event, change));
-    it.scenarios.iter_mut().for_each(|it| scenario(it, change));
 }
 
 fn scenario(it: &mut ScenarioResult, change: Change<'_>) {

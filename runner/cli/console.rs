@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use shakedown_reports::{GITHUB_GROUP_END, github_group, words};
 use shakedown_schemas::{Event, EventKind};
 
 use super::live::Live;
@@ -19,31 +21,36 @@ pub struct Console {
     style: Style,
     verbose: u8,
     bar: Option<ProgressBar>,
-    begun: Instant,
+    /// The log folds between two commands of GitHub.
+    folds: bool,
     last_line: Instant,
     live: Live,
 }
 
 impl Console {
-    /// A console for a run. With `quiet`, do not create one.
-    pub fn new(style: Style, verbose: u8) -> Self {
+    /// A console for a run. With `quiet`, do not create one. With `folds`, each scenario is a fold of GitHub's log.
+    pub fn new(style: Style, verbose: u8, folds: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { style, verbose, bar, begun: Instant::now(), last_line: Instant::now(), live: Live::new(style) }
+        Self { style, verbose, bar, folds, last_line: Instant::now(), live: Live::new(style) }
     }
 
-    fn line(&mut self, text: &str) {
+    /// Prints a line with its wall-clock time, and with its moment on the report's timeline once the load runs.
+    fn line(&mut self, at: Timestamp, moment: Option<f64>, text: &str) {
         self.last_line = Instant::now();
+        let clock = self.style.dim(&format!(
+            "{} {:>8}",
+            at.strftime("%H:%M:%SZ"),
+            moment.map(words::moment).unwrap_or_default()
+        ));
+        let line = format!("{clock}  {text}");
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln_safe(text)),
-            None => {
-                let seconds = self.begun.elapsed().as_secs_f64();
-                eprintln_safe(&format!("{} {text}", self.style.dim(&format!("{seconds:7.1}s"))));
-            }
+            Some(bar) => bar.suspend(|| eprintln_safe(&line)),
+            None => eprintln_safe(&line),
         }
     }
 }
@@ -91,8 +98,16 @@ impl Listener for Console {
             (EventKind::RunEnded { .. }, Some(bar)) => bar.finish_and_clear(),
             _ => {}
         }
-        if let Some(text) = self.live.sentence(event, self.verbose) {
-            self.line(&text);
+        if self.folds && matches!(event.kind, EventKind::ScenarioEnded { .. }) {
+            _ = writeln!(std::io::stderr(), "{GITHUB_GROUP_END}");
+        }
+        if self.folds
+            && let EventKind::ScenarioStarted { file } = &event.kind
+        {
+            let title = format!("{} ({file})", event.scenario.as_deref().unwrap_or_default());
+            _ = writeln!(std::io::stderr(), "{}", github_group(&title));
+        } else if let Some(text) = self.live.sentence(event, self.verbose) {
+            self.line(event.at, event.elapsed_s, &text);
         }
     }
 
@@ -100,7 +115,10 @@ impl Listener for Console {
         self.live.step(progress);
         match &self.bar {
             Some(bar) => bar.set_message(clean(&self.live.lines(progress).join("\n"))),
-            None if self.last_line.elapsed() >= HEARTBEAT => self.line(&self.live.heartbeat(progress)),
+            None if self.last_line.elapsed() >= HEARTBEAT => {
+                // Its text contains the moment.
+                self.line(Timestamp::now(), None, &self.live.heartbeat(progress));
+            }
             None => {}
         }
     }

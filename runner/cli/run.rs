@@ -8,6 +8,7 @@ use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, ScenarioResu
 use shakedown_schemas::{Document, EventKind};
 
 use super::args;
+use super::ci::Ci;
 use super::console::{Console, Style};
 use super::finish::{self, Summary};
 use super::output::Output;
@@ -90,7 +91,7 @@ impl<'a> Session<'a> {
         }
         let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
         if !quiet {
-            listeners.push(Box::new(Console::new(style, verbose)));
+            listeners.push(Box::new(Console::new(style, verbose, !args.no_ci_detect && Ci::detect().folds())));
         }
         let events = Events::new(listeners).redacted(redactor.clone());
         let stop = signals::listen(&last_words(&args.target, &output), {

@@ -62,7 +62,8 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         return;
     }
     _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
-    let sentence = sentences::sentence(scenario);
+    let headline = sentences::headline(scenario);
+    let sentence = if scenario.verdict == Verdict::Fail { headline.as_str() } else { sentences::sentence(scenario) };
     let (sentence, help) = sentence.split_once("\nhelp: ").unwrap_or((sentence, ""));
     _ = writeln!(out, "  {}", short(sentence));
     if let Some((verdict, why)) = sentences::overkill(scenario) {

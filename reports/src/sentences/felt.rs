@@ -42,17 +42,44 @@ pub fn is_unseen(it: &Recovery) -> bool {
 
 /// The onset, failover, recovery and cost in one sentence.
 pub fn recovery(it: &Recovery) -> String {
-    let Some(onset) = it.onset_s else {
-        return match it.failed_requests {
-            0 => "within tolerance all the time".to_owned(),
-            count => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
-        };
-    };
+    match it.onset_s {
+        None => harm(it),
+        Some(_) => format!("{}, {}; {}", began(it), back(it), cost(it)),
+    }
+}
+
+/// The onset, failover and cost, without the recovery.
+pub fn harm(it: &Recovery) -> String {
+    match (it.onset_s, it.failed_requests) {
+        (Some(_), _) => format!("{}; {}", began(it), cost(it)),
+        (None, 0) => "within tolerance all the time".to_owned(),
+        (None, count) => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
+    }
+}
+
+fn began(it: &Recovery) -> String {
+    let onset = it.onset_s.unwrap_or_default();
     let failover = match it.failover_s {
         _ if it.struck_s.is_some() => String::new(),
         Some(at) => format!(", failed over after {}", words::seconds((at - onset).max(0.0))),
         None => ", no failover during the fault".to_owned(),
     };
+    format!("out of tolerance from {}{failover}", words::moment(onset))
+}
+
+fn cost(it: &Recovery) -> String {
+    format!(
+        "{} out of tolerance in total, {}",
+        words::seconds(it.out_of_tolerance_s),
+        words::plural(it.failed_requests as usize, "failed request")
+    )
+}
+
+/// The recovery, and the relapses.
+pub fn back(it: &Recovery) -> String {
+    if it.onset_s.is_none() {
+        return "never out of tolerance".to_owned();
+    }
     let recovered = match (it.struck_s.or(it.removed_s), it.recovered_s) {
         (Some(struck), Some(at)) if it.struck_s.is_some() => {
             format!("recovered {} after the strike", words::seconds((at - struck).max(0.0)))
@@ -77,12 +104,7 @@ pub fn recovery(it: &Recovery) -> String {
         [one] => format!(", relapsed once, at {}", words::moment(*one)),
         [.., last] => format!(", relapsed {} times, last at {}", it.relapses_s.len(), words::moment(*last)),
     };
-    format!(
-        "out of tolerance from {}{failover}, {recovered}{relapsed}; {} out of tolerance in total, {}",
-        words::moment(onset),
-        words::seconds(it.out_of_tolerance_s),
-        words::plural(it.failed_requests as usize, "failed request")
-    )
+    format!("{recovered}{relapsed}")
 }
 
 #[cfg(test)]

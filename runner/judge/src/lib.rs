@@ -60,6 +60,7 @@ pub use effect::{Felt, changed, effects};
 pub use expectations::{closed_loop_warning, expectations};
 pub use lateness::warning as late;
 pub use phases::phases;
+pub use question::title;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};

@@ -24,13 +24,15 @@ enum Means {
     Line(&'static str),
     /// This text, after the entry is removed: it belongs somewhere else.
     Elsewhere(&'static str),
+    /// The same entry, next to the kind of the load.
+    InLoad,
     /// Nothing, for this reason.
     Remove(&'static str),
     /// What this function makes of the key and the value; none where they are not what it is about.
     Made(fn(&str, &Node) -> Option<String>),
 }
 
-use Means::{Elsewhere, Key, Line, Made, Remove};
+use Means::{Elsewhere, InLoad, Key, Line, Made, Remove};
 
 const fn guess(of: &'static [&'static str], words: &'static [&'static str], means: Means) -> Guess {
     Guess { of: Of::Types(of), words, means }
@@ -88,6 +90,21 @@ const EFFECT: &[&str] = &["Effect"];
 
 /// The key of the other end of a link, by kind of fault.
 const PEERS: &[(&str, &str)] = &[("from", "Partition"), ("to", "Netem")];
+
+/// Keys of a load that are easily written inside its kind.
+const OF_LOADS: &[&str] = &[
+    "rate",
+    "arrival",
+    "concurrency",
+    "think_time",
+    "timeout",
+    "max_in_flight",
+    "version",
+    "connections",
+    "streams",
+    "tls",
+    "feeder",
+];
 
 const LATENCIES: &[&str] = &["latency", "time_to_first_token", "inter_token_latency"];
 
@@ -174,6 +191,7 @@ const TABLE: &[Guess] = &[
     guess(LOAD, &["target", "host", "endpoint"], Line("http: {url: {}}")),
     guess(LOAD, &["warmup", "warm_up"], Elsewhere("settle: {}")),
     guess(LOAD, &["duration", "length"], Elsewhere("duration: {}")),
+    guess(&["Http", "OpenAi"], OF_LOADS, InLoad),
     guess(
         &["Http", "OpenAi", "HttpRequest"],
         &["status", "expect_status", "expected_status"],
@@ -224,6 +242,9 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
             Remove(why) => format!("remove it: {why}"),
             Line(text) => format!("write `{}`", filled(text)),
             Elsewhere(text) => format!("remove it, and write `{}` in a phase", filled(text)),
+            InLoad => {
+                format!("remove it, and write `{}` in the load, next to `{}`", filled("{KEY}: {}"), of.to_lowercase())
+            }
             Made(make) => {
                 let line = make(&word, node)?;
                 match line.split_once(':').map(|(key, _)| key).filter(|it| has(it)) {
@@ -248,7 +269,10 @@ pub(super) fn of_text(of: &str, text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::scenario::Load;
 
     #[test]
     fn no_word_is_there_twice_and_none_is_a_key_of_the_format() {
@@ -276,5 +300,18 @@ mod tests {
         assert_eq!(targeted.len(), once.len() + lasting.len());
         let limited = Of::Limited.types();
         assert!(limited.contains(&"Latency") && limited.contains(&"CountLimits") && !limited.contains(&"Pods"));
+    }
+
+    #[test]
+    fn the_keys_of_selectors_and_loads_are_those_of_the_format() {
+        let schema = crate::json_schema::bare_scenario();
+        let keys = |of: &str| -> BTreeSet<String> {
+            schema["$defs"][of]["properties"].as_object().expect("keys").keys().cloned().collect()
+        };
+        let same = |list: &[&str]| -> BTreeSet<String> { list.iter().map(|it| (*it).to_owned()).collect() };
+        assert_eq!(same(write::SELECTS), keys("PodSelector"));
+        let mut of_loads = keys("Load");
+        of_loads.retain(|key| Load::KINDS.iter().all(|kind| kind.name != key));
+        assert_eq!(same(OF_LOADS), of_loads);
     }
 }

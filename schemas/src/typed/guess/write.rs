@@ -82,6 +82,9 @@ pub(super) const CUTS: &[&str] = &[
 pub(super) const WORKLOADS: &[&str] =
     &["deployment", "deploy", "statefulset", "sts", "daemonset", "ds", "replicaset", "rs", "job"];
 
+/// The keys of a selector.
+pub(super) const SELECTS: &[&str] = &["name", "prefix", "labels", "owner", "namespace", "count", "percent"];
+
 /// The pods of a suggestion whose guess names none.
 const SOME_PODS: &str = "{labels: {app: worker}}";
 
@@ -419,7 +422,16 @@ fn some_pods(key: &str, node: &Node) -> String {
                 let owner = WORKLOADS.contains(&key.as_str()).then(|| owner(&key, &entry.node)).flatten();
                 owner.unwrap_or_else(|| format!("{}: {}", entry.key, flow(&entry.node)))
             };
-            format!("{{{}}}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
+            // Other keys are labels without the key `labels`.
+            let is_select = |entry: &&crate::source::Entry| {
+                SELECTS.contains(&entry.key.as_str()) || WORKLOADS.contains(&folded(&entry.key).as_str())
+            };
+            let (selects, labels): (Vec<_>, Vec<_>) = entries.iter().partition(is_select);
+            let mut parts: Vec<String> = selects.into_iter().map(one).collect();
+            if !labels.is_empty() && !entries.iter().any(|entry| entry.key == "labels") {
+                parts.push(format!("labels: {{{}}}", labels.into_iter().map(one).collect::<Vec<_>>().join(", ")));
+            }
+            format!("{{{}}}", parts.join(", "))
         }
         _ => match text_of(node) {
             Some(text) if text.contains('=') => format!("{{labels: {}}}", quoted(text)),
