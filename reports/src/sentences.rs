@@ -7,6 +7,7 @@ mod around;
 mod failures;
 mod faults;
 mod felt;
+mod parts;
 mod values;
 
 use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Verdict};
@@ -15,6 +16,7 @@ pub use self::around::around;
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
 pub use self::felt::{felt, is_unseen, recovery};
+pub use self::parts::{PartTable, part_lines, parts};
 pub use self::values::{names_loads, pods, variable};
 use crate::text::shell_word;
 use crate::words;
@@ -93,6 +95,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
             load.name
         ));
     }
+    notes.extend(parts::notes(scenario));
     notes.extend(around(scenario));
     notes
 }

@@ -10,12 +10,14 @@ use http::Uri;
 use http::header::{self, HeaderMap, HeaderValue};
 use serde_json::json;
 use shakedown_schemas::scenario::{
-    Connections, HttpRequest, HttpVersion, OpenAi, OpenAiEndpoint, Order, RequestText, Sent,
+    Connections, Http, HttpRequest, HttpVersion, OpenAi, OpenAiEndpoint, Order, RequestText, Sent, Source,
 };
 use shakedown_schemas::tables::{Table, prompts};
 
 use super::addresses::Addresses;
+use super::capture::{Captures, names_credential};
 use super::dice::Dice;
+use super::group::GroupRule;
 use super::names::Resolver;
 use super::oracle::Oracle;
 use super::pacing::Pacing;
@@ -24,6 +26,7 @@ use super::record::Bounds;
 use super::request::{Base, Body, Request, Requests};
 use super::text::{Compiler, Escape, Piece, Rows, Text};
 use super::tls::Tls;
+use super::tunnel::Tunnel;
 
 /// The default limit of requests under way.
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 10_000;
@@ -67,6 +70,8 @@ pub(super) struct Target {
     pub(super) addresses: Addresses,
     /// The addresses may change during the run. A removed address takes no further request.
     pub(super) is_followed: bool,
+    /// Makes the connections, in place of the engine.
+    pub(super) tunnel: Option<Arc<dyn Tunnel>>,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) resolver: Resolver,
@@ -80,6 +85,10 @@ pub(super) struct Target {
     /// A stream without a token for this long after its last one is given up.
     pub(super) stall_after: Option<Duration>,
     pub(super) requests: Requests,
+    /// The value of an answer that names its group.
+    pub(super) group: Option<GroupRule>,
+    /// The same in words, or nothing.
+    pub(super) group_by: String,
     /// The bounds of each `goodput` expectation.
     pub(super) goodput: Vec<Bounds>,
     /// The reference answers.
@@ -124,7 +133,9 @@ impl Target {
             }
         };
         let rows = Rows::new(table.as_ref().map(|(table, order)| (table, order.unwrap_or(Order::Sequential))));
-        let mut compiler = Compiler::new(table.as_ref().map(|(table, _)| table));
+        let sent = load.sent().ok_or_else(|| "needs exactly one kind of request, such as `http`".to_owned())?;
+        let captures = captured_names(sent);
+        let mut compiler = Compiler::new(table.as_ref().map(|(table, _)| table)).with_captures(&captures);
         let dice = Dice::new(planned.seed, &planned.name);
         let http2 = load.version == Some(HttpVersion::Http2);
         let fresh = load.connections == Some(Connections::PerRequest);
@@ -136,7 +147,6 @@ impl Target {
         headers.insert(header::HOST, host);
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("shakedown/", env!("CARGO_PKG_VERSION"))));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        let sent = load.sent().ok_or_else(|| "needs exactly one kind of request, such as `http`".to_owned())?;
         if let Sent::OpenAi(_) = sent {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -152,15 +162,19 @@ impl Target {
         };
         let (kind, requests, stall_after) = match sent {
             Sent::Http(http) => {
-                let requests: Result<Vec<_>, String> = http
-                    .all_requests()
+                let all = http.all_requests();
+                let mut requests = all
                     .iter()
                     .map(|it| {
                         let body = body(planned, it, &mut compiler)?;
                         Ok((Request::new(it, body, &base, &mut compiler)?, it.weight.max(1)))
                     })
-                    .collect();
-                (AnswerFormat::Http, requests?, None)
+                    .collect::<Result<Vec<_>, String>>()?;
+                for ((request, _), step) in requests.iter_mut().zip(&http.steps) {
+                    request.captures =
+                        Captures::new(&step.capture, &captures, |name| is_sent_as_credential(&all, name))?;
+                }
+                (AnswerFormat::Http, requests, None)
             }
             Sent::OpenAi(openai) => {
                 let kind = if openai.stream { AnswerFormat::Stream } else { AnswerFormat::Json };
@@ -188,6 +202,7 @@ impl Target {
             max_in_flight: load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
             addresses: Addresses::new(&planned.endpoint.addresses),
             is_followed: false,
+            tunnel: None,
             host,
             port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             resolver: Resolver::default(),
@@ -203,7 +218,14 @@ impl Target {
             },
             fresh,
             stall_after,
-            requests: Requests::new(requests, rows, dice),
+            requests: match sent {
+                Sent::Http(Http { steps, .. }) if !steps.is_empty() => {
+                    Requests::new(requests, rows, dice).as_steps(captures.len())
+                }
+                _ => Requests::new(requests, rows, dice),
+            },
+            group: load.group_by.as_ref().map(GroupRule::new).transpose()?,
+            group_by: load.group_by.as_ref().map(ToString::to_string).unwrap_or_default(),
             goodput: Vec::new(),
             oracle: None,
             kept: Arc::default(),
@@ -213,9 +235,12 @@ impl Target {
     }
 
     /// Whether nothing needs an answer at once: neither a handshake, nor a stream's next chunk, nor another stream of the
-    /// connection.
+    /// connection, nor the next step of a user.
     pub(super) fn can_wait_for_answers(&self) -> bool {
-        !self.fresh && matches!(self.sharing, Sharing::InTurn) && self.format != AnswerFormat::Stream
+        !self.fresh
+            && matches!(self.sharing, Sharing::InTurn)
+            && self.format != AnswerFormat::Stream
+            && !self.requests.are_steps
     }
 
     pub(super) fn per_connection(&self) -> usize {
@@ -226,13 +251,29 @@ impl Target {
     }
 }
 
-/// Whether a header with a credential has data of each request.
+/// Whether a header with a credential has data of each request. Captured values are known, so that they can be redacted.
 fn vary<'h>(headers: impl IntoIterator<Item = (&'h String, &'h RequestText)>) -> bool {
-    const WORDS: [&str; 8] = ["auth", "cookie", "token", "secret", "password", "key", "credential", "session"];
     headers.into_iter().any(|(name, value)| {
-        let name = name.to_ascii_lowercase();
-        WORDS.iter().any(|word| name.contains(word)) && value.data().next().is_some()
+        names_credential(name) && value.data().any(|data| !matches!(data.source, Source::Capture(_)))
     })
+}
+
+/// The names of the values that the steps of a load capture, each once.
+fn captured_names(sent: Sent<'_>) -> Vec<String> {
+    let Sent::Http(http) = sent else { return Vec::new() };
+    let mut names: Vec<String> = Vec::new();
+    for name in http.steps.iter().flat_map(|step| step.capture.keys()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Whether a request sends a captured value in a header with credentials.
+fn is_sent_as_credential(requests: &[HttpRequest], name: &str) -> bool {
+    let headers = requests.iter().flat_map(|it| &it.headers).filter(|(header, _)| names_credential(header));
+    headers.flat_map(|(_, value)| value.data()).any(|data| matches!(&data.source, Source::Capture(it) if it == name))
 }
 
 /// The body of an HTTP request.

@@ -2,6 +2,7 @@
 //! answers.
 
 pub(crate) mod answer;
+mod capture;
 mod characters;
 mod data;
 pub(crate) mod request;
@@ -70,6 +71,9 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);
     }
     rows.finish(findings);
+    if let Some(by) = &load.group_by {
+        capture::group(&format!("{path}.group_by"), by, findings);
+    }
 }
 
 fn in_flight(path: &str, value: Option<u32>, findings: &mut Findings<'_>) {

@@ -168,7 +168,7 @@ const TABLE: &[Guess] = &[
     guess(LOAD, &["warmup", "warm_up"], Elsewhere("settle: {}")),
     guess(LOAD, &["duration", "length"], Elsewhere("duration: {}")),
     guess(
-        &["Http", "OpenAi", "HttpRequest"],
+        &["Http", "OpenAi", "HttpRequest", "HttpStep"],
         &["status", "expect_status", "expected_status"],
         Line("check: {status: {}}"),
     ),

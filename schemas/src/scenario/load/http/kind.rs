@@ -15,8 +15,11 @@ impl LoadKind for Http {
             &["requests", "[]", "path"],
             &["requests", "[]", "headers", "*"],
             &["requests", "[]", "body"],
+            &["steps", "[]", "path"],
+            &["steps", "[]", "headers", "*"],
+            &["steps", "[]", "body"],
         ],
-        rules: &[Rule::One(&["service", "url"])],
+        rules: &[Rule::One(&["service", "url"]), Rule::NotBoth("requests", "steps")],
         hint: "{service: \"shop:80\"}",
         example: "{service: \"shop:80\", path: /items}",
     };
