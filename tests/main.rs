@@ -30,5 +30,6 @@ mod roles;
 mod sandbox;
 mod scale;
 mod secrets;
+mod sessions;
 mod support;
 mod undo;

@@ -19,6 +19,9 @@ const BODY: usize = 20_000;
 /// The most kinds of failures that are shown with a sample.
 const KINDS: usize = 8;
 
+/// The most lines about steps and groups.
+const PARTS: usize = 30;
+
 /// The HTML report in the same folder.
 const PAGE: &str = "report.html";
 
@@ -187,6 +190,7 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
     for failed in asked.take(KINDS) {
         lines.push(format!("one of {}: {}", failed.counted(), sentences::said(failed.sample)));
     }
+    lines.extend(sentences::part_lines(scenario, &it.phase, &it.load).into_iter().take(PARTS));
     lines.join("\n")
 }
 

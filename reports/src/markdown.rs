@@ -108,6 +108,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         }
     }
     out.push_str(&expectations(scenario));
+    out.push_str(&parts(scenario));
     out.push_str(&failures(scenario));
     out.push_str(&faults(scenario));
     out.push_str(&recoveries(scenario));
@@ -165,6 +166,28 @@ fn expectations(scenario: &ScenarioResult) -> String {
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     out.push('\n');
+    out
+}
+
+/// The requests of each load by step, and by the worker that answered.
+fn parts(scenario: &ScenarioResult) -> String {
+    let mut out = String::new();
+    for table in sentences::parts(scenario) {
+        let load =
+            if sentences::names_loads(scenario) { format!("Load {}, ", inline(table.load)) } else { String::new() };
+        out.push_str(&format!("### {load}{}\n\n", inline(&table.title())));
+        out.push_str("| Phase | Name | Requests | Success | p50 | p95 | p99 | Failures |\n");
+        out.push_str("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
+        for (phase, part) in &table.rows {
+            let name = match part.matches.is_empty() {
+                true => inline(&part.name),
+                false => format!("{} ({})", inline(&part.name), inline(&part.matches)),
+            };
+            let cells = sentences::PartTable::cells(part).map(|cell| inline(&cell));
+            out.push_str(&format!("| {} | {name} | {} |\n", inline(phase), cells.join(" | ")));
+        }
+        out.push('\n');
+    }
     out
 }
 

@@ -63,6 +63,7 @@ pub fn passing() -> RunResult {
             peculiarities: Vec::new(),
             addresses: Vec::new(),
             requests: Vec::new(),
+            group_by: String::new(),
         }],
         phases,
         faults: vec![fault(start, end)],

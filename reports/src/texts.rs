@@ -72,6 +72,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         }
         load.addresses.iter_mut().for_each(|it| change(&mut it.address, NAME));
         load.requests.iter_mut().for_each(|request| change(&mut request.name, NAME));
+        change(&mut load.group_by, NAME);
     }
     it.phases.iter_mut().for_each(|it| phase(it, change));
     it.faults.iter_mut().for_each(|it| fault(it, change));
@@ -125,6 +126,12 @@ fn phase(it: &mut PhaseResult, change: Change<'_>) {
             keys(&mut group.stats.failed_after, change);
         }
         load.samples.iter_mut().for_each(|it| sample(it, change));
+        for part in load.steps.iter_mut().chain(&mut load.groups) {
+            change(&mut part.name, NAME);
+            change(&mut part.matches, NAME);
+            keys(&mut part.stats.errors, change);
+            keys(&mut part.stats.failed_after, change);
+        }
         // The base64 histogram is decoded, never shown.
     }
 }

@@ -341,7 +341,6 @@ mod tests {
                 latency.record_n((ms * 2e3) as u64, ended);
                 latency
             },
-            ..Default::default()
         }
     }
 

@@ -204,7 +204,7 @@ fn is_word(option: &Value) -> bool {
 
 /// Rules on combinations of keys, by the name of their type. `check` enforces the same rules and has the messages.
 pub(crate) fn rules() -> impl Iterator<Item = (&'static str, &'static [Rule])> {
-    const SHARED: [(&str, &[Rule]); 7] = [
+    const SHARED: [(&str, &[Rule]); 9] = [
         ("Load", &[Load::ONE_KIND, Rule::One(&["rate", "concurrency"])]),
         ("Peer", &[Rule::One(&["service", "pods", "cidr", "host"])]),
         ("PodSelector", &[Rule::Some(&["name", "prefix", "labels", "owner"]), Rule::NotBoth("count", "percent")]),
@@ -212,6 +212,8 @@ pub(crate) fn rules() -> impl Iterator<Item = (&'static str, &'static [Rule])> {
         ("JsonCheck", &[Rule::One(&["equals", "not_equals", "contains", "matches", "exists"])]),
         ("TextCheck", &[Rule::Some(&["equals", "contains", "matches", "exists"])]),
         ("CountLimits", CountLimits::RULES),
+        ("Capture", &[Rule::One(&["json", "header", "cookie", "regex"])]),
+        ("GroupBy", &[Rule::One(&["header", "json"])]),
     ];
     let faults = Fault::KINDS.iter().map(|kind| (kind.definition, kind.facts.rules));
     let expectations = Expectation::KINDS.iter().map(|kind| (kind.definition, kind.rules));

@@ -15,7 +15,7 @@ pub use fault::{Evidence, FaultResult, Leftover, Measured, ObjectRecord, PodRef,
 pub use generator::{Corrected, Generator, Timing};
 pub use latency::LatencyStats;
 pub use load::{
-    AddressInfo, AnswerStats, Around, FailureSample, Heat, LoadInfo, LoadSeries, PhaseLoad, Point, Recovery,
+    AddressInfo, AnswerStats, Around, FailureSample, Heat, LoadInfo, LoadSeries, PartStats, PhaseLoad, Point, Recovery,
     RequestInfo, Stats,
 };
 pub use pods::{LogExcerpt, LogLine, PodChange, PodEvent, PodRole};

@@ -309,7 +309,11 @@ fn is_sent(path: &[Step]) -> bool {
 
 /// The error for request data where it is not allowed, or in an expression that cannot be evaluated per request.
 fn misused_data(name: &str, is_sent: bool) -> Diagnostic {
-    let written = if name == "row" { "row.column" } else { name };
+    let written = match name {
+        "row" => "row.column",
+        "capture" => "capture.name",
+        name => name,
+    };
     if is_sent {
         return Diagnostic::error(Code::Template, format!("`{name}` is request data and must be written alone")).help(
             format!("write `{{{{ {written} }}}}`, `{{{{ {written} | urlencode }}}}` or `{{{{ {written} | tojson }}}}`"),

@@ -237,7 +237,7 @@ fn variables_come_from_the_file_then_the_vars_files_then_the_command_line() {
     overrides.add_var("n=5").expect("a variable");
     let document = parse("x.yaml", text.as_bytes(), &overrides).expect("a scenario");
     assert_eq!(document.scenario.name, "file-shared-line-only-shared");
-    assert_eq!(document.scenario.load["main"].concurrency, Some(5));
+    assert_eq!(document.scenario.load["main"].concurrency, Some(5.into()));
     assert_eq!(
         serde_json::to_string(&document.vars).expect("JSON"),
         r#"{"a":"file","b":"shared","c":"line","n":5,"d":"only-shared"}"#

@@ -4,13 +4,16 @@
 //! sockets (refused, reset, several threads) run on loopback and assert nothing about durations.
 
 mod addresses;
+mod groups;
 mod http1;
 mod http2;
 mod parts;
 mod requests;
 mod samples;
 mod server;
+mod sessions;
 mod tls;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
