@@ -29,5 +29,6 @@ mod roles;
 mod sandbox;
 mod scale;
 mod secrets;
+mod suite;
 mod support;
 mod undo;

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
-    ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunResult, ScenarioResult, Stats,
+    ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunResult,
+    ScenarioResult, Stats,
 };
 
 use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
@@ -25,6 +26,11 @@ pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
     }
     run.command.iter_mut().for_each(|word| change(word, SENTENCE));
     it.events.iter_mut().for_each(|event| of_event(event, change));
+    for NotRun { name, file, reason } in &mut it.not_run {
+        change(name, NAME);
+        change(file, NAME);
+        change(reason, SENTENCE);
+    }
     it.scenarios.iter_mut().for_each(|it| scenario(it, change));
 }
 
@@ -47,6 +53,8 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     }
     keys(&mut it.vars, change);
     it.vars.values_mut().for_each(|value| of_value(value, change));
+    keys(&mut it.matrix, change);
+    it.matrix.values_mut().for_each(|value| of_value(value, change));
     change(&mut it.source, SOURCE);
     of_value(&mut it.resolved, change);
     for load in &mut it.loads {

@@ -9,7 +9,7 @@ use shakedown_schemas::RunResult;
 use super::ci::Ci;
 use super::console::{Style, clean};
 use super::output::Output;
-use super::{Failure, args, summary};
+use super::{Failure, args, print, summary};
 use crate::export;
 
 /// Where the summary is printed.
@@ -38,8 +38,8 @@ pub async fn finish(
     if shown == Summary::Shown {
         text.push_str(&summary::text(result, output, style.for_stdout()));
     }
-    // A closed stdout must not prevent the other outputs.
-    _ = std::io::stdout().write_all(text.as_bytes());
+    // A closed or full stdout does not prevent the other outputs.
+    print::text(&text);
     let mut warnings: Vec<String> = ci.summarize(result).err().into_iter().collect();
     let exports = &args.exports;
     if let Some(path) = &exports.prometheus_textfile {
