@@ -96,6 +96,9 @@ fn index(result: &RunResult) -> String {
 /// The most rows of the table of a matrix.
 const COMBINATIONS: usize = 100;
 
+/// A measure: its name, its value, and the value for display.
+type Measure = (&'static str, fn(&Measures) -> Option<f64>, fn(f64) -> String);
+
 /// The table of a matrix, and its measures over a numeric axis as text charts.
 fn combinations(it: &Matrix<'_>) -> String {
     let mut out = format!("### Combinations of {}\n\n", code(it.file));
@@ -112,7 +115,7 @@ fn combinations(it: &Matrix<'_>) -> String {
     }
     let Some(dose) = it.dose() else { return out + "\n" };
     let axis = inline(it.axes[dose.axis]);
-    let measures: [(&str, fn(&Measures) -> Option<f64>, fn(f64) -> String); 2] =
+    let measures: [Measure; 2] =
         [("Success rate", |it| it.success, words::fraction), ("p95", |it| it.p95_ms, words::millis)];
     for (title, of, text) in measures {
         for curve in it.curves(&dose, of) {

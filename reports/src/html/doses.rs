@@ -42,7 +42,7 @@ fn draw(axis: &str, dose: &Dose, measure: &Measure, curves: &[Curve]) -> Option<
         return None;
     }
     let named = curves.len() > 1;
-    let legend = if named { 14.0 * curves.len() as f64 } else { 0.0 };
+    let legend = if named { 14.0 * curves.len() as f64 + 8.0 } else { 0.0 };
     let (width, height) = (SIZE.0, SIZE.1 + legend);
     let (x, y) = ((58.0, width - 18.0), (SIZE.1 - 34.0, 26.0));
     let across = Scale::linear(low, high, x);
@@ -89,7 +89,7 @@ fn draw(axis: &str, dose: &Dose, measure: &Measure, curves: &[Curve]) -> Option<
         }
         svg.path(&format!("line {class}"), &path);
         if named {
-            let at = SIZE.1 - 6.0 + 14.0 * number as f64;
+            let at = SIZE.1 + 4.0 + 14.0 * number as f64;
             svg.line(&format!("line {class}"), [x.0, at - 3.5, x.0 + 22.0, at - 3.5]);
             svg.text("tick-label", x.0 + 28.0, at, Anchor::Start, &fit(&curve.name, width - x.0 - 40.0));
         }

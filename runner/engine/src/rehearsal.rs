@@ -60,7 +60,7 @@ phases:
     duration: 120s
     settle: 4s
     faults:
-      f: {partition: {pods: {prefix: worker, count: 1}, from: [{service: nats, ports: [4222]}], after: 20s, lasts: 30s}}
+      f: {partition: {pods: {prefix: worker, count: 1}, from: [{service: nats, ports: [4222]}], after: 20s, for: 30s}}
   - {name: recovery, duration: 60s, expect: [recovery_time: {max: 20s, hold: 10s}]}
   - {name: short, duration: 3s}
 "#;

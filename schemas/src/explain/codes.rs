@@ -200,10 +200,13 @@ fn explanation(code: Code) -> About {
             "vars: {team: {required: true}}\ndescription: \"for {{ team }}\"",
             "vars: {team: {default: web, values: [web, data]}}\ndescription: \"for {{ team }}\"",
         ),
-        Code::Reuse => plain(
+        Code::Reuse => about(
             "`extends` or `use` names a file that does not exist, that is outside the folder of the scenario, or that uses \
              itself. A scenario must be the same on all machines, and end.",
-            "Correct the path. It is relative to the file in which it is written.",
+            "Correct the path, which is relative to the file in which it is written, or write the keys out.",
+            Scenario,
+            "extends: nowhere.fragment.yaml",
+            "description: all keys are in this file",
         ),
         Code::Version => about(
             "This program does not read the version. A guess could change the meaning of the file.",
