@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod finish;
 mod identity;
+mod import;
 mod init;
 mod list;
 mod live;
@@ -89,6 +90,7 @@ pub fn main() -> ExitCode {
             Command::Cleanup(cleanup) => cleanup::cleanup(cleanup, &redactor).await,
             Command::Doctor(doctor) => doctor::doctor(doctor, &redactor).await,
             Command::Init(init) => init::init(&init, args.quiet, &redactor).await,
+            Command::Import(import) => import::import(&import),
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Explain(explain) => explain::explain(&explain),

@@ -5,7 +5,7 @@
 //! keeps its contract there. Three checks follow, by plain HTTP and without the program's own code: that the faults of a run that
 //! passed acted (`history`), that nothing of ours is left, and that no object of another client has changed.
 //!
-//! `kill`: a run is killed with SIGKILL right before and right after each of its acts on the cluster (each entry of its journal),
+//! `kill`: a run is killed with SIGKILL right before and right after each of its actions on the cluster (each entry of its journal),
 //! and at random moments. With no process of ours alive, everything must be gone within the fuse's deadline and ten seconds, and
 //! `cleanup --check` must agree.
 //!

@@ -187,3 +187,34 @@ fn files_that_are_none_are_refused_at_once() {
         run(shakedown.command(BINARY).args(&args), SHORT).expect_code(2).expect_stderr(&["a named pipe"]);
     }
 }
+
+#[test]
+fn a_file_of_another_tool_becomes_a_scenario_and_what_it_lacks_is_named() {
+    let shakedown = Shakedown::new();
+    shakedown.file("killed.yaml", KILLED);
+    let finished = shakedown.run(&["import", "killed.yaml", "--service", "front:80"]).expect_code(0);
+    assert!(finished.stdout.contains("pod_kill:") && finished.stdout.contains("front:80"), "{finished}");
+    finished.expect_stderr(&["killed.yaml:8: `spec.remoteCluster` is not carried over"]);
+    shakedown
+        .run(&["import", "killed.yaml", "--out", "made.yaml"])
+        .expect_code(0)
+        .expect_stderr(&["--service NAME:PORT"]);
+    shakedown.run(&["validate", "made.yaml"]).expect_code(0);
+    shakedown
+        .run(&["import", "killed.yaml", "--out", "made.yaml"])
+        .expect_code(2)
+        .expect_stderr(&["already", "--force"]);
+    shakedown.run(&["import", "made.yaml"]).expect_code(2).expect_stderr(&["no tool", "help:"]);
+    shakedown.run(&["import", "missing.yaml"]).expect_code(2).expect_stderr(&["missing.yaml", "help:"]);
+    shakedown.run(&["validate", "killed.yaml"]).expect_code(2).expect_stderr(&["shakedown import"]);
+}
+
+const KILLED: &str = "apiVersion: chaos-mesh.org/v1alpha1
+kind: PodChaos
+metadata: {name: killed, namespace: store}
+spec:
+  action: pod-kill
+  mode: one
+  selector: {labelSelectors: {app: cart}}
+  remoteCluster: east
+";

@@ -23,6 +23,7 @@ mod layers;
 mod observed;
 mod partition;
 mod record;
+mod recorded;
 mod rehearsal;
 mod report;
 mod roles;

@@ -221,29 +221,41 @@ fn a_single_worker_fails_the_same_scenario_and_the_run_says_why() {
 }
 
 #[test]
-fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
+fn sigint_in_the_middle_of_a_fault_undoes_everything_and_reports() {
+    interrupted_in_the_middle_of_a_fault(Signal::INT, 130);
+}
+
+#[test]
+fn sigterm_in_the_middle_of_a_fault_undoes_everything_and_reports() {
+    interrupted_in_the_middle_of_a_fault(Signal::TERM, 143);
+}
+
+#[test]
+fn sighup_in_the_middle_of_a_fault_undoes_everything_and_reports() {
+    interrupted_in_the_middle_of_a_fault(Signal::HUP, 129);
+}
+
+#[track_caller]
+fn interrupted_in_the_middle_of_a_fault(signal: Signal, code: u8) {
     let shakedown = Shakedown::new();
     let standing = Standing::start(&shakedown);
-    let file = scenario("fault-tolerance.yaml");
-    for (signal, code, out) in [(Signal::INT, 130, "int"), (Signal::TERM, 143, "term"), (Signal::HUP, 129, "hup")] {
-        // The baseline does not matter here.
-        let args = ["run", "--kubeconfig", &standing.kubeconfig, "--inject-anyway", "--out", out, &file];
-        let running = shakedown.start(&[&args[..], &SHORT[..]].concat());
-        running.stderr_line("fault nats-cut: proven", LIMIT);
-        // A live run keeps what it holds, also from its own user's cleanup.
-        let live = shakedown.run(&["cleanup", out, "--kubeconfig", &standing.kubeconfig]);
-        live.expect_code(3).expect_stderr(&["still active", "help:"]);
-        running.signal(signal);
-        running.stderr_line("undoing all faults", Duration::from_secs(2));
-        let finished = running.finish(Duration::from_secs(20)).expect_code(code);
-        let reports = shakedown.reports(out);
-        assert_eq!(reports.result.exit_code, code as u8);
-        assert!(reports.result.run.interrupted.is_some() && reports.result.verdict == Verdict::Error);
-        assert_eq!(reports.fault().state, FaultState::Undone, "{finished}");
-        assert!(reports.scenario().leftovers.is_empty());
-        assert!(!reports.junit_failures().is_empty(), "an interrupted run is no green suite");
-        shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(0);
-    }
+    // The baseline does not matter here.
+    let args = ["run", "--kubeconfig", &standing.kubeconfig, "--inject-anyway", "--out", "out"];
+    let running = shakedown.start(&[&args[..], &[&scenario("fault-tolerance.yaml")], &SHORT[..]].concat());
+    running.stderr_line("fault nats-cut: proven", LIMIT);
+    // A live run keeps what it holds, also from its own user's cleanup.
+    let live = shakedown.run(&["cleanup", "out", "--kubeconfig", &standing.kubeconfig]);
+    live.expect_code(3).expect_stderr(&["still active", "help:"]);
+    running.signal(signal);
+    running.stderr_line("undoing all faults", Duration::from_secs(2));
+    let finished = running.finish(Duration::from_secs(20)).expect_code(code.into());
+    let reports = shakedown.reports("out");
+    assert_eq!(reports.result.exit_code, code);
+    assert!(reports.result.run.interrupted.is_some() && reports.result.verdict == Verdict::Error);
+    assert_eq!(reports.fault().state, FaultState::Undone, "{finished}");
+    assert!(reports.scenario().leftovers.is_empty());
+    assert!(!reports.junit_failures().is_empty(), "an interrupted run is no green suite");
+    shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(0);
     standing.end();
 }
 

@@ -74,6 +74,12 @@ fn the_shards_are_the_suite_and_their_merge_is_judged_like_it() {
     assert_eq!((names(&whole), whole.result.exit_code), (vec!["a", "b", "c"], 1));
     assert_eq!(whole.result.run.command[1..], ["run", "suite", "--out", "parts/1", "--seed", "7"]);
     assert_eq!(whole.junit.test_suites.len(), 3);
+    // A shard that ran twice has an earlier result, which belongs to another run.
+    run("1/2", 0);
+    assert!(shakedown.path("parts/1/earlier").exists());
+    shakedown.run(&["report", "--merge", "parts", "--out", "rerun"]).expect_code(1);
+    shakedown.run(&["report", "--merge", "parts/1", "parts/2", "--out", "whole"]).expect_code(1);
+    let whole = shakedown.reports("whole");
     let again = ["report", "--merge", "parts/1/result.json", "parts/2", "--out", "same"];
     shakedown.run(&again).expect_code(1);
     assert_eq!(shakedown.reports("same").result, whole.result);

@@ -9,6 +9,7 @@ mod doses;
 mod heat;
 mod lanes;
 mod panels;
+mod places;
 mod quantiles;
 mod rich;
 mod slots;

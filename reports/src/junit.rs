@@ -1,6 +1,7 @@
 //! JUnit: a suite for each scenario, and a case for each expectation, each injection and each undo. A breached expectation
 //! is a failure. An inconclusive verdict or an error is an error. A scenario that did not pass never has a green suite. Only a
-//! scenario that did not run is skipped.
+//! scenario that did not run is skipped. An overkill run must fail: there, the case `overkill` is the only one that can be red
+//! for a verdict, as its exit code is.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -79,9 +80,21 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
     }
 
     let mut names = BTreeSet::new();
+    if let Some((verdict, reason)) = sentences::overkill(scenario) {
+        let name = unique(&mut names, "overkill: the scenario fails".to_owned());
+        let mut case = case(&name, class, verdict, &reason, &scenario.reason, attachment);
+        place(&mut case, scenario, None);
+        suite.add_test_case(case);
+    }
+    // In an overkill run these verdicts are no result by themselves.
+    let shown = |verdict: Verdict| match (sentences::overkill(scenario), verdict) {
+        (Some(_), Verdict::Fail | Verdict::Inconclusive) => Verdict::Pass,
+        (_, verdict) => verdict,
+    };
     for it in sentences::expectations(scenario) {
         let name = unique(&mut names, expectation_name(scenario, it));
-        let mut case = case(&name, class, it.verdict, &it.reason, &expectation_body(scenario, it), attachment);
+        let body = expectation_body(scenario, it);
+        let mut case = case(&name, class, shown(it.verdict), &it.reason, &body, attachment);
         if let Some(phase) = scenario.phases.iter().find(|phase| phase.name == it.phase) {
             case.set_time(duration(phase.end_s - phase.start_s));
             case.timestamp = moment(scenario, phase.start_s).and_then(|text| text.parse().ok());
@@ -96,7 +109,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
         ] {
             let name = unique(&mut names, format!("{verb}: {}", one_line(&it.name)));
             let (reason, body) = fault_texts(it, verb == "undo", verdict);
-            let mut case = case(&name, class, verdict, &reason, &body, attachment);
+            let mut case = case(&name, class, shown(verdict), &reason, &body, attachment);
             if let Some(from) = from {
                 case.timestamp = moment(scenario, from).and_then(|text| text.parse().ok());
                 case.set_time(duration(to.map_or(0.0, |to| to - from)));
@@ -127,6 +140,7 @@ fn run_case(
     attachment: &str,
 ) -> Option<TestCase> {
     let shown = match scenario.verdict {
+        _ if sentences::overkill(scenario).is_some() => true,
         Verdict::Pass => !(scenario.expectations.is_empty() && scenario.faults.is_empty()),
         Verdict::Fail => failures > 0,
         Verdict::Inconclusive | Verdict::Error => errors > 0,
@@ -341,6 +355,8 @@ fn duration(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::result::Trial;
+
     use super::*;
     use crate::sample;
 
@@ -377,7 +393,7 @@ mod tests {
             panic!("a breached expectation is a failure")
         };
         assert_eq!(*kind, NonSuccessKind::Failure);
-        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3"));
+        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3"));
         assert!(description.as_ref().unwrap().contains("interval: 3.4x to 4.3x"));
         assert!(failing.system_out.as_ref().unwrap().contains("[[ATTACHMENT|report.html]]"));
         let elsewhere = junit_with(&sample::failing(), "out/a\n]]>/report.html").unwrap();
@@ -408,6 +424,25 @@ mod tests {
         let mut nothing = sample::stillborn();
         nothing.scenarios.clear();
         assert_eq!(read(&nothing).errors, 1);
+    }
+
+    /// A run whose cut nothing noticed had exit code 1 and a green report, and one that failed as it must a red report.
+    #[test]
+    fn an_overkill_run_is_green_only_when_its_scenario_failed() {
+        for (mut result, expected) in [
+            (sample::passing(), Verdict::Fail),
+            (sample::inconclusive(), Verdict::Fail),
+            (sample::failing(), Verdict::Pass),
+            (sample::errored(), Verdict::Error),
+            (sample::stillborn(), Verdict::Error),
+        ] {
+            result.scenarios.iter_mut().for_each(|it| it.trial = Some(Trial::Overkill));
+            let report = read(&result);
+            let (suite, scenario) = (&report.test_suites[0], &result.scenarios[0]);
+            assert_eq!(worst(suite), expected, "{}: {suite:?}", scenario.reason);
+            let first = &suite.test_cases[0];
+            assert_eq!(&*first.name == "overkill: the scenario fails", expected != Verdict::Error, "{:?}", first.name);
+        }
     }
 
     #[test]

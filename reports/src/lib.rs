@@ -22,8 +22,8 @@ mod texts;
 pub mod words;
 mod yaml;
 
-pub use annotations::github_annotations;
-pub use history::history;
+pub use annotations::{GITHUB_GROUP_END, github_annotations, github_group};
+pub use history::{History, history};
 pub use html::html;
 pub use junit::{junit, junit_with};
 pub use markdown::markdown;

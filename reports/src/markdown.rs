@@ -79,7 +79,7 @@ fn index(result: &RunResult) -> String {
             out.push_str(&format!("| … | {} more | |\n", scenarios.len() - row));
             break;
         }
-        let row = [badge(it.verdict), inline(&it.name), inline(sentences::headline(it))];
+        let row = [badge(it.verdict), inline(&it.name), inline(&sentences::headline(it))];
         out.push_str(&format!("| {} |\n", row.join(" | ")));
     }
     for (row, it) in result.not_run.iter().enumerate() {
@@ -143,7 +143,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         "## {}: {}\n\n**{}**\n\n",
         badge(scenario.verdict),
         inline(&scenario.name),
-        inline(sentences::headline(scenario))
+        inline(&sentences::headline(scenario))
     );
     for note in sentences::notes(scenario) {
         out.push_str(&format!("> {}\n\n", inline(&note)));
@@ -174,7 +174,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         out.push_str(&chart(scenario, series));
     }
     out.push_str("### Run it again\n\n");
-    out.push_str(&fence(&sentences::command(&result.run)));
+    out.push_str(&fence(&sentences::command_alone(&result.run, scenario)));
     out.push_str(&format!("\nseed {}", result.run.seed));
     if !scenario.vars.is_empty() {
         let vars = scenario.vars.iter().take(40);
@@ -290,14 +290,19 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     let mut success: Vec<Option<f64>> = vec![None; COLUMNS];
     let mut p95: Vec<Option<f64>> = vec![None; COLUMNS];
     for point in &series.points {
-        let column = ((point.t_s / end * COLUMNS as f64).max(0.0) as usize).min(COLUMNS - 1);
+        // A window fills every column up to the next window, so that a short run has no holes.
+        let column = |t_s: f64| t_s / end * COLUMNS as f64;
+        let from = (column(point.t_s).max(0.0) as usize).min(COLUMNS - 1);
+        let to = ((column(point.t_s + point.length_s) + 1e-6) as usize).clamp(from + 1, COLUMNS);
         // Shows the worst window of a column, because an average would hide it.
-        if point.requests > 0 {
-            let rate = point.succeeded as f64 / point.requests as f64;
-            success[column] = Some(success[column].map_or(rate, |lowest: f64| lowest.min(rate)));
-        }
-        if let Some(value) = point.p95_ms {
-            p95[column] = Some(p95[column].map_or(value, |highest: f64| highest.max(value)));
+        for column in from..to {
+            if point.requests > 0 {
+                let rate = point.succeeded as f64 / point.requests as f64;
+                success[column] = Some(success[column].map_or(rate, |lowest: f64| lowest.min(rate)));
+            }
+            if let Some(value) = point.p95_ms {
+                p95[column] = Some(p95[column].map_or(value, |highest: f64| highest.max(value)));
+            }
         }
     }
     let lowest = success.iter().flatten().copied().reduce(f64::min);
@@ -441,6 +446,42 @@ mod tests {
             short.contains("| – did not run | worker-killed | --fail-fast: single-worker did not pass |"),
             "{short:.900}"
         );
+    }
+
+    #[test]
+    fn a_short_run_has_no_holes_in_its_chart_and_a_pause_has() {
+        let lines = |result: &RunResult| {
+            let text = markdown(result);
+            ["success  ", "p95      "].map(|name| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+                line.chars().take(COLUMNS).collect::<String>()
+            })
+        };
+        let mut short = sample::failing();
+        short.scenarios[0].series[0].points.truncate(31);
+        for line in lines(&short) {
+            assert!(!line.contains(' '), "31 windows fill {COLUMNS} columns: {line}");
+        }
+        let paused = sample::busy();
+        for line in lines(&paused) {
+            assert!(line.trim_end().contains("  "), "no request was due for 8 s of 160 s: {line}");
+        }
+    }
+
+    #[test]
+    fn each_scenario_of_a_suite_has_its_own_command() {
+        let mut suite = sample::suite();
+        suite.run.command =
+            ["shakedown", "run", "--sandbox", "scenarios/", "--out", "scenarios/out"].map(str::to_owned).to_vec();
+        let text = markdown(&suite);
+        for name in ["quickstart", "single-worker", "unenforced-policy"] {
+            let line = format!("shakedown run --sandbox scenarios/{name}.yaml --out scenarios/out --seed 4242");
+            assert_eq!(text.lines().filter(|it| **it == line).count(), 1, "{line}\n{text}");
+        }
+        suite.run.command =
+            ["shakedown", "run", "a.yaml", "scenarios/*.yaml", "--var=x=b.yaml"].map(str::to_owned).to_vec();
+        let alone = sentences::command_alone(&suite.run, &suite.scenarios[1]);
+        assert_eq!(alone, "shakedown run scenarios/single-worker.yaml --var=x=b.yaml --seed 4242");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn passing() -> RunResult {
         file: "scenarios/quickstart.yaml".to_owned(),
         tags: vec!["network-policy".to_owned(), "fast".to_owned()],
         verdict: Verdict::Pass,
-        reason: "passed: all 5 expectations hold, 1 fault was proven and undone".to_owned(),
+        reason: "passed: 5 expectations hold, 1 fault applied and undone".to_owned(),
         trial: None,
         flaky: false,
         attempts: vec![],
@@ -122,7 +122,8 @@ pub fn failing() -> RunResult {
     result.run.command = ["shakedown", "run", "scenarios/quickstart.yaml"].map(str::to_owned).to_vec();
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Fail;
-    scenario.reason = "failed: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more".to_owned();
+    scenario.reason =
+        "failed: `partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more".to_owned();
     scenario.cluster = Some(ClusterInfo {
         server: "10.0.0.1:6443".to_owned(),
         version: "v1.31.4+k3s1".to_owned(),
@@ -140,7 +141,7 @@ pub fn failing() -> RunResult {
     ratio.observed = Some(3.8);
     ratio.observed_text = "3.8x".to_owned();
     ratio.interval = Some([3.4, 4.3]);
-    ratio.reason = "p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3".to_owned();
+    ratio.reason = "p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3".to_owned();
     let recovery = &mut scenario.expectations[3];
     recovery.verdict = Verdict::Fail;
     recovery.observed = Some(29.7);
@@ -169,7 +170,7 @@ pub fn inconclusive() -> RunResult {
     result.exit_code = 4;
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Inconclusive;
-    scenario.reason = "inconclusive: fault nats-cut was not proven to act".to_owned();
+    scenario.reason = "inconclusive: the fault `nats-cut` could not be proven: the network plugin does not seem to enforce NetworkPolicies; and 1 more".to_owned();
     let fault = &mut scenario.faults[0];
     fault.injection = Verdict::Inconclusive;
     fault.proven_s = None;

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
-    ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunResult,
-    ScenarioResult, Stats,
+    ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunDigest, RunInfo,
+    RunResult, ScenarioResult, Stats,
 };
 
 use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
@@ -17,14 +17,7 @@ pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
 
 /// Changes every text of a result.
 pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
-    let run = &mut it.run;
-    for text in [&mut run.id, &mut run.tool_version, &mut run.host] {
-        change(text, NAME);
-    }
-    for text in [&mut run.git_sha, &mut run.ci_job_url, &mut run.interrupted].into_iter().flatten() {
-        change(text, NAME);
-    }
-    run.command.iter_mut().for_each(|word| change(word, SENTENCE));
+    of_run(&mut it.run, change);
     it.events.iter_mut().for_each(|event| of_event(event, change));
     for NotRun { name, file, reason } in &mut it.not_run {
         change(name, NAME);
@@ -32,6 +25,27 @@ pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
         change(reason, SENTENCE);
     }
     it.scenarios.iter_mut().for_each(|it| scenario(it, change));
+}
+
+/// Changes every text of a digest.
+pub(crate) fn of_digest(it: &mut RunDigest, change: Change<'_>) {
+    of_run(&mut it.run, change);
+    for scenario in &mut it.scenarios {
+        change(&mut scenario.name, NAME);
+        change(&mut scenario.file, NAME);
+        change(&mut scenario.reason, SENTENCE);
+        scenario.expectations.iter_mut().for_each(|it| expectation(it, change));
+    }
+}
+
+fn of_run(run: &mut RunInfo, change: Change<'_>) {
+    for text in [&mut run.id, &mut run.tool_version, &mut run.host] {
+        change(text, NAME);
+    }
+    for text in [&mut run.git_sha, &mut run.ci_job_url, &mut run.interrupted].into_iter().flatten() {
+        change(text, NAME);
+    }
+    run.command.iter_mut().for_each(|word| change(word, SENTENCE));
 }
 
 fn scenario(it: &mut ScenarioResult, change: Change<'_>) {

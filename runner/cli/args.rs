@@ -68,6 +68,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Write a first scenario for the services of a cluster, and the schema for editors.
     Init(Init),
+    /// Make a scenario from a file of Chaos Mesh, Chaos Toolkit, Litmus or krkn, and name what it lacks.
+    Import(Import),
     /// Start the embedded sandbox cluster without a scenario and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
@@ -547,6 +549,22 @@ pub enum SchemaName {
     Result,
     /// A line of `events.ndjson`.
     Event,
+}
+
+/// `import`
+#[derive(Debug, ClapArgs)]
+pub struct Import {
+    /// A file of another tool, as YAML or JSON.
+    pub file: PathBuf,
+    /// Send the load to this service. Default: the HTTP probes of the file, or a service to be replaced.
+    #[arg(long, value_name = "NAME:PORT")]
+    pub service: Option<String>,
+    /// Write the scenario to this file. Default: stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite an existing file.
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// `explain`

@@ -5,7 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use shakedown_reports::text::{NAME, one_line, tame};
+use shakedown_reports::{GITHUB_GROUP_END, github_group, words};
 use shakedown_schemas::{Event, EventKind};
 
 use super::live::{Live, sentence};
@@ -20,7 +22,8 @@ pub struct Console {
     style: Style,
     verbose: u8,
     bar: Option<ProgressBar>,
-    begun: Instant,
+    /// The log folds between two commands of GitHub.
+    folds: bool,
     last_line: Instant,
     lives: Vec<Shown>,
     /// True if scenarios run next to each other: each line then names its scenario.
@@ -37,16 +40,17 @@ struct Shown {
 }
 
 impl Console {
-    /// A console for a run, whose scenarios may run `together`. With `quiet`, do not create one.
-    pub fn new(style: Style, verbose: u8, together: bool) -> Self {
+    /// A console for a run, whose scenarios may run `together`. With `quiet`, do not create one. With `folds`, each scenario
+    /// is a fold of GitHub's log, unless several run together: folds cannot overlap.
+    pub fn new(style: Style, verbose: u8, folds: bool, together: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        let now = Instant::now();
-        Self { style, verbose, bar, begun: now, last_line: now, lives: Vec::new(), together }
+        let folds = folds && !together;
+        Self { style, verbose, bar, folds, last_line: Instant::now(), lives: Vec::new(), together }
     }
 
     /// What is shown of a scenario.
@@ -76,14 +80,18 @@ impl Console {
         format!("{} ", self.style.dim(&format!("[{}]", one_line(&tame(scenario, NAME)))))
     }
 
-    fn line(&mut self, text: &str) {
+    /// Prints a line with its wall-clock time, and with its moment on the report's timeline once the load runs.
+    fn line(&mut self, at: Timestamp, moment: Option<f64>, text: &str) {
         self.last_line = Instant::now();
+        let clock = self.style.dim(&format!(
+            "{} {:>8}",
+            at.strftime("%H:%M:%SZ"),
+            moment.map(words::moment).unwrap_or_default()
+        ));
+        let line = format!("{clock}  {text}");
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln_safe(text)),
-            None => {
-                let seconds = self.begun.elapsed().as_secs_f64();
-                eprintln_safe(&format!("{} {text}", self.style.dim(&format!("{seconds:7.1}s"))));
-            }
+            Some(bar) => bar.suspend(|| eprintln_safe(&line)),
+            None => eprintln_safe(&line),
         }
     }
 }
@@ -142,8 +150,16 @@ impl Listener for Console {
             EventKind::RunEnded { .. } => self.bar.iter().for_each(ProgressBar::finish_and_clear),
             _ => {}
         }
-        if let Some(text) = sentence(self.style, event, self.verbose) {
-            self.line(&format!("{prefix}{text}"));
+        if self.folds && matches!(event.kind, EventKind::ScenarioEnded { .. }) {
+            _ = writeln!(std::io::stderr(), "{GITHUB_GROUP_END}");
+        }
+        if self.folds
+            && let EventKind::ScenarioStarted { file } = &event.kind
+        {
+            let title = format!("{} ({file})", event.scenario.as_deref().unwrap_or_default());
+            _ = writeln!(std::io::stderr(), "{}", github_group(&title));
+        } else if let Some(text) = sentence(self.style, event, self.verbose) {
+            self.line(event.at, event.elapsed_s, &format!("{prefix}{text}"));
         }
     }
 
@@ -165,7 +181,8 @@ impl Listener for Console {
         if quiet_since.elapsed() >= HEARTBEAT {
             shown.last_heartbeat = Instant::now();
             let text = shown.live.heartbeat(progress);
-            self.line(&format!("{prefix}{text}"));
+            // Its text contains the moment.
+            self.line(Timestamp::now(), None, &format!("{prefix}{text}"));
         }
     }
 }
@@ -176,13 +193,14 @@ mod tests {
 
     #[test]
     fn a_line_names_its_scenario_only_where_several_run() {
-        let prefix = |together| Console::new(Style::new(crate::cli::args::Color::Never), 0, together).prefix("shop");
+        let prefix =
+            |together| Console::new(Style::new(crate::cli::args::Color::Never), 0, false, together).prefix("shop");
         assert_eq!((prefix(false), prefix(true)), (String::new(), "[shop] ".to_owned()));
     }
 
     #[test]
     fn scenarios_that_run_together_keep_their_own_numbers() {
-        let mut console = Console::new(Style::new(crate::cli::args::Color::Never), 0, true);
+        let mut console = Console::new(Style::new(crate::cli::args::Color::Never), 0, false, true);
         let event = |scenario: &str, kind| Event {
             at: jiff::Timestamp::UNIX_EPOCH,
             scenario: Some(scenario.to_owned()),

@@ -11,7 +11,7 @@ use super::sandbox::Environment;
 use super::{Failure, args, exit, identity, print, proof};
 use finding::{Finding, Level, access, name};
 use shakedown_cluster::permissions::{self, Scope};
-use shakedown_cluster::{Cluster, ClusterError, Kind};
+use shakedown_cluster::{Cluster, ClusterError, Kind, first_line};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
 use shakedown_guard::{fuse, lock};
@@ -233,10 +233,6 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
             error.to_string().lines().skip(1).collect::<Vec<_>>().join(" ").trim_start_matches("help: ").to_owned(),
         )]),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ fn steps(args: &Init, complete: &Complete, facts: Option<&Facts>) -> Vec<String>
     lines
 }
 
-fn save(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
+pub(super) fn save(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).create_new(!force);
     let mut out = options.open(file).map_err(|error| match error.kind() {

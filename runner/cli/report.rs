@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use shakedown_reports::Redactor;
-use shakedown_schemas::result::RESULT_VERSION;
+use shakedown_reports::{History, Redactor};
+use shakedown_schemas::result::{RESULT_VERSION, RunDigest, RunInfo};
 use shakedown_schemas::{RunResult, read_file};
 
 use super::args::Report;
@@ -51,15 +51,14 @@ fn one(path: &Path, out: Option<&Path>, redactor: &Redactor) -> Result<u8, Failu
 
 /// Joins the results of the shards. The exit code is that of a run of the whole suite.
 fn merged(paths: &[PathBuf], out: &Path, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
-    let mut results = Vec::new();
-    for path in paths {
-        let own = path.join(RESULT);
-        if path.is_dir() && !own.is_file() {
-            results.extend(below(path)?);
-        } else {
-            results.push(read(if path.is_dir() { &own } else { path }).map_err(Failure::usage)?);
-        }
+    let mut files = Vec::new();
+    paths.iter().for_each(|path| shards(path, DEPTH, &mut files));
+    if files.is_empty() {
+        return Err(Failure { message: "there is no result to merge".to_owned(), code: exit::NOTHING_SELECTED });
     }
+    // A shard whose result cannot be read is not skipped: its scenarios would be missing.
+    let results: Result<Vec<RunResult>, String> = files.iter().map(|file| read(file)).collect();
+    let results = results.map_err(Failure::usage)?;
     let whole = merge::merge(results).map_err(Failure::usage)?;
     let output = Output::create(Some(out), &whole.run.id, redactor)?;
     output.write_result(&whole)?;
@@ -68,26 +67,59 @@ fn merged(paths: &[PathBuf], out: &Path, style: Style, redactor: &Redactor) -> R
     Ok(whole.exit_code)
 }
 
-pub(super) fn read(path: &Path) -> Result<RunResult, String> {
-    let name = path.display();
-    let text = read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}"))?;
-    let result: RunResult = serde_json::from_slice(&text).map_err(|error| {
-        format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run")
-    })?;
-    if result.format_version != RESULT_VERSION {
-        return Err(format!(
-            "`{name}` has format version {}, and this program reads {RESULT_VERSION}\nhelp: use the version of \
-             shakedown \
-             that wrote it ({})",
-            result.format_version, result.run.tool_version
-        ));
+/// The results of shards: a file, the result of a run's folder, or those of the folders below. The earlier results within a
+/// run's folder belong to other runs.
+fn shards(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    let own = path.join(RESULT);
+    if !path.is_dir() {
+        found.push(path.to_owned());
+    } else if own.is_file() {
+        found.push(own);
+    } else if depth > 0 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|it| it.is_dir()).collect();
+        folders.sort();
+        folders.iter().for_each(|folder| shards(folder, depth - 1, found));
     }
+}
+
+pub(super) fn read(path: &Path) -> Result<RunResult, String> {
+    let result: RunResult = parsed(path, |text| serde_json::from_slice(text))?;
+    supported(path, result.format_version, &result.run)?;
     Ok(result)
 }
 
+/// The part of a result that the history needs.
+fn digest(path: &Path) -> Result<RunDigest, String> {
+    let digest: RunDigest = parsed(path, |text| serde_json::from_slice(text))?;
+    supported(path, digest.format_version, &digest.run)?;
+    Ok(digest)
+}
+
+fn parsed<T>(path: &Path, parse: fn(&[u8]) -> serde_json::Result<T>) -> Result<T, String> {
+    let name = path.display();
+    let text = read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}"))?;
+    parse(&text)
+        .map_err(|error| format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run"))
+}
+
+fn supported(path: &Path, version: u32, run: &RunInfo) -> Result<(), String> {
+    if version == RESULT_VERSION {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` has format version {version}, and this program reads {RESULT_VERSION}\nhelp: use the version of shakedown \
+         that wrote it ({})",
+        path.display(),
+        run.tool_version
+    ))
+}
+
 fn history(folder: &Path, out: &Path, last: usize, redactor: &Redactor) -> Result<u8, Failure> {
-    let results: Vec<RunResult> = below(folder)?.iter().map(|result| redactor.result(result)).collect();
-    let page = shakedown_reports::history(&results, last).map_err(Failure::environment)?;
+    let mut history = History::new(last);
+    // Only the page's part of each result is kept, so that the memory does not grow with the number of runs.
+    each_below(folder, digest, |run| history.add(redactor.digest(run)))?;
+    let page = history.page().map_err(Failure::environment)?;
     let path = out.join(HISTORY);
     std::fs::create_dir_all(out)
         .and_then(|()| std::fs::write(&path, page))
@@ -101,25 +133,49 @@ fn history(folder: &Path, out: &Path, last: usize, redactor: &Redactor) -> Resul
 /// # Errors
 /// Exit code 2 if the folder cannot be read, 5 if there is no result.
 pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
+    let mut results = Vec::new();
+    each_below(folder, read, |result| results.push(result))?;
+    Ok(results)
+}
+
+/// Reads every result below a folder, several at once, and hands them over in the order of their paths.
+///
+/// # Errors
+/// Exit code 2 if the folder cannot be read, 5 if there is no result.
+fn each_below<T: Send>(
+    folder: &Path,
+    read: fn(&Path) -> Result<T, String>,
+    mut take: impl FnMut(T),
+) -> Result<(), Failure> {
     let mut paths = Vec::new();
     find(folder, DEPTH, &mut paths)
         .map_err(|error| Failure::usage(format!("could not read the folder `{}`: {error}", folder.display())))?;
     paths.sort();
-    let mut results = Vec::new();
-    for path in &paths {
-        // An invalid file does not hide the others.
-        match read(path) {
-            Ok(result) => results.push(result),
-            Err(error) => print::remark(format_args!("warning: skipped: {}", super::console::clean(&error))),
+    let mut found = false;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    for paths in paths.chunks(threads) {
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let readers: Vec<_> = paths.iter().map(|path| scope.spawn(|| read(path))).collect();
+            readers.into_iter().map(|it| it.join().unwrap_or_else(|_| Err("a reader panicked".to_owned()))).collect()
+        });
+        for result in results {
+            // An invalid file does not hide the others.
+            match result {
+                Ok(result) => {
+                    found = true;
+                    take(result);
+                }
+                Err(error) => print::remark(format_args!("warning: skipped: {}", super::console::clean(&error))),
+            }
         }
     }
-    if results.is_empty() {
-        return Err(Failure {
-            message: format!("there is no result.json of shakedown below `{}`", folder.display()),
-            code: exit::NOTHING_SELECTED,
-        });
+    if found {
+        return Ok(());
     }
-    Ok(results)
+    Err(Failure {
+        message: format!("there is no result.json of shakedown below `{}`", folder.display()),
+        code: exit::NOTHING_SELECTED,
+    })
 }
 
 /// All `result.json` below a folder. Links are not followed: `latest` is one of its sibling folders.
@@ -164,7 +220,10 @@ mod tests {
         };
         let report = |args: Report| report(&args, Style::new(Color::Never), &Redactor::default());
         assert_eq!(report(args(folder.path())).unwrap(), exit::PASSED);
-        assert!(std::fs::read_to_string(out.join(HISTORY)).unwrap().contains("worker-loses-nats"));
+        let page = std::fs::read_to_string(out.join(HISTORY)).unwrap();
+        assert!(page.contains("worker-loses-nats"));
+        // The part of each result is enough: the page is that of the whole results.
+        assert_eq!(page, shakedown_reports::history(&[sample::passing(), sample::failing()], 30).unwrap());
         let nothing = report(args(&out)).unwrap_err();
         assert_eq!(nothing.code, exit::NOTHING_SELECTED);
         assert_eq!(report(args(Path::new("/nowhere"))).unwrap_err().code, exit::USAGE);

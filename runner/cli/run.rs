@@ -11,6 +11,7 @@ use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Verdic
 use shakedown_schemas::{Document, EventKind};
 
 use super::args;
+use super::ci::Ci;
 use super::console::{Console, Style};
 use super::finish::{self, Summary};
 use super::identity::info;
@@ -113,7 +114,8 @@ impl<'a> Session<'a> {
         }
         let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
         if !quiet {
-            listeners.push(Box::new(Console::new(style, verbose, args.course.parallel.get() > 1)));
+            let folds = !args.no_ci_detect && Ci::detect().folds();
+            listeners.push(Box::new(Console::new(style, verbose, folds, args.course.parallel.get() > 1)));
         }
         let events = Events::new(listeners).redacted(redactor.clone());
         let limit = args.course.max_time.map(|limit| limit.get());

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::args::{Schema, SchemaName};
 use super::{Failure, exit, print};
 use shakedown_cluster::permissions;
+use shakedown_schemas::generated;
 
 /// Prints a schema, or writes all of them into a checkout.
 ///
@@ -35,6 +36,10 @@ fn documents() -> std::io::Result<()> {
     let path = Path::new(permissions::FILE);
     if path.exists() {
         std::fs::write(path, permissions::fill(&std::fs::read_to_string(path)?))?;
+    }
+    let lists = generated::lists();
+    for path in generated::DOCUMENTS.map(Path::new).into_iter().filter(|path| path.exists()) {
+        std::fs::write(path, generated::fill(&std::fs::read_to_string(path)?, &lists))?;
     }
     Ok(())
 }

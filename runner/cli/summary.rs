@@ -51,7 +51,8 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
 }
 
 fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
-    if brief && scenario.verdict == Verdict::Pass && scenario.leftovers.is_empty() {
+    let is_plain = scenario.leftovers.is_empty() && sentences::overkill(scenario).is_none();
+    if brief && scenario.verdict == Verdict::Pass && is_plain {
         _ = writeln!(
             out,
             "{}  {}  {}",
@@ -62,9 +63,13 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         return;
     }
     _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
-    let sentence = sentences::sentence(scenario);
+    let headline = sentences::headline(scenario);
+    let sentence = if scenario.verdict == Verdict::Fail { headline.as_str() } else { sentences::sentence(scenario) };
     let (sentence, help) = sentence.split_once("\nhelp: ").unwrap_or((sentence, ""));
     _ = writeln!(out, "  {}", short(sentence));
+    if let Some((verdict, why)) = sentences::overkill(scenario) {
+        _ = writeln!(out, "  {}: overkill run: {}", style.verdict(verdict), short(&why));
+    }
     if let Some(line) = help.lines().next() {
         // A long help, such as a Role, would fill the screen.
         let rest =

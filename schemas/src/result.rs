@@ -3,12 +3,14 @@
 //! loads, faults and pods.
 
 mod consistency;
+mod digest;
 mod fault;
 mod generator;
 mod latency;
 mod load;
 mod pods;
 
+pub use digest::{RunDigest, ScenarioDigest};
 pub use fault::{Evidence, FaultResult, Leftover, Measured, ObjectRecord, PodRef, Proof, Quantity, UnprovenStretch};
 pub use generator::{Corrected, Generator, Timing};
 pub use latency::LatencyStats;

@@ -25,6 +25,8 @@ pub(crate) struct View {
     verdict: Badge,
     many: bool,
     index: Vec<IndexRow>,
+    /// The verdicts of the scenarios, with their numbers. Empty if all are equal.
+    filters: Vec<(Badge, usize)>,
     summary: String,
     run: String,
     started: String,
@@ -56,12 +58,11 @@ impl View {
     /// The page of a result with sanitised texts.
     pub(crate) fn new(result: &RunResult) -> Result<Self, RenderError> {
         let run = &result.run;
-        let scenarios = result
-            .scenarios
-            .iter()
-            .enumerate()
-            .map(|(index, it)| ScenarioView::new(result, it, index))
-            .collect::<Result<Vec<_>, _>>()?;
+        // Failures first, otherwise in the order of the run.
+        let mut order: Vec<_> = result.scenarios.iter().enumerate().collect();
+        order.sort_by_key(|(_, it)| sentences::rank(it.verdict));
+        let scenarios = order.iter().map(|(index, it)| ScenarioView::new(result, it, *index));
+        let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
         let title = match result.scenarios.as_slice() {
             [only] if result.not_run.is_empty() => {
                 format!("{}: {}", words::verdict(result.verdict), one_line(&only.name))
@@ -91,36 +92,42 @@ impl View {
             matrices: matrices(result),
             not_run: result.not_run.iter().take(ROWS).map(|it| (it.name.clone(), it.reason.clone())).collect(),
             not_run_left_out: result.not_run.len().saturating_sub(ROWS),
-            index: index(result),
+            index: order.iter().map(|(index, it)| index_row(*index, it)).collect(),
+            filters: filters(result),
             summary: summary(result),
             run: run.id.clone(),
             started: clock(run.started_at),
             facts,
             scenarios,
-            events: result.events.iter().take(ROWS).map(event_row).collect(),
+            events: result.events.iter().take(ROWS).map(|event| event_row(event, None)).collect(),
         })
     }
 }
 
-/// The scenarios, failures first.
-fn index(result: &RunResult) -> Vec<IndexRow> {
-    let mut list: Vec<_> = result.scenarios.iter().enumerate().collect();
-    list.sort_by_key(|(_, it)| sentences::rank(it.verdict));
-    let row = |(index, it): (usize, &ScenarioResult)| IndexRow {
+fn index_row(index: usize, it: &ScenarioResult) -> IndexRow {
+    IndexRow {
         id: anchor(index),
         name: it.name.clone(),
         verdict: Badge::new(it.verdict),
         flaky: it.flaky,
         trial: it.trial.map_or("", trial),
-        sentence: sentences::headline(it).to_owned(),
+        sentence: sentences::headline(it),
         hold: format!("{} of {}", passed(it.expectations.iter().map(|it| it.verdict)), it.expectations.len()),
         faults: match it.faults.len() {
             0 => "–".to_owned(),
             all => format!("{} of {all}", passed(it.faults.iter().map(sentences::fault_verdict))),
         },
         took: words::seconds(it.duration_s),
-    };
-    list.into_iter().map(row).collect()
+    }
+}
+
+/// The verdicts to choose from, failures first.
+fn filters(result: &RunResult) -> Vec<(Badge, usize)> {
+    let mut verdicts: Vec<Verdict> = result.scenarios.iter().map(|it| it.verdict).collect();
+    verdicts.sort_by_key(|verdict| sentences::rank(*verdict));
+    let groups: Vec<(Badge, usize)> =
+        verdicts.chunk_by(|a, b| a == b).map(|same| (Badge::new(same[0]), same.len())).collect();
+    if groups.len() > 1 { groups } else { Vec::new() }
 }
 
 fn passed(verdicts: impl Iterator<Item = Verdict>) -> usize {

@@ -7,13 +7,11 @@ mod clocks;
 mod error;
 mod faults;
 mod loads;
-mod manifest;
 mod options;
 mod partition;
 mod peers;
 mod permissions;
 mod phases;
-mod pod_kill;
 mod request;
 #[cfg(test)]
 mod sandboxed;

@@ -47,8 +47,10 @@ mod steady;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod text;
+mod transient;
 mod trend;
 mod verdict;
+mod waits;
 
 pub use baseline::{demote, problems};
 pub use calibrate::{Calibration, calibrate};
@@ -58,10 +60,13 @@ pub use effect::{Felt, changed, effects};
 pub use expectations::{closed_loop_warning, expectations};
 pub use lateness::warning as late;
 pub use phases::phases;
+pub use question::title;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
+pub use transient::warnings as transients;
 pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
+pub use waits::warning as waits;
 
 /// Nanoseconds in seconds.
 fn seconds(nanoseconds: u64) -> f64 {

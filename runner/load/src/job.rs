@@ -13,6 +13,8 @@ pub(super) struct Job {
     pub(super) late_us: Option<u32>,
     /// From due to sent, in microseconds. None until it is sent.
     pub(super) sent_us: Option<u32>,
+    /// It waited, or waits, because as many requests as allowed were under way.
+    pub(super) limited: bool,
     /// It has a due moment that the engine can miss.
     pub(super) can_be_late: bool,
     /// It was assigned to a connection that was dead before anything was written.
@@ -25,6 +27,11 @@ impl Job {
         if self.can_be_late && self.late_us.is_none() {
             self.late_us = Some(micros(now_ns.saturating_sub(self.due_ns)));
         }
+    }
+
+    /// How long it waited for its turn before it was sent, in microseconds. None for a request that did not wait.
+    pub(super) fn turn_us(&self) -> Option<u32> {
+        Some(self.sent_us?.saturating_sub(self.late_us?)).filter(|_| self.limited)
     }
 }
 

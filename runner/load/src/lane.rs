@@ -298,8 +298,10 @@ impl Lane {
         // A request that an idle connection took is late until it is sent. The others wait for a connection, which is the
         // service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
+        let is_full = state.connections.len() >= self.limit && state.connecting == 0;
         for job in state.waiting.iter_mut().rev().take(issued) {
             job.end_lateness(now_ns);
+            job.limited = is_full;
         }
     }
 
@@ -409,7 +411,8 @@ impl Lane {
         let can_be_late = state.starter.can_be_late();
         let number = state.next_number;
         state.next_number += self.lanes as u64;
-        let job = Job { number, due_ns, in_flight, late_us: None, sent_us: None, can_be_late, resent: false };
+        let job =
+            Job { number, due_ns, in_flight, late_us: None, sent_us: None, limited: false, can_be_late, resent: false };
         state.waiting.push_back(job);
     }
 
@@ -429,7 +432,7 @@ impl Lane {
         while let Some(job) = state.waiting.front() {
             let Some(connection) = self.pick(job.number, &mut state.idle) else { break };
             if let Some(job) = state.waiting.pop_front() {
-                connection.give(job);
+                connection.give(self.after_its_turn(&state, job));
             }
         }
         if !self.lacks_connections(&state) {
@@ -600,6 +603,13 @@ impl Lane {
         })
     }
 
+    /// A request that takes its turn while the lane has as many connections as it may have waited because of that limit, even if
+    /// one of them was just being replaced when the request was issued.
+    fn after_its_turn(&self, state: &LaneState, mut job: Job) -> Job {
+        job.limited |= job.late_us.is_some() && state.connections.len() >= self.limit;
+        job
+    }
+
     /// The connection is free: it takes the request that has waited longest, or becomes idle. Returns false if it must be
     /// closed instead, because it was made for one request and none waits.
     pub(super) fn free(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
@@ -608,7 +618,7 @@ impl Lane {
         }
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
-            Some(job) => connection.give(job),
+            Some(job) => connection.give(self.after_its_turn(&state, job)),
             None if self.target.fresh => return false,
             None => {
                 state.idle.push(Rc::clone(connection));

@@ -15,7 +15,7 @@ mod transport;
 pub use check::{Check, JsonCheck, TextCheck};
 pub use feeder::{Feeder, Order, Prompts, WordRange};
 pub use http::{Http, HttpRequest};
-pub use kind::{LoadFacts, LoadKindInfo};
+pub use kind::{LoadFacts, LoadKindInfo, Scheme};
 pub use openai::{OpenAi, OpenAiEndpoint};
 pub use pace::{Arrival, Leg, LoadChange, Pace, Ramp, Steps, ThinkTime};
 pub use reach::Reach;

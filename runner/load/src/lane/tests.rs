@@ -71,8 +71,16 @@ fn a_lane_stays_awake_while_a_connection_needs_it() {
     assert!(!lane.can_nap(0), "the other connection is in the middle of an answer");
     lane.busy(&other, false);
     assert!(lane.can_nap(0));
-    let job =
-        Job { number: 0, due_ns: 0, in_flight: 1, late_us: None, sent_us: None, can_be_late: true, resent: false };
+    let job = Job {
+        number: 0,
+        due_ns: 0,
+        in_flight: 1,
+        late_us: None,
+        sent_us: None,
+        limited: false,
+        can_be_late: true,
+        resent: false,
+    };
     lane.state.borrow_mut().waiting.push_back(job);
     assert!(!lane.can_nap(0), "a request waits for the end of another one");
     lane.state.borrow_mut().waiting.clear();

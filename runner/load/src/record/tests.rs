@@ -3,8 +3,16 @@ use proptest::prelude::*;
 use super::*;
 
 fn record(due_ns: u64) -> Record {
-    let job =
-        Job { number: 0, due_ns, in_flight: 3, late_us: Some(1), sent_us: Some(2), can_be_late: true, resent: false };
+    let job = Job {
+        number: 0,
+        due_ns,
+        in_flight: 3,
+        late_us: Some(1),
+        sent_us: Some(2),
+        limited: false,
+        can_be_late: true,
+        resent: false,
+    };
     Record {
         job,
         latency_us: 5,

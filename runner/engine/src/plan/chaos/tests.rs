@@ -75,7 +75,7 @@ impl World {
     async fn service_with(&self, name: &str, selector: Value, ports: Value) {
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "dynamo"},
             "spec": {"selector": selector, "ports": ports}});
-        self.cluster.create(Kind::other("v1", "Service", "services"), "dynamo", &service).await.unwrap();
+        self.cluster.create(Kind::Service, "dynamo", &service).await.unwrap();
     }
 }
 
