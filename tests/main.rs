@@ -31,5 +31,6 @@ mod sandbox;
 mod scale;
 mod secrets;
 mod sessions;
+mod suite;
 mod support;
 mod undo;

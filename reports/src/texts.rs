@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
-    ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunDigest, RunInfo, RunResult,
-    ScenarioResult, Stats,
+    ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunDigest, RunInfo,
+    RunResult, ScenarioResult, Stats,
 };
 
 use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
@@ -19,6 +19,11 @@ pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
 pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
     of_run(&mut it.run, change);
     it.events.iter_mut().for_each(|event| of_event(event, change));
+    for NotRun { name, file, reason } in &mut it.not_run {
+        change(name, NAME);
+        change(file, NAME);
+        change(reason, SENTENCE);
+    }
     it.scenarios.iter_mut().for_each(|it| scenario(it, change));
 }
 
@@ -62,6 +67,8 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     }
     keys(&mut it.vars, change);
     it.vars.values_mut().for_each(|value| of_value(value, change));
+    keys(&mut it.matrix, change);
+    it.matrix.values_mut().for_each(|value| of_value(value, change));
     change(&mut it.source, SOURCE);
     of_value(&mut it.resolved, change);
     for load in &mut it.loads {

@@ -12,7 +12,7 @@ use shakedown_schemas::units::Duration;
 use tokio::time::Instant;
 
 use super::args;
-use super::run::host;
+use super::identity::host;
 use super::sandbox::Environment;
 use super::{Failure, exit, print};
 use shakedown_cluster::journal::{self, Outstanding, Told};

@@ -88,7 +88,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         print::text(Topology::DEFAULT);
         return Ok(exit::PASSED);
     }
-    let mut stop = super::signals::listen("", |_| {});
+    let mut stop = super::signals::listen("", None, |_| {});
     let sandbox = start(args.topology.as_deref()).await?;
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
@@ -131,7 +131,7 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
 /// # Errors
 /// If its configuration is invalid, or it cannot listen.
 pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
-    let mut stop = super::signals::listen("", |_| {});
+    let mut stop = super::signals::listen("", None, |_| {});
     let token = tokio_util::sync::CancellationToken::new();
     let end = token.clone();
     tokio::spawn(async move {
