@@ -18,8 +18,7 @@ use shakedown_engine::plan::{self, Options, Permissions, Plan, PlanError};
 pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
     select::in_namespace(&documents, args.target.namespace.as_deref())?;
-    let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
-    let environment = Environment::open(&args.target, needed, redactor).await?;
+    let environment = Environment::open_for(&args.target, &documents, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let id = run::run_id(jiff::Timestamp::now());
     let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;

@@ -34,6 +34,7 @@ mod tests;
 mod typed;
 pub mod units;
 mod verdict;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Document, Overrides, parse};
@@ -43,3 +44,4 @@ pub use files::{FileError, Files, MAX_FILE, read_file};
 pub use result::RunResult;
 pub use scenario::Scenario;
 pub use source::{MAX_BYTES, Span};
+pub use yaml::{Problems, read_yaml};

@@ -15,7 +15,7 @@ pub fn scenario(it: &Complete, schema: &str) -> String {
             "network-policy",
         ),
         (Strike::PodKill, false) => {
-            (format!("One pod of {pod} is deleted without warning. The other pods carry the load."), "kubernetes")
+            (format!("One pod of {pod} is deleted with a grace period of 0 s. The other pods carry the load."), "kubernetes")
         }
         (Strike::PodKill, true) => {
             (format!("The only pod of {pod} is deleted. Its replacement takes over within the phase."), "kubernetes")

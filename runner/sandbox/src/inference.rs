@@ -18,8 +18,6 @@
 mod bus;
 mod config;
 mod frontend;
-mod http;
-mod log;
 mod nats;
 mod protocol;
 mod worker;
@@ -30,5 +28,5 @@ mod tests;
 pub use bus::bus;
 pub use config::{BusConfig, FrontendConfig, WorkerConfig};
 pub use frontend::frontend;
-pub use log::Log;
+pub use crate::log::Log;
 pub use worker::worker;

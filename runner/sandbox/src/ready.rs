@@ -72,6 +72,9 @@ async fn service(registry: &Registry, topology: &Topology, workload: &Workload) 
             }
             Program::Bus(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
             Program::Probe(_) => true,
+            Program::Service(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
+            Program::Redis(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
+            Program::Postgres(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
             Program::Worker(config) => TcpStream::connect((ip.as_str(), config.health_port)).await.is_ok(),
         };
         if ready {

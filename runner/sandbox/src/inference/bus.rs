@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::hub::{Hub, Outbox};
 use super::BusConfig;
-use super::log::Log;
+use crate::log::Log;
 use super::nats::wire::{self, Info, Op};
 use crate::net::{Net, Stream};
 

@@ -4,11 +4,12 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shakedown_schemas::units::Duration;
 
 /// Settings of the bus.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
     /// The port for clients.
@@ -46,7 +47,7 @@ impl BusConfig {
 }
 
 /// Settings of a worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
     /// The worker's name, unique in the deployment: a word without dots, such as its pod's name.
@@ -134,7 +135,7 @@ impl WorkerConfig {
 }
 
 /// Settings of the frontend.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FrontendConfig {
     /// The model that is served; requests for another are refused.

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use self::registry::Registry;
 use self::shared::{Expected, Frontend};
 use super::FrontendConfig;
-use super::http;
-use super::log::Log;
+use crate::log::Log;
 use super::nats::client::{ClientConfig, client};
 use super::protocol::{Heartbeat, decode, heartbeat_subject, millis};
 use crate::net::Net;
+use crate::web;
 
 /// The interval of the check for silent workers.
 const EXPIRY: Duration = Duration::from_millis(50);
@@ -55,14 +55,14 @@ pub async fn frontend(net: Net, config: FrontendConfig, log: Log, stop: Cancella
     background.spawn(driver);
     background.spawn(answer::accept(responses, Arc::clone(&frontend)));
     let handler = Arc::clone(&frontend);
-    background.spawn(http::serve(api, frontend.config.max_connections, move |request| {
+    background.spawn(web::serve(api, frontend.config.max_connections, move |request| {
         let handler = Arc::clone(&handler);
         async move {
             let clock = handler.net.clone();
             let mut answer = api::handle(handler, request).await;
             // By the pod's own clock. Without this header, the server writes that of the machine.
-            if let Some(date) = http::date(clock.now()) {
-                answer.headers_mut().insert(::http::header::DATE, date);
+            if let Some(date) = web::date(clock.now()) {
+                answer.headers_mut().insert(http::header::DATE, date);
             }
             answer
         }

@@ -24,11 +24,12 @@ use tracing::debug;
 use self::cache::Cache;
 use self::pace::{Pace, text};
 use super::WorkerConfig;
-use super::log::Log;
+use crate::log::Log;
 use super::nats::client::{Client, ClientConfig, client, split_address};
 use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbeat_subject, lines, request_subject};
-use super::{http as server, protocol};
+use super::protocol;
 use crate::net::Net;
+use crate::web as server;
 
 /// The most concurrent refusals. Further requests are silently dropped.
 const MAX_REFUSALS: usize = 64;

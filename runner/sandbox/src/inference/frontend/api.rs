@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, Failure};
 use super::openai::{Asked, CallKind, Writer, error};
 use super::shared::Frontend;
-use crate::inference::http::{Body, json as respond};
+use crate::web::{Body, json as respond};
 
 const INVALID: &str = "invalid_request_error";
 

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::registry::Registry;
 use crate::inference::FrontendConfig;
-use crate::inference::log::Log;
+use crate::log::Log;
 use crate::inference::nats::client::Client;
 use crate::inference::protocol::Lines;
 use crate::net::Net;

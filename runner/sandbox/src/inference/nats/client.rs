@@ -22,7 +22,7 @@ use tracing::warn;
 
 use super::subject;
 use super::wire::{self, Connect, Info, Op};
-use crate::inference::log::Log;
+use crate::log::Log;
 use crate::net::{Net, Stream};
 
 /// The length of the queues: operations to write, and messages of one subscription.
