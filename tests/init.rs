@@ -179,10 +179,13 @@ fn problem(rehearsed: &Rehearsed) -> Option<String> {
     let shakedown = Shakedown::undisturbed();
     let mut target = Vec::new();
     let mut flags = rehearsed.flags.to_vec();
-    if let Some(topology) = rehearsed.topology {
-        shakedown.file("topology.yaml", topology);
-        target.extend(["--sandbox-topology", "topology.yaml"]);
-        flags.extend(ORDER);
+    match rehearsed.topology {
+        Some(topology) => {
+            shakedown.file("topology.yaml", topology);
+            target.extend(["--sandbox-topology", "topology.yaml"]);
+            flags.extend(ORDER);
+        }
+        None => target.extend(["--sandbox-topology", "quick"]),
     }
     let begun = shakedown.run(&[&["init", "--sandbox"], &target[..], &flags[..]].concat());
     let text = written(&shakedown);

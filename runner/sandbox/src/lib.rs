@@ -39,6 +39,7 @@ mod web;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use base64::Engine as _;
@@ -93,6 +94,7 @@ impl Sandbox {
             addresses: Addresses::claim()?,
             logs: Logs::default(),
             kills: Kills::default(),
+            starting: AtomicBool::new(true),
         });
         let mut sandbox = Self {
             server: format!("https://{address}"),
@@ -116,6 +118,7 @@ impl Sandbox {
             registry.create(kind, &namespace, object, WriteOptions::default())?;
         }
         ready::wait(&registry, &topology).await?;
+        registry.starting.store(false, Ordering::Relaxed);
         Ok(sandbox)
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::inference::{self, BusConfig, FrontendConfig, Log, WorkerConfig};
+use super::inference::{self, BusConfig, DiscoveryConfig, FrontendConfig, Log, WorkerConfig};
 use super::net::Net;
 use super::shop::{self, PostgresConfig, RedisConfig, ServiceConfig};
 use shakedown_probe::{self as probe, ProbeConfig};
@@ -25,6 +25,8 @@ use shakedown_probe::{self as probe, ProbeConfig};
 pub enum Program {
     /// The message bus of an LLM deployment.
     Bus(BusConfig),
+    /// The registry of workers of an LLM deployment: what etcd is for NVIDIA Dynamo.
+    Discovery(DiscoveryConfig),
     /// The OpenAI API of an LLM deployment.
     Frontend(FrontendConfig),
     /// Answers requests of an LLM deployment.
@@ -45,6 +47,7 @@ impl Program {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Bus(_) => "bus",
+            Self::Discovery(_) => "discovery",
             Self::Frontend(_) => "frontend",
             Self::Worker(_) => "worker",
             Self::Service(_) => "service",
@@ -60,8 +63,7 @@ impl Program {
     /// A sentence about the problem: an unknown program, flag or setting, or a bad value.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-        let (name, flags) =
-            words.split_first().ok_or_else(|| format!("the program is missing; choose {CHOICES}"))?;
+        let (name, flags) = words.split_first().ok_or_else(|| format!("the program is missing; choose {CHOICES}"))?;
         let config = match flags {
             [] => "{}",
             ["--config", config] => config,
@@ -72,6 +74,7 @@ impl Program {
         };
         match *name {
             "bus" => settings(config).map(Self::Bus),
+            "discovery" => settings(config).map(Self::Discovery),
             "frontend" => settings(config).map(Self::Frontend),
             "worker" => settings(config).map(Self::Worker),
             "service" => settings(config).map(Self::Service),
@@ -93,7 +96,7 @@ impl Program {
             Self::Worker(config) => config.check(),
             Self::Service(config) => config.check(),
             Self::Postgres(config) => config.check(),
-            Self::Redis(_) | Self::Probe(_) => Ok(()),
+            Self::Discovery(_) | Self::Redis(_) | Self::Probe(_) => Ok(()),
         }
     }
 
@@ -101,6 +104,7 @@ impl Program {
     pub fn to_args(&self) -> Vec<String> {
         let config = match self {
             Self::Bus(config) => changes(config),
+            Self::Discovery(config) => changes(config),
             Self::Frontend(config) => changes(config),
             Self::Worker(config) => changes(config),
             Self::Service(config) => changes(config),
@@ -127,6 +131,7 @@ impl Program {
     ) -> io::Result<()> {
         match self {
             Self::Bus(config) => inference::bus(net, config, Log::new(print), stop).await,
+            Self::Discovery(config) => inference::discovery(net, config, Log::new(print), stop).await,
             Self::Frontend(config) => inference::frontend(net, config, Log::new(print), stop).await,
             Self::Worker(config) => inference::worker(net, config, Log::new(print), stop).await,
             Self::Service(config) => shop::service(net, config, Log::new(print), stop).await,
@@ -138,7 +143,7 @@ impl Program {
 }
 
 /// The programs, for messages.
-const CHOICES: &str = "bus, frontend, worker, service, redis, postgres or probe";
+const CHOICES: &str = "bus, discovery, frontend, worker, service, redis, postgres or probe";
 
 fn settings<T: DeserializeOwned>(config: &str) -> Result<T, String> {
     serde_json::from_str(config).map_err(|error| format!("--config is not valid: {error}"))

@@ -70,9 +70,13 @@ pub struct Workload {
     /// Whether a service of the same name leads to the pods.
     #[serde(default = "yes")]
     pub service: bool,
-    /// The time from the scheduling of a pod to the start of its program.
+    /// The time from the scheduling of a replaced pod to the start of its program.
     #[serde(default = "default_start")]
     pub start: Duration,
+    /// The delay of the first readiness check of a replaced pod after the start of its program, in whole seconds. The pods
+    /// with which the sandbox begins are there without any delay.
+    #[serde(default)]
+    pub ready_after: Duration,
     /// The program of the pods.
     pub program: Program,
 }

@@ -158,7 +158,7 @@ async fn a_real_client_of_redis_is_served() {
     let input = "PING\nSET a \"hello world\" EX 100\nGET a\nGET b\nINCR n\nNOTHING\nTTL a\n";
     let said = with_client(redis, &["redis-cli", "--no-raw"], input).await;
     let expected =
-        "PONG\nOK\n\"hello world\"\n(nil)\n(integer) 1\n(error) ERR unknown command 'nothing'\n\n(integer) 100\n";
+        "PONG\nOK\n\"hello world\"\n(nil)\n(integer) 1\n(error) ERR unknown command 'nothing'\n(integer) 100\n";
     assert_eq!(said, expected);
 }
 

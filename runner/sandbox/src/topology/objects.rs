@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{START_ANNOTATION, Topology, Workload, WorkloadKind};
-use crate::inference::WorkerConfig;
+use crate::inference::{Plane, WorkerConfig};
 use crate::program::Program;
 
 /// The image of the topology's containers: this program itself.
@@ -117,6 +117,10 @@ impl Workload {
         match &self.program {
             Program::Bus(config) => vec![("client", config.port)],
             Program::Frontend(config) => vec![("http", config.port), ("responses", config.response_port)],
+            Program::Discovery(config) => vec![("client", config.port)],
+            Program::Worker(config) if config.plane == Plane::Direct => {
+                vec![("health", config.health_port), ("requests", config.request_port)]
+            }
             Program::Worker(config) => vec![("health", config.health_port)],
             Program::Service(config) => vec![("http", config.port)],
             Program::Redis(config) => vec![("redis", config.port)],
@@ -127,8 +131,18 @@ impl Workload {
     }
 
     fn probe(&self) -> Value {
+        let mut probe = self.quick_probe();
+        if !self.ready_after.is_zero() && !probe.is_null() {
+            // Kubernetes counts in whole seconds.
+            let delay = self.ready_after.get();
+            probe["initialDelaySeconds"] = (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).into();
+        }
+        probe
+    }
+
+    fn quick_probe(&self) -> Value {
         match &self.program {
-            Program::Bus(_) => json!({"tcpSocket": {"port": "client"}, "periodSeconds": 1}),
+            Program::Bus(_) | Program::Discovery(_) => json!({"tcpSocket": {"port": "client"}, "periodSeconds": 1}),
             Program::Frontend(_) => json!({"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}),
             Program::Worker(_) => json!({"httpGet": {"path": "/ready", "port": "health"}, "periodSeconds": 1}),
             Program::Service(_) => json!({"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}),

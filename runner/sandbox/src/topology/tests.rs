@@ -40,7 +40,11 @@ fn what_cannot_run_is_refused_where_it_is() {
         ),
         ("namespace: a\nworkloads: [{name: b, program: {worker: {heartbeat: 5}}}]\n", (2, 53), "5"),
         ("namespace: a\nworkloads: [{name: b, program: {worker: {jitter: 5}}}]\n", (2, 33), "`jitter` must be"),
-        ("namespace: a\nworkloads: [{name: b, program: {service: {calls: [{http: {server: c}}]}}}]\n", (2, 33), "`c` is not `host:port`"),
+        (
+            "namespace: a\nworkloads: [{name: b, program: {service: {calls: [{http: {server: c}}]}}}]\n",
+            (2, 33),
+            "`c` is not `host:port`",
+        ),
     ] {
         let found = Topology::parse(text).unwrap_err();
         let seen = (found[0].line().unwrap(), found[0].column().unwrap());
