@@ -235,7 +235,7 @@ fn nothing_selected_is_exit_code_5() {
 #[test]
 fn schemas_are_printed_as_they_are_checked_in() {
     let shakedown = Shakedown::new();
-    for which in ["scenario", "result", "event"] {
+    for which in ["scenario", "result", "event", "topology"] {
         let printed = shakedown.run(&["schema", which]).expect_code(0).stdout;
         let path = root().join(format!("schemas/{which}.schema.json"));
         let kept = std::fs::read_to_string(path).expect("a schema");

@@ -95,8 +95,9 @@ pub struct Target {
     /// Run against the embedded sandbox cluster instead of a real one.
     #[arg(long)]
     pub sandbox: bool,
-    /// Read the sandbox's topology from this YAML file.
-    #[arg(long, value_name = "FILE", requires = "sandbox")]
+    /// Start this topology in the sandbox: `dynamo`, `quick`, `shop` or a YAML file. Default: the scenario's `sandbox`,
+    /// or else `dynamo`.
+    #[arg(long, value_name = "NAME|FILE", requires = "sandbox")]
     pub sandbox_topology: Option<PathBuf>,
     /// Use this kubeconfig file.
     #[arg(long, value_name = "FILE")]
@@ -509,7 +510,7 @@ pub enum Like {
 pub enum Strike {
     /// Cut one pod off from the peer.
     Partition,
-    /// Delete one pod without warning.
+    /// Delete one pod with a grace period of 0 s: SIGTERM, then SIGKILL after 2 s.
     PodKill,
     /// Delay the packets between one pod and the peer. Needs Chaos Mesh.
     Delay,
@@ -518,13 +519,13 @@ pub enum Strike {
 /// `sandbox`
 #[derive(Debug, ClapArgs)]
 pub struct Sandbox {
-    /// Read the topology from this YAML file.
-    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY")]
+    /// Start this topology: `dynamo`, `quick`, `shop` or a YAML file. Default: `dynamo`.
+    #[arg(long, value_name = "NAME|FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY")]
     pub topology: Option<PathBuf>,
     /// Write the kubeconfig to this file instead of printing it.
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
-    /// Print the default topology and exit.
+    /// Print this built-in topology and exit.
     #[arg(long)]
     pub print_topology: bool,
 }
@@ -549,6 +550,8 @@ pub enum SchemaName {
     Result,
     /// A line of `events.ndjson`.
     Event,
+    /// The topology of a sandbox.
+    Topology,
 }
 
 /// `import`
@@ -618,31 +621,45 @@ pub struct Pod {
     pub program: PodProgram,
 }
 
-/// A program of the inference deployment.
+/// A program of the sandbox.
 #[derive(Debug, Subcommand)]
 pub enum PodProgram {
     /// The frontend with the OpenAI API.
-    Frontend {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Frontend(PodConfig),
     /// A worker.
-    Worker {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Worker(PodConfig),
     /// The bus.
-    Bus {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Bus(PodConfig),
+    /// An HTTP service that calls others.
+    Service(PodConfig),
+    /// A cache with the protocol of Redis.
+    Redis(PodConfig),
+    /// A database with the protocol of PostgreSQL.
+    Postgres(PodConfig),
     /// The witness of a partition: connects to endpoints repeatedly and prints which of them it can reach.
-    Probe {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Probe(PodConfig),
+}
+
+/// The settings of a program.
+#[derive(Debug, ClapArgs)]
+pub struct PodConfig {
+    /// Set its configuration as JSON.
+    #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+    config: String,
+}
+
+impl PodProgram {
+    /// The program's name and its configuration.
+    pub fn named(&self) -> (&'static str, &str) {
+        let (name, config) = match self {
+            Self::Frontend(config) => ("frontend", config),
+            Self::Worker(config) => ("worker", config),
+            Self::Bus(config) => ("bus", config),
+            Self::Service(config) => ("service", config),
+            Self::Redis(config) => ("redis", config),
+            Self::Postgres(config) => ("postgres", config),
+            Self::Probe(config) => ("probe", config),
+        };
+        (name, &config.config)
+    }
 }

@@ -21,7 +21,7 @@ use shakedown_guard::{fuse, lock};
 /// # Errors
 /// If there is no cluster.
 pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failure> {
-    let environment = Environment::open(&args.target, true, redactor).await?;
+    let environment = Environment::open(&args.target, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let namespace = args.target.namespace.clone().unwrap_or_else(|| cluster.default_namespace().to_owned());
     let mut findings = vec![version(cluster)];

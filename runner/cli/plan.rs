@@ -22,8 +22,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
         print::text(&documents.iter().map(|it| resolved(it, redactor)).collect::<Vec<_>>().join("---\n"));
         return Ok(exit::PASSED);
     }
-    let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
-    let environment = Environment::open(&args.target, needed, redactor).await?;
+    let environment = Environment::open_for(&args.target, &documents, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let id = identity::run_id(jiff::Timestamp::now());
     let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;

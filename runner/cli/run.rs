@@ -151,10 +151,9 @@ impl<'a> Session<'a> {
 
     /// Connects to the cluster, if one is needed. A signal ends the wait.
     async fn open(&self, documents: &[Document]) -> Result<sandbox::Environment, Failure> {
-        let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
         let mut signal = self.stop.clone();
         tokio::select! {
-            environment = sandbox::Environment::open(&self.args.target, needed, self.redactor) => environment,
+            environment = sandbox::Environment::open_for(&self.args.target, documents, self.redactor) => environment,
             Ok(signal) = signal.wait_for(Option::is_some) => Err(Failure {
                 message: "interrupted before any action".to_owned(),
                 code: signals::code(signal.unwrap_or_default()),

@@ -91,6 +91,13 @@ pub fn event_schema() -> Value {
     generate::<Event>("shakedown event", "urn:shakedown:schema:event:1").to_value()
 }
 
+/// The schema of another YAML file of shakedown, whose type is `T`.
+pub fn of<T: JsonSchema>(title: &str, id: &str) -> Value {
+    let mut schema = generate::<T>(title, id);
+    RecursiveTransform(without_null).transform(&mut schema);
+    schema.to_value()
+}
+
 /// Updates the files in a directory, which is `schemas` of a checkout.
 ///
 /// # Errors

@@ -41,6 +41,7 @@ mod typed;
 pub mod units;
 mod variables;
 mod verdict;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Document, parse, parse_all};
@@ -52,3 +53,4 @@ pub use result::RunResult;
 pub use scenario::Scenario;
 pub use source::{MAX_BYTES, Span};
 pub use variables::Overrides;
+pub use yaml::{Problems, read_yaml};

@@ -72,6 +72,9 @@ pub struct Scenario {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
+    /// What `--sandbox` starts for this scenario. A run on a cluster ignores it. Default: `{topology: dynamo}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Rehearsal>,
     /// The loads, by name. Each load runs through all phases.
     #[schemars(extend("minProperties" = 1))]
     pub load: IndexMap<String, Load>,
@@ -86,6 +89,16 @@ pub struct Scenario {
     /// The phases, in order.
     #[schemars(length(min = 1))]
     pub phases: Vec<Phase>,
+}
+
+/// What a sandbox runs for a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsal {
+    /// The topology: `dynamo`, `quick`, `shop`, or a YAML file, relative to the scenario's folder. `--sandbox-topology`
+    /// overrides it.
+    #[schemars(extend("examples" = ["shop", "topology.yaml"]))]
+    pub topology: String,
 }
 
 /// A named stretch of the timeline. A request belongs to the phase in which it was due.

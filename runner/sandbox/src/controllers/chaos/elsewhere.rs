@@ -65,6 +65,7 @@ impl ChaosMesh {
             addresses: Addresses::claim()?,
             logs: Default::default(),
             kills: Default::default(),
+            starting: Default::default(),
         });
         let manager = Controller::new(None, Arc::new(Dns(registry.clone())));
         Ok(Self { registry, manager, daemons: Plugin::new(Links::new()) })
