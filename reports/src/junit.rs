@@ -412,7 +412,7 @@ mod tests {
             let (suite, scenario) = (&report.test_suites[0], &result.scenarios[0]);
             assert_eq!(worst(suite), expected, "{}: {suite:?}", scenario.reason);
             let first = &suite.test_cases[0];
-            assert_eq!(&*first.name == "overkill: the scenario fails", expected != Verdict::Error, "{}", first.name);
+            assert_eq!(&*first.name == "overkill: the scenario fails", expected != Verdict::Error, "{:?}", first.name);
         }
     }
 
