@@ -14,15 +14,14 @@
 
 use std::ops::Range;
 
-use shakedown_observe::{CELL_NS, Cell, Histogram, LoadObservations, Observations, PhasePart, Segment};
-use shakedown_schemas::Scenario;
+use shakedown_observe::{CELL_NS, Cell, Histogram, LoadObservations, PhasePart, Segment};
 use shakedown_schemas::result::Verdict;
 
 use super::answer::Answer;
 use super::numbers::hypergeometric_at_least;
 use super::stats::{self, Placed, judged, sum};
 use super::steady::middle;
-use super::{baseline, seconds, text};
+use super::{seconds, text};
 
 /// The share of phases without a transient in which one is found, at most, if their windows are independent.
 const CHANCE: f64 = 0.01;
@@ -435,24 +434,6 @@ pub(super) fn second_opinion(answer: &mut Answer, other: &Answer, name: &str, wo
             answer.reason, other.reason
         );
     }
-}
-
-/// A sentence for each load and each compared phase with a transient that moves its limits.
-pub fn warnings(scenario: &Scenario, observations: &Observations) -> Vec<String> {
-    let phases = baseline::compared(scenario, observations);
-    let of_phase = |phase: usize| {
-        observations.loads.iter().filter_map(move |load| {
-            let it = Transient::of(load, phase).filter(|it| it.matters)?;
-            let name = &observations.phases[phase].name;
-            Some(format!(
-                "`{name}` of load `{}` is not homogeneous: {}; expectations that compare with it are judged with and \
-                 without this part",
-                load.name,
-                it.words()
-            ))
-        })
-    };
-    phases.into_iter().flat_map(of_phase).collect()
 }
 
 /// Why a phase does not end in its usual state: it became slow and still is. None otherwise. Only latency is looked at:

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shakedown_observe::{Failure, Outside, PodSeen, PodsSeen};
+use shakedown_observe::{Failure, Observations, Outside, PodSeen, PodsSeen};
 use shakedown_schemas::result::ExpectationResult;
 
 use super::*;
@@ -193,11 +193,11 @@ fn a_baseline_with_a_transient_has_a_warning() {
     let scenario = testing::scenario(&json!([
         {"name": "baseline", "duration": "24s"}, {"name": "cut", "duration": "20s", "faults": cut},
     ]));
-    let words = warnings(&scenario, &observe(Some((Trouble::Failing, 10.0, 14.0)), as_ever));
+    let words = crate::transients(&scenario, &observe(Some((Trouble::Failing, 10.0, 14.0)), as_ever));
     let expected = "`baseline` of load `load` is not homogeneous: from 9.75s to 14.3s, its success rate was 11.11%, and 100% in \
         the rest; expectations that compare with it are judged with and without this part";
     assert_eq!(words, [expected]);
-    assert_eq!(warnings(&scenario, &observe(None, as_ever)), Vec::<String>::new());
+    assert_eq!(crate::transients(&scenario, &observe(None, as_ever)), Vec::<String>::new());
 }
 
 /// A service that is in trouble when the fault would strike is no steady state.
