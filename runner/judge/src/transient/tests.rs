@@ -238,14 +238,14 @@ fn rates_are_of_the_rest() {
 fn the_chance_of_a_cluster_is_bonferroni_s() {
     let out = |marked: &[usize], n: usize| (0..n).map(|at| marked.contains(&at)).collect::<Vec<_>>();
     // Four of 20 in a row: 17 places of 4,845 sets, and the lengths 1, 2, 4, 5, 8.
-    let (stretch, chance) = cluster(&out(&[7, 8, 9, 10], 20)).unwrap();
+    let (stretch, chance) = cluster(&out(&[7, 8, 9, 10], 20), &[]).unwrap();
     assert_eq!(stretch, 7..11);
     near(chance, 5.0 * 17.0 / 4845.0, 1e-9);
     // Scattered ones are no cluster.
-    assert!(cluster(&out(&[1, 6, 11, 17], 20)).unwrap().1 >= 1.0);
-    assert_eq!(cluster(&out(&[], 20)), None);
+    assert!(cluster(&out(&[1, 6, 11, 17], 20), &[]).unwrap().1 >= 1.0);
+    assert_eq!(cluster(&out(&[], 20), &[]), None);
     // Where two others come in pairs, four in a row count as two.
-    let pairs = cluster(&out(&[2, 3, 30, 31, 16, 17, 18, 19], 40)).unwrap();
+    let pairs = cluster(&out(&[2, 3, 30, 31, 16, 17, 18, 19], 40), &[]).unwrap();
     assert!(pairs.1 > 0.1, "{pairs:?}");
 }
 
