@@ -314,7 +314,8 @@ impl Lane {
         // A request that an idle connection took is late until it is sent. The others wait for a connection, which is the
         // service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
-        let is_full = state.connections.len() >= self.limit && state.connecting == 0;
+        // If all connections are in the making, the network is what they wait for.
+        let is_full = state.connections.len() >= self.limit && state.connecting < state.connections.len();
         for job in state.waiting.iter_mut().rev().take(issued) {
             job.end_lateness(now_ns);
             job.limited = is_full;
