@@ -57,7 +57,9 @@ pub fn sentence(style: Style, event: &Event, verbose: u8) -> Option<String> {
                 FaultState::Failed | FaultState::Left => style.red(state.word()),
                 _ => style.bold(state.word()),
             };
-            if detail.is_empty() {
+            // A proof has one line. Its evidence is in the report.
+            let is_brief = verbose == 0 && matches!(state, FaultState::Proven | FaultState::Undone);
+            if detail.is_empty() || is_brief {
                 format!("fault {fault}: {word}")
             } else {
                 format!("fault {fault}: {word} ({detail})")
