@@ -26,6 +26,7 @@ const HEAD: &str = r#"
 version: 1
 name: gate
 namespace: dynamo
+sandbox: {topology: quick}
 load:
   chat:
     openai: {service: "vllm-agg-0-frontend:8000", model: Qwen/Qwen3-0.6B, prompt: Say hello., max_tokens: 10, stream: true}

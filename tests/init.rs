@@ -185,10 +185,13 @@ fn problem((rehearsed, further): &(&Rehearsed, &[&str])) -> Option<String> {
     let shakedown = if further.is_empty() { Shakedown::undisturbed() } else { Shakedown::new() };
     let mut target = Vec::new();
     let mut flags = rehearsed.flags.to_vec();
-    if let Some(topology) = rehearsed.topology {
-        shakedown.file("topology.yaml", topology);
-        target.extend(["--sandbox-topology", "topology.yaml"]);
-        flags.extend(ORDER);
+    match rehearsed.topology {
+        Some(topology) => {
+            shakedown.file("topology.yaml", topology);
+            target.extend(["--sandbox-topology", "topology.yaml"]);
+            flags.extend(ORDER);
+        }
+        None => target.extend(["--sandbox-topology", "quick"]),
     }
     let begun = shakedown.run(&[&["init", "--sandbox"], &target[..], &flags[..]].concat());
     if begun.code() != 0 || begun.stderr.contains("warning") {

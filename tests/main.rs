@@ -30,5 +30,7 @@ mod roles;
 mod sandbox;
 mod scale;
 mod secrets;
+mod sessions;
+mod suite;
 mod support;
 mod undo;

@@ -5,6 +5,7 @@
 //! style sheet.
 
 mod bar;
+mod doses;
 mod heat;
 mod lanes;
 mod panels;

@@ -1,13 +1,13 @@
 //! JUnit: a suite for each scenario, and a case for each expectation, each injection and each undo. A breached expectation
-//! is a failure. An inconclusive verdict or an error is an error. No case is ever skipped, and a scenario that did not pass
-//! never has a green suite. An overkill run must fail: there, the case `overkill` is the only one that can be red for a
-//! verdict, as its exit code is.
+//! is a failure. An inconclusive verdict or an error is an error. A scenario that did not pass never has a green suite. Only a
+//! scenario that did not run is skipped. An overkill run must fail: there, the case `overkill` is the only one that can be red
+//! for a verdict, as its exit code is.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
-use shakedown_schemas::result::{ExpectationResult, FaultResult, Proof, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, FaultResult, NotRun, Proof, RunResult, ScenarioResult, Verdict};
 
 use crate::tame::tamed;
 use crate::text::one_line;
@@ -18,6 +18,9 @@ const BODY: usize = 20_000;
 
 /// The most kinds of failures that are shown with a sample.
 const KINDS: usize = 8;
+
+/// The most lines about steps and groups.
+const PARTS: usize = 30;
 
 /// The HTML report in the same folder.
 const PAGE: &str = "report.html";
@@ -37,7 +40,8 @@ pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError>
     report.set_time(duration(result.run.duration_s));
     let mut classes = BTreeSet::new();
     for scenario in &result.scenarios {
-        let class = unique(&mut classes, class(scenario));
+        let file = ScenarioFile { file: &scenario.file, name: &scenario.name, is_one_of: !scenario.matrix.is_empty() };
+        let class = unique(&mut classes, file.class());
         report.add_test_suite(suite(&result, scenario, &class, attachment));
     }
     if result.scenarios.is_empty() {
@@ -46,8 +50,24 @@ pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError>
         suite.add_test_case(case("run", "shakedown", result.verdict.max(Verdict::Error), &reason, &reason, attachment));
         report.add_test_suite(suite);
     }
+    for it in &result.not_run {
+        let file = ScenarioFile { file: &it.file, name: &it.name, is_one_of: false };
+        report.add_test_suite(skipped(it, &unique(&mut classes, file.class())));
+    }
     // The common schema allows this count for suites but not for the whole report, whose tag is the first.
-    Ok(report.to_string()?.replacen(r#" skipped="0""#, "", 1))
+    Ok(report.to_string()?.replacen(&format!(r#" skipped="{}""#, result.not_run.len()), "", 1))
+}
+
+/// The suite of a scenario that did not run.
+fn skipped(it: &NotRun, class: &str) -> TestSuite {
+    let mut suite = TestSuite::new(one_line(&it.name));
+    suite.extra.insert("file".into(), one_line(&it.file).into());
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(one_line(&it.reason));
+    let mut case = TestCase::new("run", status);
+    case.set_classname(class);
+    suite.add_test_case(case);
+    suite
 }
 
 fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment: &str) -> TestSuite {
@@ -187,6 +207,7 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
     for failed in asked.take(KINDS) {
         lines.push(format!("one of {}: {}", failed.counted(), sentences::said(failed.sample)));
     }
+    lines.extend(sentences::part_lines(scenario, &it.phase, &it.load).into_iter().take(PARTS));
     lines.join("\n")
 }
 
@@ -240,17 +261,29 @@ fn unique(names: &mut BTreeSet<String>, name: String) -> String {
     candidate
 }
 
-/// The path of the scenario's file without its extension, as packages: `team/checkout.yaml` is `team.checkout`. Files with
-/// the same name in several folders therefore have different classes. The location of the checkout is irrelevant: of an
-/// absolute path only the last folder counts. Without a file, the scenario's name.
-fn class(scenario: &ScenarioResult) -> String {
-    let file = scenario.file.strip_suffix(".yaml").or_else(|| scenario.file.strip_suffix(".yml"));
-    let file = file.unwrap_or(&scenario.file);
-    let parts: Vec<&str> = file.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | "..")).collect();
-    let is_absolute = file.starts_with('/') || file.contains(":\\");
-    let shown = if is_absolute { parts.len().saturating_sub(2) } else { 0 };
-    let parts: Vec<String> = parts[shown..].iter().map(|part| one_line(part).replace('.', "_")).collect();
-    if parts.is_empty() { one_line(&scenario.name).replace('.', "_") } else { parts.join(".") }
+/// The file and the name of a scenario.
+struct ScenarioFile<'a> {
+    file: &'a str,
+    name: &'a str,
+    /// True for one of several scenarios of the same file.
+    is_one_of: bool,
+}
+
+impl ScenarioFile<'_> {
+    /// The path of the file without its extension, as packages: `team/checkout.yaml` is `team.checkout`. Files with the same
+    /// name in several folders therefore have different classes. The location of the checkout is irrelevant: of an absolute
+    /// path only the last folder counts. Without a file, the scenario's name.
+    fn class(&self) -> String {
+        let file = self.file.strip_suffix(".yaml").or_else(|| self.file.strip_suffix(".yml")).unwrap_or(self.file);
+        let parts: Vec<&str> = file.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | "..")).collect();
+        let is_absolute = file.starts_with('/') || file.contains(":\\");
+        let shown = if is_absolute { parts.len().saturating_sub(2) } else { 0 };
+        let mut parts: Vec<String> = parts[shown..].iter().map(|part| one_line(part).replace('.', "_")).collect();
+        if self.is_one_of {
+            parts.push(one_line(self.name).replace('.', "_"));
+        }
+        if parts.is_empty() { one_line(self.name).replace('.', "_") } else { parts.join(".") }
+    }
 }
 
 fn place(case: &mut TestCase, scenario: &ScenarioResult, line: Option<u32>) {
@@ -417,6 +450,22 @@ mod tests {
     }
 
     #[test]
+    fn a_scenario_that_did_not_run_is_skipped() {
+        let result = sample::cut_short();
+        let report = read(&result);
+        let skipped: Vec<&TestSuite> = report.test_suites.iter().filter(|suite| suite.skipped > 0).collect();
+        let names: Vec<&str> = skipped.iter().map(|suite| &*suite.name).collect();
+        assert_eq!(names, ["unenforced-policy", "worker-killed"]);
+        let case = &skipped[0].test_cases[0];
+        assert_eq!((&*case.name, case.classname.as_deref()), ("run", Some("scenarios.unenforced-policy")));
+        let TestCaseStatus::Skipped { message, .. } = &case.status else { panic!("{case:?}") };
+        assert_eq!(message.as_deref(), Some("--fail-fast: single-worker did not pass"));
+        let xml = junit(&result).unwrap();
+        let head = xml.split("<testsuite ").next().unwrap();
+        assert!(head.contains("<testsuites") && !head.contains("skipped"), "{head}");
+    }
+
+    #[test]
     fn a_verdict_that_no_case_shows_has_its_own_case() {
         let mut result = sample::passing();
         for verdict in [Verdict::Fail, Verdict::Inconclusive, Verdict::Error] {
@@ -451,6 +500,15 @@ mod tests {
     }
 
     #[test]
+    fn the_combinations_of_a_matrix_have_different_classes() {
+        let report = read(&sample::matrix());
+        let class = |suite: &TestSuite| suite.test_cases[0].classname.as_deref().unwrap().to_owned();
+        let classes: BTreeSet<String> = report.test_suites.iter().map(class).collect();
+        assert_eq!(classes.len(), 6);
+        assert!(classes.contains("scenarios.degrade.degrade-10-decode"), "{classes:?}");
+    }
+
+    #[test]
     fn a_failed_case_shows_a_failed_request() {
         let report = read(&sample::failing());
         let texts = format!("{report:?}");
@@ -476,7 +534,7 @@ mod tests {
         assert!(!xml.contains(forbidden) && !xml.contains("]]>") && !xml.contains("</script>"));
         assert!(xml.len() < 200_000, "{}", xml.len());
         let (hostile, errored) = (read(&sample::hostile()), read(&sample::errored()));
-        assert_eq!(hostile.test_suites.len(), errored.test_suites.len());
+        assert_eq!(hostile.test_suites.len(), errored.test_suites.len() + 1, "and the one that did not run");
         assert_eq!(hostile.test_suites[0].tests, 8);
         assert_eq!(junit(&sample::hostile()).unwrap(), xml, "the same result gives the same bytes");
     }

@@ -10,6 +10,7 @@ mod history;
 mod html;
 mod junit;
 mod markdown;
+mod matrix;
 mod redact;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;

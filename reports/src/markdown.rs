@@ -3,6 +3,7 @@
 
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 
+use crate::matrix::{self, Matrix, Measures};
 use crate::tame::tamed;
 use crate::text::{one_line, tame};
 use crate::words::sparkline;
@@ -22,8 +23,11 @@ const COLUMNS: usize = 60;
 pub fn markdown(result: &RunResult) -> String {
     let result = tamed(result);
     let mut out = String::new();
-    if result.scenarios.len() != 1 {
+    if result.scenarios.len() != 1 || !result.not_run.is_empty() {
         out.push_str(&index(&result));
+    }
+    for matrix in matrix::matrices(&result) {
+        out.push_str(&combinations(&matrix));
     }
     let mut left_out = 0;
     for scenario in &result.scenarios {
@@ -62,7 +66,10 @@ fn index(result: &RunResult) -> String {
     let mut out = format!("## {}\n\n", badge(result.verdict));
     if result.scenarios.is_empty() {
         out.push_str(&format!("No scenario ran: {}.\n", words::exit_code(result.exit_code)));
-        return out;
+        if result.not_run.is_empty() {
+            return out;
+        }
+        out.push('\n');
     }
     out.push_str("| Verdict | Scenario | Why |\n| --- | --- | --- |\n");
     let mut scenarios: Vec<_> = result.scenarios.iter().collect();
@@ -75,8 +82,60 @@ fn index(result: &RunResult) -> String {
         let row = [badge(it.verdict), inline(&it.name), inline(&sentences::headline(it))];
         out.push_str(&format!("| {} |\n", row.join(" | ")));
     }
+    for (row, it) in result.not_run.iter().enumerate() {
+        if out.len() > LIMIT / 2 {
+            out.push_str(&format!("| … | {} more did not run | |\n", result.not_run.len() - row));
+            break;
+        }
+        out.push_str(&format!("| – did not run | {} | {} |\n", inline(&it.name), inline(&it.reason)));
+    }
     out.push('\n');
     out
+}
+
+/// The most rows of the table of a matrix.
+const COMBINATIONS: usize = 100;
+
+/// A measure: its name, its value, and the value for display.
+type Measure = (&'static str, fn(&Measures) -> Option<f64>, fn(f64) -> String);
+
+/// The table of a matrix, and its measures over a numeric axis as text charts.
+fn combinations(it: &Matrix<'_>) -> String {
+    let mut out = format!("### Combinations of {}\n\n", code(it.file));
+    let axes: Vec<String> = it.axes.iter().map(|axis| inline(axis)).collect();
+    out.push_str(&format!("| {} | Verdict | Success rate | p95 | Recovery |\n", axes.join(" | ")));
+    out.push_str(&format!("|{} --- | ---: | ---: | ---: |\n", " --- |".repeat(axes.len())));
+    for row in it.rows.iter().take(COMBINATIONS) {
+        let values = row.values.iter().map(|value| inline(value));
+        let cells: Vec<String> = values.chain([badge(row.scenario.verdict)]).chain(row.measures.texts()).collect();
+        out.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    if it.rows.len() > COMBINATIONS {
+        out.push_str(&format!("\n{} more combinations\n", it.rows.len() - COMBINATIONS));
+    }
+    let Some(dose) = it.dose() else { return out + "\n" };
+    let axis = inline(it.axes[dose.axis]);
+    let measures: [Measure; 2] =
+        [("Success rate", |it| it.success, words::fraction), ("p95", |it| it.p95_ms, words::millis)];
+    for (title, of, text) in measures {
+        for curve in it.curves(&dose, of) {
+            let values: Vec<Option<f64>> = curve.points.iter().map(|(_, value)| *value).collect();
+            let [Some(first), Some(last)] = [curve.points.first(), curve.points.last()] else { continue };
+            let highest = values.iter().flatten().copied().fold(0.0, f64::max);
+            let ends = [first, last].map(|(_, value)| value.map_or_else(|| "–".to_owned(), text));
+            let name = if curve.name.is_empty() { String::new() } else { format!(" ({})", inline(&curve.name)) };
+            out.push_str(&format!(
+                "\n{title} over {axis} {}{unit} to {}{unit}{name}: `{}` {} to {}\n",
+                first.0,
+                last.0,
+                sparkline(&values, 0.0, highest),
+                ends[0],
+                ends[1],
+                unit = inline(&dose.unit),
+            ));
+        }
+    }
+    out + "\n"
 }
 
 fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
@@ -108,6 +167,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         }
     }
     out.push_str(&expectations(scenario));
+    out.push_str(&parts(scenario));
     out.push_str(&failures(scenario));
     out.push_str(&faults(scenario));
     out.push_str(&recoveries(scenario));
@@ -165,6 +225,28 @@ fn expectations(scenario: &ScenarioResult) -> String {
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     out.push('\n');
+    out
+}
+
+/// The requests of each load by step, and by the worker that answered.
+fn parts(scenario: &ScenarioResult) -> String {
+    let mut out = String::new();
+    for table in sentences::parts(scenario) {
+        let load =
+            if sentences::names_loads(scenario) { format!("Load {}, ", inline(table.load)) } else { String::new() };
+        out.push_str(&format!("### {load}{}\n\n", inline(&table.title())));
+        out.push_str("| Phase | Name | Requests | Success | p50 | p95 | p99 | Failures |\n");
+        out.push_str("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
+        for (phase, part) in &table.rows {
+            let name = match part.matches.is_empty() {
+                true => inline(&part.name),
+                false => format!("{} ({})", inline(&part.name), inline(&part.matches)),
+            };
+            let cells = sentences::PartTable::cells(part).map(|cell| inline(&cell));
+            out.push_str(&format!("| {} | {name} | {} |\n", inline(phase), cells.join(" | ")));
+        }
+        out.push('\n');
+    }
     out
 }
 
@@ -374,6 +456,22 @@ mod tests {
     }
 
     #[test]
+    fn a_matrix_has_a_table_and_its_measures_over_the_numbers() {
+        let text = markdown(&sample::matrix());
+        assert!(
+            text.contains("| loss | worker | Verdict | Success rate | p95 | Recovery |\n| --- | --- | --- |"),
+            "{text:.900}"
+        );
+        assert!(text.contains("Success rate over loss 10% to 50% (worker prefill): `"), "{text:.2000}");
+        assert!(text.contains("p95 over loss 10% to 50% (worker decode): `"), "{text:.2000}");
+        let short = markdown(&sample::cut_short());
+        assert!(
+            short.contains("| – did not run | worker-killed | --fail-fast: single-worker did not pass |"),
+            "{short:.900}"
+        );
+    }
+
+    #[test]
     fn a_short_run_has_no_holes_in_its_chart_and_a_pause_has() {
         let lines = |result: &RunResult| {
             let text = markdown(result);
@@ -411,7 +509,9 @@ mod tests {
 
     #[test]
     fn every_row_of_a_table_has_all_its_cells() {
-        for result in [sample::suite(), sample::hostile(), sample::hour(), sample::stillborn()] {
+        let others = [sample::matrix(), sample::cut_short()];
+        let usual = [sample::suite(), sample::hostile(), sample::hour(), sample::stillborn()];
+        for result in usual.into_iter().chain(others) {
             let text = markdown(&result);
             let mut columns = 0;
             for line in text.lines() {

@@ -8,6 +8,7 @@ mod expectation;
 mod failures;
 mod faults;
 mod felt;
+mod parts;
 mod values;
 
 use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Trial, Verdict};
@@ -18,6 +19,7 @@ pub(crate) use self::expectation::unlimited;
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
 pub use self::felt::{back, felt, harm, is_unseen, recovery};
+pub use self::parts::{PartTable, part_lines, parts};
 pub use self::values::{names_loads, pods, variable};
 use crate::text::shell_word;
 use crate::words;
@@ -170,6 +172,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
             load.name
         ));
     }
+    notes.extend(parts::notes(scenario));
     notes.extend(around(scenario));
     notes
 }

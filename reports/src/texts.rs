@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
-    ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunDigest, RunInfo, RunResult,
-    ScenarioResult, Stats,
+    ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunDigest, RunInfo,
+    RunResult, ScenarioResult, Stats,
 };
 
 use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
@@ -19,6 +19,11 @@ pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
 pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
     of_run(&mut it.run, change);
     it.events.iter_mut().for_each(|event| of_event(event, change));
+    for NotRun { name, file, reason } in &mut it.not_run {
+        change(name, NAME);
+        change(file, NAME);
+        change(reason, SENTENCE);
+    }
     it.scenarios.iter_mut().for_each(|it| scenario(it, change));
 }
 
@@ -62,6 +67,8 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     }
     keys(&mut it.vars, change);
     it.vars.values_mut().for_each(|value| of_value(value, change));
+    keys(&mut it.matrix, change);
+    it.matrix.values_mut().for_each(|value| of_value(value, change));
     change(&mut it.source, SOURCE);
     of_value(&mut it.resolved, change);
     for load in &mut it.loads {
@@ -72,6 +79,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         }
         load.addresses.iter_mut().for_each(|it| change(&mut it.address, NAME));
         load.requests.iter_mut().for_each(|request| change(&mut request.name, NAME));
+        change(&mut load.group_by, NAME);
     }
     it.phases.iter_mut().for_each(|it| phase(it, change));
     it.faults.iter_mut().for_each(|it| fault(it, change));
@@ -125,6 +133,12 @@ fn phase(it: &mut PhaseResult, change: Change<'_>) {
             keys(&mut group.stats.failed_after, change);
         }
         load.samples.iter_mut().for_each(|it| sample(it, change));
+        for part in load.steps.iter_mut().chain(&mut load.groups) {
+            change(&mut part.name, NAME);
+            change(&mut part.matches, NAME);
+            keys(&mut part.stats.errors, change);
+            keys(&mut part.stats.failed_after, change);
+        }
         // The base64 histogram is decoded, never shown.
     }
 }

@@ -9,7 +9,7 @@ use shakedown_schemas::RunResult;
 use super::ci::Ci;
 use super::console::{Style, clean};
 use super::output::Output;
-use super::{Failure, args, summary};
+use super::{Failure, args, print, summary};
 use crate::export;
 
 /// Where the summary is printed.
@@ -38,8 +38,8 @@ pub async fn finish(
     let annotations: String = ci.annotations(result).iter().map(|line| format!("{line}\n")).collect();
     _ = std::io::stderr().write_all(annotations.as_bytes());
     if shown == Summary::Shown {
-        // A closed stdout must not prevent the other outputs.
-        _ = std::io::stdout().write_all(summary::text(result, output, style.for_stdout()).as_bytes());
+        // A closed or full stdout does not prevent the other outputs.
+        print::text(&summary::text(result, output, style.for_stdout()));
     }
     let mut warnings: Vec<String> = ci.summarize(result).err().into_iter().collect();
     let exports = &args.exports;

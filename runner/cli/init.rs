@@ -82,7 +82,7 @@ async fn reach(target: &Target, skip: bool, redactor: &Redactor) -> Result<Resul
         return Ok(Err("no cluster was asked".to_owned()));
     }
     let is_named = target.sandbox || target.kubeconfig.is_some() || target.context.is_some();
-    match Environment::open(target, true, redactor).await {
+    match Environment::open(target, redactor).await {
         Err(failure) if !is_named => {
             Ok(Err(redactor.text(&failure.message).lines().next().unwrap_or_default().to_owned()))
         }

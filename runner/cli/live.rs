@@ -11,6 +11,7 @@ use shakedown_reports::{tamed_event, words};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::{Event, EventKind};
 
+use super::signals::TIME_UP;
 use super::style::Style;
 use shakedown_engine::events::{Expected, Measure, Progress};
 use shakedown_load as load;
@@ -35,68 +36,65 @@ fn name(text: &str) -> String {
     one_line(&tame(text, NAME))
 }
 
+/// The sentence of an event for the user. None if the verbosity is too low for it.
+pub fn sentence(style: Style, event: &Event, verbose: u8) -> Option<String> {
+    let event = tamed_event(event);
+    let scenario = one_line(event.scenario.as_deref().unwrap_or_default());
+    let text = match &event.kind {
+        EventKind::RunStarted { run, seed } => format!("run {run}, seed {seed}"),
+        EventKind::ScenarioStarted { file } => format!("{} ({file})", style.bold(&scenario)),
+        EventKind::Reached { load, how } => format!("load {load}: {how}"),
+        EventKind::TargetsChosen { fault, pods } => format!("fault {fault}: targets {}", pods.join(", ")),
+        EventKind::PhaseStarted { phase, planned_s } => {
+            format!("phase {} for {planned_s:.0} s", style.bold(phase))
+        }
+        EventKind::Fault { fault, state, detail } => {
+            let quiet = matches!(state, FaultState::Injecting | FaultState::Injected | FaultState::Undoing);
+            if quiet && verbose == 0 {
+                return None;
+            }
+            let word = match state {
+                FaultState::Failed | FaultState::Left => style.red(state.word()),
+                _ => style.bold(state.word()),
+            };
+            // A proof has one line. Its evidence is in the report.
+            let is_brief = verbose == 0 && matches!(state, FaultState::Proven | FaultState::Undone);
+            if detail.is_empty() || is_brief {
+                format!("fault {fault}: {word}")
+            } else {
+                format!("fault {fault}: {word} ({detail})")
+            }
+        }
+        EventKind::Cluster { message } => message.clone(),
+        EventKind::ApiRetry { request, error, attempt } => {
+            format!("could not {request} (try {attempt}), trying again: {error}")
+        }
+        EventKind::Warning { message } => format!("{}: {message}", style.yellow("warning")),
+        EventKind::Error { message } => format!("{}: {message}", style.red("error")),
+        // It is printed once when the signal arrives, not for each scenario.
+        EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
+        EventKind::Interrupted { signal } if signal == TIME_UP => {
+            "the time limit of --max-time is over: undoing all faults and ending the run".to_owned()
+        }
+        EventKind::Interrupted { signal } => {
+            format!(
+                "{signal}: undoing all faults; a second signal exits immediately and leaves the rest to the \
+                fuse"
+            )
+        }
+        EventKind::ScenarioEnded { verdict, .. } => format!("{scenario}: {}", style.verdict(*verdict)),
+        EventKind::RunEnded { .. } => return None,
+        EventKind::LoadStarted | EventKind::PhaseEnded { .. } if verbose == 0 => return None,
+        EventKind::LoadStarted => "load started".to_owned(),
+        EventKind::PhaseEnded { phase } => format!("phase {phase} over"),
+    };
+    Some(text)
+}
+
 impl Live {
     /// Nothing yet.
     pub const fn new(style: Style) -> Self {
         Self { style, rows: Vec::new(), shown: Duration::ZERO, phase: (String::new(), false) }
-    }
-
-    /// Another scenario begins.
-    pub fn restart(&mut self) {
-        *self = Self::new(self.style);
-    }
-
-    /// The sentence of an event for the user. None if the verbosity is too low for it.
-    pub fn sentence(&self, event: &Event, verbose: u8) -> Option<String> {
-        let style = self.style;
-        let event = tamed_event(event);
-        let scenario = one_line(event.scenario.as_deref().unwrap_or_default());
-        let text = match &event.kind {
-            EventKind::RunStarted { run, seed } => format!("run {run}, seed {seed}"),
-            EventKind::ScenarioStarted { file } => format!("{} ({file})", style.bold(&scenario)),
-            EventKind::Reached { load, how } => format!("load {load}: {how}"),
-            EventKind::TargetsChosen { fault, pods } => format!("fault {fault}: targets {}", pods.join(", ")),
-            EventKind::PhaseStarted { phase, planned_s } => {
-                format!("phase {} for {planned_s:.0} s", style.bold(phase))
-            }
-            EventKind::Fault { fault, state, detail } => {
-                let quiet = matches!(state, FaultState::Injecting | FaultState::Injected | FaultState::Undoing);
-                if quiet && verbose == 0 {
-                    return None;
-                }
-                let word = match state {
-                    FaultState::Failed | FaultState::Left => style.red(state.word()),
-                    _ => style.bold(state.word()),
-                };
-                // A proof has one line. Its evidence is in the report.
-                let is_brief = verbose == 0 && matches!(state, FaultState::Proven | FaultState::Undone);
-                if detail.is_empty() || is_brief {
-                    format!("fault {fault}: {word}")
-                } else {
-                    format!("fault {fault}: {word} ({detail})")
-                }
-            }
-            EventKind::Cluster { message } => message.clone(),
-            EventKind::ApiRetry { request, error, attempt } => {
-                format!("could not {request} (try {attempt}), trying again: {error}")
-            }
-            EventKind::Warning { message } => format!("{}: {message}", style.yellow("warning")),
-            EventKind::Error { message } => format!("{}: {message}", style.red("error")),
-            // It is printed once when the signal arrives, not for each scenario.
-            EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
-            EventKind::Interrupted { signal } => {
-                format!(
-                    "{signal}: undoing all faults; a second signal exits immediately and leaves the rest to the \
-                    fuse"
-                )
-            }
-            EventKind::ScenarioEnded { verdict, .. } => format!("{scenario}: {}", style.verdict(*verdict)),
-            EventKind::RunEnded { .. } => return None,
-            EventKind::LoadStarted | EventKind::PhaseEnded { .. } if verbose == 0 => return None,
-            EventKind::LoadStarted => "load started".to_owned(),
-            EventKind::PhaseEnded { phase } => format!("phase {phase} over"),
-        };
-        Some(text)
     }
 
     /// Takes new numbers.
@@ -343,7 +341,6 @@ mod tests {
                 latency.record_n((ms * 2e3) as u64, ended);
                 latency
             },
-            ..Default::default()
         }
     }
 
@@ -419,21 +416,22 @@ mod tests {
 
     #[test]
     fn golden_sentences() {
-        let (result, live) = (sample::errored(), Live::new(Style::new(Color::Never)));
+        let (result, style) = (sample::errored(), Style::new(Color::Never));
         let mut shown = String::new();
         for verbose in [0, 1] {
             shown.push_str(&format!("verbose {verbose}\n"));
             let events = &result.scenarios[0].events;
-            shown.extend(events.iter().filter_map(|event| live.sentence(event, verbose)).map(|it| format!("  {it}\n")));
+            shown.extend(
+                events.iter().filter_map(|event| sentence(style, event, verbose)).map(|it| format!("  {it}\n")),
+            );
         }
         insta::assert_snapshot!("sentences", shown);
     }
 
     #[test]
     fn hostile_text_stays_on_one_line() {
-        let live_view = Live::new(Style::new(Color::Never));
         for event in sample::hostile().scenarios[0].events.iter().chain(&sample::hostile().events) {
-            if let Some(text) = live_view.sentence(event, 1) {
+            if let Some(text) = sentence(Style::new(Color::Never), event, 1) {
                 assert!(text.len() < 40_000 && !text.contains(['\x1b', '\0', '\r', '\u{202e}']), "{text:.300}");
             }
         }

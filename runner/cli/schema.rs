@@ -5,6 +5,7 @@ use std::path::Path;
 use super::args::{Schema, SchemaName};
 use super::{Failure, exit, print};
 use shakedown_cluster::permissions;
+use shakedown_sandbox::topology;
 use shakedown_schemas::generated;
 
 /// Prints a schema, or writes all of them into a checkout.
@@ -15,6 +16,8 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
     if args.write {
         let written = shakedown_schemas::json_schema::write(Path::new("schemas"));
         written.map_err(|error| Failure::environment(format!("could not write the schemas: {error}")))?;
+        let written = std::fs::write(topology::SCHEMA_FILE, shakedown_schemas::json_schema::text(&topology::schema()));
+        written.map_err(|error| Failure::environment(format!("could not write the topology's schema: {error}")))?;
         documents().map_err(|error| Failure::environment(format!("could not write the documents: {error}")))?;
         return Ok(exit::PASSED);
     }
@@ -22,6 +25,7 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
         SchemaName::Scenario => shakedown_schemas::json_schema::scenario_schema(),
         SchemaName::Result => shakedown_schemas::json_schema::result_schema(),
         SchemaName::Event => shakedown_schemas::json_schema::event_schema(),
+        SchemaName::Topology => topology::schema(),
     };
     print::text(&shakedown_schemas::json_schema::text(&schema));
     Ok(exit::PASSED)

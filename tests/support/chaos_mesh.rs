@@ -147,7 +147,15 @@ impl Player {
             object
         };
         match change {
-            Change::Listed(objects) => objects.into_iter().for_each(|object| self.see(whole(object))),
+            Change::Listed(objects) => {
+                let uids = objects.iter().map(|object| text(object, "/metadata/uid").to_owned()).collect();
+                // One that was made after the list is seen again.
+                for uid in self.model.forget_others(kind.name(), &uids) {
+                    self.versions.remove(&uid);
+                    self.pods.retain(|_, pod| text(pod, "/metadata/uid") != uid);
+                }
+                objects.into_iter().for_each(|object| self.see(whole(object)));
+            }
             Change::Applied(object) => self.see(whole(object)),
             Change::Deleted(object) => self.forget(&whole(object)),
             Change::Broken { .. } => {}

@@ -3,6 +3,7 @@
 
 mod diagnostics;
 mod generator;
+mod matrices;
 mod measures;
 mod parts;
 mod scenario;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
 
 use self::diagnostics::{EventRow, event_row};
+use self::matrices::{MatrixView, matrices};
 use self::parts::{Badge, ROWS, anchor, clock, trial};
 use self::scenario::ScenarioView;
 use crate::text::one_line;
@@ -30,6 +32,10 @@ pub(crate) struct View {
     started: String,
     facts: Vec<(&'static str, String)>,
     scenarios: Vec<ScenarioView>,
+    matrices: Vec<MatrixView>,
+    /// The scenarios that did not run, each with its reason.
+    not_run: Vec<(String, String)>,
+    not_run_left_out: usize,
     events: Vec<EventRow>,
 }
 
@@ -58,7 +64,9 @@ impl View {
         let scenarios = order.iter().map(|(index, it)| ScenarioView::new(result, it, *index));
         let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
         let title = match result.scenarios.as_slice() {
-            [only] => format!("{}: {}", words::verdict(result.verdict), one_line(&only.name)),
+            [only] if result.not_run.is_empty() => {
+                format!("{}: {}", words::verdict(result.verdict), one_line(&only.name))
+            }
             _ => format!("{}: {}", words::verdict(result.verdict), words::plural(scenarios.len(), "scenario")),
         };
         let mut facts = vec![
@@ -80,7 +88,10 @@ impl View {
         Ok(Self {
             title,
             verdict: Badge::new(result.verdict),
-            many: scenarios.len() != 1,
+            many: scenarios.len() != 1 || !result.not_run.is_empty(),
+            matrices: matrices(result),
+            not_run: result.not_run.iter().take(ROWS).map(|it| (it.name.clone(), it.reason.clone())).collect(),
+            not_run_left_out: result.not_run.len().saturating_sub(ROWS),
             index: order.iter().map(|(index, it)| index_row(*index, it)).collect(),
             filters: filters(result),
             summary: summary(result),
@@ -136,8 +147,12 @@ fn summary(result: &RunResult) -> String {
     .filter(|(verdict, _)| count(*verdict) > 0)
     .map(|(verdict, word)| format!("{} {word}", count(verdict)))
     .collect();
+    let left = match result.not_run.len() {
+        0 => String::new(),
+        count => format!(", {count} did not run"),
+    };
     if parts.is_empty() {
-        return format!("no scenario ran: {}", words::exit_code(result.exit_code));
+        return format!("no scenario ran: {}{left}", words::exit_code(result.exit_code));
     }
-    format!("{}: {}", words::plural(result.scenarios.len(), "scenario"), parts.join(", "))
+    format!("{}: {}{left}", words::plural(result.scenarios.len(), "scenario"), parts.join(", "))
 }

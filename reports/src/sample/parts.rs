@@ -237,6 +237,8 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
     let samples = errors.keys().map(|kind| failed(kind, from)).collect();
     PhaseLoad {
         around: Vec::new(),
+        steps: Vec::new(),
+        groups: Vec::new(),
         samples,
         load: series.load.clone(),
         stats: Stats {

@@ -4,7 +4,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -12,10 +11,11 @@ use serde::Serialize;
 use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::scenario::Reach;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::forward::{Carried, Forwarder, Pods, PortForward};
 use super::{Cluster, ClusterError};
 
 /// How long an address has to answer a connection before it counts as out of reach.
@@ -83,16 +83,6 @@ fn moved(service: &ServiceAddress, before: &[SocketAddr], now: &[SocketAddr]) ->
         list(now, before),
         now.len()
     )
-}
-
-/// A listener on loopback whose connections go through the API server to a ready pod of a service. When the pod goes
-/// away, the next connection goes to another one.
-pub struct PortForward {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// How often a connection had to look for another pod.
-    pub reconnects: Arc<AtomicU64>,
-    _task: AbortOnDropHandle<()>,
 }
 
 impl Cluster {
@@ -230,7 +220,7 @@ impl Cluster {
         Ok(Following(AbortOnDropHandle::new(task)))
     }
 
-    /// Opens a port-forward to a service. It lasts as long as the answer is kept.
+    /// Prepares a port-forward to a service, and tries it. It lasts as long as the answer is kept.
     ///
     /// # Errors
     /// When the service or its port does not exist, no ready pod is behind it, or the pods refuse the connection.
@@ -239,22 +229,8 @@ impl Cluster {
         let object = self.service_object(service).await?;
         let port = service_port(&object, service)?.clone();
         self.require_endpoints(service, &port).await?;
-        let other = |error: std::io::Error| ClusterError::Other {
-            action: "listen on loopback for a port-forward".to_owned(),
-            message: error.to_string(),
-            transient: false,
-        };
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(other)?;
-        let address = listener.local_addr().map_err(other)?;
-        let reconnects = Arc::new(AtomicU64::new(0));
-        let forwarder = Forwarder {
-            cluster: self.clone(),
-            service: service.clone(),
-            port,
-            reconnects: reconnects.clone(),
-            pod: Default::default(),
-            looking: Default::default(),
-        };
+        let pods = ServicePods { cluster: self.clone(), service: service.clone(), port };
+        let forwarder = Arc::new(Forwarder::new(pods));
         if !forwarder.answers().await {
             return Err(ClusterError::NotFound(format!(
                 "service `{name}` in namespace `{namespace}` refuses every connection, directly and through a \
@@ -262,102 +238,39 @@ impl Cluster {
                  describe service {name}`) and that this account may create pods/portforward"
             )));
         }
-        let task = AbortOnDropHandle::new(tokio::spawn(Arc::new(forwarder).serve(listener)));
-        Ok(PortForward { address, reconnects, _task: task })
+        Ok(PortForward::new(forwarder))
     }
 }
 
-struct Forwarder {
+/// The pods behind a service, reached through the API server.
+struct ServicePods {
     cluster: Cluster,
     service: ServiceAddress,
     port: Value,
-    reconnects: Arc<AtomicU64>,
-    /// The pod that answered last, and the port's number there.
-    pod: std::sync::Mutex<Option<(String, u16)>>,
-    /// Held while another pod is looked for, which one connection does for all.
-    looking: tokio::sync::Mutex<()>,
 }
 
-impl Forwarder {
-    async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let mut connections = tokio::task::JoinSet::new();
-        loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    if let Ok((socket, _)) = accepted {
-                        // A connection that cannot be carried is closed: the load sees it as a failed request.
-                        connections.spawn(self.clone().carry(socket));
-                    }
-                }
-                Some(_) = connections.join_next() => {}
-            }
-        }
+impl Pods for ServicePods {
+    type Stream = Box<dyn Carried>;
+
+    async fn ready(&self) -> Result<Vec<(String, u16)>, String> {
+        let found = self.cluster.endpoints(&self.service, &self.port).await.map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(|(pod, address)| (pod, address.port())).collect())
     }
 
-    async fn carry(self: Arc<Self>, mut socket: TcpStream) {
-        _ = socket.set_nodelay(true);
-        if let Some(mut stream) = self.open().await {
-            _ = tokio::io::copy_bidirectional(&mut socket, &mut stream).await;
-        }
-    }
-
-    /// True when a connection stays open: the kubelet closes it immediately if the port is closed. (An HTTP server
-    /// waits for the request, so silence means success.)
-    async fn answers(&self) -> bool {
-        use tokio::io::AsyncReadExt;
-        let Some(mut stream) = self.open().await else { return false };
-        !matches!(tokio::time::timeout(Duration::from_millis(500), stream.read_u8()).await, Ok(Err(_)))
-    }
-
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<(String, u16)>> {
-        self.pod.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// A stream to the last pod that answered, else to the first ready one that does. Connections are opened at the same time:
-    /// one that takes long holds up no other.
-    async fn open(&self) -> Option<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + use<>> {
-        let known = self.current().clone();
-        if let Some((pod, port)) = &known
-            && let Some(stream) = self.open_to(pod, *port).await
-        {
-            return Some(stream);
-        }
-        let _looking = self.looking.lock().await;
-        // Another connection may have found one meanwhile.
-        let found = self.current().clone().filter(|found| known.as_ref() != Some(found));
-        if let Some((pod, port)) = found
-            && let Some(stream) = self.open_to(&pod, port).await
-        {
-            return Some(stream);
-        }
-        let lost = self.current().take();
-        if let Some((pod, _)) = lost {
-            self.reconnects.fetch_add(1, Ordering::Relaxed);
-            (self.cluster.notify)(EventKind::Cluster {
-                message: format!(
-                    "the port-forward to service {} lost pod {pod} and selects another one",
-                    self.service.name
-                ),
-            });
-        }
-        for (pod, address) in self.cluster.endpoints(&self.service, &self.port).await.ok()? {
-            if let Some(stream) = self.open_to(&pod, address.port()).await {
-                *self.current() = Some((pod, address.port()));
-                return Some(stream);
-            }
-        }
-        None
-    }
-
-    async fn open_to(
-        &self,
-        pod: &str,
-        port: u16,
-    ) -> Option<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + use<>> {
+    async fn open(&self, pod: &str, port: u16) -> Result<Self::Stream, String> {
         let pods: kube::Api<Pod> = kube::Api::namespaced(self.cluster.client.clone(), &self.service.namespace);
-        let opened = tokio::time::timeout(Duration::from_secs(5), pods.portforward(pod, &[port])).await;
-        let mut forwarder = opened.ok()?.ok()?;
-        forwarder.take_stream(port)
+        let mut forwarder = pods.portforward(pod, &[port]).await.map_err(|error| error.to_string())?;
+        let stream = forwarder.take_stream(port).ok_or("the API server opened no stream")?;
+        Ok(Box::new(stream))
+    }
+
+    fn lost(&self, pod: &str) {
+        (self.cluster.notify)(EventKind::Cluster {
+            message: format!(
+                "the port-forward to service {} lost pod {pod} and selects another one",
+                self.service.name
+            ),
+        });
     }
 }
 
@@ -419,6 +332,8 @@ async fn first_that_answers(addresses: &[SocketAddr], retry_limit: Duration) -> 
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]

@@ -1,17 +1,19 @@
 //! Makes the drivers, the port-forwards and the load engine from a plan. This is the only place where connections and
 //! watches of a run are made.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::future::{BoxFuture, FutureExt};
 use shakedown_schemas::result::LoadInfo;
 
 use crate::plan::{Action, FaultSpec, LoadSpec, Plan, Route};
-use shakedown_cluster::{Cluster, ClusterError, Following, PortForward};
+use shakedown_cluster::{Cluster, ClusterError, Following, NotForwarded, Opener, PortForward};
 use shakedown_faults::chaos::ChaosFault;
 use shakedown_faults::partition::{NetworkPolicyPartition, Switch, Watching, watch};
 use shakedown_faults::{ArmedFault, FaultDriver};
-use shakedown_load::{Addresses, Engine};
+use shakedown_load::{Addresses, Engine, NoTunnel, Tunnel};
 
 /// A plan that is ready to run. Dropping it closes its port-forwards and watches.
 pub struct Armed {
@@ -40,7 +42,22 @@ impl ArmedLoad {
     /// The load as the reports show it, before its requests are counted.
     pub fn info(&self) -> LoadInfo {
         let reconnects = self.forward.as_ref().map_or(0, |forward| forward.reconnects.load(Ordering::Relaxed));
-        LoadInfo { reconnects, ..self.spec.info(self.forward.as_ref().map(|forward| forward.address)) }
+        LoadInfo { reconnects, ..self.spec.info() }
+    }
+}
+
+/// The load's connections through a port-forward.
+#[derive(Debug)]
+struct Forwarded(Opener);
+
+impl Tunnel for Forwarded {
+    fn open(&self) -> BoxFuture<'static, Result<TcpStream, NoTunnel>> {
+        let opened = self.0.open();
+        let no = |error| match error {
+            NotForwarded::Refused(words) => NoTunnel::Refused(words),
+            NotForwarded::Failed(words) => NoTunnel::Failed(words),
+        };
+        async move { opened.await.map_err(no) }.boxed()
     }
 }
 
@@ -74,7 +91,7 @@ pub async fn arm(plan: &Plan, cluster: Option<&Cluster>) -> Result<Armed, ArmErr
         let mut load = spec.compiled.clone();
         let mut following = None;
         if let Some(forward) = &forward {
-            load = load.at(forward.address);
+            load = load.through(Arc::new(Forwarded(forward.opener())));
         }
         if let Route::Endpoints { service, addresses } = &spec.route {
             let cluster = cluster.ok_or_else(|| ArmError::NoCluster(format!("load `{}`", spec.name)))?;

@@ -51,6 +51,9 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
                 let name = &spec.name;
                 let pace = match scenario.model(&load.name, phase) {
                     Some(Model::Open(pace)) if pace.changes() => format!(", while its pace changes ({pace})"),
+                    Some(Model::Closed(workers)) if workers.changes() => {
+                        format!(", while its pace changes ({workers})")
+                    }
                     _ => String::new(),
                 };
                 found.push(format!("`{name}` of load `{}` is not in a steady state: {what}{pace}", load.name));

@@ -131,7 +131,7 @@ fn failures(requests: &Cell, kind: &str) -> u64 {
         Failure::Stalled => kind == "stalled",
         Failure::ApiError | Failure::FinishAbort | Failure::FinishError => kind == "api_error",
         Failure::Check => kind == "check",
-        Failure::NotSentLimit | Failure::NotSentConnections | Failure::NotSentLate => {
+        Failure::NotSentLimit | Failure::NotSentConnections | Failure::NotSentForward | Failure::NotSentLate => {
             kind == "not_sent" || kind == failure.to_string()
         }
     };
@@ -195,7 +195,7 @@ mod tests {
             ("stalled", &[F::Stalled]),
             ("api_error", &[F::ApiError, F::FinishAbort, F::FinishError]),
             ("check", &[F::Check]),
-            ("not_sent", &[F::NotSentLimit, F::NotSentConnections, F::NotSentLate]),
+            ("not_sent", &[F::NotSentLimit, F::NotSentConnections, F::NotSentForward, F::NotSentLate]),
         ];
         let mut all = Cell { succeeded: 1000, ..Cell::default() };
         let each = of_kind.iter().flat_map(|(_, failures)| *failures).chain(&[F::Status(302)]);
@@ -205,7 +205,7 @@ mod tests {
             let count: u64 = expected.iter().map(|failure| all.failed[failure]).sum();
             assert_eq!(failures(&all, kind), count, "{kind}");
         }
-        for one in [F::NotSentLimit, F::NotSentConnections, F::NotSentLate] {
+        for one in [F::NotSentLimit, F::NotSentConnections, F::NotSentForward, F::NotSentLate] {
             assert_eq!(failures(&all, &one.to_string()), all.failed[&one], "{one}");
         }
         assert_eq!(failures(&all, "any"), all.requests() - 1000);

@@ -4,7 +4,7 @@ use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{PhaseLoad, PhaseResult};
 
 use super::stats::{judged_seconds, stats, total};
-use super::{around, failed, generator, hdr, seconds};
+use super::{around, failed, generator, hdr, parts, seconds};
 use shakedown_observe::{Observations, PhaseSpan};
 
 /// The number of phases before the first one with faults. None without faults.
@@ -27,6 +27,7 @@ pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResu
             .iter()
             .map(|load| {
                 let sum = total(load, index);
+                let (steps, groups) = parts::parts(load, index, judged_seconds(span));
                 PhaseLoad {
                     load: load.name.clone(),
                     stats: stats(&sum, judged_seconds(span)),
@@ -34,6 +35,8 @@ pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResu
                     latency_hdr: hdr::hdr(&sum.latency),
                     generator: Some(generator::generator(scenario, load, index, span)),
                     samples: failed::samples(load, index, &sum),
+                    steps,
+                    groups,
                 }
             })
             .collect(),

@@ -8,10 +8,13 @@ mod found;
 mod kept;
 mod lenient;
 mod object;
+mod unpacked;
 
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
+use super::capture::{Captured, NotCaptured};
+use super::group;
 use super::headers::Headers;
 use super::path::TooMuch;
 use super::target::AnswerFormat;
@@ -21,12 +24,15 @@ use found::Found;
 use kept::Kept;
 use object::NoAnswer;
 use shakedown_observe::{Failure, Finish, Peculiarities};
+use unpacked::{NotUnpacked, Unpacked, is_packed};
 
 /// One answer, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Answer {
     found: Found,
     body: Body,
+    /// The body is packed, and its contents matter.
+    packed: Option<Box<Unpacked>>,
 }
 
 /// The outcome of an answer.
@@ -45,6 +51,10 @@ pub(super) struct Outcome {
     pub(super) is_repeated: bool,
     /// The deviations from the API.
     pub(super) odd: Peculiarities,
+    /// The captured values, each with its index.
+    pub(super) captured: Vec<(usize, Captured)>,
+    /// The group that the body names.
+    pub(super) group: Option<String>,
 }
 
 #[derive(Debug)]
@@ -61,31 +71,62 @@ enum Body {
 impl Answer {
     /// An answer with this head.
     pub(super) fn new(asked: &Asked<'_>, status: u16, headers: &(impl Headers + ?Sized)) -> Self {
-        let failure = if !asked.expects.takes_status(status) {
+        let mut failure = if !asked.expects.takes_status(status) {
             Some(Failure::Status(status))
         } else if !asked.expects.takes_headers(headers) {
             Some(Failure::Check)
         } else {
             None
         };
+        let (mut captured, mut words) = (Vec::new(), None);
+        if failure.is_none() {
+            match asked.captures.of_head(headers) {
+                Ok(found) => captured = found,
+                Err(not) => (failure, words) = missing(not),
+            }
+        }
         let is_json = || {
             let kind = headers.values(&CONTENT_TYPE).next().unwrap_or_default();
             kind.to_ascii_lowercase().starts_with(b"application/json")
         };
         let body = match asked.format {
-            AnswerFormat::Http if asked.expects.wants_json() => Body::Kept(Kept::new(asked.kept)),
+            AnswerFormat::Http if asked.needs_body() || asked.group.is_some() => Body::Kept(Kept::new(asked.kept)),
             AnswerFormat::Http => Body::Text,
             AnswerFormat::Json => Body::Json(Kept::new(asked.kept)),
             // A server that cannot stream answers with one object, which explains the failure.
             AnswerFormat::Stream if is_json() => Body::Json(Kept::new(asked.kept)),
             AnswerFormat::Stream => Body::Events(Box::new(Events::new(asked))),
         };
+        let reads_body = asked.expects.reads_body() || asked.captures.reads_body() || asked.group.is_some();
+        let is_packed = asked.format == AnswerFormat::Http && reads_body && is_packed(headers);
+        let packed = is_packed.then(|| Box::new(Unpacked::new()));
         let text = asked.keeps_text.then(|| Kept::new(asked.kept));
-        Self { found: Found { failure, text, ..Found::default() }, body }
+        Self { found: Found { failure, words, text, captured, ..Found::default() }, body, packed }
     }
 
     /// Processes the next chunk of the body. `after_gap` is true if it arrived after a long silence.
     pub(super) fn piece(&mut self, asked: &Asked<'_>, piece: &[u8], after_gap: bool) {
+        if self.found.failure.is_some() {
+            return;
+        }
+        let Some(mut packed) = self.packed.take() else { return self.plain(asked, piece, after_gap) };
+        let result = packed.piece(piece, |piece| self.plain(asked, piece, false));
+        self.packed = Some(packed);
+        self.unpacked(result);
+    }
+
+    /// Records why a body was not unpacked.
+    fn unpacked(&mut self, result: Result<(), NotUnpacked>) {
+        match result {
+            Err(_) if self.found.failure.is_some() => {}
+            Err(NotUnpacked::TooLarge) => self.found.failure = Some(Failure::TooLarge),
+            Err(NotUnpacked::Broken(words)) => self.found.fail(Failure::Protocol, Some(words)),
+            Ok(()) => {}
+        }
+    }
+
+    /// Processes the next chunk of the body as it was before it was packed.
+    fn plain(&mut self, asked: &Asked<'_>, piece: &[u8], after_gap: bool) {
         if self.found.failure.is_some() {
             return;
         }
@@ -96,7 +137,11 @@ impl Answer {
             Body::Text => {}
             Body::Kept(body) | Body::Json(body) => {
                 if !body.add(piece) {
-                    self.found.failure = Some(Failure::TooLarge);
+                    match asked.format {
+                        // Nothing is lost but the name of its group.
+                        AnswerFormat::Http if !asked.needs_body() => self.body = Body::Text,
+                        _ => self.found.failure = Some(Failure::TooLarge),
+                    }
                 }
             }
             Body::Events(events) => events.piece(asked, &mut self.found, piece, after_gap),
@@ -130,8 +175,12 @@ impl Answer {
 
     /// The outcome of an answer that is complete, or whose outcome is final. Explains which condition of `check` failed
     /// only if `wants` is true for the failure.
-    pub(super) fn outcome(self, asked: &Asked<'_>, wants: impl Fn(Failure) -> bool) -> Outcome {
-        let Self { mut found, mut body } = self;
+    pub(super) fn outcome(mut self, asked: &Asked<'_>, wants: impl Fn(Failure) -> bool) -> Outcome {
+        if let Some(mut packed) = self.packed.take().filter(|_| self.found.failure.is_none()) {
+            let result = packed.end(|piece| self.plain(asked, piece, false));
+            self.unpacked(result);
+        }
+        let Self { mut found, mut body, .. } = self;
         let mut tokens = None;
         if found.failure.is_none()
             && let Err((failure, words)) = judged(asked, &mut found, &mut body, &mut tokens, &wants)
@@ -142,9 +191,9 @@ impl Answer {
             Body::Events(events) => events.is_repeated(),
             Body::Text | Body::Kept(_) | Body::Json(_) => false,
         };
-        let Found { failure, words, finish, odd, text, .. } = found;
+        let Found { failure, words, finish, odd, text, captured, group, .. } = found;
         let text = text.map(|text| text.bytes().to_vec());
-        Outcome { failure, words, tokens, finish, text, is_repeated, odd }
+        Outcome { failure, words, tokens, finish, text, is_repeated, odd, captured, group }
     }
 }
 
@@ -163,7 +212,16 @@ fn judged(
 ) -> Result<(), Failed> {
     match body {
         Body::Text => {}
-        Body::Kept(body) => json_failure(asked, body.bytes(), wants)?,
+        Body::Kept(body) => {
+            let value = json(asked, found, body.bytes())?;
+            if let Some(value) = value.as_ref().filter(|_| asked.expects.wants_json()) {
+                value_failure(asked, value, body.bytes().len(), wants)?;
+            }
+            let captured = asked.captures.of_body(body.bytes(), value.as_ref(), &mut found.captured);
+            if let Err((Some(failure), words)) = captured.map_err(missing) {
+                return Err((failure, words));
+            }
+        }
         Body::Events(events) => {
             events.finish(asked, found);
             if let Some(failure) = found.failure {
@@ -177,6 +235,7 @@ fn judged(
                 return Err((Failure::Protocol, Some(words.to_owned())));
             }
             if let Some((value, length)) = events.assembled() {
+                found.group = asked.group.and_then(|path| group::named_in(path, &value, length));
                 value_failure(asked, &value, length, wants)?;
             }
         }
@@ -196,8 +255,8 @@ fn judged(
                 }
                 Ok(object) => *tokens = object.tokens,
             }
-            if asked.expects.wants_json() {
-                json_failure(asked, body.bytes(), wants)?;
+            if let Some(value) = json(asked, found, body.bytes())? {
+                value_failure(asked, &value, body.bytes().len(), wants)?;
             }
         }
     }
@@ -211,11 +270,29 @@ fn judged(
     Err((Failure::Check, words.flatten()))
 }
 
-/// The conditions that a JSON body fails.
-fn json_failure(asked: &Asked<'_>, body: &[u8], wants: Wants<'_>) -> Result<(), Failed> {
-    let value = serde_json::from_slice(body)
-        .map_err(|error| (Failure::Check, Some(format!("the body is not the JSON that is expected: {error}"))))?;
-    value_failure(asked, &value, body.len(), wants)
+/// The body as JSON, if it is wanted. Finds the group that it names.
+fn json(asked: &Asked<'_>, found: &mut Found, body: &[u8]) -> Result<Option<Value>, Failed> {
+    if !asked.needs_json() && asked.group.is_none() {
+        return Ok(None);
+    }
+    match serde_json::from_slice(body) {
+        Ok(value) => {
+            found.group = asked.group.and_then(|path| group::named_in(path, &value, body.len()));
+            Ok(Some(value))
+        }
+        Err(error) if asked.needs_json() => {
+            Err((Failure::Check, Some(format!("the body is not the JSON that is expected: {error}"))))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// The failure of an answer that lacks a value for later steps.
+fn missing(not: NotCaptured) -> (Option<Failure>, Option<String>) {
+    match not {
+        NotCaptured::Missing(words) => (Some(Failure::Check), Some(words)),
+        NotCaptured::TooMuch => (Some(Failure::TooLarge), None),
+    }
 }
 
 fn value_failure(asked: &Asked<'_>, value: &Value, length: usize, wants: Wants<'_>) -> Result<(), Failed> {

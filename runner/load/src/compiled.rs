@@ -1,6 +1,6 @@
 //! A compiled load: its requests, its pace in each phase, and its observation timeout.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shakedown_schemas::scenario::Scenario;
@@ -11,6 +11,7 @@ use super::pacing::Pacing;
 use super::planned::{LoadError, PlannedLoad};
 use super::record::Bounds;
 use super::target::Target;
+use super::tunnel::Tunnel;
 
 /// A load that was checked and prepared. It is plain data: nothing is open.
 #[derive(Debug, Clone)]
@@ -31,6 +32,11 @@ impl CompiledLoad {
     /// The load's name.
     pub fn name(&self) -> &str {
         &self.target.name
+    }
+
+    /// The value of an answer that names its group, in words. Empty without one.
+    pub fn group_by(&self) -> &str {
+        &self.target.group_by
     }
 
     /// Sets the pace of each phase of the scenario, the observation timeout that its expectations need, and the bounds of
@@ -75,10 +81,10 @@ impl CompiledLoad {
         self
     }
 
-    /// Replaces the planned addresses with this one.
+    /// Makes all connections through a tunnel.
     #[must_use]
-    pub fn at(mut self, address: SocketAddr) -> Self {
-        self.target.addresses = Addresses::new(&[address]);
+    pub fn through(mut self, tunnel: Arc<dyn Tunnel>) -> Self {
+        self.target.tunnel = Some(tunnel);
         self
     }
 

@@ -18,6 +18,7 @@ use super::handle::Handle;
 use super::lane::Lane;
 use super::socket::Socket;
 use super::target::{AnswerFormat, Sharing};
+use super::tunnel::{NoTunnel, OPENING};
 use super::{http1, http2, names};
 use shakedown_observe::Failure;
 
@@ -119,6 +120,19 @@ async fn connect(lane: &Lane, connection: &Rc<Connection>) -> Result<Stream, NoC
         lane.made(begun, Duration::ZERO, None);
         return Ok(Stream::Memory(wire.connect()));
     }
+    if let Some(tunnel) = &lane.target.tunnel {
+        lane.making.set(OPENING);
+        let opened = tunnel.open().await;
+        connection.waited_for_tunnel(begun.elapsed().as_nanos() as u64);
+        let stream = opened.map_err(|no| {
+            NoConnection::Failed(match no {
+                NoTunnel::Refused(words) => Failed::new(Failure::Refused, words),
+                NoTunnel::Failed(words) => Failed::new(Failure::NotSentForward, words),
+            })
+        })?;
+        stream.set_nonblocking(true)?;
+        return secure(lane, connection, TcpStream::from_std(stream)?, begun).await;
+    }
     let given = lane.target.addresses.now();
     let stream = match given.len() {
         // The addresses of a name lead to the same service. Each client starts with a different one.
@@ -138,10 +152,20 @@ async fn connect(lane: &Lane, connection: &Rc<Connection>) -> Result<Stream, NoC
             TcpStream::connect(lane.choose(connection, &given, turn)).await?
         }
     };
-    stream.set_nodelay(true)?;
     if let Ok(address) = stream.peer_addr() {
         lane.reached(connection, address);
     }
+    secure(lane, connection, stream, begun).await
+}
+
+/// Prepares a connection that was begun at this moment, with TLS if the service uses it.
+async fn secure(
+    lane: &Lane,
+    connection: &Rc<Connection>,
+    stream: TcpStream,
+    begun: Instant,
+) -> Result<Stream, NoConnection> {
+    stream.set_nodelay(true)?;
     // The times of tokens are measured.
     let is_prompt = lane.target.format == AnswerFormat::Stream;
     let stream = Socket::new(stream, is_prompt, lane.naps.then_some(connection));

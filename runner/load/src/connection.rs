@@ -2,18 +2,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use super::capture::Captured;
 use super::excerpt::Excerpt;
 use super::job::{Job, micros};
 use super::record::{AnswerTraits, Tokens};
 use shakedown_observe::Peculiarities;
 
+/// The captured values of an iteration, and whether an answer's body is hidden.
+type Secrets = (Option<Rc<Vec<Option<Captured>>>>, bool);
+
 /// One TCP connection, or one stream of an HTTP/2 connection, as the lane sees it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Connection {
     pub(super) job: Cell<Option<Job>>,
     /// The tokens of the current answer.
@@ -22,6 +27,10 @@ pub(super) struct Connection {
     pub(super) head_ns: Cell<u64>,
     /// The properties of the current answer.
     pub(super) traits: Cell<AnswerTraits>,
+    /// The group that the current answer named.
+    pub(super) group: Cell<Option<u16>>,
+    /// The captured values that the sample of the last failed step must not show, and whether its body is hidden.
+    pub(super) secrets: Cell<Option<Secrets>>,
     /// The parts of the current answer that a sample would show.
     pub(super) excerpt: RefCell<Excerpt>,
     waker: RefCell<Option<Waker>>,
@@ -36,6 +45,12 @@ pub(super) struct Connection {
     pub(super) is_tcp: bool,
     /// Its address was removed: it takes no further request.
     pub(super) is_retired: Cell<bool>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Connection").field("job", &self.job).field("index", &self.index).finish_non_exhaustive()
+    }
 }
 
 impl Connection {
@@ -76,13 +91,25 @@ impl Connection {
         self.job.get()
     }
 
+    /// Its request, if it has one already, waited for its tunnel, in nanoseconds.
+    pub(super) fn waited_for_tunnel(&self, waited_ns: u64) {
+        self.job.set(self.job.get().map(|job| job.after_setup(waited_ns)));
+    }
+
     /// Takes the request that has just ended.
     pub(super) fn take(&self) -> Option<Ended> {
         let job = self.job.take()?;
-        let sent_ns = job.due_ns + u64::from(job.sent_us.unwrap_or(0)) * 1000;
+        let sent_ns = job.sent_ns();
         let head_ns = self.head_ns.take();
         let first_byte_us = (head_ns > 0).then(|| micros(head_ns.saturating_sub(sent_ns)));
-        Some(Ended { job, tokens: self.tokens.take(), first_byte_us, is_stuck: false, traits: self.traits.take() })
+        Some(Ended {
+            job,
+            tokens: self.tokens.take(),
+            first_byte_us,
+            is_stuck: false,
+            traits: self.traits.take(),
+            group: self.group.take(),
+        })
     }
 
     /// Assigns a request.
@@ -90,6 +117,7 @@ impl Connection {
         self.tokens.take();
         self.head_ns.set(0);
         self.traits.take();
+        self.group.set(None);
         self.excerpt.borrow_mut().clear();
         self.job.set(Some(job));
         // A task that is not waiting finds the request by itself.
@@ -106,12 +134,13 @@ pub(super) struct Ended {
     pub(super) first_byte_us: Option<u32>,
     pub(super) is_stuck: bool,
     pub(super) traits: AnswerTraits,
+    pub(super) group: Option<u16>,
 }
 
 impl Ended {
     /// A request that was never sent.
     pub(super) fn unsent(job: Job) -> Self {
-        Self { job, tokens: None, first_byte_us: None, is_stuck: false, traits: AnswerTraits::default() }
+        Self { job, tokens: None, first_byte_us: None, is_stuck: false, traits: AnswerTraits::default(), group: None }
     }
 }
 

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::failure::{Failed, Stage};
+use super::group::GroupRule;
 use super::handle::Handle;
 use super::headers::Headers;
 use super::record::{AnswerTraits, GAP};
@@ -36,6 +37,11 @@ impl<'l> Exchange<'l> {
             handle.dated(date);
         }
         handle.traits(AnswerTraits { is_stream: answer.is_stream(), ..AnswerTraits::default() });
+        if let Some(GroupRule::Header(name)) = &handle.target().group
+            && let Some(value) = headers.values(name).next()
+        {
+            handle.group(value);
+        }
         let wanted = answer.failure().filter(|failure| handle.wants(*failure));
         if wanted.is_some() || keeps_body && answer.failure().is_none() {
             handle.note(headers);
@@ -86,10 +92,16 @@ impl<'l> Exchange<'l> {
         {
             (outcome.failure, outcome.words) = (Some(Failure::Check), Some(words));
         }
+        if outcome.failure.is_none() && !outcome.captured.is_empty() {
+            self.handle.captured(std::mem::take(&mut outcome.captured));
+        }
+        if let Some(group) = &outcome.group {
+            self.handle.group(group.as_bytes());
+        }
         self.handle.tokens(pieces, tokens.or(outcome.tokens));
         self.handle.traits(AnswerTraits { is_stream, finish: outcome.finish, is_repeated: outcome.is_repeated });
         self.handle.peculiar(outcome.odd);
-        let words = self.refused.or(outcome.words).unwrap_or_default();
+        let words = self.refused.filter(|words| !words.is_empty()).or(outcome.words).unwrap_or_default();
         let cause = |kind| match kind {
             Failure::ApiError if words.is_empty() => "the server reports an error without a message".to_owned(),
             Failure::ApiError => format!("the server says: {words}"),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
+use super::capture::Captured;
 use super::connection::Connection;
 use super::failure::Failed;
 use super::headers::Headers;
@@ -45,6 +46,34 @@ impl Handle {
     /// The request under way.
     pub(super) fn job(&self) -> Option<Job> {
         self.connection.job()
+    }
+
+    /// The values that earlier steps of the request's user captured.
+    pub(super) fn values(&self, job: &Job) -> Option<Rc<Vec<Option<Captured>>>> {
+        if self.lane.target.requests.are_steps { self.lane.sessions.values(job) } else { None }
+    }
+
+    /// The answer of a step has these values for later steps.
+    pub(super) fn captured(&self, found: Vec<(usize, Captured)>) {
+        if let Some(job) = self.connection.job() {
+            self.lane.sessions.capture(&job, found, self.lane.target.requests.values);
+        }
+    }
+
+    /// The answer names this group.
+    pub(super) fn group(&self, name: &[u8]) {
+        self.connection.group.set(self.lane.group(name));
+    }
+
+    /// The request cannot be written.
+    pub(super) fn cannot_write(&self, has_values: bool) {
+        self.failed(match has_values {
+            true => Failed::new(
+                Failure::Check,
+                "a captured value has characters that its path or header cannot contain: use `| urlencode`",
+            ),
+            false => Failed::new(Failure::Protocol, "the request cannot be written as HTTP"),
+        });
     }
 
     /// Waits for a request to send.
@@ -150,7 +179,7 @@ impl Handle {
 
     /// Completes the sample of a failed request.
     pub(super) fn sampled(&self, kind: Failure, sample: Sample) {
-        self.lane.sampled(kind, sample);
+        self.lane.sampled(&self.connection, kind, sample);
     }
 
     /// The request did not end within its observation timeout.

@@ -21,6 +21,7 @@ use super::exchange::Exchange;
 use super::failure::{Failed, Stage, of_io};
 use super::framing::{AnswerPart, Cut, Malformed, Reader};
 use super::handle::Handle;
+use super::session::as_slice;
 use shakedown_observe::{Failure, Sample};
 
 /// The most bytes that are read after an answer's outcome is final. Beyond that the connection is closed instead of reused.
@@ -150,10 +151,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         let handle = self.handle;
         let Some(job) = handle.job() else { return ControlFlow::Continue(()) };
         handle.sending();
-        let (place, request, data) = handle.target().requests.of(job.number);
+        let values = handle.values(&job);
+        let (place, request, data) = handle.target().requests.now(&job, as_slice(values.as_ref()));
         self.place = place;
         if self.request.write(|head| request.write(&data, head)).is_err() {
-            handle.failed(Failed::new(Failure::Protocol, "the request cannot be written as HTTP"));
+            handle.cannot_write(values.is_some());
             return ControlFlow::Continue(());
         }
         self.reader.begin(request.has_no_answer_body());

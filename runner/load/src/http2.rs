@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::exchange::Exchange;
 use super::failure::{self, Failed, Stage};
 use super::handle::Handle;
+use super::session::as_slice;
 use shakedown_observe::Failure;
 
 /// How much of one answer, and of all answers of a connection, the server may send ahead.
@@ -149,9 +150,10 @@ async fn exchange(
 ) -> ControlFlow<()> {
     let Some(job) = handle.job() else { return ControlFlow::Continue(()) };
     handle.sending();
-    let (place, request, data) = handle.target().requests.of(job.number);
+    let values = handle.values(&job);
+    let (place, request, data) = handle.target().requests.now(&job, as_slice(values.as_ref()));
     let Ok(request) = request.to_send(&data) else {
-        handle.failed(Failed::new(Failure::Protocol, "the request cannot be written as HTTP"));
+        handle.cannot_write(values.is_some());
         return ControlFlow::Continue(());
     };
     let response = match sender.try_send_request(request).await {

@@ -11,17 +11,37 @@ pub(super) struct Job {
     pub(super) in_flight: u32,
     /// The engine's own delay, in microseconds. None until it is known, and for a request that cannot be late.
     pub(super) late_us: Option<u32>,
-    /// From due to sent, in microseconds. None until it is sent.
+    /// From due to sent without `setup_us`, in microseconds. None until it is sent.
     pub(super) sent_us: Option<u32>,
     /// It waited, or waits, because as many requests as allowed were under way.
     pub(super) limited: bool,
+    /// How long it waited for a tunnel, in microseconds. No part of its latency.
+    pub(super) setup_us: u32,
     /// It has a due moment that the engine can miss.
     pub(super) can_be_late: bool,
     /// It was assigned to a connection that was dead before anything was written.
     pub(super) resent: bool,
+    /// The index of the current step. 0 for a load without steps.
+    pub(super) step: u16,
 }
 
 impl Job {
+    /// The job after it waited for a tunnel, in nanoseconds.
+    pub(super) fn after_setup(self, waited_ns: u64) -> Self {
+        Self { setup_us: self.setup_us.saturating_add(micros(waited_ns)), ..self }
+    }
+
+    /// The moment from which its latency and its timeout count, in nanoseconds since the load's start: when it was due, later by
+    /// the time that it waited for a tunnel.
+    pub(super) const fn begun_ns(&self) -> u64 {
+        self.due_ns + self.setup_us as u64 * 1000
+    }
+
+    /// When it was sent, or was due if it was not sent.
+    pub(super) fn sent_ns(&self) -> u64 {
+        self.begun_ns() + u64::from(self.sent_us.unwrap_or(0)) * 1000
+    }
+
     /// The engine's own delay ends now.
     pub(super) fn end_lateness(&mut self, now_ns: u64) {
         if self.can_be_late && self.late_us.is_none() {

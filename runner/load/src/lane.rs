@@ -9,6 +9,7 @@
 mod outcome;
 #[cfg(test)]
 mod tests;
+mod tunnelled;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -23,12 +24,15 @@ use tokio::time::Instant;
 use super::connection::{Connection, Ended, Gauges};
 use super::control::Control;
 use super::failure::Failed;
+use super::group::Parts;
 use super::job::Job;
 use super::names::Names;
 use super::pacing::Starter;
 use super::record::{AddressUse, Batch, Ledger, segment_key};
+use super::session::Sessions;
 use super::target::Target;
 use shakedown_observe::{Failure, Marks, MarksSnapshot};
+use tunnelled::Tunnelled;
 
 /// The most connections in the making at the same time, per load and thread. A connection that takes longer than
 /// [`super::connect::YOUNG`] is waiting for the network, costs nothing, and no longer counts. The limit is low, because an
@@ -125,6 +129,10 @@ pub(super) struct Lane {
     /// The number of addresses of the service, as far as known.
     pub(super) spread: Cell<usize>,
     pub(super) names: RefCell<Names>,
+    /// The iterations of users between their steps.
+    pub(super) sessions: Sessions,
+    /// What the requests are broken down by.
+    parts: Parts,
     /// The read buffer, shared by the connections.
     pub(super) buffer: RefCell<Box<[u8]>>,
 }
@@ -172,6 +180,8 @@ struct LaneState {
     may_spread_ns: u64,
     /// The number of new addresses that have no connection yet.
     unconnected: usize,
+    /// When tunnels were being opened for waiting requests.
+    tunnelled: Tunnelled,
 }
 
 impl LaneState {
@@ -197,6 +207,9 @@ impl LaneState {
 impl Lane {
     pub(super) fn new(start: LaneStart, control: Arc<Control>, opens: Opens) -> Rc<Self> {
         let timeout_ns = nanoseconds(start.target.timeout);
+        let target = &start.target;
+        let steps = target.requests.names().filter(|_| target.requests.are_steps);
+        let (parts, labels) = Parts::new(steps, target.group.is_some());
         Rc::new(Self {
             ledger: start.ledger,
             gauges: start.gauges,
@@ -231,19 +244,22 @@ impl Lane {
                 stop_ns: u64::MAX,
                 group_ns: 0,
                 issued: 0,
-                batch: Batch::default(),
+                batch: Batch { labels, ..Batch::default() },
                 next_date_ns: 0,
                 sampled: HashSet::new(),
                 tcp_connections: 0,
                 followed: start.target.addresses.now(),
                 may_spread_ns: 0,
                 unconnected: 0,
+                tunnelled: Tunnelled::default(),
             }),
             control,
             opens,
             making: Cell::new(""),
             spread: Cell::new(0),
             names: RefCell::default(),
+            sessions: Sessions::default(),
+            parts,
             buffer: RefCell::new(vec![0; BUFFER].into()),
             target: start.target,
         })
@@ -256,7 +272,7 @@ impl Lane {
 
     /// When a request is given up.
     pub(super) fn deadline(&self, job: &Job) -> Instant {
-        self.zero + Duration::from_nanos(job.due_ns.saturating_add(self.observation_timeout_ns))
+        self.zero + Duration::from_nanos(job.begun_ns().saturating_add(self.observation_timeout_ns))
     }
 
     /// Stops issuing: requests that are due from `stop_ns` on are not sent.
@@ -290,7 +306,7 @@ impl Lane {
             issued += 1;
         }
         while state.waiting.front().is_some_and(|job| self.is_over(job, now_ns)) {
-            let failure = self.why_it_waits(&state, now_ns, Failure::Timeout);
+            let failure = self.why_it_waits(&state, now_ns, self.not_connected());
             self.give_up_first(&mut state, failure, now_ns);
         }
         drop(state);
@@ -356,7 +372,7 @@ impl Lane {
     fn arrived_ns(&self, connection: &Connection) -> u64 {
         let now_ns = self.now_ns();
         let Some(arrived) = connection.arrived.get() else { return now_ns };
-        let sent_ns = connection.job().map_or(0, |job| job.due_ns + u64::from(job.sent_us.unwrap_or(0)) * 1000);
+        let sent_ns = connection.job().map_or(0, |job| job.sent_ns());
         nanoseconds(arrived.saturating_duration_since(self.zero)).clamp(sent_ns.min(now_ns), now_ns)
     }
 
@@ -400,7 +416,7 @@ impl Lane {
     }
 
     fn is_over(&self, job: &Job, now_ns: u64) -> bool {
-        now_ns >= job.due_ns.saturating_add(self.timeout_ns)
+        now_ns >= job.begun_ns().saturating_add(self.timeout_ns)
     }
 
     fn issue(&self, state: &mut LaneState, due_ns: u64) {
@@ -411,8 +427,18 @@ impl Lane {
         let can_be_late = state.starter.can_be_late();
         let number = state.next_number;
         state.next_number += self.lanes as u64;
-        let job =
-            Job { number, due_ns, in_flight, late_us: None, sent_us: None, limited: false, can_be_late, resent: false };
+        let job = Job {
+            number,
+            due_ns,
+            in_flight,
+            late_us: None,
+            sent_us: None,
+            limited: false,
+            setup_us: 0,
+            can_be_late,
+            resent: false,
+            step: 0,
+        };
         state.waiting.push_back(job);
     }
 
@@ -432,7 +458,8 @@ impl Lane {
         while let Some(job) = state.waiting.front() {
             let Some(connection) = self.pick(job.number, &mut state.idle) else { break };
             if let Some(job) = state.waiting.pop_front() {
-                connection.give(job);
+                let job = self.after_its_turn(&state, job);
+                connection.give(self.set_up(&state, job));
             }
         }
         if !self.lacks_connections(&state) {
@@ -527,7 +554,18 @@ impl Lane {
         state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
     }
 
+    /// A job that has found a connection. What it waited for tunnels is not the service's time.
+    fn set_up(&self, state: &LaneState, job: Job) -> Job {
+        match self.target.tunnel {
+            None => job,
+            Some(_) => job.after_setup(state.tunnelled.since(self.sessions.queued_ns(&job), self.now_ns())),
+        }
+    }
+
     fn open(self: &Rc<Self>, state: &mut LaneState, job: Option<Job>) {
+        if self.target.tunnel.is_some() && job.is_none() && state.connecting == 0 {
+            state.tunnelled.begin(self.now_ns());
+        }
         let connection = Rc::new(Connection::new(job, state.connections.len()));
         state.connections.push(Rc::clone(&connection));
         state.max_connections = state.max_connections.max(state.connections.len());
@@ -547,6 +585,9 @@ impl Lane {
     pub(super) fn connected(&self, connection: &Connection, was_young: bool) {
         let mut state = self.state.borrow_mut();
         state.connecting -= usize::from(connection.job().is_none());
+        if self.target.tunnel.is_some() && state.connecting == 0 {
+            state.tunnelled.end(self.now_ns());
+        }
         state.young -= usize::from(was_young);
     }
 
@@ -603,6 +644,13 @@ impl Lane {
         })
     }
 
+    /// A request that takes its turn while the lane has as many connections as it may have waited because of that limit, even if
+    /// one of them was just being replaced when the request was issued.
+    fn after_its_turn(&self, state: &LaneState, mut job: Job) -> Job {
+        job.limited |= job.late_us.is_some() && state.connections.len() >= self.limit;
+        job
+    }
+
     /// The connection is free: it takes the request that has waited longest, or becomes idle. Returns false if it must be
     /// closed instead, because it was made for one request and none waits.
     pub(super) fn free(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
@@ -611,7 +659,10 @@ impl Lane {
         }
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
-            Some(job) => connection.give(job),
+            Some(job) => {
+                let job = self.after_its_turn(&state, job);
+                connection.give(self.set_up(&state, job));
+            }
             None if self.target.fresh => return false,
             None => {
                 state.idle.push(Rc::clone(connection));

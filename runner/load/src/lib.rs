@@ -6,6 +6,7 @@
 
 mod addresses;
 mod answer;
+mod capture;
 mod clock;
 mod compiled;
 mod connect;
@@ -21,6 +22,7 @@ mod failure;
 mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
+mod group;
 mod handle;
 mod headers;
 mod http1;
@@ -36,6 +38,7 @@ mod record;
 mod request;
 mod scan;
 mod schedule;
+mod session;
 mod shard;
 mod socket;
 mod sse;
@@ -44,6 +47,7 @@ mod target;
 mod tests;
 mod text;
 mod tls;
+mod tunnel;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +59,7 @@ pub use addresses::Addresses;
 pub use compiled::CompiledLoad;
 pub use engine::Engine;
 pub use planned::{Endpoint, LoadError, PlannedLoad};
+pub use tunnel::{NoTunnel, Tunnel};
 
 /// Numbers for the live display: the requests that ended since the last call.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::job::{Job, micros};
 use shakedown_observe::{
     CELL_NS, Cell, DateSample, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks,
-    PackedCell, PhasePart, Sample, Samples, Segment, Strike, Timings,
+    PackedCell, Part, PhasePart, Sample, Samples, Segment, Strike, Timings,
 };
 
 /// The age at which a cell is packed: few of its requests are still under way.
@@ -200,6 +200,18 @@ impl AddressUse {
     }
 }
 
+/// A request that ended, as a part of the load counts it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PartRecord {
+    /// When it was due: for a step, when the previous one ended.
+    pub(super) due_ns: u64,
+    /// The index of the part.
+    pub(super) part: u16,
+    /// From due to the end, in microseconds.
+    pub(super) latency_us: u32,
+    pub(super) failure: Option<Failure>,
+}
+
 /// The outcomes since the last flush, which are counted together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -210,6 +222,9 @@ pub(super) struct Batch {
     /// Each address once, at a fixed index.
     pub(super) reached: Vec<AddressUse>,
     pub(super) dates: Vec<DateSample>,
+    pub(super) parts: Vec<PartRecord>,
+    /// New parts, in the order of their indices.
+    pub(super) labels: Vec<Part>,
 }
 
 /// The counts of one share of a load.
@@ -230,6 +245,8 @@ struct LedgerState {
     /// Connections and requests of each address.
     addresses: BTreeMap<SocketAddr, (u64, u64)>,
     dates: Vec<DateSample>,
+    /// The parts by index.
+    labels: Vec<Part>,
 }
 
 /// The requests of one stretch between two marks.
@@ -244,6 +261,8 @@ struct SegmentCounts {
     timings: Timings,
     first_success_ns: Option<u64>,
     samples: Samples,
+    /// The requests of each part, by its index.
+    parts: BTreeMap<u16, Cell>,
 }
 
 /// The requests that ended since the last call of `live`.
@@ -381,6 +400,18 @@ impl LedgerState {
             };
             stretch.samples.keep(failure, sample);
         }
+        self.labels.append(&mut batch.labels);
+        for PartRecord { due_ns, part, latency_us, failure } in batch.parts.drain(..) {
+            let stretch = match segment_key(marks, strikes, due_ns, due_ns + u64::from(latency_us) * 1000) {
+                (begin, Some(phase)) => self.in_flight(begin, phase),
+                (begin, None) => self.stretch(begin),
+            };
+            let cell = stretch.parts.entry(part).or_default();
+            count_outcome(cell, failure, latency_us);
+            if is_timed(failure) {
+                cell.latency.record(latency_us.into());
+            }
+        }
         let in_flight = self.in_flight.values_mut().map(|(_, stretch)| stretch);
         for stretch in self.stretches.values_mut().chain(in_flight) {
             stretch.cool(now_ns);
@@ -407,13 +438,13 @@ impl LedgerState {
         let segments = marks.iter().zip(ends).flat_map(|(mark, end)| {
             let end_ns = end.max(mark.at_ns);
             let mut segment = match self.stretches.remove(&mark.at_ns) {
-                Some(counted) => counted.close(*mark, end_ns),
+                Some(counted) => counted.close(*mark, end_ns, &self.labels),
                 None => Segment::new(*mark, end_ns),
             };
             let whole = (end_ns - mark.at_ns).div_ceil(segment.cell_ns) as usize;
             segment.cells.resize(whole.max(segment.cells.len()), Cell::default());
             let in_flight = self.in_flight.remove(&mark.at_ns).map(|(phase, counted)| {
-                counted.close(Mark { at_ns: mark.at_ns, phase, part: PhasePart::InFlight }, end_ns)
+                counted.close(Mark { at_ns: mark.at_ns, phase, part: PhasePart::InFlight }, end_ns, &self.labels)
             });
             [Some(segment), in_flight].into_iter().flatten().collect::<Vec<_>>()
         });
@@ -426,7 +457,7 @@ impl LedgerState {
         for (begin_ns, counted) in self.stretches.into_iter().chain(lost) {
             let index = seen.segments.partition_point(|segment| segment.mark.at_ns <= begin_ns).saturating_sub(1);
             let mark = seen.segments[index].mark;
-            seen.segments[index].merge(counted.close(mark, mark.at_ns));
+            seen.segments[index].merge(counted.close(mark, mark.at_ns, &self.labels));
         }
         seen
     }
@@ -435,15 +466,17 @@ impl LedgerState {
 impl SegmentCounts {
     fn new(begin_ns: u64) -> Self {
         let (cold, hot, timings) = (Vec::new(), BTreeMap::new(), Timings::default());
-        let samples = Samples::default();
-        Self { begin_ns, cell_ns: CELL_NS, cold, hot, timings, first_success_ns: None, samples }
+        let (samples, parts) = (Samples::default(), BTreeMap::new());
+        Self { begin_ns, cell_ns: CELL_NS, cold, hot, timings, first_success_ns: None, samples, parts }
     }
 
-    fn close(mut self, mark: Mark, end_ns: u64) -> Segment {
+    fn close(mut self, mark: Mark, end_ns: u64, labels: &[Part]) -> Segment {
         self.cool(u64::MAX);
         let cells = self.cold.iter().map(PackedCell::unpack).collect();
-        let Self { cell_ns, timings, first_success_ns, samples, .. } = self;
-        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns, samples }
+        let Self { cell_ns, timings, first_success_ns, samples, parts, .. } = self;
+        let named = |(place, cell): (u16, Cell)| Some((labels.get(usize::from(place))?.clone(), cell));
+        let parts = parts.into_iter().filter_map(named).collect();
+        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns, samples, parts }
     }
 
     /// Counts requests in the order of their due moments.
@@ -533,13 +566,7 @@ impl SegmentCounts {
 
 /// Counts a request in its cell, except for its latency.
 fn add(cell: &mut Cell, record: &Record) {
-    match record.failure {
-        None => cell.succeeded += 1,
-        Some(failure) => {
-            *cell.failed.entry(failure).or_default() += 1;
-            cell.failed_after.entry(failure).or_default().record(record.latency_us.into());
-        }
-    }
+    count_outcome(cell, record.failure, record.latency_us);
     if let Some(tokens) = &record.tokens {
         tokens.first_us.into_iter().for_each(|first_us| cell.first_token.record(first_us.into()));
         match record.failure {
@@ -561,6 +588,16 @@ fn add(cell: &mut Cell, record: &Record) {
     }
     cell.stuck += u64::from(record.is_stuck);
     cell.in_flight = cell.in_flight.max(record.job.in_flight.into());
+}
+
+fn count_outcome(cell: &mut Cell, failure: Option<Failure>, latency_us: u32) {
+    match failure {
+        None => cell.succeeded += 1,
+        Some(failure) => {
+            *cell.failed.entry(failure).or_default() += 1;
+            cell.failed_after.entry(failure).or_default().record(latency_us.into());
+        }
+    }
 }
 
 /// Whether a stream was complete. None for an answer that is not a stream.

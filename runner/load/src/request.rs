@@ -8,8 +8,10 @@ use http::{Method, Uri};
 use http_body_util::Full;
 use shakedown_schemas::scenario::{HttpRequest, Order};
 
+use super::capture::{Captures, Values};
 use super::dice::{Dice, Question};
 use super::expects::Expects;
+use super::job::Job;
 use super::text::{Compiler, Draw, Escape, Rows, Text};
 
 /// The largest body that is sent in one piece with the head of its request, in bytes.
@@ -21,6 +23,8 @@ pub(super) struct Request {
     /// Its name. Empty for a load with one request.
     pub(super) name: String,
     pub(super) expects: Expects,
+    /// The values that a step takes from its answer.
+    pub(super) captures: Captures,
     method: Method,
     path: Path,
     headers: HeaderMap,
@@ -33,7 +37,23 @@ pub(super) struct Request {
 #[derive(Debug, Clone)]
 enum Path {
     Same(Uri),
-    Each(Text),
+    /// The text, and the length of the scheme and host at its beginning.
+    Each(Text, usize),
+}
+
+/// The data of one request gives no valid request.
+#[derive(Debug)]
+pub(super) struct Unwritable;
+
+impl<E: std::error::Error> From<E> for Unwritable {
+    fn from(_: E) -> Self {
+        Self
+    }
+}
+
+/// A captured value may be a whole path. It must not continue the host.
+fn begins_with_slash(path: &[u8]) -> Result<(), Unwritable> {
+    if path.first() == Some(&b'/') { Ok(()) } else { Err(Unwritable) }
 }
 
 /// The body of a request.
@@ -116,11 +136,12 @@ impl Request {
         }
         let path = match text {
             Text::Same(path) => Path::Same(base.uri(&path)?),
-            Text::Pieces(_) => Path::Each(base.prefixed(text)),
+            Text::Pieces(_) => Path::Each(base.prefixed(text), base.origin().len()),
         };
         Ok(Self {
             name: it.name.clone(),
             expects: Expects::new(it.check.as_ref())?,
+            captures: Captures::default(),
             method: Method::from_bytes(it.method.as_bytes())
                 .map_err(|_| format!("`{}` is not an HTTP method", it.method))?,
             path,
@@ -135,7 +156,7 @@ impl Request {
         self.method == Method::HEAD
     }
 
-    pub(super) fn body(&self, draw: &Draw) -> Bytes {
+    pub(super) fn body(&self, draw: &Draw<'_>) -> Bytes {
         match &self.body {
             Body::Same(body) => body.clone(),
             Body::Each(text) => {
@@ -158,8 +179,8 @@ impl Request {
     /// head.
     ///
     /// # Errors
-    /// When the result is not a valid request. [`Request::new`] has already tried all possible results.
-    pub(super) fn write(&self, draw: &Draw, into: &mut Vec<u8>) -> Result<Bytes, http::Error> {
+    /// When the result is not a valid request. [`Request::new`] has already tried all possible results but captured values.
+    pub(super) fn write(&self, draw: &Draw<'_>, into: &mut Vec<u8>) -> Result<Bytes, Unwritable> {
         let header = |name: &HeaderName, value: &[u8], into: &mut Vec<u8>| {
             [name.as_str().as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| into.extend_from_slice(part));
         };
@@ -169,9 +190,10 @@ impl Request {
             Path::Same(uri) => {
                 into.extend_from_slice(uri.path_and_query().map_or("/", PathAndQuery::as_str).as_bytes())
             }
-            Path::Each(text) => {
+            Path::Each(text, origin) => {
                 let begin = into.len();
                 text.write(draw, into);
+                begins_with_slash(&into[begin + origin..])?;
                 PathAndQuery::try_from(&into[begin..])?;
             }
         }
@@ -201,15 +223,16 @@ impl Request {
     /// One HTTP/2 request.
     ///
     /// # Errors
-    /// When the result is not a valid request. [`Request::new`] has already tried all possible results.
-    pub(super) fn to_send(&self, draw: &Draw) -> Result<http::Request<Full<Bytes>>, http::Error> {
+    /// When the result is not a valid request. [`Request::new`] has already tried all possible results but captured values.
+    pub(super) fn to_send(&self, draw: &Draw<'_>) -> Result<http::Request<Full<Bytes>>, Unwritable> {
         let mut buffer = Vec::new();
         let mut request = http::Request::new(Full::new(self.body(draw)));
         request.method_mut().clone_from(&self.method);
         match &self.path {
             Path::Same(uri) => request.uri_mut().clone_from(uri),
-            Path::Each(text) => {
+            Path::Each(text, origin) => {
                 text.write(draw, &mut buffer);
+                begins_with_slash(&buffer[*origin..])?;
                 *request.uri_mut() = Uri::try_from(buffer.as_slice())?;
                 buffer.clear();
             }
@@ -230,13 +253,15 @@ impl Base<'_> {
         self.path.trim_end_matches('/')
     }
 
+    /// The scheme and host before every path. HTTP/1.1 has the host in a header, and only the path in the request line
+    /// (RFC 9112, section 3.2.1).
+    fn origin(&self) -> String {
+        if self.http2 { format!("{}://{}", self.scheme, self.authority) } else { String::new() }
+    }
+
     /// The prefix of every path.
     fn prefix(&self) -> String {
-        match self.http2 {
-            true => format!("{}://{}{}", self.scheme, self.authority, self.stem()),
-            // HTTP/1.1 has the host in a header, and only the path in the request line (RFC 9112, section 3.2.1).
-            false => self.stem().to_owned(),
-        }
+        self.origin() + self.stem()
     }
 
     fn uri(&self, path: &[u8]) -> Result<Uri, String> {
@@ -271,6 +296,10 @@ pub(super) struct Requests {
     weights: Vec<u64>,
     rows: Rows,
     dice: Dice,
+    /// The requests are the steps of one user, sent one after the other.
+    pub(super) are_steps: bool,
+    /// The number of values that steps capture.
+    pub(super) values: usize,
 }
 
 impl Requests {
@@ -280,7 +309,20 @@ impl Requests {
             *sum += u64::from(*weight);
             Some(*sum)
         });
-        Self { weights: weights.collect(), all: all.into_iter().map(|(request, _)| request).collect(), rows, dice }
+        Self {
+            weights: weights.collect(),
+            all: all.into_iter().map(|(request, _)| request).collect(),
+            rows,
+            dice,
+            are_steps: false,
+            values: 0,
+        }
+    }
+
+    /// The requests are the steps of one user, which capture this number of values.
+    pub(super) fn with_steps(mut self, values: usize) -> Self {
+        (self.are_steps, self.values) = (true, values);
+        self
     }
 
     /// The index of the request that is sent as number `number`.
@@ -293,14 +335,30 @@ impl Requests {
         self.weights.partition_point(|sum| *sum <= drawn)
     }
 
+    /// The index of the request that a job sends now.
+    pub(super) fn place(&self, job: &Job) -> usize {
+        if self.are_steps { usize::from(job.step) } else { self.choose(job.number) }
+    }
+
+    /// Whether another step follows the current one.
+    pub(super) fn has_next(&self, job: &Job) -> bool {
+        self.are_steps && usize::from(job.step) + 1 < self.all.len()
+    }
+
     pub(super) fn at(&self, place: usize) -> &Request {
         &self.all[place]
     }
 
     /// The request with this number: its index, and its data.
-    pub(super) fn of(&self, number: u64) -> (usize, &Request, Draw) {
+    pub(super) fn of(&self, number: u64) -> (usize, &Request, Draw<'_>) {
         let place = self.choose(number);
         (place, self.at(place), self.rows.draw(number, self.dice))
+    }
+
+    /// The request that a job sends now: its index, and its data with captured values.
+    pub(super) fn now<'s>(&'s self, job: &Job, values: &'s Values) -> (usize, &'s Request, Draw<'s>) {
+        let place = self.place(job);
+        (place, self.at(place), self.rows.draw(job.number, self.dice).with(values))
     }
 
     /// Whether the requests have names, by which they are counted.

@@ -10,12 +10,14 @@ use http::Uri;
 use http::header::{self, HeaderMap, HeaderValue};
 use serde_json::json;
 use shakedown_schemas::scenario::{
-    Connections, Http, HttpRequest, HttpVersion, OpenAi, OpenAiEndpoint, Order, RequestText, Sent,
+    Connections, Http, HttpRequest, HttpVersion, OpenAi, OpenAiEndpoint, Order, RequestText, Sent, Source,
 };
 use shakedown_schemas::tables::{Table, prompts};
 
 use super::addresses::Addresses;
+use super::capture::{Captures, names_credential};
 use super::dice::Dice;
+use super::group::GroupRule;
 use super::names::Resolver;
 use super::oracle::Oracle;
 use super::pacing::Pacing;
@@ -24,6 +26,7 @@ use super::record::Bounds;
 use super::request::{Base, Body, Request, Requests};
 use super::text::{Compiler, Escape, Piece, Rows, Text};
 use super::tls::Tls;
+use super::tunnel::Tunnel;
 
 /// The default limit of requests under way.
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 10_000;
@@ -67,6 +70,8 @@ pub(super) struct Target {
     pub(super) addresses: Addresses,
     /// The addresses may change during the run. A removed address takes no further request.
     pub(super) is_followed: bool,
+    /// Makes the connections, in place of the engine.
+    pub(super) tunnel: Option<Arc<dyn Tunnel>>,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) resolver: Resolver,
@@ -80,6 +85,10 @@ pub(super) struct Target {
     /// A stream without a token for this long after its last one is given up.
     pub(super) stall_after: Option<Duration>,
     pub(super) requests: Requests,
+    /// The value of an answer that names its group.
+    pub(super) group: Option<GroupRule>,
+    /// The same in words, or nothing.
+    pub(super) group_by: String,
     /// The bounds of each `goodput` expectation.
     pub(super) goodput: Vec<Bounds>,
     /// The reference answers.
@@ -126,7 +135,8 @@ impl Target {
             }
         };
         let rows = Rows::new(table.as_ref().map(|(table, order)| (table, order.unwrap_or(Order::Sequential))));
-        let mut compiler = Compiler::new(table.as_ref().map(|(table, _)| table));
+        let captures = captured_names(sent);
+        let mut compiler = Compiler::new(table.as_ref().map(|(table, _)| table)).with_captures(&captures);
         let dice = Dice::new(planned.seed, &planned.name);
         let http2 = load.version == Some(HttpVersion::Http2);
         let fresh = load.connections == Some(Connections::PerRequest);
@@ -154,7 +164,7 @@ impl Target {
             (true, false) => Sharing::Streams(load.streams.map_or(DEFAULT_STREAMS, |streams| streams.max(1) as usize)),
         };
         let Sending { format, sharing, requests, stall_after, credentials_vary } = match sent {
-            Sent::Http(http) => http_requests(planned, http, over_http, &base, &mut compiler),
+            Sent::Http(http) => http_requests(planned, http, over_http, &base, &mut compiler, &captures),
             Sent::OpenAi(openai) => openai_requests(planned, openai, over_http, base, &mut compiler),
         }?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
@@ -171,6 +181,7 @@ impl Target {
             max_in_flight: load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
             addresses: Addresses::new(&planned.endpoint.addresses),
             is_followed: false,
+            tunnel: None,
             host,
             port: authority
                 .port_u16()
@@ -183,7 +194,14 @@ impl Target {
             sharing,
             fresh,
             stall_after,
-            requests: Requests::new(requests, rows, dice),
+            requests: match sent {
+                Sent::Http(Http { steps, .. }) if !steps.is_empty() => {
+                    Requests::new(requests, rows, dice).with_steps(captures.len())
+                }
+                _ => Requests::new(requests, rows, dice),
+            },
+            group: load.group_by.as_ref().map(GroupRule::new).transpose()?,
+            group_by: load.group_by.as_ref().map(ToString::to_string).unwrap_or_default(),
             goodput: Vec::new(),
             oracle: None,
             kept: Arc::default(),
@@ -193,9 +211,12 @@ impl Target {
     }
 
     /// Whether nothing needs an answer at once: neither a handshake, nor a stream's next chunk, nor another stream of the
-    /// connection.
+    /// connection, nor the next step of a user.
     pub(super) fn can_wait_for_answers(&self) -> bool {
-        !self.fresh && matches!(self.sharing, Sharing::InTurn) && self.format != AnswerFormat::Stream
+        !self.fresh
+            && matches!(self.sharing, Sharing::InTurn)
+            && self.format != AnswerFormat::Stream
+            && !self.requests.are_steps
     }
 
     pub(super) fn per_connection(&self) -> usize {
@@ -222,16 +243,21 @@ fn http_requests(
     sharing: Sharing,
     base: &Base<'_>,
     compiler: &mut Compiler<'_>,
+    captures: &[String],
 ) -> Result<Sending, String> {
     let all = http.all_requests();
     let mut request = |it: &HttpRequest| {
         let body = body(planned, it, compiler)?;
         Ok((Request::new(it, body, base, compiler)?, it.weight.max(1)))
     };
+    let mut requests = all.iter().map(&mut request).collect::<Result<Vec<_>, String>>()?;
+    for ((request, _), step) in requests.iter_mut().zip(&http.steps) {
+        request.captures = Captures::new(&step.capture, captures, |name| is_sent_as_credential(&all, name))?;
+    }
     Ok(Sending {
         format: AnswerFormat::Http,
         sharing,
-        requests: all.iter().map(&mut request).collect::<Result<_, String>>()?,
+        requests,
         stall_after: None,
         credentials_vary: all.iter().any(|it| vary(&it.headers)),
     })
@@ -255,13 +281,29 @@ fn openai_requests(
     })
 }
 
-/// Whether a header with a credential has data of each request.
+/// Whether a header with a credential has data of each request. Captured values are known, so that they can be redacted.
 fn vary<'h>(headers: impl IntoIterator<Item = (&'h String, &'h RequestText)>) -> bool {
-    const WORDS: [&str; 8] = ["auth", "cookie", "token", "secret", "password", "key", "credential", "session"];
     headers.into_iter().any(|(name, value)| {
-        let name = name.to_ascii_lowercase();
-        WORDS.iter().any(|word| name.contains(word)) && value.data().next().is_some()
+        names_credential(name) && value.data().any(|data| !matches!(data.source, Source::Capture(_)))
     })
+}
+
+/// The names of the values that the steps of a load capture, each once.
+fn captured_names(sent: Sent<'_>) -> Vec<String> {
+    let Sent::Http(http) = sent else { return Vec::new() };
+    let mut names: Vec<String> = Vec::new();
+    for name in http.steps.iter().flat_map(|step| step.capture.keys()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Whether a request sends a captured value in a header with credentials.
+fn is_sent_as_credential(requests: &[HttpRequest], name: &str) -> bool {
+    let headers = requests.iter().flat_map(|it| &it.headers).filter(|(header, _)| names_credential(header));
+    headers.flat_map(|(_, value)| value.data()).any(|data| matches!(&data.source, Source::Capture(it) if it == name))
 }
 
 /// The body of an HTTP request.

@@ -9,6 +9,7 @@ use shakedown_schemas::scenario::{Data, Filter, Order, RequestText, Source, Text
 use shakedown_schemas::tables::{Table, plain};
 use uuid::{Builder, Uuid};
 
+use super::capture::Values;
 use super::dice::{Dice, Question};
 
 /// A value for each row.
@@ -29,6 +30,8 @@ pub(super) enum Piece {
     Number,
     Uuid,
     Column(Column),
+    /// The captured value with this index.
+    Captured(usize, Option<Filter>),
 }
 
 /// The escaping of inserted values.
@@ -42,13 +45,20 @@ pub(super) enum Escape {
 
 /// The data of one request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Draw {
+pub(super) struct Draw<'v> {
     pub(super) number: u64,
     pub(super) dice: Dice,
     row: usize,
+    /// The values that earlier steps captured.
+    values: &'v Values,
 }
 
-impl Draw {
+impl<'v> Draw<'v> {
+    /// The same data, with captured values.
+    pub(super) const fn with(self, values: &'v Values) -> Self {
+        Self { values, ..self }
+    }
+
     /// The request's UUID, version 4 of RFC 9562.
     fn uuid(&self) -> Uuid {
         let half = |question| self.dice.number(question, self.number).to_be_bytes();
@@ -75,13 +85,13 @@ impl Rows {
         }
     }
 
-    pub(super) fn draw(self, number: u64, dice: Dice) -> Draw {
+    pub(super) fn draw<'v>(self, number: u64, dice: Dice) -> Draw<'v> {
         let row = match self.order {
             _ if self.count == 1 => 0,
             Order::Sequential => number % self.count,
             Order::Random => dice.below(Question::Row, number, self.count),
         };
-        Draw { number, dice, row: row as usize }
+        Draw { number, dice, row: row as usize, values: &[] }
     }
 }
 
@@ -89,11 +99,19 @@ impl Rows {
 pub(super) struct Compiler<'t> {
     table: Option<&'t Table>,
     columns: HashMap<(Data, Escape), Column>,
+    /// The names of the captured values, in the order of their indices.
+    captures: Vec<String>,
 }
 
 impl<'t> Compiler<'t> {
     pub(super) fn new(table: Option<&'t Table>) -> Self {
-        Self { table, columns: HashMap::new() }
+        Self { table, columns: HashMap::new(), captures: Vec::new() }
+    }
+
+    /// The texts may contain captured values of these names.
+    pub(super) fn with_captures(mut self, names: &[String]) -> Self {
+        self.captures = names.to_vec();
+        self
     }
 
     /// Compiles a template.
@@ -120,6 +138,11 @@ impl<'t> Compiler<'t> {
         match &data.source {
             Source::Number => Ok(Piece::Number),
             Source::Uuid => Ok(Piece::Uuid),
+            Source::Capture(name) => {
+                let place = self.captures.iter().position(|known| known == name);
+                let place = place.ok_or_else(|| format!("no step captures a value `{name}`"))?;
+                Ok(Piece::Captured(place, data.filter))
+            }
             Source::Column(name) => {
                 let key = (data.clone(), escape);
                 if let Some(known) = self.columns.get(&key) {
@@ -131,7 +154,7 @@ impl<'t> Compiler<'t> {
                 let written = |row: &Vec<serde_json::Value>| -> Box<[u8]> {
                     let text = match data.filter {
                         None => plain(&row[at]),
-                        Some(Filter::UrlEncode) => percent_encoded(&plain(&row[at])),
+                        Some(Filter::UrlEncode) => percent_encoded(plain(&row[at]).as_bytes()),
                         Some(Filter::ToJson) => row[at].to_string(),
                     };
                     escaped(&text, escape).into_bytes().into()
@@ -176,6 +199,11 @@ impl Text {
                             out.extend_from_slice(draw.uuid().hyphenated().encode_lower(&mut text).as_bytes());
                         }
                         Piece::Column(rows) => out.extend_from_slice(&rows[draw.row]),
+                        Piece::Captured(place, filter) => match draw.values.get(*place).and_then(Option::as_ref) {
+                            Some(value) => value.write(*filter, out),
+                            // A text is checked before there is a value.
+                            None => out.extend_from_slice(b"/0"),
+                        },
                     }
                 }
             }
@@ -187,7 +215,7 @@ impl Text {
         let has_column = matches!(self, Self::Pieces(pieces) if pieces.iter().any(|it| matches!(it, Piece::Column(_))));
         (0..if has_column { rows } else { 1 }).map(move |row| {
             let mut out = Vec::new();
-            self.write(&Draw { number: 0, dice, row }, &mut out);
+            self.write(&Draw { number: 0, dice, row, values: &[] }, &mut out);
             out
         })
     }
@@ -204,9 +232,9 @@ fn escaped(text: &str, escape: Escape) -> String {
 }
 
 /// Percent-encodes a text for a URL: every byte but letters, digits and `-._~` (RFC 3986, section 2.3).
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for &byte in text {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),

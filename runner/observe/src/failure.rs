@@ -78,6 +78,8 @@ failures! {
     NotSentLimit = "not_sent_limit";
     /// Not sent: this machine could not open another connection, because file descriptors or ports ran out.
     NotSentConnections = "not_sent_connections";
+    /// Not sent: the port-forward of the API server could not be opened.
+    NotSentForward = "not_sent_forward";
     /// Not sent: the load engine was too late, because it lacked processor time.
     NotSentLate = "not_sent_late";
 }
@@ -88,7 +90,7 @@ const STATUSES: u64 = 1000;
 impl Failure {
     /// True if the request was never sent. The load generator is the cause, not the service.
     pub const fn is_not_sent(self) -> bool {
-        matches!(self, Self::NotSentLimit | Self::NotSentConnections | Self::NotSentLate)
+        matches!(self, Self::NotSentLimit | Self::NotSentConnections | Self::NotSentForward | Self::NotSentLate)
     }
 
     /// True if the limit of requests under way is the cause or a part of it, or may be.

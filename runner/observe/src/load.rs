@@ -64,6 +64,23 @@ pub struct Segment {
     pub first_success_ns: Option<u64>,
     /// One failed request for each failure.
     pub samples: Samples,
+    /// The requests of each part, if the load is broken down. A part has no tokens and no finer times.
+    pub parts: BTreeMap<Part, Cell>,
+}
+
+/// A part of a load's requests.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The requests of the step with this name. Each was due when the step before it ended.
+    Step(String),
+    /// The requests whose answer named this group.
+    Group(String),
+    /// The requests of all groups beyond those that are told apart.
+    Others,
+    /// The requests whose answer named no group.
+    Unnamed,
+    /// The requests without an answer.
+    Unanswered,
 }
 
 /// The durations of the steps of requests, in microseconds. Latency is the only measure of what users experience. These
@@ -177,7 +194,8 @@ impl Segment {
     /// A segment without requests.
     pub fn new(mark: Mark, end_ns: u64) -> Self {
         let (timings, cells, samples) = (Timings::default(), Vec::new(), Samples::default());
-        Self { mark, end_ns, cell_ns: CELL_NS, cells, timings, first_success_ns: None, samples }
+        let parts = BTreeMap::new();
+        Self { mark, end_ns, cell_ns: CELL_NS, cells, timings, first_success_ns: None, samples, parts }
     }
 
     /// Adds the requests of the same segment from another share of the load.
@@ -197,6 +215,9 @@ impl Segment {
         self.end_ns = self.end_ns.max(other.end_ns);
         self.timings.merge(&other.timings);
         self.samples.merge(other.samples);
+        for (part, cell) in other.parts {
+            self.parts.entry(part).or_default().merge(&cell);
+        }
         self.first_success_ns = [self.first_success_ns, other.first_success_ns].into_iter().flatten().min();
     }
 

@@ -14,6 +14,7 @@ mod dns;
 mod error;
 pub mod inference;
 mod kills;
+mod log;
 mod logs;
 mod mesh;
 pub mod net;
@@ -27,15 +28,18 @@ mod ready;
 mod registry;
 mod resource;
 mod selector;
+pub mod shop;
 mod store;
 pub mod topology;
 mod typed;
 mod uid;
 mod usage;
 mod validate;
+mod web;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use base64::Engine as _;
@@ -106,6 +110,7 @@ impl Sandbox {
             addresses: Addresses::claim()?,
             logs: Logs::default(),
             kills: Kills::default(),
+            starting: AtomicBool::new(true),
         });
         let mut sandbox = Self {
             server: format!("https://{address}"),
@@ -129,6 +134,7 @@ impl Sandbox {
             registry.create(kind, &namespace, object, WriteOptions::default())?;
         }
         ready::wait(&registry, &topology).await?;
+        registry.starting.store(false, Ordering::Relaxed);
         Ok(sandbox)
     }
 

@@ -130,7 +130,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_answer_has_the_shape_of_a_real_kubelets() {
-        let sandbox = crate::Sandbox::start(crate::Topology::default()).await.unwrap();
+        let sandbox = crate::Sandbox::start(crate::Topology::built_in("quick").unwrap()).await.unwrap();
         let answer = summary(&sandbox.registry, "sandbox").unwrap();
         assert_eq!(answer["pods"].as_array().unwrap().len(), 5);
         fits(&answer, &recordings::usage()[0], "");

@@ -2,6 +2,7 @@
 //! answers.
 
 pub(crate) mod answer;
+mod capture;
 mod characters;
 mod data;
 pub(crate) mod request;
@@ -71,6 +72,9 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);
     }
     rows.finish(findings);
+    if let Some(by) = &load.group_by {
+        capture::group(&format!("{path}.group_by"), by, findings);
+    }
 }
 
 /// Refuses the keys of a load that have no meaning for its kind.

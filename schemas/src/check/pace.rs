@@ -2,7 +2,7 @@
 
 use super::{Findings, unknown};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Effect, Load, Model, Pace, Phase, Ramp, Scenario, Steps};
+use crate::scenario::{Effect, Load, Model, Pace, Phase, Ramp, Scenario, Steps, WorkerRamp, Workers};
 use crate::units::Duration;
 
 /// The largest `concurrency` and `max_in_flight`. Each request needs a socket, and an address has at most 65535 ports.
@@ -36,7 +36,7 @@ fn whole(scenario: &Scenario, name: &str, load: &Load, findings: &mut Findings<'
             );
         }
     }
-    workers(&format!("{path}.concurrency"), load.concurrency, !is_changed, findings);
+    workers(&format!("{path}.concurrency"), load.concurrency, !is_changed, &unchanged, findings);
     if load.arrival.is_some() && load.rate.is_none() && load.concurrency.is_some() && !findings.map.gone(&path) {
         findings.push_at_key(
             &format!("{path}.arrival"),
@@ -96,7 +96,7 @@ fn changes(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut Find
             if let Some(Model::Open(_)) = model {
                 findings.push_at_key(&path, other_model(name, "rate", "concurrency"));
             }
-            workers(&path, change.concurrency, false, findings);
+            workers(&path, change.concurrency, false, &[phase], findings);
         }
     }
 }
@@ -106,14 +106,39 @@ fn other_model(load: &str, has: &str, given: &str) -> Diagnostic {
         .help(format!("write `{has}`, or add a separate load"))
 }
 
-fn workers(path: &str, value: Option<u32>, needs_some: bool, findings: &mut Findings<'_>) {
-    if let Some(value) = value.filter(|value| *value > MAX_AT_ONCE || *value == 0 && needs_some) {
+/// Checks a number of workers, and that a ramp of it ends within its phases.
+fn workers(path: &str, workers: Option<Workers>, needs_some: bool, phases: &[&Phase], findings: &mut Findings<'_>) {
+    let outside = |path: &str, what: &str, value: u32, least: u32, findings: &mut Findings<'_>| {
         findings.push(
             path,
-            Diagnostic::error(Code::LoadLimit, format!("`concurrency` is {value}, outside 1 to {MAX_AT_ONCE}"))
+            Diagnostic::error(Code::LoadLimit, format!("`{what}` is {value}, outside {least} to {MAX_AT_ONCE}"))
                 .help("write `concurrency: 8`"),
         );
+    };
+    let Some(workers) = workers else { return };
+    let WorkerRamp { from, to, over } = match workers {
+        Workers::Ramp(ramp) => ramp,
+        Workers::Constant(value) => {
+            if value > MAX_AT_ONCE || value == 0 && needs_some {
+                outside(path, "concurrency", value, 1, findings);
+            }
+            return;
+        }
+    };
+    for (key, value) in [("from", from), ("to", to)] {
+        if value > MAX_AT_ONCE {
+            outside(&format!("{path}.{key}"), key, value, 0, findings);
+        }
     }
+    if from == to {
+        findings.push(
+            path,
+            Diagnostic::error(Code::Pace, "this ramp starts and ends at the same number of workers")
+                .help(format!("write `concurrency: {from}`")),
+        );
+    }
+    none(&format!("{path}.over"), over, "the duration of this ramp is zero", "over: 30s", findings);
+    phases.iter().for_each(|phase| ramp_fits(path, over, phase, findings));
 }
 
 /// Checks a ramp or steps, independent of the phase.
@@ -157,14 +182,7 @@ fn fits(path: &str, pace: &Pace, phase: &Phase, findings: &mut Findings<'_>) {
         return;
     }
     match pace {
-        Pace::Ramp(Ramp { over: Some(over), .. }) if *over > duration => findings.push(
-            &format!("{path}.over"),
-            Diagnostic::error(
-                Code::Pace,
-                format!("a ramp over {over} does not fit: the phase `{name}` lasts {duration}"),
-            )
-            .help("shorten the ramp, or lengthen the phase; without `over` the ramp lasts the whole phase"),
-        ),
+        Pace::Ramp(Ramp { over, .. }) => ramp_fits(path, *over, phase, findings),
         Pace::Steps(Steps { steps, each: Some(each) }) => {
             let before_last = each.get().saturating_mul(u32::try_from(steps.len().max(1) - 1).unwrap_or(u32::MAX));
             if before_last >= duration.get() {
@@ -182,6 +200,21 @@ fn fits(path: &str, pace: &Pace, phase: &Phase, findings: &mut Findings<'_>) {
             }
         }
         _ => {}
+    }
+}
+
+/// Checks that a ramp ends within a phase.
+fn ramp_fits(path: &str, over: Option<Duration>, phase: &Phase, findings: &mut Findings<'_>) {
+    let (name, duration) = (&phase.name, phase.duration);
+    if let Some(over) = over.filter(|over| *over > duration && !duration.is_zero()) {
+        findings.push(
+            &format!("{path}.over"),
+            Diagnostic::error(
+                Code::Pace,
+                format!("a ramp over {over} does not fit: the phase `{name}` lasts {duration}"),
+            )
+            .help("shorten the ramp, or lengthen the phase; without `over` the ramp lasts the whole phase"),
+        );
     }
 }
 

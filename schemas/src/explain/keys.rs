@@ -349,7 +349,10 @@ impl Keys {
             _ => String::new(),
         };
         match schema["type"].as_str() {
-            Some("array") => format!("list of {}", self.type_of(&schema["items"])),
+            Some("array") => match self.type_of(&schema["items"]) {
+                any if any.is_empty() => "list".to_owned(),
+                inner => format!("list of {inner}"),
+            },
             Some("object") => match &schema["additionalProperties"] {
                 inner @ Value::Object(_) => format!("map to {}", self.type_of(inner)),
                 _ => "map".to_owned(),

@@ -23,7 +23,7 @@ pub struct LoadInfo {
     pub schedule: String,
     /// How the service was reached: `direct`, `port-forward` or `url`.
     pub reach: String,
-    /// The address that requests were sent to.
+    /// The address that requests were sent to. Empty for a port-forward.
     #[serde(default)]
     pub address: String,
     /// How many times a port-forward was re-established.
@@ -49,6 +49,9 @@ pub struct LoadInfo {
     /// The outcomes per request, over all phases, if the load has several requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestInfo>,
+    /// The value of an answer that names its group: `header x-worker-id`, or a JSONPath. Empty without a `group_by`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group_by: String,
 }
 
 impl LoadInfo {
@@ -113,6 +116,27 @@ pub struct PhaseLoad {
     /// or from another part if the judged part has none of its kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<FailureSample>,
+    /// The judged requests of each step, in the order of the steps, if the load has `steps`. Its `requests` are then
+    /// iterations. A step is due when the previous one has ended, so a step can belong to a later phase than its iteration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PartStats>,
+    /// The judged requests of each group, if the load has a `group_by`: the 20 largest groups, the others together, answers
+    /// that name no group, and requests without an answer. In a load with steps, the requests are those of the steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<PartStats>,
+}
+
+/// A part of a load's requests in one phase: a step, or a group of answers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PartStats {
+    /// The name of the step or the group, or of a group of the rest: `others`, `not named`, `no answer`.
+    pub name: String,
+    /// The pods and addresses of the run that have this name or address, in words. Empty if none is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub matches: String,
+    /// Counts and latencies.
+    #[serde(flatten)]
+    pub stats: Stats,
 }
 
 /// One failed request, without secrets.
@@ -160,7 +184,7 @@ pub struct Around {
 /// Counts and latencies of a set of requests.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
-    /// Requests that were due.
+    /// Requests that were due. In a load with steps, a request is one iteration of all steps.
     pub requests: u64,
     /// Requests that succeeded.
     pub succeeded: u64,

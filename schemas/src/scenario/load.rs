@@ -5,6 +5,7 @@ mod kind;
 
 mod check;
 mod feeder;
+mod group;
 mod http;
 mod openai;
 mod pace;
@@ -14,13 +15,14 @@ mod transport;
 
 pub use check::{Check, JsonCheck, TextCheck};
 pub use feeder::{Feeder, Order, Prompts, WordRange};
-pub use http::{Http, HttpRequest};
+pub use group::GroupBy;
+pub use http::{Capture, Http, HttpRequest, HttpStep};
 pub use kind::{LoadFacts, LoadKindInfo, Scheme};
 pub use openai::{OpenAi, OpenAiEndpoint};
-pub use pace::{Arrival, Leg, LoadChange, Pace, Ramp, Steps, ThinkTime};
+pub use pace::{Arrival, Leg, LoadChange, Pace, Ramp, Steps, ThinkTime, WorkerRamp, Workers};
 pub use reach::Reach;
-pub(crate) use text::NAMES as REQUEST_NAMES;
 pub use text::{Data, Filter, RequestText, Source, TextPart};
+pub(crate) use text::{NAMES as REQUEST_NAMES, is_plain};
 pub use transport::{Connections, HttpVersion, TlsOptions};
 
 use schemars::JsonSchema;
@@ -37,6 +39,10 @@ load_kinds! {
     /// A load: a named stream of requests. It has exactly one kind of request, such as `http`, and exactly one of
     /// `rate` (open loop) and `concurrency` (closed loop).
     pub struct Load {
+        /// Files with keys of this load, merged as by `extends`.
+        #[serde(default, rename = "use", skip_serializing_if = "Vec::is_empty")]
+        #[schemars(extend("examples" = [["customers.fragment.yaml"]]))]
+        pub parts: Vec<String>,
         /// Open loop: the rate at which requests start, however slow the answers are. A ramp or steps start again with
         /// each phase. A phase can have another rate.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,10 +51,11 @@ load_kinds! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub arrival: Option<Arrival>,
         /// Closed loop: the number of workers. Each worker sends its next request after its previous answer. A closed
-        /// loop hides stalls: it sends fewer requests to a service that hangs. A phase can have another number.
+        /// loop hides stalls: it sends fewer requests to a service that hangs. A ramp starts again with each phase. A
+        /// phase can have another number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(range(max = 100_000), extend("examples" = [8]))]
-        pub concurrency: Option<u32>,
+        #[schemars(extend("examples" = [8]))]
+        pub concurrency: Option<Workers>,
         /// Closed loop: the pause of a worker between an answer and its next request. Default: none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub think_time: Option<ThinkTime>,
@@ -80,6 +87,10 @@ load_kinds! {
         /// A table of request data. Each request uses one row.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub feeder: Option<Feeder>,
+        /// Breaks the measurements of each phase down by a value of the answers, such as the name of the worker that
+        /// answered. The report shows it next to the pods of the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub group_by: Option<GroupBy>,
     }
 
     /// HTTP requests.
@@ -137,14 +148,14 @@ pub enum Model {
     /// Open loop: requests start at this pace, however slow the answers are.
     Open(Pace),
     /// Closed loop: the number of workers. Each sends its next request after its previous answer.
-    Closed(u32),
+    Closed(Workers),
 }
 
 impl std::fmt::Display for Model {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Open(pace) => pace.fmt(out),
-            Self::Closed(workers) => write!(out, "{workers} at a time"),
+            Self::Closed(workers) => workers.fmt(out),
         }
     }
 }

@@ -86,6 +86,7 @@ const ONLY_VALIDATE: &[(Code, &str)] = &[
     (Code::UndefinedVariable, "the variables are in another place of the file"),
     (Code::UnusedVariable, "expressions are text for a schema"),
     (Code::ZeroDuration, "many notations have the value zero"),
+    (Code::RequestData, "what a step captures is in another place of the file"),
 ];
 
 #[test]

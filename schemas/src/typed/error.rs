@@ -160,7 +160,7 @@ impl ReadError {
                 let whose = match steps.first() {
                     Some(Step::Key(owner)) => format!("`{owner}` needs the key `{key}`"),
                     Some(Step::Index(_)) => format!("this element needs the key `{key}`"),
-                    None => format!("the scenario needs the key `{key}`"),
+                    None => format!("the file needs the key `{key}`"),
                 };
                 Diagnostic::error(Code::MissingKey, whose).label(format!("`{key}` is missing")).maybe_help(example(key))
             }
@@ -268,8 +268,8 @@ fn with_key(key: &str, hint: String) -> String {
 fn instead(key: &str, found: &str) -> Option<String> {
     let has_stages = key == "concurrency" && matches!(found, "a map" | "a list");
     has_stages.then(|| {
-        "write `concurrency: 200`, and give each stage a phase: `{name: up, duration: 5m, load: {users: {concurrency: 50}}}`; \
-         a `rate` can also be a ramp: `rate: {from: 0/s, to: 200/s, over: 5m}`"
+        "write `concurrency: 200`, or a ramp: `concurrency: {from: 0, to: 200, over: 5m}`; give each further stage a phase: \
+         `{name: up, duration: 5m, load: {users: {concurrency: 50}}}`"
             .to_owned()
     })
 }

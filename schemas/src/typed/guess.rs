@@ -193,7 +193,7 @@ const TABLE: &[Guess] = &[
     guess(LOAD, &["duration", "length"], Elsewhere("duration: {}")),
     guess(&["Http", "OpenAi"], OF_LOADS, InLoad),
     guess(
-        &["Http", "OpenAi", "HttpRequest"],
+        &["Http", "OpenAi", "HttpRequest", "HttpStep"],
         &["status", "expect_status", "expected_status"],
         Line("check: {status: {}}"),
     ),

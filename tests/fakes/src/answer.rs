@@ -68,6 +68,13 @@ impl Answer {
         self.then(Step::Pause(time))
     }
 
+    /// Adds the steps of another answer.
+    #[must_use]
+    pub fn after(mut self, answer: Self) -> Self {
+        self.steps.extend(answer.steps);
+        self
+    }
+
     /// Adds a step.
     #[must_use]
     pub fn then(mut self, step: Step) -> Self {

@@ -119,6 +119,7 @@ fn reasons(load: &PhaseLoad) -> String {
     let words = |name: &str| match name {
         "not_sent_limit" => Some("the limit of requests under way was reached"),
         "not_sent_connections" => Some("this machine could not open another connection"),
+        "not_sent_forward" => Some("the port-forward could not be opened"),
         "not_sent_late" => Some("the load generator lacked processor time"),
         _ => None,
     };

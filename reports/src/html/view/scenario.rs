@@ -42,6 +42,7 @@ pub(super) struct ScenarioView {
     names_loads: bool,
     charts: Vec<ChartView>,
     comparisons: Vec<Comparison>,
+    parts: Vec<PartsView>,
     failures: Vec<FailureRow>,
     failures_left_out: usize,
     generators: Vec<GeneratorView>,
@@ -65,6 +66,22 @@ pub(super) struct ScenarioView {
     source: Vec<SourceLine>,
     /// The scenario with its variables resolved. Empty if it equals the file.
     resolved: String,
+}
+
+/// The requests of a load by step, or by the worker that answered.
+#[derive(Debug, Serialize)]
+struct PartsView {
+    load: String,
+    title: String,
+    rows: Vec<PartRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartRow {
+    phase: String,
+    name: String,
+    matches: String,
+    cells: [String; 6],
 }
 
 #[derive(Debug, Serialize)]
@@ -190,6 +207,7 @@ impl ScenarioView {
             names_loads: sentences::names_loads(it),
             charts,
             comparisons: comparisons(it),
+            parts: parts(it),
             failures: sentences::failures(it).iter().take(FAILURES).map(failure_row).collect(),
             failures_left_out: sentences::failures(it).len().saturating_sub(FAILURES),
             generator_matters: matters(&generators),
@@ -253,6 +271,24 @@ fn failure_row(it: &sentences::Failure<'_>) -> FailureRow {
     }
 }
 
+fn parts(scenario: &ScenarioResult) -> Vec<PartsView> {
+    let tables = sentences::parts(scenario).into_iter().map(|table| PartsView {
+        load: table.load.to_owned(),
+        title: table.title(),
+        rows: table
+            .rows
+            .iter()
+            .map(|(phase, part)| PartRow {
+                phase: (*phase).to_owned(),
+                name: part.name.clone(),
+                matches: part.matches.clone(),
+                cells: sentences::PartTable::cells(part),
+            })
+            .collect(),
+    });
+    tables.collect()
+}
+
 fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
     let rows = scenario.loads.iter().map(|it| LoadRow {
         name: it.name.clone(),
@@ -263,7 +299,8 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.behind(), it.reconnects) {
-            (None, _) => it.reach.clone(),
+            (None, 0) => it.reach.clone(),
+            (None, n) => format!("{}, reconnected {}", it.reach, words::plural(n as usize, "time")),
             (Some(address), 0) => format!("{}, {address}", it.reach),
             (Some(address), n) => format!("{}, {address}, reconnected {}", it.reach, words::plural(n as usize, "time")),
         },

@@ -40,10 +40,13 @@ impl Execution<'_> {
         let faults = self.faults(plan, seen, &mut warnings);
         let acting_s = |phase: &str| acting_s(&faults, phase);
         let recoveries = judge::recoveries(scenario, observations, &acting_s);
+        let mut phases = judge::phases(scenario, observations);
+        let targets = faults.iter().flat_map(|fault| fault.targets.iter().map(|pod| (fault.name.as_str(), pod)));
+        judge::join(&mut phases, &targets.collect::<Vec<_>>(), &seen.loads);
         Judged {
             expectations: self.expectations(seen),
             faults,
-            phases: judge::phases(scenario, observations),
+            phases,
             series: judge::series(observations),
             recoveries,
             warnings,

@@ -36,7 +36,7 @@ fn pace(scenario: &Scenario, load: &str, index: usize) -> Option<String> {
             let requests = pace.requests(phase.duration, phase.duration.as_secs_f64());
             Some(format!("{pace}, {requests:.0} requests"))
         }
-        Model::Closed(_) if phase.load.contains_key(load) => Some(model.to_string()),
+        Model::Closed(workers) if workers.changes() || phase.load.contains_key(load) => Some(model.to_string()),
         _ => None,
     }
 }

@@ -123,13 +123,13 @@ pub struct LoadSpec {
 }
 
 impl LoadSpec {
-    /// The load as the reports show it, without counts. `forwarded` is the local address of its port-forward.
-    pub fn info(&self, forwarded: Option<SocketAddr>) -> LoadInfo {
+    /// The load as the reports show it, without counts.
+    pub fn info(&self) -> LoadInfo {
         let (reach, address) = match &self.route {
             Route::Url => ("url", self.base.clone()),
             Route::Direct { address, .. } => ("direct", address.to_string()),
             Route::Endpoints { addresses, .. } => ("endpoints", endpoints(addresses)),
-            Route::PortForward { .. } => ("port-forward", forwarded.map(|it| it.to_string()).unwrap_or_default()),
+            Route::PortForward { .. } => ("port-forward", String::new()),
         };
         LoadInfo {
             name: self.name.clone(),
@@ -146,6 +146,7 @@ impl LoadSpec {
             peculiarities: Vec::new(),
             addresses: Vec::new(),
             requests: Vec::new(),
+            group_by: self.compiled.group_by().to_owned(),
         }
     }
 }
@@ -167,7 +168,8 @@ pub enum Route {
     Url,
     /// An address of the service that is reachable from here.
     Direct {
-        /// The service.
+        /// The service. It is not serialised, because the load names it.
+        #[serde(skip)]
         service: ServiceAddress,
         /// The address.
         address: SocketAddr,

@@ -37,7 +37,7 @@ struct Progress {
 
 impl Events {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
-        let assembled = asked.expects.wants_json().then(Default::default);
+        let assembled = (asked.expects.wants_json() || asked.group.is_some()).then(Default::default);
         let read = Progress { assembled, ..Progress::default() };
         Self { parser: Parser::default(), read, room: Room::new(asked.kept) }
     }

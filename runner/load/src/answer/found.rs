@@ -5,7 +5,10 @@ use std::sync::atomic::AtomicUsize;
 
 use super::kept::Kept;
 use super::object::{self, NoAnswer};
+use crate::capture::{Captured, Captures};
 use crate::expects::Expects;
+use crate::group::GroupRule;
+use crate::path::Path;
 use crate::scan::Search;
 use crate::target::{AnswerFormat, Target};
 use shakedown_observe::{Failure, Finish, Peculiarities, Peculiarity};
@@ -18,13 +21,24 @@ pub(crate) struct Asked<'t> {
     pub(super) kept: &'t Arc<AtomicUsize>,
     /// The whole text of the answer is compared.
     pub(super) keeps_text: bool,
+    /// The values that the answer must have for later steps.
+    pub(super) captures: &'t Captures,
+    /// The path of the value in the body that names the answer's group.
+    pub(super) group: Option<&'t Path>,
 }
 
 impl<'t> Asked<'t> {
     /// The conditions on an answer to the request with this index.
     pub(crate) fn of(target: &'t Target, place: usize) -> Self {
-        let expects = &target.requests.at(place).expects;
-        Self { format: target.format, expects, kept: &target.kept, keeps_text: target.oracle.is_some() }
+        let request = target.requests.at(place);
+        Self {
+            format: target.format,
+            expects: &request.expects,
+            kept: &target.kept,
+            keeps_text: target.oracle.is_some(),
+            captures: &request.captures,
+            group: target.group.as_ref().and_then(GroupRule::path),
+        }
     }
 
     /// The conditions on status, headers and body.
@@ -34,7 +48,17 @@ impl<'t> Asked<'t> {
 
     /// Whether an answer with an accepted head can still fail by its body.
     pub(crate) fn may_fail_later(&self) -> bool {
-        self.format != AnswerFormat::Http || self.expects.reads_body()
+        self.format != AnswerFormat::Http || self.expects.reads_body() || self.captures.reads_body()
+    }
+
+    /// Whether the answer fails unless its body is read as a whole.
+    pub(super) fn needs_body(&self) -> bool {
+        self.expects.wants_json() || self.captures.reads_body()
+    }
+
+    /// Whether the answer fails unless its body is JSON.
+    pub(super) fn needs_json(&self) -> bool {
+        self.expects.wants_json() || self.captures.wants_json()
     }
 }
 
@@ -50,6 +74,10 @@ pub(super) struct Found {
     pub(super) odd: Peculiarities,
     /// The whole text, if it is compared.
     pub(super) text: Option<Kept>,
+    /// The captured values, each with its index.
+    pub(super) captured: Vec<(usize, Captured)>,
+    /// The group that the body names.
+    pub(super) group: Option<String>,
 }
 
 impl Found {

@@ -311,3 +311,30 @@ fn detects_repeated_text_after_a_gap() {
         assert_eq!(answer.outcome(&asked, |_| true).is_repeated, wanted);
     }
 }
+
+#[test]
+fn a_packed_body_is_unpacked_before_it_is_checked() {
+    let packed = |target: &Target, bytes: &[u8]| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-encoding", "gzip".parse().unwrap());
+        let asked = Asked::of(target, 0);
+        let mut answer = Answer::new(&asked, 200, &headers);
+        bytes.chunks(5).for_each(|piece| answer.piece(&asked, piece, false));
+        let outcome = answer.outcome(&asked, |_| true);
+        (outcome.failure, outcome.words.unwrap_or_default())
+    };
+    let gzip = |text: &str| super::unpacked::packed(text.as_bytes());
+    let checked = |check: serde_json::Value| target(json!({"http": {"url": "http://x", "check": check}}));
+    let text = checked(json!({"contains": "all good"}));
+    assert_eq!(packed(&text, &gzip("now all good again")), (None, String::new()));
+    assert_eq!(packed(&text, &gzip("all bad")).0, Some(Failure::Check));
+    let json = checked(json!({"json": [{"path": "$.a", "equals": 1}]}));
+    assert_eq!(packed(&json, &gzip("{\"a\": 1}")).0, None);
+    let large = format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_JSON));
+    assert_eq!(packed(&json, &gzip(&large)).0, Some(Failure::TooLarge), "the limit is that of the unpacked body");
+    let (failure, words) = packed(&text, b"all good");
+    assert!(failure == Some(Failure::Protocol) && words.contains("not the gzip"), "{words}");
+    assert_eq!(packed(&text, &gzip("all good")[..10]).0, Some(Failure::Protocol));
+    // Nothing reads the body.
+    assert_eq!(packed(&checked(json!({"status": [200]})), b"all good").0, None);
+}

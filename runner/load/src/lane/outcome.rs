@@ -6,11 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{BATCH, Lane, LaneState, nanoseconds};
+use crate::capture::mask;
 use crate::connection::{Connection, Ended};
 use crate::excerpt::Excerpt;
 use crate::failure::Failed;
 use crate::job::{Job, micros};
-use crate::record::{Gap, NewConnection, Record, segment_key};
+use crate::record::{Gap, NewConnection, PartRecord, Record, segment_key};
+use crate::session::as_slice;
+use crate::tunnel::OPENING;
 use shakedown_observe::{DateSample, Failure, Peculiarities, Sample};
 
 /// A timeout counts as one after a wait if the wait took this part of it or more.
@@ -34,7 +37,7 @@ impl Lane {
     pub(super) fn give_up_first(&self, state: &mut LaneState, failure: Failure, now_ns: u64) {
         if let Some(mut job) = state.waiting.pop_front() {
             job.end_lateness(now_ns);
-            if failure == Failure::Timeout {
+            if matches!(failure, Failure::Timeout | Failure::NotSentForward) {
                 self.keep_unsent(state, &job, now_ns, &self.no_connection());
             }
             self.end(state, Ended::unsent(job), Some(failure), now_ns);
@@ -44,14 +47,19 @@ impl Lane {
     /// No connection was made within the timeout of a request.
     pub(super) fn no_connection(&self) -> Failed {
         let making = self.making.get();
-        Failed::new(Failure::Timeout, format!("no connection was made within the timeout: {making}"))
+        Failed::new(self.not_connected(), format!("no connection was made within the timeout: {making}"))
+    }
+
+    /// The failure of a request that waited for a connection until its timeout.
+    pub(super) fn not_connected(&self) -> Failure {
+        if self.making.get() == OPENING { Failure::NotSentForward } else { Failure::Timeout }
     }
 
     /// Keeps the sample of a failure before any answer.
     pub(super) fn keep_unsent(&self, state: &mut LaneState, job: &Job, now_ns: u64, failed: &Failed) {
         if let Some(place) = state.unseen(job.due_ns, now_ns, failed.kind) {
             state.sampled.insert((place, failed.kind));
-            let sample = self.shown(Excerpt::default().sample(job, now_ns, self.request_name(job), failed));
+            let sample = self.shown(job, Excerpt::default().sample(job, now_ns, self.request_name(job), failed));
             state.batch.samples.push((failed.kind, sample));
         }
     }
@@ -59,7 +67,7 @@ impl Lane {
     /// The name of a job's request. Empty for a load with one request.
     fn request_name(&self, job: &Job) -> &str {
         let requests = &self.target.requests;
-        &requests.at(requests.choose(job.number)).name
+        &requests.at(requests.place(job)).name
     }
 
     /// Whether this would be the first failure of its kind in the request's segment.
@@ -69,12 +77,50 @@ impl Lane {
     }
 
     /// Stores the completed sample of a failed request.
-    pub(crate) fn sampled(&self, kind: Failure, sample: Sample) {
-        self.state.borrow_mut().batch.samples.push((kind, self.shown(sample)));
+    pub(crate) fn sampled(&self, connection: &Connection, kind: Failure, mut sample: Sample) {
+        if let Some((values, hides_body)) = connection.secrets.take() {
+            // More of the body was read since it was redacted.
+            if hides_body {
+                sample.body.clear();
+            }
+            mask(&mut sample.body, as_slice(values.as_ref()), sample.is_cut);
+        }
+        self.state.borrow_mut().batch.samples.push((kind, self.without_credentials(sample)));
+    }
+
+    /// The sample of a job's request as reports may show it.
+    fn shown(&self, job: &Job, mut sample: Sample) -> Sample {
+        if self.target.requests.are_steps {
+            if self.hides_body(job, &sample) {
+                sample.headers.clear();
+                sample.body.clear();
+                if let Some(at) = sample.cause.find(", found ").filter(|_| sample.cause.starts_with("`check.")) {
+                    sample.cause.truncate(at);
+                }
+                sample.cause.push_str(" (the answer is omitted, because this step captures a credential)");
+            }
+            let values = self.sessions.values(job);
+            let values = as_slice(values.as_ref());
+            mask(&mut sample.body, values, sample.is_cut);
+            let masked = |text: &mut String| {
+                let mut bytes = std::mem::take(text).into_bytes();
+                mask(&mut bytes, values, false);
+                *text = String::from_utf8_lossy(&bytes).into_owned();
+            };
+            masked(&mut sample.cause);
+            sample.headers.iter_mut().for_each(|(_, value)| masked(value));
+        }
+        self.without_credentials(sample)
+    }
+
+    /// Whether the answer may contain a credential that was not captured. An answer that reports an error does not.
+    fn hides_body(&self, job: &Job, sample: &Sample) -> bool {
+        let requests = &self.target.requests;
+        requests.at(requests.place(job)).captures.has_secret() && sample.status.is_some_and(|status| status < 400)
     }
 
     /// Removes the server's words from a sample if they may repeat a credential that reports cannot redact.
-    fn shown(&self, mut sample: Sample) -> Sample {
+    fn without_credentials(&self, mut sample: Sample) -> Sample {
         if self.target.credentials_vary {
             sample.headers.clear();
             sample.body.clear();
@@ -86,7 +132,7 @@ impl Lane {
 
     /// The duration of a request that ends now.
     fn took_ns(&self, job: &Job, failure: Option<Failure>, now_ns: u64) -> u64 {
-        let took_ns = now_ns.saturating_sub(job.due_ns);
+        let took_ns = now_ns.saturating_sub(job.begun_ns());
         if matches!(failure, Some(Failure::Timeout | Failure::TimeoutAfterWait))
             && self.observation_timeout_ns > self.timeout_ns
         {
@@ -98,11 +144,10 @@ impl Lane {
 
     /// Counts a request that ended. In a closed loop, its worker issues the next one.
     pub(super) fn end(&self, state: &mut LaneState, ended: Ended, failure: Option<Failure>, now_ns: u64) {
-        let Ended { job, tokens, first_byte_us, is_stuck, traits } = ended;
+        self.count_request(state, &ended, failure, now_ns);
+        let Ended { job, tokens, first_byte_us, is_stuck, traits, .. } = ended;
         let took_ns = self.took_ns(&job, failure, now_ns);
-        if self.target.requests.have_names() {
-            self.gauges.count(self.target.requests.choose(job.number), failure.is_some());
-        }
+        let job = if self.target.requests.are_steps { self.sessions.end(job) } else { job };
         let latency_us = micros(took_ns);
         let mut record = Record { job, latency_us, first_byte_us, tokens, failure, is_stuck, traits, good: 0, lost: 0 };
         record.meets(&self.target.goodput);
@@ -122,6 +167,41 @@ impl Lane {
         self.show(state);
     }
 
+    /// Counts the end of a request by its name, and in the parts of the load. An iteration has a request for each of its
+    /// steps.
+    fn count_request(&self, state: &mut LaneState, ended: &Ended, failure: Option<Failure>, now_ns: u64) {
+        let job = &ended.job;
+        if self.target.requests.have_names() {
+            self.gauges.count(self.target.requests.place(job), failure.is_some());
+        }
+        if self.parts.is_empty() {
+            return;
+        }
+        let due_ns = self.sessions.due_ns(job);
+        let end_ns = job.due_ns + self.took_ns(job, failure, now_ns);
+        let latency_us = micros(end_ns.saturating_sub(due_ns));
+        let is_answered = ended.first_byte_us.is_some() || failure.is_none();
+        let group = self.parts.group(ended.group, is_answered);
+        for part in [self.parts.step(job.step), group].into_iter().flatten() {
+            state.batch.parts.push(PartRecord { due_ns, part, latency_us, failure });
+        }
+    }
+
+    /// The part of answers that name this group.
+    pub(crate) fn group(&self, name: &[u8]) -> Option<u16> {
+        self.parts.named(name, |part| self.state.borrow_mut().batch.labels.push(part))
+    }
+
+    /// A step succeeded, and its user sends the next one.
+    fn next_step(&self, state: &mut LaneState, ended: &Ended, now_ns: u64) {
+        self.count_request(state, ended, None, now_ns);
+        let due_ns = ended.job.due_ns + self.took_ns(&ended.job, None, now_ns);
+        let job = self.sessions.next(&ended.job, due_ns, now_ns);
+        // It was due before those that wait for their first step.
+        let at = state.waiting.partition_point(|waiting| waiting.due_ns <= job.due_ns);
+        state.waiting.insert(at, job);
+    }
+
     /// Records a connection that was made.
     pub(crate) fn made(&self, begun: Instant, connect: Duration, tls: Option<Duration>) {
         let at_ns = nanoseconds(begun.saturating_duration_since(self.zero));
@@ -138,7 +218,7 @@ impl Lane {
         if let Some(mut job) = connection.job.get() {
             let now_ns = self.now_ns();
             job.end_lateness(now_ns);
-            job.sent_us = Some(micros(now_ns.saturating_sub(job.due_ns)));
+            job.sent_us = Some(micros(now_ns.saturating_sub(job.begun_ns())));
             connection.job.set(Some(job));
             if let Some((_, place)) = connection.address.get()
                 && let Some(reached) = self.state.borrow_mut().batch.reached.get_mut(place)
@@ -267,16 +347,20 @@ impl Lane {
         let failed = failed.map(|failed| self.after_wait(connection, failed));
         let ended = connection.take()?;
         let mut state = self.state.borrow_mut();
+        if failed.is_none() && self.target.requests.has_next(&ended.job) {
+            self.next_step(&mut state, &ended, now_ns);
+            return None;
+        }
         let sample = failed.as_ref().and_then(|failed| {
             let end_ns = ended.job.due_ns + self.took_ns(&ended.job, Some(failed.kind), now_ns);
             let place = state.unseen(ended.job.due_ns, end_ns, failed.kind)?;
             state.sampled.insert((place, failed.kind));
-            let sample = self.shown(connection.excerpt.borrow().sample(
-                &ended.job,
-                end_ns,
-                self.request_name(&ended.job),
-                failed,
-            ));
+            let said = connection.excerpt.borrow().sample(&ended.job, end_ns, self.request_name(&ended.job), failed);
+            if self.target.requests.are_steps {
+                let hides_body = self.hides_body(&ended.job, &said);
+                connection.secrets.set(Some((self.sessions.values(&ended.job), hides_body)));
+            }
+            let sample = self.shown(&ended.job, said);
             state.batch.samples.push((failed.kind, sample.clone()));
             Some((failed.kind, sample))
         });

@@ -80,6 +80,8 @@ fn a_lane_stays_awake_while_a_connection_needs_it() {
         limited: false,
         can_be_late: true,
         resent: false,
+        setup_us: 0,
+        step: 0,
     };
     lane.state.borrow_mut().waiting.push_back(job);
     assert!(!lane.can_nap(0), "a request waits for the end of another one");

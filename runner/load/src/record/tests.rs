@@ -12,6 +12,8 @@ fn record(due_ns: u64) -> Record {
         limited: false,
         can_be_late: true,
         resent: false,
+        setup_us: 0,
+        step: 0,
     };
     Record {
         job,

@@ -29,8 +29,10 @@ fn answered(due_ns: u64) -> Record {
         late_us: Some((draw(3) % 90) as u32),
         sent_us,
         limited: false,
+        setup_us: 0,
         can_be_late: true,
         resent: false,
+        step: 0,
     };
     let first_byte_us = sent_us.map(|_| (draw(4) % 9_000) as u32);
     Record {

@@ -33,6 +33,7 @@ impl Cluster {
             addresses: Addresses::claim().unwrap(),
             logs: Default::default(),
             kills: Default::default(),
+            starting: Default::default(),
         });
         let mut tasks = JoinSet::new();
         for reconcile in [

@@ -8,14 +8,13 @@
 //! is the only place that all bytes of a direction pass, and the kernel's buffers give the back pressure.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
 use super::ailments::Ailments;
-use super::shaper::ShaperChain;
+use super::shaper::{Chance, Netem, Shaper, ShaperChain};
 
 /// The path from one pod to a port of another. Both directions of a connection belong to the link of the client, as in
 /// NetworkPolicy: answers on an allowed connection are allowed.
@@ -50,9 +49,14 @@ impl Carry {
         Self::through(ShaperChain::default(), ShaperChain::default())
     }
 
-    /// Everything is dropped: connects hang, established connections fall silent until the link opens again.
+    /// Everything is dropped: connects hang, established connections fall silent. Once the link opens again, each of them goes
+    /// on with its next retransmission, so the later the longer it was blocked.
     pub fn blocked() -> Self {
-        Self { open: false, ..Self::open() }
+        static DROPPED: LazyLock<ShaperChain> = LazyLock::new(|| {
+            let loss = Chance { share: 1.0, correlation: 0.0 };
+            ShaperChain::new(vec![Arc::new(Shaper::netem(Netem { loss, ..Netem::default() }, 0))])
+        });
+        Self { open: false, there: DROPPED.clone(), back: DROPPED.clone() }
     }
 
     /// Packets pass through these shapers.
@@ -205,7 +209,7 @@ impl Gate {
     }
 
     /// Reads the link again after an update.
-    fn look(&mut self) -> u64 {
+    pub(super) fn look(&mut self) -> u64 {
         let version = self.board.version.load(Ordering::Acquire);
         if self.seen != Some(version) {
             self.carry = self.board.judge(self.link);
@@ -238,10 +242,6 @@ impl Gate {
     /// update happened in the meantime.
     pub(super) fn watch(&self, cx: &mut Context<'_>) -> bool {
         self.wake_at_update(cx, Side::Read, self.seen.unwrap_or_default())
-    }
-
-    pub(super) async fn open(&mut self) {
-        poll_fn(|cx| self.poll_open(cx, Side::Write)).await;
     }
 
     /// The shapers of the packets to this end and from this end, as of the last read.

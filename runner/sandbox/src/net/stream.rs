@@ -17,8 +17,8 @@ use super::shaper::ShaperChain;
 /// The size of one read from the kernel.
 const CHUNK: usize = 16 << 10;
 
-/// A TCP connection. While its link is blocked, reads wait, and writes continue until the kernel's buffers are full. While
-/// its link delays or loses packets, bytes are read when they would have arrived.
+/// A TCP connection. Bytes are read when they would have arrived: late while its link delays or loses packets, and after the
+/// next retransmission once a blocked link opens. Writes continue until the buffers are full.
 #[derive(Debug)]
 pub struct Stream {
     tcp: TcpStream,
@@ -69,8 +69,8 @@ impl Stream {
     /// bytes sent in the meantime begins late.
     fn poll_shaped(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_gate(cx, Side::Read));
-            let Some(gate) = &self.gate else { return Pin::new(&mut self.tcp).poll_read(cx, buf) };
+            let Some(gate) = &mut self.gate else { return Pin::new(&mut self.tcp).poll_read(cx, buf) };
+            gate.look();
             let (way, back) = gate.ways();
             let now = Instant::now();
             let incoming = self.incoming.get_or_insert_with(|| {
@@ -124,8 +124,11 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_gate(cx, Side::Read));
-        let shaped = self.incoming.is_some() || self.gate.as_ref().is_some_and(|gate| !gate.ways().0.is_plain());
+        let shaped = self.incoming.is_some()
+            || self.gate.as_mut().is_some_and(|gate| {
+                gate.look();
+                !gate.ways().0.is_plain()
+            });
         if shaped { self.poll_shaped(cx, buf) } else { Pin::new(&mut self.tcp).poll_read(cx, buf) }
     }
 }

@@ -1,7 +1,7 @@
 //! How many requests a load sends in a phase.
 
 use crate::check::Findings;
-use crate::scenario::{Arrival, Expectation, Including, Load, Model, Scenario, ThinkTime};
+use crate::scenario::{Arrival, Expectation, Including, Load, Model, Scenario, ThinkTime, Workers};
 
 /// How many requests of a load are judged in a phase.
 pub(super) struct Count {
@@ -22,10 +22,10 @@ pub(super) fn count(scenario: &Scenario, name: &str, load: &Load, index: usize) 
             let chance = if load.arrival == Some(Arrival::Poisson) { 5.0 * usual.sqrt() } else { 0.0 };
             (usual, chance + 1.0 + pace.highest() * load.timeout.as_secs_f64() * at_fault(scenario, index))
         }
-        Model::Closed(0) => (0.0, 0.0),
+        Model::Closed(workers) if workers.most() == 0 => (0.0, 0.0),
         // How many a worker sends depends on the service, unless it waits.
-        Model::Closed(workers) => match load.think_time {
-            Some(ThinkTime::Constant(time)) if !time.is_zero() => {
+        Model::Closed(workers) => match (load.think_time, workers) {
+            (Some(ThinkTime::Constant(time)), Workers::Constant(workers)) if !time.is_zero() => {
                 (f64::from(workers) * ((seconds - settled) / time.as_secs_f64()).ceil(), f64::from(workers))
             }
             _ => return None,
@@ -54,7 +54,7 @@ pub(super) fn asked<'s>(
 pub(super) fn is_silent(scenario: &Scenario, name: &str, index: usize) -> bool {
     match scenario.model(name, index) {
         Some(Model::Open(pace)) => pace.highest() <= 0.0,
-        Some(Model::Closed(workers)) => workers == 0,
+        Some(Model::Closed(workers)) => workers.most() == 0,
         None => false,
     }
 }

@@ -77,22 +77,26 @@ pub(crate) fn check(path: &str, check: Option<&Check>, is_model: bool, findings:
     }
 }
 
-fn json(path: &str, it: &JsonCheck, findings: &mut Findings<'_>) {
-    if it.path.len() > MAX_PATH {
+/// Checks a JSONPath. `path` leads to it.
+pub(super) fn json_path(path: &str, text: &str, findings: &mut Findings<'_>) {
+    if text.len() > MAX_PATH {
         let message = format!("this path is longer than {MAX_PATH} bytes");
-        findings.push(&format!("{path}.path"), Diagnostic::error(Code::AnswerCheck, message));
-    } else if parse_json_path(&it.path).is_err() {
-        let better =
-            if it.path.starts_with('$') { None } else { Some(format!("$.{}", it.path.trim_start_matches('.'))) };
+        findings.push(path, Diagnostic::error(Code::AnswerCheck, message));
+    } else if parse_json_path(text).is_err() {
+        let better = if text.starts_with('$') { None } else { Some(format!("$.{}", text.trim_start_matches('.'))) };
         let better = better.filter(|better| parse_json_path(better).is_ok());
         findings.push(
-            &format!("{path}.path"),
-            Diagnostic::error(Code::AnswerCheck, format!("`{}` is not a JSON path", it.path)).help(match better {
+            path,
+            Diagnostic::error(Code::AnswerCheck, format!("`{text}` is not a JSON path")).help(match better {
                 Some(better) => format!("write `{better}`"),
                 None => "a path begins with `$`, such as `$.items[0].price` or `$.items[*].name`".to_owned(),
             }),
         );
     }
+}
+
+fn json(path: &str, it: &JsonCheck, findings: &mut Findings<'_>) {
+    json_path(&format!("{path}.path"), &it.path, findings);
     let all = [
         ("equals", it.equals.is_some()),
         ("not_equals", it.not_equals.is_some()),
@@ -129,7 +133,8 @@ fn some_text(path: &str, text: Option<&str>, what: &str, findings: &mut Findings
     }
 }
 
-fn expression(path: &str, text: Option<&str>, findings: &mut Findings<'_>) {
+/// Checks a regular expression. `path` leads to it.
+pub(super) fn expression(path: &str, text: Option<&str>, findings: &mut Findings<'_>) {
     some_text(path, text, "every text", findings);
     if let Some(Err(error)) = text.map(regex::Regex::new) {
         let error = error.to_string();

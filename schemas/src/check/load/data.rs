@@ -3,7 +3,7 @@
 use super::characters::is_of_path;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic, suggestion};
-use crate::scenario::{Data, Feeder, Filter, RequestText, Source};
+use crate::scenario::{Data, Feeder, Filter, HttpStep, RequestText, Source};
 use crate::tables::{Table, plain};
 
 /// The part of a request that contains data.
@@ -19,6 +19,8 @@ pub(crate) struct Rows {
     path: String,
     table: Rowed,
     is_used: bool,
+    /// The captured values by name, each with the name of its step and whether that step comes before the current one.
+    captures: Vec<(String, String, bool)>,
 }
 
 enum Rowed {
@@ -50,12 +52,24 @@ impl Rows {
                 },
             },
         };
-        Self { path, table, is_used: false }
+        Self { path, table, is_used: false, captures: Vec::new() }
+    }
+
+    /// The texts that follow belong to the step with this index.
+    pub(super) fn at_step(&mut self, steps: &[HttpStep], index: usize) {
+        let all = steps.iter().enumerate();
+        let captures = all.flat_map(|(at, step)| step.capture.keys().map(move |name| (name, step, at < index)));
+        self.captures = captures.map(|(name, step, is_before)| (name.clone(), step.name.clone(), is_before)).collect();
     }
 
     /// Checks the request data in a text.
     pub(crate) fn check(&mut self, path: &str, text: &RequestText, place: Place, findings: &mut Findings<'_>) {
         for data in text.data() {
+            if let Source::Capture(name) = &data.source
+                && let Some(problem) = self.capture_problem(name, data)
+            {
+                findings.push(path, problem);
+            }
             let Source::Column(column) = &data.source else { continue };
             self.is_used = true;
             let problem = match &self.table {
@@ -73,6 +87,33 @@ impl Rows {
                 findings.push(path, problem);
             }
         }
+    }
+
+    /// Why no earlier step captures this value.
+    fn capture_problem(&self, name: &str, data: &Data) -> Option<Diagnostic> {
+        let named = |it: &&(String, String, bool)| it.0 == name;
+        if self.captures.iter().filter(named).any(|(.., is_before)| *is_before) {
+            return None;
+        }
+        let error = |message: String| Diagnostic::error(Code::RequestData, message);
+        if let Some((_, step, _)) = self.captures.iter().find(named) {
+            return Some(
+                error(format!("the value `{name}` is captured only by the step `{step}`, which has no answer yet"))
+                    .help("move this step behind it"),
+            );
+        }
+        if self.captures.is_empty() {
+            return Some(
+                error(format!("`{{{{ {data} }}}}` needs an earlier step that captures it"))
+                    .help(format!("write `steps`, and give an earlier one `capture: {{{name}: {{json: $.{name}}}}}`")),
+            );
+        }
+        let known: Vec<&str> = self.captures.iter().map(|(name, ..)| name.as_str()).collect();
+        Some(
+            error(format!("no step captures a value `{name}`"))
+                .label("no such value")
+                .maybe_help(suggestion(name, &known, "value")),
+        )
     }
 
     /// Warns about a table that no request uses.

@@ -3,11 +3,12 @@
 use indexmap::IndexMap;
 
 use super::answer;
+use super::capture;
 use super::characters::{is_of_path, is_token};
 use super::data::{Place, Rows};
 use crate::check::{Findings, name};
 use crate::diagnostic::{Code, Diagnostic, words};
-use crate::scenario::{Check, Http, HttpRequest, RequestText};
+use crate::scenario::{Check, Http, HttpRequest, HttpStep, RequestText, Source, TextPart};
 
 /// The largest weight. A larger one is a typing error.
 const MAX_WEIGHT: u32 = 1_000_000;
@@ -16,41 +17,53 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
     headers(path, &http.headers, rows, findings);
     answer::check(path, http.check.as_ref(), false, findings);
     if http.all_requests().iter().any(|it| it.check.as_ref().is_some_and(Check::reads_body)) {
-        plain_answers(path, &http.headers, findings);
+        plain_answers(path, &http.headers, false, findings);
     }
-    if http.requests.is_empty() && !findings.map.gone(&format!("{path}.requests")) {
+    let lists = [("requests", http.requests.is_empty()), ("steps", http.steps.is_empty())].into_iter();
+    let given: Vec<&str> = lists
+        .filter(|(list, is_empty)| !is_empty || findings.map.gone(&format!("{path}.{list}")))
+        .map(|(list, _)| list)
+        .collect();
+    if given.is_empty() {
         if let Some(alone) = http.all_requests().first() {
             request(path, alone, rows, findings);
         }
-        if findings.map.has(&format!("{path}.requests")) {
-            findings.push(
-                &format!("{path}.requests"),
-                Diagnostic::error(Code::NothingThere, "the list of requests is empty")
-                    .help("write `requests: [{name: home, path: /}]`, or remove the key"),
-            );
+        for (list, example) in
+            [("requests", "{name: home, path: /}"), ("steps", "{name: login, path: /login}, {name: home, path: /}")]
+        {
+            let at = format!("{path}.{list}");
+            if findings.map.has(&at) {
+                findings.push(
+                    &at,
+                    Diagnostic::error(Code::NothingThere, format!("the list of {list} is empty"))
+                        .help(format!("write `{list}: [{example}]`, or remove the key")),
+                );
+            }
         }
         return;
     }
-    for key in ["method", "path", "body", "body_file", "body_template"] {
-        let at = format!("{path}.{key}");
-        if findings.map.has(&at) {
-            findings.push_at_key(
-                &at,
-                Diagnostic::error(Code::ExactlyOne, format!("`{key}` cannot be combined with `requests`"))
-                    .help("move it into the requests"),
-            );
+    for list in given {
+        for key in ["method", "path", "body", "body_file", "body_template"] {
+            let at = format!("{path}.{key}");
+            if findings.map.has(&at) {
+                findings.push_at_key(
+                    &at,
+                    Diagnostic::error(Code::ExactlyOne, format!("`{key}` cannot be combined with `{list}`"))
+                        .help(format!("move it into the {list}")),
+                );
+            }
         }
+    }
+    if findings.map.has(&format!("{path}.requests")) && findings.map.has(&format!("{path}.steps")) {
+        findings.push_at_key(
+            &format!("{path}.steps"),
+            Diagnostic::error(Code::ExactlyOne, "`steps` cannot be combined with `requests`")
+                .help("keep `steps` for a sequence of one user, or `requests` for independent requests"),
+        );
     }
     for (index, it) in http.requests.iter().enumerate() {
         let path = format!("{path}.requests[{index}]");
-        name(&it.name, "request", &format!("{path}.name"), findings);
-        if http.requests[..index].iter().any(|other| other.name == it.name) {
-            findings.push(
-                &format!("{path}.name"),
-                Diagnostic::error(Code::DuplicateName, format!("two requests are named `{}`", it.name))
-                    .help("give each request a unique name: the result lists their counts by name"),
-            );
-        }
+        unique_name("request", &it.name, http.requests[..index].iter().map(|it| &it.name), &path, findings);
         if !(1..=MAX_WEIGHT).contains(&it.weight) {
             findings.push(
                 &format!("{path}.weight"),
@@ -61,9 +74,50 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
         headers(&path, &it.headers, rows, findings);
         answer::check(&path, it.check.as_ref(), false, findings);
         if it.check.as_ref().or(http.check.as_ref()).is_some_and(Check::reads_body) {
-            plain_answers(&path, &it.headers, findings);
+            plain_answers(&path, &it.headers, false, findings);
         }
         request(&path, it, rows, findings);
+    }
+    steps(path, http, rows, findings);
+}
+
+/// Checks a sequence. A step may use what earlier steps capture.
+fn steps(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
+    let reads_body = |it: &HttpStep| it.capture.values().any(|it| it.json.is_some() || it.regex.is_some());
+    let all = http.steps.iter().zip(http.all_requests());
+    for (index, (it, whole)) in all.enumerate() {
+        let path = format!("{path}.steps[{index}]");
+        unique_name("step", &it.name, http.steps[..index].iter().map(|it| &it.name), &path, findings);
+        rows.at_step(&http.steps, index);
+        headers(&path, &it.headers, rows, findings);
+        answer::check(&path, it.check.as_ref(), false, findings);
+        capture::check(&path, &it.capture, findings);
+        if reads_body(it) || whole.check.as_ref().is_some_and(Check::reads_body) {
+            plain_answers(&path, &it.headers, false, findings);
+        }
+        let alone = HttpRequest { headers: IndexMap::new(), check: None, ..whole };
+        request(&path, &alone, rows, findings);
+    }
+    if http.steps.iter().any(reads_body) {
+        plain_answers(path, &http.headers, false, findings);
+    }
+}
+
+/// Checks the name of a request or step against those before it.
+fn unique_name<'n>(
+    what: &str,
+    it: &str,
+    mut before: impl Iterator<Item = &'n String>,
+    path: &str,
+    findings: &mut Findings<'_>,
+) {
+    name(it, what, &format!("{path}.name"), findings);
+    if before.any(|other| other == it) {
+        findings.push(
+            &format!("{path}.name"),
+            Diagnostic::error(Code::DuplicateName, format!("two {what}s are named `{it}`"))
+                .help(format!("give each {what} a unique name: the result lists their counts by name")),
+        );
     }
 }
 
@@ -119,10 +173,11 @@ fn method(path: &str, method: &str, findings: &mut Findings<'_>) {
 }
 
 fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
-    let begins = target
-        .parts()
-        .first()
-        .is_some_and(|part| matches!(part, crate::scenario::TextPart::Text(text) if text.starts_with('/')));
+    let begins = target.parts().first().is_some_and(|part| match part {
+        TextPart::Text(text) => text.starts_with('/'),
+        // The value of a `Location` header can be the whole path.
+        TextPart::Data(data) => matches!(data.source, Source::Capture(_)),
+    });
     if !begins || !target.texts().all(|text| text.chars().all(is_of_path)) {
         findings.push(
             &format!("{path}.path"),
@@ -132,17 +187,30 @@ fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
     }
 }
 
-/// Refuses headers that allow a compressed answer when the body is searched: bodies are not decompressed.
-pub(crate) fn plain_answers(path: &str, headers: &IndexMap<String, RequestText>, findings: &mut Findings<'_>) {
+/// Refuses headers that allow an answer to be compressed in a way that is not unpacked, when the body is searched: anything
+/// but `gzip`, or anything at all in an answer of a model.
+pub(crate) fn plain_answers(
+    path: &str,
+    headers: &IndexMap<String, RequestText>,
+    is_model: bool,
+    findings: &mut Findings<'_>,
+) {
     for (name, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
         let text: String = value.texts().collect();
         let mut codings = text.split(',').map(|coding| coding.split(';').next().unwrap_or_default().trim());
-        if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
+        let is_read = |coding: &str| {
+            coding.is_empty()
+                || coding.eq_ignore_ascii_case("identity")
+                || !is_model && coding.eq_ignore_ascii_case("gzip")
+        };
+        if codings.any(|coding| !is_read(coding)) {
+            let written = if is_model { "identity" } else { "gzip" };
             let message = format!("`{name}: {text}` lets the server compress a body that is searched");
             findings.push(
                 &format!("{path}.headers.{name}"),
-                Diagnostic::error(Code::AnswerCheck, message)
-                    .help(format!("write `{name}: identity`, or remove the header: bodies are not decompressed")),
+                Diagnostic::error(Code::AnswerCheck, message).help(format!(
+                    "write `{name}: {written}`, or remove the header: other codings are not decompressed"
+                )),
             );
         }
     }

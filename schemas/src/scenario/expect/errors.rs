@@ -32,6 +32,7 @@ const KINDS: &[&str] = &[
     "not_sent",
     "not_sent_limit",
     "not_sent_connections",
+    "not_sent_forward",
     "not_sent_late",
 ];
 
@@ -69,8 +70,8 @@ expectation! {
         /// An answer that fails the request's `check`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub check: Option<CountLimits>,
-        /// Due but never sent: the sum of the three kinds below. The cause is a limit of the load generator, not the
-        /// service.
+        /// Due but never sent: the sum of the four kinds below. The cause is the load generator or the way to the
+        /// service, not the service.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent: Option<CountLimits>,
         /// Due but never sent: `max_in_flight` requests were in flight until the request timed out or the run ended.
@@ -80,6 +81,9 @@ expectation! {
         /// ports.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent_connections: Option<CountLimits>,
+        /// Due but never sent: the port-forward of the API server could not be opened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub not_sent_forward: Option<CountLimits>,
         /// Due but never sent: the load generator did not get enough CPU time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent_late: Option<CountLimits>,
@@ -104,6 +108,7 @@ impl Errors {
             ("not_sent", self.not_sent),
             ("not_sent_limit", self.not_sent_limit),
             ("not_sent_connections", self.not_sent_connections),
+            ("not_sent_forward", self.not_sent_forward),
             ("not_sent_late", self.not_sent_late),
         ];
         all.into_iter().filter_map(|(name, limits)| limits.map(|limits| (name, limits))).collect()

@@ -235,6 +235,7 @@ macro_rules! expectation_kinds {
         /// One expectation: a map with one key, its kind. `min` and `max` are inclusive. At least one of them is
         /// required.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[expect(clippy::large_enum_variant, reason = "a file has few of them")]
         pub enum Expectation {
             $($(#[doc = $summary])+ #[serde(rename = $name)] $variant($type),)*
         }

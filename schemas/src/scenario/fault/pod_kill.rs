@@ -17,7 +17,8 @@ fault! {
         /// injected. Default `false`.
         #[serde(default)]
         pub evict: bool,
-        /// The time for the containers to shut down. `0s` kills them at once. Default: the grace period of each pod.
+        /// The time for the containers to shut down. With `0s` the pod is removed from the API at once, and a real kubelet
+        /// still sends SIGTERM, then SIGKILL after 2 s. Default: the grace period of each pod.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub grace_period: Option<Duration>,
     }

@@ -1,6 +1,9 @@
 //! HTTP requests: a single one, or several with weights.
 
 mod kind;
+mod steps;
+
+pub use steps::{Capture, HttpStep};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -11,7 +14,7 @@ use super::reach::Reach;
 use super::text::RequestText;
 
 /// HTTP requests to a service of the cluster or to a URL: exactly one of `service` and `url`. The keys here describe a
-/// single request. Several requests are listed under `requests`.
+/// single request. Several independent requests are listed under `requests`, the sequence of a user under `steps`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
@@ -59,6 +62,11 @@ pub struct Http {
     /// the body then belong here. All requests send `headers`. `check` applies to requests without their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<HttpRequest>,
+    /// The sequence of requests of one user, such as log in, then order. A load with steps sends iterations: each due
+    /// request of its pace is one iteration of all steps, and succeeds if every step does. The method, the path and the
+    /// body then belong here. All steps send `headers`. `check` applies to steps without their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<HttpStep>,
 }
 
 /// One of several requests of a load.
@@ -110,15 +118,18 @@ impl HttpRequest {
 }
 
 impl Http {
-    /// The requests of the load. A single request has no name.
+    /// The requests of the load, or its steps. A single request has no name.
     pub fn all_requests(&self) -> Vec<HttpRequest> {
+        let with_defaults = |request: HttpRequest| HttpRequest {
+            headers: self.headers.iter().chain(&request.headers).map(|(k, v)| (k.clone(), v.clone())).collect(),
+            check: request.check.or_else(|| self.check.clone()),
+            ..request
+        };
+        if !self.steps.is_empty() {
+            return self.steps.iter().map(|step| with_defaults(step.request())).collect();
+        }
         if !self.requests.is_empty() {
-            let with_defaults = |request: &HttpRequest| HttpRequest {
-                headers: self.headers.iter().chain(&request.headers).map(|(k, v)| (k.clone(), v.clone())).collect(),
-                check: request.check.clone().or_else(|| self.check.clone()),
-                ..request.clone()
-            };
-            return self.requests.iter().map(with_defaults).collect();
+            return self.requests.iter().cloned().map(with_defaults).collect();
         }
         vec![HttpRequest {
             name: String::new(),

@@ -212,6 +212,141 @@ impl JsonSchema for Pace {
     }
 }
 
+/// The number of workers of a closed loop within a phase. A ramp starts again with each phase, at the moment at which the
+/// phase's faults are in place. Before that moment the first number applies, and after the end the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// A constant number: `8`.
+    Constant(u32),
+    /// A linear change from one number to another: `{from: 10, to: 200}`.
+    Ramp(WorkerRamp),
+}
+
+/// A number of workers that changes linearly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerRamp {
+    /// The number at the start. `0` is allowed.
+    #[schemars(range(max = 100_000), extend("examples" = [0]))]
+    pub from: u32,
+    /// The number at the end. `0` is allowed. A worker that is no longer needed ends after its current answer.
+    #[schemars(range(max = 100_000), extend("examples" = [200]))]
+    pub to: u32,
+    /// The duration of the ramp. After it the last number applies. Default: the phase's duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Duration>,
+}
+
+/// The keys of a ramp, so that one error lists all that are missing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkerShape {
+    from: Option<u32>,
+    to: Option<u32>,
+    over: Option<Duration>,
+}
+
+impl Workers {
+    /// The largest number.
+    pub const fn most(self) -> u32 {
+        match self {
+            Self::Constant(workers) => workers,
+            Self::Ramp(WorkerRamp { from, to, .. }) => {
+                if from > to {
+                    from
+                } else {
+                    to
+                }
+            }
+        }
+    }
+
+    /// True if the number changes within a phase.
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Ramp(_))
+    }
+}
+
+impl From<u32> for Workers {
+    fn from(workers: u32) -> Self {
+        Self::Constant(workers)
+    }
+}
+
+impl fmt::Display for Workers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(workers) => write!(out, "{workers} at a time"),
+            Self::Ramp(WorkerRamp { from, to, over: None }) => write!(out, "{from} to {to} at a time"),
+            Self::Ramp(WorkerRamp { from, to, over: Some(over) }) => {
+                write!(out, "{from} to {to} at a time over {over}")
+            }
+        }
+    }
+}
+
+impl Serialize for Workers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Constant(workers) => workers.serialize(serializer),
+            Self::Ramp(ramp) => ramp.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> de::Visitor<'de> for Form {
+            type Value = Workers;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a whole number such as `8`, or a map such as `{from: 10, to: 200, over: 1m}`")
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Workers, E> {
+                u32::try_from(value)
+                    .map(Workers::Constant)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(value), &self))
+            }
+
+            // The value of a template.
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Workers, E> {
+                let number = text.trim().parse();
+                number.map(Workers::Constant).map_err(|_| E::invalid_type(de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Workers, A::Error> {
+                let shape = WorkerShape::deserialize(MapAccessDeserializer::new(map))?;
+                match (shape.from, shape.to) {
+                    (Some(from), Some(to)) => Ok(Workers::Ramp(WorkerRamp { from, to, over: shape.over })),
+                    _ => Err(de::Error::custom(
+                        "a ramp has a first and a last number of workers\nwrite `{from: 10, to: 200}`",
+                    )),
+                }
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl JsonSchema for Workers {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Workers".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The number of workers of a closed loop: a number, or a ramp from one number to another. A ramp starts again with each phase, when its faults are in place.",
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 100_000},
+                generator.subschema_for::<WorkerRamp>(),
+            ],
+            "examples": [8, {"from": 10, "to": 200, "over": "1m"}],
+        })
+    }
+}
+
 /// How the requests of an open loop are spread over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -325,10 +460,10 @@ pub struct LoadChange {
     /// The rate at which requests start in this phase. `0/s` sends nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Pace>,
-    /// The number of workers in this phase. `0` sends nothing.
+    /// The number of workers in this phase, or a ramp of it. `0` sends nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 100_000), extend("examples" = [50]))]
-    pub concurrency: Option<u32>,
+    #[schemars(extend("examples" = [50]))]
+    pub concurrency: Option<Workers>,
 }
 
 #[cfg(test)]
@@ -352,6 +487,15 @@ mod tests {
         ] {
             let pace = pace(form.clone());
             assert_eq!((serde_json::to_value(&pace).unwrap(), pace.to_string().as_str()), (form, words));
+        }
+        for (form, words, most) in [
+            (json!(8), "8 at a time", 8),
+            (json!({"from": 0, "to": 200}), "0 to 200 at a time", 200),
+            (json!({"from": 50, "to": 5, "over": "30s"}), "50 to 5 at a time over 30s", 50),
+        ] {
+            let workers: Workers = serde_json::from_value(form.clone()).unwrap();
+            assert_eq!((workers.to_string().as_str(), workers.most()), (words, most));
+            assert_eq!(serde_json::to_value(workers).unwrap(), form);
         }
         for form in [json!("500ms"), json!({"exponential": "500ms"})] {
             let time: ThinkTime = serde_json::from_value(form.clone()).unwrap();

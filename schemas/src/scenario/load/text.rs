@@ -1,4 +1,4 @@
-//! Text with request data: `{{ n }}`, `{{ uuid }}`, `{{ row.column }}`.
+//! Text with request data: `{{ n }}`, `{{ uuid }}`, `{{ row.column }}`, `{{ capture.name }}`.
 //!
 //! The text is parsed once into parts. The sender joins the parts and needs no template engine. The scenario's own
 //! variables are rendered before. Only request data is left here.
@@ -44,6 +44,8 @@ pub enum Source {
     Uuid,
     /// `row.column`: a value of the request's row of the load's `feeder`.
     Column(String),
+    /// `capture.name`: a value that an earlier step took from its answer.
+    Capture(String),
 }
 
 /// A filter for request data.
@@ -56,11 +58,11 @@ pub enum Filter {
 }
 
 /// The names of request data.
-pub(crate) const NAMES: [&str; 3] = ["n", "uuid", "row"];
+pub(crate) const NAMES: [&str; 4] = ["n", "uuid", "row", "capture"];
 
 impl Data {
-    /// Parses an expression that is request data alone: a name or a column of `row`, with at most one filter. None for
-    /// other expressions.
+    /// Parses an expression that is request data alone: a name, a column of `row` or a `capture`, with at most one filter.
+    /// None for other expressions.
     pub(crate) fn parse(expression: &str) -> Option<Self> {
         let (value, filter) = match expression.split_once('|') {
             None => (expression.trim(), None),
@@ -76,7 +78,10 @@ impl Data {
         let source = match value {
             "n" => Source::Number,
             "uuid" => Source::Uuid,
-            _ => Source::Column(column(value.strip_prefix("row")?.trim())?),
+            _ => match value.strip_prefix("capture") {
+                Some(access) => Source::Capture(column(access.trim())?),
+                None => Source::Column(column(value.strip_prefix("row")?.trim())?),
+            },
         };
         Some(Self { source, filter })
     }
@@ -87,11 +92,12 @@ impl Data {
             Source::Number => "n",
             Source::Uuid => "uuid",
             Source::Column(_) => "row",
+            Source::Capture(_) => "capture",
         }
     }
 }
 
-/// The column name in `.column` or `["column"]`.
+/// The name in `.name` or `["name"]`.
 fn column(access: &str) -> Option<String> {
     if let Some(name) = access.strip_prefix('.') {
         return is_plain(name).then(|| name.to_owned());
@@ -102,7 +108,8 @@ fn column(access: &str) -> Option<String> {
     (!name.is_empty() && !name.contains([quote, '\\'])).then(|| name.to_owned())
 }
 
-fn is_plain(name: &str) -> bool {
+/// True for a name of letters, digits and `_` that does not begin with a digit.
+pub(crate) fn is_plain(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
@@ -110,11 +117,12 @@ fn is_plain(name: &str) -> bool {
 impl fmt::Display for Data {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
-            Source::Number => out.write_str("n")?,
-            Source::Uuid => out.write_str("uuid")?,
-            Source::Column(name) if is_plain(name) => write!(out, "row.{name}")?,
-            Source::Column(name) if name.contains('"') => write!(out, "row['{name}']")?,
-            Source::Column(name) => write!(out, "row[\"{name}\"]")?,
+            Source::Number | Source::Uuid => out.write_str(self.name())?,
+            Source::Column(name) | Source::Capture(name) => match self.name() {
+                map if is_plain(name) => write!(out, "{map}.{name}")?,
+                map if name.contains('"') => write!(out, "{map}['{name}']")?,
+                map => write!(out, "{map}[\"{name}\"]")?,
+            },
         }
         match self.filter {
             None => Ok(()),
@@ -160,8 +168,8 @@ impl RequestText {
                     }
                     (None, other) => {
                         return Err(format!(
-                            "`{{{{ {other} }}}}` is not data of a request: there are `n`, `uuid` and `row.column`, \
-                             each with `| urlencode` or `| tojson` where needed"
+                            "`{{{{ {other} }}}}` is not data of a request: there are `n`, `uuid`, `row.column` \
+                             and `capture.name`, each with `| urlencode` or `| tojson` where needed"
                         ));
                     }
                 },
@@ -270,6 +278,7 @@ mod tests {
             ("row[\"first name\"] | urlencode", "row[\"first name\"] | urlencode"),
             ("row['it']", "row.it"),
             ("row['a\"b']", "row['a\"b']"),
+            ("capture.token|urlencode", "capture.token | urlencode"),
         ] {
             let data = Data::parse(expression).unwrap_or_else(|| panic!("{expression}"));
             assert_eq!(data.to_string(), shown);

@@ -23,7 +23,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let sandbox = Sandbox::start(Topology::default()).await.unwrap();
+        let sandbox = Sandbox::start(Topology::built_in("quick").unwrap()).await.unwrap();
         let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
         let cluster = cluster::connect(&options).await.unwrap();
         Self { _sandbox: sandbox, cluster, load: TcpListener::bind("127.0.0.1:0").await.unwrap() }

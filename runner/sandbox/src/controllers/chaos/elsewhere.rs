@@ -4,6 +4,7 @@
 //! In scope: objects in, requests out. Out of scope: watching that cluster, sending the requests, and everything that a daemon
 //! does to a pod.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ impl ChaosMesh {
             addresses: Addresses::claim()?,
             logs: Default::default(),
             kills: Default::default(),
+            starting: Default::default(),
         });
         let manager = Controller::new(None, Arc::new(Dns(registry.clone())));
         Ok(Self { registry, manager, daemons: Plugin::new(Links::new()) })
@@ -100,6 +102,17 @@ impl ChaosMesh {
         if let Some(resource) = resource(object) {
             self.registry.store.lock().remove(&Key::of(resource, object));
         }
+    }
+
+    /// Forgets the objects of a kind that a new list lacks. Returns their UIDs.
+    pub fn forget_others(&self, kind: &str, listed: &BTreeSet<String>) -> Vec<String> {
+        let mut store = self.registry.store.lock();
+        let is_other =
+            |(key, object): &(&Key, &Arc<Value>)| key.resource.kind == kind && !listed.contains(object::uid(object));
+        let others: Vec<(Key, String)> =
+            store.all().filter(is_other).map(|(key, object)| (key.clone(), object::uid(object).to_owned())).collect();
+        others.iter().for_each(|(key, _)| _ = store.remove(key));
+        others.into_iter().map(|(_, uid)| uid).collect()
     }
 
     /// One pass of the manager and of the daemons over everything that was seen. Returns the requests that carry it out, in

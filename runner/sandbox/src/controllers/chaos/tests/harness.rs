@@ -33,6 +33,7 @@ impl Cluster {
             addresses: Addresses::claim().unwrap(),
             logs: Default::default(),
             kills: Default::default(),
+            starting: Default::default(),
         });
         let links = Links::new();
         let (mut plugin, mut tasks) = (links::Plugin::new(links.clone()), JoinSet::new());

@@ -1,0 +1,124 @@
+//! The body of an answer with `Content-Encoding: gzip`, unpacked as it arrives, with a bound on its size.
+
+use std::io::{self, Write};
+
+use flate2::write::MultiGzDecoder;
+use http::header::CONTENT_ENCODING;
+
+use crate::headers::Headers;
+
+/// The most bytes that one answer unpacks to.
+const MOST: u64 = 256 << 20;
+
+/// The packed bytes that are unpacked at a time. One byte unpacks to at most 1032 bytes, so this bounds the memory.
+const AT_ONCE: usize = 1 << 10;
+
+/// Why a body was not unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotUnpacked {
+    /// It unpacks to more than [`MOST`] bytes.
+    TooLarge,
+    /// It is not gzip, in words.
+    Broken(String),
+}
+
+/// A body that is being unpacked.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    decoder: MultiGzDecoder<Vec<u8>>,
+    length: u64,
+}
+
+/// Whether an answer with these headers is packed with gzip.
+pub(super) fn is_packed(headers: &(impl Headers + ?Sized)) -> bool {
+    let mut codings = headers.values(&CONTENT_ENCODING);
+    codings.next().is_some_and(|it| {
+        let it = it.trim_ascii();
+        it.eq_ignore_ascii_case(b"gzip") || it.eq_ignore_ascii_case(b"x-gzip")
+    }) && codings.next().is_none()
+}
+
+impl Unpacked {
+    pub(super) fn new() -> Self {
+        Self { decoder: MultiGzDecoder::new(Vec::new()), length: 0 }
+    }
+
+    /// Unpacks the next bytes, and passes the result to `take` in pieces of limited size.
+    ///
+    /// # Errors
+    /// When the bytes are not gzip, or are too many.
+    pub(super) fn piece(&mut self, piece: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), NotUnpacked> {
+        for packed in piece.chunks(AT_ONCE) {
+            self.decoder.write_all(packed).map_err(|error| broken(&error))?;
+            self.drain(&mut take)?;
+        }
+        Ok(())
+    }
+
+    /// Passes the last bytes of a complete body to `take`.
+    ///
+    /// # Errors
+    /// As [`Unpacked::piece`], and when the body ended too early.
+    pub(super) fn end(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), NotUnpacked> {
+        self.decoder.try_finish().map_err(|error| broken(&error))?;
+        self.drain(&mut take)
+    }
+
+    fn drain(&mut self, take: &mut impl FnMut(&[u8])) -> Result<(), NotUnpacked> {
+        let unpacked = self.decoder.get_mut();
+        self.length += unpacked.len() as u64;
+        if self.length > MOST {
+            return Err(NotUnpacked::TooLarge);
+        }
+        if !unpacked.is_empty() {
+            take(unpacked);
+            unpacked.clear();
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: &io::Error) -> NotUnpacked {
+    NotUnpacked::Broken(format!("the body is not the gzip that its `content-encoding` announces: {error}"))
+}
+
+#[cfg(test)]
+pub(super) fn packed(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(bytes: &[u8], step: usize) -> Result<Vec<u8>, NotUnpacked> {
+        let (mut it, mut all) = (Unpacked::new(), Vec::new());
+        for piece in bytes.chunks(step) {
+            it.piece(piece, |piece| all.extend_from_slice(piece))?;
+        }
+        it.end(|piece| all.extend_from_slice(piece))?;
+        Ok(all)
+    }
+
+    #[test]
+    fn unpacks_in_pieces_of_any_size_and_finds_damage() {
+        let text = "hello hello hello and more".repeat(1000).into_bytes();
+        let bytes = packed(&text);
+        for step in [1, 7, bytes.len()] {
+            assert_eq!(unpacked(&bytes, step).unwrap(), text);
+        }
+        assert!(matches!(unpacked(&bytes[..bytes.len() - 9], 5), Err(NotUnpacked::Broken(_))), "it ended early");
+        assert!(matches!(unpacked(b"no gzip at all", 5), Err(NotUnpacked::Broken(_))));
+    }
+
+    #[test]
+    fn a_small_body_cannot_unpack_to_any_size() {
+        let bytes = packed(&vec![0; 300 << 20]);
+        let (mut it, mut largest) = (Unpacked::new(), 0);
+        let result = it.piece(&bytes, |piece| largest = largest.max(piece.len()));
+        assert_eq!(result, Err(NotUnpacked::TooLarge));
+        assert!(largest <= 2 << 20, "{largest} bytes at once");
+    }
+}

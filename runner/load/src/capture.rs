@@ -1,0 +1,387 @@
+//! The values that a step takes from its answer, for later steps of the same user.
+
+use http::header::{HeaderName, SET_COOKIE};
+use indexmap::IndexMap;
+use regex::bytes::Regex;
+use serde_json::Value;
+use shakedown_schemas::scenario::{Capture, Filter};
+
+use super::headers::Headers;
+use super::path::{Path, TooMuch};
+use super::text::percent_encoded;
+
+/// The longest captured value, in bytes. It is kept until its user's iteration ends.
+const MAX_VALUE: usize = 8 << 10;
+
+/// Words in the name of a header or of a value that mark a credential.
+const WORDS: [&str; 8] = ["auth", "cookie", "token", "secret", "password", "key", "credential", "session"];
+
+/// The minimum length of a random text that counts as a credential whatever its name is, in bytes.
+const RANDOM: usize = 16;
+
+/// Whether a name marks a credential.
+pub(super) fn names_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// A captured value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Captured {
+    text: Box<[u8]>,
+    /// The text is a JSON value that is not a string.
+    is_json: bool,
+    /// Reports must not show it.
+    pub(super) is_secret: bool,
+}
+
+/// The captured values of one iteration, each at the index of its name.
+pub(super) type Values = [Option<Captured>];
+
+impl Captured {
+    /// Appends the value as a request text inserts it.
+    pub(super) fn write(&self, filter: Option<Filter>, out: &mut Vec<u8>) {
+        match filter {
+            None => out.extend_from_slice(&self.text),
+            Some(Filter::ToJson) if self.is_json => out.extend_from_slice(&self.text),
+            Some(Filter::ToJson) => {
+                out.extend_from_slice(Value::from(String::from_utf8_lossy(&self.text)).to_string().as_bytes());
+            }
+            Some(Filter::UrlEncode) => out.extend_from_slice(percent_encoded(&self.text).as_bytes()),
+        }
+    }
+
+    /// The forms in which an answer may repeat it.
+    pub(super) fn forms(&self) -> impl Iterator<Item = Vec<u8>> {
+        [None, Some(Filter::ToJson), Some(Filter::UrlEncode)].into_iter().map(|filter| {
+            let mut form = Vec::new();
+            self.write(filter, &mut form);
+            if filter == Some(Filter::ToJson) && !self.is_json {
+                form = form[1..form.len() - 1].to_vec();
+            }
+            form
+        })
+    }
+}
+
+/// What one step captures.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Captures {
+    rules: Vec<CaptureRule>,
+}
+
+#[derive(Debug, Clone)]
+struct CaptureRule {
+    name: String,
+    /// The index of the value in [`Values`].
+    place: usize,
+    is_secret: bool,
+    from: From,
+}
+
+#[derive(Debug, Clone)]
+enum From {
+    /// The path, and as it is written.
+    Json(Box<Path>, String),
+    Header(HeaderName),
+    Cookie(String),
+    Regex(Regex),
+}
+
+/// Why a value was not captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotCaptured {
+    /// The answer does not have it, in words.
+    Missing(String),
+    /// The search needs too much work.
+    TooMuch,
+}
+
+impl CaptureRule {
+    fn missing(&self, place: &str, found: &str) -> NotCaptured {
+        NotCaptured::Missing(format!("`capture.{}`: expected a value {place}, found {found}", self.name))
+    }
+
+    /// The captured value.
+    fn value(&self, text: &[u8], is_json: bool, place: &str) -> Result<(usize, Captured), NotCaptured> {
+        if text.is_empty() {
+            return Err(self.missing(place, "an empty text"));
+        }
+        if text.len() > MAX_VALUE {
+            return Err(self.missing(place, &format!("one of {} bytes, more than {MAX_VALUE}", text.len())));
+        }
+        let is_secret = self.is_secret || is_random(text);
+        Ok((self.place, Captured { text: text.into(), is_json, is_secret }))
+    }
+}
+
+/// Whether a text looks like a random one.
+fn is_random(text: &[u8]) -> bool {
+    text.len() >= RANDOM
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(byte))
+        && text.iter().any(u8::is_ascii_digit)
+        && text.iter().any(u8::is_ascii_alphabetic)
+}
+
+impl Captures {
+    /// Compiles the captures of a step. `names` are the names of all values of the load, in the order of their indices, and
+    /// `is_credential` tells whether a step sends the value in a header with credentials.
+    ///
+    /// # Errors
+    /// A sentence about an invalid path, header or expression.
+    pub(super) fn new(
+        captures: &IndexMap<String, Capture>,
+        names: &[String],
+        is_credential: impl Fn(&str) -> bool,
+    ) -> Result<Self, String> {
+        let rule = |(name, it): (&String, &Capture)| {
+            let header = it.header.as_deref();
+            let from = match (&it.json, header, &it.cookie, &it.regex) {
+                (Some(path), ..) => From::Json(Path::parse(path)?.into(), path.clone()),
+                (_, Some(name), ..) => From::Header(
+                    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header"))?,
+                ),
+                (.., Some(cookie), _) => From::Cookie(cookie.clone()),
+                (.., Some(text)) => From::Regex(
+                    Regex::new(text).map_err(|error| format!("`{text}` is not a regular expression: {error}"))?,
+                ),
+                _ => return Err(format!("the capture `{name}` does not say where its value is")),
+            };
+            let place = names.iter().position(|known| known == name).unwrap_or_default();
+            let is_secret = matches!(from, From::Cookie(_))
+                || names_credential(name)
+                || header.is_some_and(names_credential)
+                || is_credential(name);
+            Ok(CaptureRule { name: name.clone(), place, is_secret, from })
+        };
+        Ok(Self { rules: captures.iter().map(rule).collect::<Result<_, String>>()? })
+    }
+
+    /// Whether one of the values is a credential.
+    pub(super) fn has_secret(&self) -> bool {
+        self.rules.iter().any(|rule| rule.is_secret)
+    }
+
+    /// Whether the body must be read as a whole.
+    pub(super) fn reads_body(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.from, From::Json(..) | From::Regex(_)))
+    }
+
+    /// Whether the body must be parsed as JSON.
+    pub(super) fn wants_json(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.from, From::Json(..)))
+    }
+
+    /// Captures the values of a head.
+    ///
+    /// # Errors
+    /// When it lacks one of them.
+    pub(super) fn of_head(&self, headers: &(impl Headers + ?Sized)) -> Result<Vec<(usize, Captured)>, NotCaptured> {
+        let mut found = Vec::new();
+        for rule in &self.rules {
+            match &rule.from {
+                From::Header(name) => {
+                    let place = format!("in the header `{name}`");
+                    let value = headers.values(name).next().ok_or_else(|| rule.missing(&place, "no such header"))?;
+                    found.push(rule.value(value, false, &place)?);
+                }
+                From::Cookie(name) => {
+                    let place = format!("in the cookie `{name}`");
+                    let value = headers.values(&SET_COOKIE).find_map(|line| cookie(line, name));
+                    let value = value.ok_or_else(|| rule.missing(&place, "no such cookie"))?;
+                    found.push(rule.value(value, false, &place)?);
+                }
+                From::Json(..) | From::Regex(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Captures the values of a body. `value` is the body as JSON if [`Captures::wants_json`].
+    ///
+    /// # Errors
+    /// When it lacks one of them, or a path needs too much work.
+    pub(super) fn of_body(
+        &self,
+        body: &[u8],
+        value: Option<&Value>,
+        found: &mut Vec<(usize, Captured)>,
+    ) -> Result<(), NotCaptured> {
+        for rule in &self.rules {
+            match &rule.from {
+                From::Json(path, written) => {
+                    let place = format!("at `{written}`");
+                    let first = value.map(|value| first(path, value, body.len())).transpose();
+                    match first.map_err(|TooMuch| NotCaptured::TooMuch)?.flatten() {
+                        None => return Err(rule.missing(&place, "nothing there")),
+                        Some(Value::Null) => return Err(rule.missing(&place, "`null`")),
+                        Some(Value::String(text)) => found.push(rule.value(text.as_bytes(), false, &place)?),
+                        Some(value) => found.push(rule.value(value.to_string().as_bytes(), true, &place)?),
+                    }
+                }
+                From::Regex(regex) => {
+                    let place = format!("for `{}`", regex.as_str());
+                    let groups = regex.captures(body).ok_or_else(|| rule.missing(&place, "no match in the body"))?;
+                    let text = groups.get(1).or_else(|| groups.get(0)).map_or(&b""[..], |text| text.as_bytes());
+                    found.push(rule.value(text, false, &place)?);
+                }
+                From::Header(_) | From::Cookie(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first value at a path.
+pub(super) fn first(path: &Path, value: &Value, length: usize) -> Result<Option<Value>, TooMuch> {
+    let mut found = None;
+    path.any(value, length, |value| {
+        found = Some(value.clone());
+        true
+    })?;
+    Ok(found)
+}
+
+/// The value of a cookie in a `Set-Cookie` header (RFC 6265, section 5.2).
+fn cookie<'h>(line: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    let pair = line.split(|byte| *byte == b';').next()?;
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    let value = pair[at + 1..].trim_ascii();
+    let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    (pair[..at].trim_ascii() == name.as_bytes()).then(|| bare.unwrap_or(value))
+}
+
+/// Replaces captured credentials in a text. At the end of a text that was cut, also the beginning of one.
+pub(super) fn mask(text: &mut Vec<u8>, values: &Values, is_cut: bool) {
+    /// Shorter values would make texts unreadable.
+    const SHORTEST: usize = 4;
+    const MASK: &[u8] = b"[redacted]";
+    let secrets = values.iter().flatten().filter(|value| value.is_secret);
+    let mut forms: Vec<Vec<u8>> = secrets.flat_map(Captured::forms).filter(|form| form.len() >= SHORTEST).collect();
+    // A secret may contain another one.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    for form in &forms {
+        let mut from = 0;
+        while let Some(at) = text[from..].windows(form.len()).position(|window| window == form.as_slice()) {
+            text.splice(from + at..from + at + form.len(), MASK.iter().copied());
+            from += at + MASK.len();
+        }
+    }
+    let tails = forms
+        .iter()
+        .filter(|_| is_cut)
+        .filter_map(|form| (SHORTEST..form.len()).rev().find(|length| text.ends_with(&form[..*length])));
+    if let Some(length) = tails.max() {
+        text.truncate(text.len() - length);
+        text.extend_from_slice(MASK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use serde_json::json;
+
+    use super::*;
+
+    fn captures(all: Value) -> Captures {
+        let all: IndexMap<String, Capture> = serde_json::from_value(all).unwrap();
+        let names: Vec<String> = all.keys().cloned().collect();
+        Captures::new(&all, &names, |name| name == "used").unwrap()
+    }
+
+    fn text(found: &[(usize, Captured)]) -> Vec<(usize, String, bool)> {
+        found.iter().map(|(at, it)| (*at, String::from_utf8_lossy(&it.text).into_owned(), it.is_secret)).collect()
+    }
+
+    #[test]
+    fn takes_the_first_value_of_each_source() {
+        let captures = captures(json!({
+            "order": {"json": "$.items[*].id"},
+            "whole": {"json": "$.items"},
+            "place": {"header": "Location"},
+            "sid": {"cookie": "sid"},
+            "csrf": {"regex": "value=\"([^\"]+)\""},
+            "used": {"regex": "va."},
+        }));
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("location", "/orders/7"), ("set-cookie", "other=1"), ("set-cookie", "sid=\"a b\"; Path=/")]
+        {
+            headers.append(name, value.parse().unwrap());
+        }
+        let body = br#"{"items":[{"id":7},{"id":8}],"html":"value=\"x\""}"#;
+        let mut found = captures.of_head(&headers).unwrap();
+        assert_eq!(text(&found), [(2, "/orders/7".to_owned(), false), (3, "a b".to_owned(), true)]);
+        found.clear();
+        let value = serde_json::from_slice(body).unwrap();
+        assert!(captures.wants_json() && captures.has_secret());
+        // The text of the body is searched, not the JSON in it.
+        let missing = captures.of_body(body, Some(&value), &mut found).unwrap_err();
+        assert!(matches!(&missing, NotCaptured::Missing(words) if words.contains("`capture.csrf`")), "{missing:?}");
+        found.clear();
+        captures.of_body(b"<input value=\"x9\">", Some(&value), &mut found).unwrap();
+        let expected = [(0, "7", false), (1, "[{\"id\":7},{\"id\":8}]", false), (4, "x9", false), (5, "val", true)];
+        assert_eq!(text(&found), expected.map(|(at, text, secret)| (at, text.to_owned(), secret)));
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        for (capture, body, words) in [
+            (json!({"json": "$.t"}), json!({"u": 1}), "expected a value at `$.t`, found nothing there"),
+            (json!({"json": "$.t"}), json!({"t": null}), "found `null`"),
+            (json!({"json": "$.t"}), json!({"t": ""}), "found an empty text"),
+            (json!({"json": "$.t"}), json!({"t": "x".repeat(9000)}), "one of 9000 bytes, more than 8192"),
+            (json!({"regex": "id=(.+)"}), json!({}), "expected a value for `id=(.+)`, found no match in the body"),
+        ] {
+            let body_text = body.to_string();
+            let error = captures(json!({"a": capture})).of_body(body_text.as_bytes(), Some(&body), &mut Vec::new());
+            assert!(matches!(&error, Err(NotCaptured::Missing(it)) if it.contains(words)), "{words}: {error:?}");
+        }
+        for (capture, words) in [
+            (json!({"header": "etag"}), "expected a value in the header `etag`, found no such header"),
+            (json!({"cookie": "sid"}), "expected a value in the cookie `sid`, found no such cookie"),
+        ] {
+            let error = captures(json!({"a": capture})).of_head(&HeaderMap::new());
+            assert!(matches!(&error, Err(NotCaptured::Missing(it)) if it.contains(words)), "{words}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn writes_a_value_as_it_is_inserted() {
+        let value = |text: &str, is_json| Captured { text: text.as_bytes().into(), is_json, is_secret: true };
+        let written = |value: &Captured, filter| {
+            let mut out = Vec::new();
+            value.write(filter, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let words = value("a \"b\"/c", false);
+        assert_eq!(written(&words, None), "a \"b\"/c");
+        assert_eq!(written(&words, Some(Filter::ToJson)), r#""a \"b\"/c""#);
+        assert_eq!(written(&words, Some(Filter::UrlEncode)), "a%20%22b%22%2Fc");
+        assert_eq!(written(&value("7", true), Some(Filter::ToJson)), "7");
+    }
+
+    #[test]
+    fn masks_credentials_also_where_a_text_is_cut() {
+        let secret = |text: &str| Some(Captured { text: text.as_bytes().into(), is_json: false, is_secret: true });
+        let open = Some(Captured { text: b"order-7"[..].into(), is_json: false, is_secret: false });
+        let values = [secret("abc/def"), None, open, secret("abc/def/ghi"), secret("xy")];
+        for (text, is_cut, masked) in [
+            ("token abc/def of order-7 xy", false, "token [redacted] of order-7 xy"),
+            ("abc/def/ghi abc%2Fdef", false, "[redacted] [redacted]"),
+            ("the end is abc/d", true, "the end is [redacted]"),
+            ("the end is abc/d", false, "the end is abc/d"),
+            ("abc", true, "abc"),
+        ] {
+            let mut bytes = text.as_bytes().to_vec();
+            mask(&mut bytes, &values, is_cut);
+            assert_eq!(String::from_utf8_lossy(&bytes), masked);
+        }
+        assert!(
+            is_random(b"f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
+                && !is_random(b"order-12345")
+                && !is_random(b"a text with 16 bytes or more")
+        );
+    }
+}
