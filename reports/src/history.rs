@@ -345,7 +345,7 @@ mod tests {
             })
             .collect();
         let page = history(&runs, 30).unwrap();
-        let table = page.split_once(r#"<table class="matrix">"#).unwrap().1.split_once("</table>").unwrap().0;
+        let table = page.split_once(r#"<table class="by-run">"#).unwrap().1.split_once("</table>").unwrap().0;
         assert_eq!(table.matches("<th scope=\"col\"").count(), 1 + 4, "{table}");
         let rows: Vec<&str> = table.split_once("<tbody>").unwrap().1.split("</tr>").collect();
         assert!(rows[0].contains("b-flaky") && rows[0].contains("flaky"), "flaky ones first: {}", rows[0]);
