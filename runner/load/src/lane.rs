@@ -652,9 +652,7 @@ impl Lane {
         }
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
-            Some(job) => {
-                connection.give(self.set_up(&state, job));
-            }
+            Some(job) => connection.give(self.set_up(&state, job)),
             None if self.target.fresh => return false,
             None => {
                 state.idle.push(Rc::clone(connection));
