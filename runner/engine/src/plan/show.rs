@@ -19,7 +19,7 @@ pub fn show(plan: &Plan) -> String {
     }
     _ = writeln!(out, "seed     {}\n\nload", plan.seed);
     for load in &plan.loads {
-        _ = writeln!(out, "  {}: {} to {}", load.name, load.schedule, load.info(None).reached());
+        _ = writeln!(out, "  {}: {} to {}", load.name, load.schedule, load.info().reached());
     }
     timeline(&mut out, plan);
     for fault in &plan.faults {
