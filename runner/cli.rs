@@ -3,23 +3,31 @@
 //!
 //! Results go to stdout, progress and errors to stderr.
 
+mod again;
 mod args;
 mod calibrate;
 mod ci;
 mod cleanup;
 mod compare;
+mod config;
 mod console;
 mod doctor;
+mod earlier;
 pub mod exit;
 mod explain;
 mod failure;
 mod finish;
+mod identity;
+mod import;
 mod init;
 mod list;
 mod live;
+mod merge;
+mod narrow;
 mod output;
 mod plan;
 mod print;
+mod project;
 mod proof;
 mod report;
 mod run;
@@ -28,8 +36,10 @@ mod schema;
 mod select;
 mod signals;
 mod style;
+mod suite;
 mod summary;
 mod table;
+mod totals;
 mod validate;
 mod variables;
 
@@ -44,9 +54,19 @@ use shakedown_reports::Redactor;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // Clap's own exit code for usage errors is 2, as ours; help and version are 0.
-    let matches = variables::with_variables(Args::command()).get_matches();
-    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let project = match project::Project::find(&Args::command()) {
+        Ok(project) => project,
+        Err(failure) => return complain(&console::Style::new(args::Color::Auto), &failure),
+    };
+    let command = || variables::with_variables(project.with_defaults(Args::command()));
+    let matches = command().try_get_matches();
+    let args = match matches.and_then(|matches| Args::from_arg_matches(&matches)) {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    if args.quiet {
+        print::hush();
+    }
     // One provider for all TLS in the process. A second installation is refused, which is harmless.
     _ = rustls::crypto::ring::default_provider().install_default();
     let style = console::Style::new(args.color);
@@ -62,7 +82,7 @@ pub fn main() -> ExitCode {
             Command::Plan(plan) => plan::plan(plan, style, &redactor).await,
             Command::Validate(validate) => validate::validate(&validate, style, &redactor),
             Command::List(list) => list::list(&list, style, &redactor),
-            Command::Report(report) => report::report(&report, &redactor),
+            Command::Report(report) => report::report(&report, style, &redactor),
             Command::Compare(compare) => compare::compare(&compare, &redactor),
             Command::Calibrate(calibrate) => {
                 calibrate::calibrate(calibrate, style, args.quiet, args.verbose, &redactor).await
@@ -70,9 +90,11 @@ pub fn main() -> ExitCode {
             Command::Cleanup(cleanup) => cleanup::cleanup(cleanup, &redactor).await,
             Command::Doctor(doctor) => doctor::doctor(doctor, &redactor).await,
             Command::Init(init) => init::init(&init, args.quiet, &redactor).await,
+            Command::Import(import) => import::import(&import),
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Explain(explain) => explain::explain(&explain),
+            Command::Config(config) => config::config(&config, command(), &project, &redactor),
             Command::Completions { shell } => {
                 // The generator panics if it cannot write.
                 let mut script = Vec::new();
@@ -86,15 +108,31 @@ pub fn main() -> ExitCode {
     // Tasks of an interrupted command (a port-forward, a sandbox) end with the process.
     runtime.shutdown_background();
     match (result, print::unwritten()) {
-        (Ok(exit::PASSED), Some(error)) => {
-            complain(&style, &Failure::environment(format!("could not write to stdout: {error}")))
-        }
+        // Of the other codes, none looks like a success.
+        (Ok(exit::PASSED), Some(error)) => unwritten(&style, exit::ENVIRONMENT, error),
+        (Ok(code), Some(error)) => unwritten(&style, code, error),
         (Ok(code), _) => ExitCode::from(code),
         (Err(failure), _) => {
             let message = redactor.text(&failure.message);
             complain(&style, &Failure { message, ..failure })
         }
     }
+}
+
+/// Prints help and versions to stdout, and usage errors to stderr. Clap's own exit code for usage errors is 2, as ours.
+fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Err(lost) if !error.use_stderr() && lost.kind() != std::io::ErrorKind::BrokenPipe => {
+            unwritten(&console::Style::new(args::Color::Auto), exit::ENVIRONMENT, &lost.to_string())
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)),
+    }
+}
+
+/// Reports that stdout could not be written.
+fn unwritten(style: &console::Style, code: u8, error: &str) -> ExitCode {
+    complain(style, &Failure { message: format!("could not write to stdout: {error}"), code })
 }
 
 fn complain(style: &console::Style, failure: &Failure) -> ExitCode {

@@ -5,7 +5,7 @@
 //! keeps its contract there. Three checks follow, by plain HTTP and without the program's own code: that the faults of a run that
 //! passed acted (`history`), that nothing of ours is left, and that no object of another client has changed.
 //!
-//! `kill`: a run is killed with SIGKILL right before and right after each of its acts on the cluster (each entry of its journal),
+//! `kill`: a run is killed with SIGKILL right before and right after each of its actions on the cluster (each entry of its journal),
 //! and at random moments. With no process of ours alive, everything must be gone within the fuse's deadline and ten seconds, and
 //! `cleanup --check` must agree.
 //!
@@ -121,7 +121,7 @@ impl Sandbox {
     pub fn start(shakedown: &Shakedown) -> Self {
         let kubeconfig = shakedown.path("kubeconfig");
         let path = kubeconfig.to_str().expect("a path in UTF-8");
-        let process = shakedown.start(&["sandbox", "--write-kubeconfig", path]);
+        let process = shakedown.start(&["sandbox", "--topology", "quick", "--write-kubeconfig", path]);
         process.stderr_line("the sandbox serves on", Duration::from_secs(60));
         Self { _process: process, kubeconfig }
     }

@@ -220,7 +220,7 @@ fn without_a_controller_it_says_so() {
 #[ignore = "needs a cluster"]
 fn an_injection_that_never_succeeds_names_the_pod_and_the_remedy() {
     let stage = Stage::new(api());
-    let (_mesh, shakedown) = (stage.play(Manner::NeverInjects), Shakedown::new());
+    let (_mesh, shakedown) = (stage.play(Manner::Lacks("sch_netem")), Shakedown::new());
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
     let worker = stage.workers()[0].clone();
     refused(&shakedown.reports("out"), &[&worker, "unable to set tcs", "modprobe sch_netem"]);

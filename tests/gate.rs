@@ -26,6 +26,7 @@ const HEAD: &str = r#"
 version: 1
 name: gate
 namespace: dynamo
+sandbox: {topology: quick}
 load:
   chat:
     openai: {service: "vllm-agg-0-frontend:8000", model: Qwen/Qwen3-0.6B, prompt: Say hello., max_tokens: 10, stream: true}
@@ -58,12 +59,21 @@ fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
     assert_eq!((recovery.verdict, recovery.observed), (Verdict::Pass, Some(0.0)), "nothing was there to recover from");
     assert!(control.text("summary.md").contains("control run") && control.text("report.html").contains("control run"));
 
-    overkilled.expect_code(0);
+    let overkilled = overkilled.expect_code(0);
     let overkill = shakedown.reports("overkill");
     assert_eq!((overkill.result.verdict, overkill.scenario().trial), (Verdict::Fail, Some(Trial::Overkill)));
     assert_eq!(overkill.expectation("partition", "success_rate").verdict, Verdict::Fail, "{}", overkill.found());
     assert_eq!(overkill.fault().targets.len(), 3, "every worker: {:?}", overkill.fault().targets);
     overkill.expect_proven_and_undone();
+    let junit = overkill.text("junit.xml");
+    assert!(junit.contains(r#"failures="0" errors="0""#), "the exit code is 0: {junit}");
+    assert!(
+        overkilled.stdout.contains("overkill run: the scenario failed under full cuts, as it must"),
+        "{overkilled}"
+    );
+    let told = overkill.fault().evidence.iter().map(|it| it.detail.as_str()).collect::<Vec<_>>().join("; ");
+    assert!(!told.contains("new peer") && !overkilled.stderr.contains("is a new peer"), "{told}");
+    assert_eq!(overkill.fault().unproven, Vec::new(), "the witness is no peer");
 
     // The two of them are as different as two runs can be.
     let compared =

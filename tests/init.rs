@@ -165,41 +165,43 @@ const AMONG_THEM: usize = 1;
 
 #[test]
 fn what_it_writes_passes_and_fails_if_every_pod_is_cut_off() {
-    none_of_all(&REHEARSED[..AMONG_THEM], problem);
+    none_of_all(&twice(&REHEARSED[..AMONG_THEM]), problem);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn every_other_kind_passes_and_fails_if_every_pod_is_cut_off() {
-    none_of_all(&REHEARSED[AMONG_THEM..], problem);
+    none_of_all(&twice(&REHEARSED[AMONG_THEM..]), problem);
 }
 
-/// What is wrong with the two runs, if anything is.
-fn problem(rehearsed: &Rehearsed) -> Option<String> {
-    let shakedown = Shakedown::undisturbed();
+/// Each with the flags of its two runs.
+fn twice(rehearsed: &[Rehearsed]) -> Vec<(&Rehearsed, &'static [&'static str])> {
+    rehearsed.iter().flat_map(|it| [(it, &[][..]), (it, &["--overkill"][..])]).collect()
+}
+
+/// What is wrong with the run, if anything is.
+fn problem((rehearsed, further): &(&Rehearsed, &[&str])) -> Option<String> {
+    // A full cut fails on a busy machine as well.
+    let shakedown = if further.is_empty() { Shakedown::undisturbed() } else { Shakedown::new() };
     let mut target = Vec::new();
     let mut flags = rehearsed.flags.to_vec();
-    if let Some(topology) = rehearsed.topology {
-        shakedown.file("topology.yaml", topology);
-        target.extend(["--sandbox-topology", "topology.yaml"]);
-        flags.extend(ORDER);
+    match rehearsed.topology {
+        Some(topology) => {
+            shakedown.file("topology.yaml", topology);
+            target.extend(["--sandbox-topology", "topology.yaml"]);
+            flags.extend(ORDER);
+        }
+        None => target.extend(["--sandbox-topology", "quick"]),
     }
     let begun = shakedown.run(&[&["init", "--sandbox"], &target[..], &flags[..]].concat());
-    let text = written(&shakedown);
     if begun.code() != 0 || begun.stderr.contains("warning") {
         return Some(format!("{flags:?}: {begun}"));
     }
     if begun.stdout.contains("run --sandbox") != rehearsed.topology.is_none() {
         return Some(format!("{flags:?}: the proposed rehearsal: {begun}"));
     }
-    for further in [&[][..], &["--overkill"]] {
-        let finished = run(&shakedown, &[&["scenario.yaml"], &target[..], &SHORT[..], further].concat());
-        if finished.code() != 0 {
-            return Some(format!("{flags:?} {further:?}: {finished}\n{text}"));
-        }
-        std::fs::remove_dir_all(shakedown.path("out")).expect("the reports");
-    }
-    None
+    let finished = run(&shakedown, &[&["scenario.yaml"], &target[..], &SHORT[..], further].concat());
+    (finished.code() != 0).then(|| format!("{flags:?} {further:?}: {finished}\n{}", written(&shakedown)))
 }
 
 #[test]

@@ -70,6 +70,7 @@ fn reports(shakedown: &Shakedown) -> Vec<(&'static str, String)> {
         ("error", xml(&sample::errored())),
         ("stillborn", xml(&sample::stillborn())),
         ("suite", xml(&sample::suite())),
+        ("cut short", xml(&sample::cut_short())),
         ("hour", xml(&sample::hour())),
         ("busy", xml(&sample::busy())),
         ("hostile", xml(&sample::hostile())),

@@ -9,6 +9,7 @@ use crate::support::shakedown::Shakedown;
 const SCENARIO: &str = r#"version: 1
 name: recorded
 namespace: dynamo
+sandbox: {topology: quick}
 description: "{{ token }} is in the file, and in an object."
 vars: {token: none}
 load:

@@ -95,7 +95,7 @@ fn problem(changed: &Changed) -> Option<String> {
     let file = changed.file;
     let shakedown = Shakedown::new();
     shakedown.file("changed.yaml", with(&format!("scenarios/{file}"), changed.changes));
-    shakedown.file("topology.yaml", with("runner/sandbox/src/topology.yaml", changed.topology));
+    shakedown.file("topology.yaml", with("runner/sandbox/src/topologies/quick.yaml", changed.topology));
     let finished = run(&shakedown, &[&["changed.yaml", "--sandbox-topology", "topology.yaml"], &SHORT[..]].concat());
     if finished.code() != 1 {
         return Some(format!("{file}: {finished}"));

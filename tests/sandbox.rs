@@ -32,7 +32,7 @@ struct Standing {
 impl Standing {
     fn start(shakedown: &Shakedown) -> Self {
         let kubeconfig = shakedown.path("kubeconfig").display().to_string();
-        let process = shakedown.start(&["sandbox", "--write-kubeconfig", &kubeconfig]);
+        let process = shakedown.start(&["sandbox", "--topology", "quick", "--write-kubeconfig", &kubeconfig]);
         process.stderr_line("the sandbox serves on", Duration::from_secs(30));
         Self { process, kubeconfig }
     }
@@ -158,11 +158,14 @@ const AMONG_THEM: [&str; 6] = [
 
 /// The shipped scenarios whose name is as `wanted` says.
 fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    // The quickstart has a test of its own, and load alone needs no sandbox.
+    // The quickstart and the shop have tests of their own, and load alone needs no sandbox.
     let shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
         .expect("the scenarios")
         .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".yaml") && name != "quickstart.yaml" && name != "load-only.yaml")
+        .filter(|name| {
+            name.ends_with(".yaml")
+                && !["quickstart.yaml", "shop-database.yaml", "load-only.yaml"].contains(&name.as_str())
+        })
         .collect();
     assert!(shipped.len() >= 19, "{shipped:?}");
     shipped.into_iter().filter(|name| wanted(name)).collect()
@@ -179,6 +182,47 @@ fn shipped_scenarios_of_every_kind_pass() {
 #[ignore = "takes minutes"]
 fn every_other_shipped_scenario_passes() {
     none_of_all(&shipped(|name| !AMONG_THEM.contains(&name)), |file| does_not_pass(file));
+}
+
+/// An ordinary deployment: HTTP services, a cache and a database.
+#[test]
+fn a_shop_whose_payments_lose_their_database_passes_and_fails_if_all_of_them_lose_everything() {
+    let shakedown = Shakedown::undisturbed();
+    let file = scenario("shop-database.yaml");
+    let with = |out: &str, trial: &[&str]| {
+        let args = [&["run", "--sandbox", "--out", out, &file][..], &SHORT[..], trial].concat();
+        shakedown.start(&args).finish(LIMIT)
+    };
+    std::thread::scope(|scope| {
+        let overkill = scope.spawn(|| with("overkill", &["--overkill"]));
+        let finished = with("out", &[]);
+        let reports = shakedown.reports("out");
+        assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
+        reports.expect_proven_and_undone();
+        the_partition_was_felt(&reports);
+        overkill.join().expect("a run").expect_code(0);
+        let overkill = shakedown.reports("overkill");
+        assert_eq!(overkill.expectation("partition", "success_rate").verdict, Verdict::Fail, "{}", overkill.found());
+    });
+}
+
+#[test]
+fn a_topology_that_cannot_be_read_is_exit_code_2_with_line_column_and_the_key_that_was_meant() {
+    let shakedown = Shakedown::new();
+    let text = "namespace: shop\nworkloads:\n  - name: checkout\n    program:\n      service: {prot: 80}\n";
+    shakedown.file("topology.yaml", text);
+    for args in [
+        &["sandbox", "--topology", "topology.yaml"][..],
+        &["plan", "--sandbox", "--sandbox-topology", "topology.yaml", &scenario("quickstart.yaml")],
+    ] {
+        let parts = ["topology.yaml:5:17", "no key `prot`", "did you mean `port`?", "1 error in the topology"];
+        shakedown.run(args).expect_code(2).expect_stderr(&parts);
+    }
+    shakedown.run(&["sandbox", "--topology", "qick"]).expect_code(2).expect_stderr(&["`qick`", "dynamo, quick, shop"]);
+    let (one, two) = (scenario("quickstart.yaml"), scenario("shop-database.yaml"));
+    let parts =
+        ["quickstart.yaml` is for the topology `quick`", "shop-database.yaml` for `shop`", "--sandbox-topology"];
+    shakedown.run(&["plan", "--sandbox", &one, &two]).expect_code(2).expect_stderr(&parts);
 }
 
 /// What is wrong with the run of a shipped scenario, if anything is.
@@ -199,7 +243,7 @@ fn does_not_pass(file: &str) -> Option<String> {
 #[test]
 fn a_single_worker_fails_the_same_scenario_and_the_run_says_why() {
     let shakedown = Shakedown::new();
-    let topology = shakedown.run(&["sandbox", "--print-topology"]).expect_code(0).stdout;
+    let topology = shakedown.run(&["sandbox", "--topology", "quick", "--print-topology"]).expect_code(0).stdout;
     assert!(topology.contains("replicas: 3"), "{topology}");
     shakedown.file("one.yaml", topology.replace("replicas: 3", "replicas: 1"));
     // One worker for all requests is slow where the machine is: whether the baseline is steady is not the question here.
@@ -221,29 +265,41 @@ fn a_single_worker_fails_the_same_scenario_and_the_run_says_why() {
 }
 
 #[test]
-fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
+fn sigint_in_the_middle_of_a_fault_undoes_everything_and_reports() {
+    interrupted_in_the_middle_of_a_fault(Signal::INT, 130);
+}
+
+#[test]
+fn sigterm_in_the_middle_of_a_fault_undoes_everything_and_reports() {
+    interrupted_in_the_middle_of_a_fault(Signal::TERM, 143);
+}
+
+#[test]
+fn sighup_in_the_middle_of_a_fault_undoes_everything_and_reports() {
+    interrupted_in_the_middle_of_a_fault(Signal::HUP, 129);
+}
+
+#[track_caller]
+fn interrupted_in_the_middle_of_a_fault(signal: Signal, code: u8) {
     let shakedown = Shakedown::new();
     let standing = Standing::start(&shakedown);
-    let file = scenario("fault-tolerance.yaml");
-    for (signal, code, out) in [(Signal::INT, 130, "int"), (Signal::TERM, 143, "term"), (Signal::HUP, 129, "hup")] {
-        // The baseline does not matter here.
-        let args = ["run", "--kubeconfig", &standing.kubeconfig, "--inject-anyway", "--out", out, &file];
-        let running = shakedown.start(&[&args[..], &SHORT[..]].concat());
-        running.stderr_line("fault nats-cut: proven", LIMIT);
-        // A live run keeps what it holds, also from its own user's cleanup.
-        let live = shakedown.run(&["cleanup", out, "--kubeconfig", &standing.kubeconfig]);
-        live.expect_code(3).expect_stderr(&["still active", "help:"]);
-        running.signal(signal);
-        running.stderr_line("undoing all faults", Duration::from_secs(2));
-        let finished = running.finish(Duration::from_secs(20)).expect_code(code);
-        let reports = shakedown.reports(out);
-        assert_eq!(reports.result.exit_code, code as u8);
-        assert!(reports.result.run.interrupted.is_some() && reports.result.verdict == Verdict::Error);
-        assert_eq!(reports.fault().state, FaultState::Undone, "{finished}");
-        assert!(reports.scenario().leftovers.is_empty());
-        assert!(!reports.junit_failures().is_empty(), "an interrupted run is no green suite");
-        shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(0);
-    }
+    // The baseline does not matter here.
+    let args = ["run", "--kubeconfig", &standing.kubeconfig, "--inject-anyway", "--out", "out"];
+    let running = shakedown.start(&[&args[..], &[&scenario("fault-tolerance.yaml")], &SHORT[..]].concat());
+    running.stderr_line("fault nats-cut: proven", LIMIT);
+    // A live run keeps what it holds, also from its own user's cleanup.
+    let live = shakedown.run(&["cleanup", "out", "--kubeconfig", &standing.kubeconfig]);
+    live.expect_code(3).expect_stderr(&["still active", "help:"]);
+    running.signal(signal);
+    running.stderr_line("undoing all faults", Duration::from_secs(2));
+    let finished = running.finish(Duration::from_secs(20)).expect_code(code.into());
+    let reports = shakedown.reports("out");
+    assert_eq!(reports.result.exit_code, code);
+    assert!(reports.result.run.interrupted.is_some() && reports.result.verdict == Verdict::Error);
+    assert_eq!(reports.fault().state, FaultState::Undone, "{finished}");
+    assert!(reports.scenario().leftovers.is_empty());
+    assert!(!reports.junit_failures().is_empty(), "an interrupted run is no green suite");
+    shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(0);
     standing.end();
 }
 

@@ -532,7 +532,7 @@ async fn without_a_fuse_on_demand(place: &Place) {
         assert!(text.contains("there was no fuse"), "{report} does not say so");
     }
     assert!(
-        !case.proxy.calls().iter().any(|call| call.act.is_some() && call.what.contains("/jobs")),
+        !case.proxy.calls().iter().any(|call| call.action.is_some() && call.what.contains("/jobs")),
         "{:?}",
         case.proxy.calls()
     );

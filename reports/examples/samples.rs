@@ -41,9 +41,10 @@ fn day(day: i64) -> RunResult {
         _ => sample::suite(),
     };
     run.run.id = format!("run-{day}");
+    let later = |at: jiff::Timestamp| at.checked_add(jiff::SignedDuration::from_hours(24 * day)).unwrap_or(at);
+    run.run.started_at = later(run.run.started_at);
     for scenario in &mut run.scenarios {
-        let later = scenario.started_at.checked_add(jiff::SignedDuration::from_hours(24 * day));
-        scenario.started_at = later.unwrap_or(scenario.started_at);
+        scenario.started_at = later(scenario.started_at);
     }
     run
 }

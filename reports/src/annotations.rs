@@ -1,22 +1,38 @@
 //! Workflow commands for GitHub Actions: annotates the lines of the scenario file that did not pass.
 
-use shakedown_schemas::result::{RunResult, Verdict};
+use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
 
-use crate::sentences;
 use crate::tame::tamed;
-use crate::text::one_line;
+use crate::text::{NAME, one_line, tame};
+use crate::{sentences, words};
 
 /// GitHub shows at most ten annotations of a kind for a step.
 const LIMIT: usize = 10;
 
+/// The kind of an annotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Error,
+    Warning,
+}
+
+/// Where an annotation is shown, and its title. Every title begins with the scenario: GitHub lists them without their files.
+struct Place<'a> {
+    scenario: &'a ScenarioResult,
+    line: Option<u32>,
+    title: &'a str,
+}
+
 /// At most ten `::error` commands, one for each expectation, fault or scenario that did not pass: failures first, then
-/// errors, then inconclusive ones. Print each on its own line.
+/// errors, then inconclusive ones. After them at most ten `::warning` commands, one for each warning. Print each on its own
+/// line.
 pub fn github_annotations(result: &RunResult) -> Vec<String> {
     let result = tamed(result);
-    let mut found: Vec<(u8, String)> = Vec::new();
+    let mut found: Vec<(Kind, u8, String)> = Vec::new();
     for scenario in &result.scenarios {
         let mut add = |verdict: Verdict, line: Option<u32>, title: &str, message: &str| {
-            found.push((sentences::rank(verdict), command(&scenario.file, line, title, message)));
+            let text = command(Kind::Error, &Place { scenario, line, title }, message);
+            found.push((Kind::Error, sentences::rank(verdict), text));
         };
         for it in scenario.expectations.iter().filter(|it| it.verdict != Verdict::Pass) {
             add(it.verdict, it.line, &format!("{}: {}", it.phase, it.title), &it.reason);
@@ -35,26 +51,43 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
             add(Verdict::Error, None, title, &format!("{}; remove it with: {}", it.what, it.command));
         }
         for it in &scenario.errors {
-            add(Verdict::Error, None, &scenario.name, it);
+            add(Verdict::Error, None, "error", it);
         }
         let silent = scenario.expectations.iter().all(|it| it.verdict == Verdict::Pass)
             && scenario.faults.iter().all(|it| sentences::fault_verdict(it) == Verdict::Pass)
             && scenario.leftovers.is_empty()
             && scenario.errors.is_empty();
         if silent && scenario.verdict != Verdict::Pass {
-            add(scenario.verdict, None, &scenario.name, &scenario.reason);
+            add(scenario.verdict, None, words::verdict(scenario.verdict), &scenario.reason);
         }
+        let warnings = scenario.warnings.iter();
+        let place = Place { scenario, line: None, title: "warning" };
+        found.extend(warnings.map(|it| (Kind::Warning, 0, command(Kind::Warning, &place, it))));
     }
-    found.sort_by_key(|(rank, _)| *rank);
-    found.into_iter().take(LIMIT).map(|(_, command)| command).collect()
+    found.sort_by_key(|(kind, rank, _)| (*kind, *rank));
+    let of = |wanted: Kind| found.iter().filter(move |(kind, ..)| *kind == wanted).take(LIMIT);
+    of(Kind::Error).chain(of(Kind::Warning)).map(|(.., command)| command.clone()).collect()
 }
 
-fn command(file: &str, line: Option<u32>, title: &str, message: &str) -> String {
-    let mut out = format!("::error file={}", property(file));
-    if let Some(line) = line {
+/// The command that begins a fold of the log, which ends with [`GITHUB_GROUP_END`].
+pub fn github_group(title: &str) -> String {
+    format!("::group::{}", data(&one_line(&tame(title, NAME))))
+}
+
+/// The command that ends a fold of the log.
+pub const GITHUB_GROUP_END: &str = "::endgroup::";
+
+fn command(kind: Kind, place: &Place<'_>, message: &str) -> String {
+    let kind = match kind {
+        Kind::Error => "error",
+        Kind::Warning => "warning",
+    };
+    let mut out = format!("::{kind} file={}", property(&place.scenario.file));
+    if let Some(line) = place.line {
         out.push_str(&format!(",line={line}"));
     }
-    out.push_str(&format!(",title={}::{}", property(&one_line(title)), data(message)));
+    let title = one_line(&format!("{}: {}", place.scenario.name, place.title));
+    out.push_str(&format!(",title={}::{}", property(&title), data(message)));
     out
 }
 
@@ -78,10 +111,12 @@ mod tests {
         assert_eq!(
             github_annotations(&sample::failing()),
             [
-                "::error file=scenarios/quickstart.yaml,line=39,title=partition%3A p95 at most 3 times baseline::\
-                 p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3",
-                "::error file=scenarios/quickstart.yaml,line=44,title=recovery%3A recovered within 15s::\
+                "::error file=scenarios/quickstart.yaml,line=39,title=worker-loses-nats%3A partition%3A p95 at most 3 times baseline::\
+                 p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3",
+                "::error file=scenarios/quickstart.yaml,line=44,title=worker-loses-nats%3A recovery%3A recovery time at most 15s%2C holding 5s::\
                  not recovered within the 29.7s that were watched, allowed 15s",
+                "::warning file=scenarios/quickstart.yaml,title=worker-loses-nats%3A warning::the port-forward to \
+                 vllm-agg-0-frontend-5d8 was reconnected once; 2 requests failed because of it",
             ]
         );
         assert!(github_annotations(&sample::passing()).is_empty());
@@ -96,7 +131,9 @@ mod tests {
             it
         }));
         let lines = github_annotations(&result);
-        assert_eq!(lines.len(), 10);
+        assert_eq!(lines.iter().filter(|line| line.starts_with("::error ")).count(), 10);
+        let warnings: Vec<&String> = lines.iter().filter(|line| line.starts_with("::warning ")).collect();
+        assert!(matches!(warnings.as_slice(), [it] if it.contains("title=single-worker%3A warning::")), "{warnings:?}");
         assert!(lines[0].contains("p95 rose to 3.8") && lines[1].contains("not recovered"), "{lines:#?}");
     }
 
@@ -115,8 +152,11 @@ mod tests {
         for line in github_annotations(&sample::hostile()) {
             assert!(!line.contains(['\n', '\r', '\0', '\u{1b}']), "{line}");
             let (head, _) = line.strip_prefix("::").and_then(|rest| rest.split_once("::")).unwrap();
-            assert!(head.starts_with("error file=") && head.matches(',').count() <= 2, "{head}");
+            let is_known = head.starts_with("error file=") || head.starts_with("warning file=");
+            assert!(is_known && head.matches(',').count() <= 2, "{head}");
             assert!(line.len() < 60_000);
         }
+        let group = github_group(sample::HOSTILE);
+        assert!(group.starts_with("::group::") && !group.contains(['\n', '\r', '\0', '\u{1b}']), "{group}");
     }
 }

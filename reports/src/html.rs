@@ -5,9 +5,11 @@
 //! style sheet.
 
 mod bar;
+mod doses;
 mod heat;
 mod lanes;
 mod panels;
+mod places;
 mod quantiles;
 mod rich;
 mod slots;

@@ -1,12 +1,13 @@
 //! JUnit: a suite for each scenario, and a case for each expectation, each injection and each undo. A breached expectation
-//! is a failure. An inconclusive verdict or an error is an error. No case is ever skipped, and a scenario that did not pass
-//! never has a green suite.
+//! is a failure. An inconclusive verdict or an error is an error. A scenario that did not pass never has a green suite. Only a
+//! scenario that did not run is skipped. An overkill run must fail: there, the case `overkill` is the only one that can be red
+//! for a verdict, as its exit code is.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
-use shakedown_schemas::result::{ExpectationResult, FaultResult, Proof, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, FaultResult, NotRun, Proof, RunResult, ScenarioResult, Verdict};
 
 use crate::tame::tamed;
 use crate::text::one_line;
@@ -39,7 +40,8 @@ pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError>
     report.set_time(duration(result.run.duration_s));
     let mut classes = BTreeSet::new();
     for scenario in &result.scenarios {
-        let class = unique(&mut classes, class(scenario));
+        let file = ScenarioFile { file: &scenario.file, name: &scenario.name, is_one_of: !scenario.matrix.is_empty() };
+        let class = unique(&mut classes, file.class());
         report.add_test_suite(suite(&result, scenario, &class, attachment));
     }
     if result.scenarios.is_empty() {
@@ -48,8 +50,24 @@ pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError>
         suite.add_test_case(case("run", "shakedown", result.verdict.max(Verdict::Error), &reason, &reason, attachment));
         report.add_test_suite(suite);
     }
+    for it in &result.not_run {
+        let file = ScenarioFile { file: &it.file, name: &it.name, is_one_of: false };
+        report.add_test_suite(skipped(it, &unique(&mut classes, file.class())));
+    }
     // The common schema allows this count for suites but not for the whole report, whose tag is the first.
-    Ok(report.to_string()?.replacen(r#" skipped="0""#, "", 1))
+    Ok(report.to_string()?.replacen(&format!(r#" skipped="{}""#, result.not_run.len()), "", 1))
+}
+
+/// The suite of a scenario that did not run.
+fn skipped(it: &NotRun, class: &str) -> TestSuite {
+    let mut suite = TestSuite::new(one_line(&it.name));
+    suite.extra.insert("file".into(), one_line(&it.file).into());
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(one_line(&it.reason));
+    let mut case = TestCase::new("run", status);
+    case.set_classname(class);
+    suite.add_test_case(case);
+    suite
 }
 
 fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment: &str) -> TestSuite {
@@ -65,9 +83,21 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
     }
 
     let mut names = BTreeSet::new();
+    if let Some((verdict, reason)) = sentences::overkill(scenario) {
+        let name = unique(&mut names, "overkill: the scenario fails".to_owned());
+        let mut case = case(&name, class, verdict, &reason, &scenario.reason, attachment);
+        place(&mut case, scenario, None);
+        suite.add_test_case(case);
+    }
+    // In an overkill run these verdicts are no result by themselves.
+    let shown = |verdict: Verdict| match (sentences::overkill(scenario), verdict) {
+        (Some(_), Verdict::Fail | Verdict::Inconclusive) => Verdict::Pass,
+        (_, verdict) => verdict,
+    };
     for it in sentences::expectations(scenario) {
         let name = unique(&mut names, expectation_name(scenario, it));
-        let mut case = case(&name, class, it.verdict, &it.reason, &expectation_body(scenario, it), attachment);
+        let body = expectation_body(scenario, it);
+        let mut case = case(&name, class, shown(it.verdict), &it.reason, &body, attachment);
         if let Some(phase) = scenario.phases.iter().find(|phase| phase.name == it.phase) {
             case.set_time(duration(phase.end_s - phase.start_s));
             case.timestamp = moment(scenario, phase.start_s).and_then(|text| text.parse().ok());
@@ -82,7 +112,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
         ] {
             let name = unique(&mut names, format!("{verb}: {}", one_line(&it.name)));
             let (reason, body) = fault_texts(it, verb == "undo", verdict);
-            let mut case = case(&name, class, verdict, &reason, &body, attachment);
+            let mut case = case(&name, class, shown(verdict), &reason, &body, attachment);
             if let Some(from) = from {
                 case.timestamp = moment(scenario, from).and_then(|text| text.parse().ok());
                 case.set_time(duration(to.map_or(0.0, |to| to - from)));
@@ -113,6 +143,7 @@ fn run_case(
     attachment: &str,
 ) -> Option<TestCase> {
     let shown = match scenario.verdict {
+        _ if sentences::overkill(scenario).is_some() => true,
         Verdict::Pass => !(scenario.expectations.is_empty() && scenario.faults.is_empty()),
         Verdict::Fail => failures > 0,
         Verdict::Inconclusive | Verdict::Error => errors > 0,
@@ -230,17 +261,29 @@ fn unique(names: &mut BTreeSet<String>, name: String) -> String {
     candidate
 }
 
-/// The path of the scenario's file without its extension, as packages: `team/checkout.yaml` is `team.checkout`. Files with
-/// the same name in several folders therefore have different classes. The location of the checkout is irrelevant: of an
-/// absolute path only the last folder counts. Without a file, the scenario's name.
-fn class(scenario: &ScenarioResult) -> String {
-    let file = scenario.file.strip_suffix(".yaml").or_else(|| scenario.file.strip_suffix(".yml"));
-    let file = file.unwrap_or(&scenario.file);
-    let parts: Vec<&str> = file.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | "..")).collect();
-    let is_absolute = file.starts_with('/') || file.contains(":\\");
-    let shown = if is_absolute { parts.len().saturating_sub(2) } else { 0 };
-    let parts: Vec<String> = parts[shown..].iter().map(|part| one_line(part).replace('.', "_")).collect();
-    if parts.is_empty() { one_line(&scenario.name).replace('.', "_") } else { parts.join(".") }
+/// The file and the name of a scenario.
+struct ScenarioFile<'a> {
+    file: &'a str,
+    name: &'a str,
+    /// True for one of several scenarios of the same file.
+    is_one_of: bool,
+}
+
+impl ScenarioFile<'_> {
+    /// The path of the file without its extension, as packages: `team/checkout.yaml` is `team.checkout`. Files with the same
+    /// name in several folders therefore have different classes. The location of the checkout is irrelevant: of an absolute
+    /// path only the last folder counts. Without a file, the scenario's name.
+    fn class(&self) -> String {
+        let file = self.file.strip_suffix(".yaml").or_else(|| self.file.strip_suffix(".yml")).unwrap_or(self.file);
+        let parts: Vec<&str> = file.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | "..")).collect();
+        let is_absolute = file.starts_with('/') || file.contains(":\\");
+        let shown = if is_absolute { parts.len().saturating_sub(2) } else { 0 };
+        let mut parts: Vec<String> = parts[shown..].iter().map(|part| one_line(part).replace('.', "_")).collect();
+        if self.is_one_of {
+            parts.push(one_line(self.name).replace('.', "_"));
+        }
+        if parts.is_empty() { one_line(self.name).replace('.', "_") } else { parts.join(".") }
+    }
 }
 
 fn place(case: &mut TestCase, scenario: &ScenarioResult, line: Option<u32>) {
@@ -316,6 +359,8 @@ fn duration(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::result::Trial;
+
     use super::*;
     use crate::sample;
 
@@ -352,7 +397,7 @@ mod tests {
             panic!("a breached expectation is a failure")
         };
         assert_eq!(*kind, NonSuccessKind::Failure);
-        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3"));
+        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3"));
         assert!(description.as_ref().unwrap().contains("interval: 3.4x to 4.3x"));
         assert!(failing.system_out.as_ref().unwrap().contains("[[ATTACHMENT|report.html]]"));
         let elsewhere = junit_with(&sample::failing(), "out/a\n]]>/report.html").unwrap();
@@ -383,6 +428,41 @@ mod tests {
         let mut nothing = sample::stillborn();
         nothing.scenarios.clear();
         assert_eq!(read(&nothing).errors, 1);
+    }
+
+    /// A run whose cut nothing noticed had exit code 1 and a green report, and one that failed as it must a red report.
+    #[test]
+    fn an_overkill_run_is_green_only_when_its_scenario_failed() {
+        for (mut result, expected) in [
+            (sample::passing(), Verdict::Fail),
+            (sample::inconclusive(), Verdict::Fail),
+            (sample::failing(), Verdict::Pass),
+            (sample::errored(), Verdict::Error),
+            (sample::stillborn(), Verdict::Error),
+        ] {
+            result.scenarios.iter_mut().for_each(|it| it.trial = Some(Trial::Overkill));
+            let report = read(&result);
+            let (suite, scenario) = (&report.test_suites[0], &result.scenarios[0]);
+            assert_eq!(worst(suite), expected, "{}: {suite:?}", scenario.reason);
+            let first = &suite.test_cases[0];
+            assert_eq!(&*first.name == "overkill: the scenario fails", expected != Verdict::Error, "{:?}", first.name);
+        }
+    }
+
+    #[test]
+    fn a_scenario_that_did_not_run_is_skipped() {
+        let result = sample::cut_short();
+        let report = read(&result);
+        let skipped: Vec<&TestSuite> = report.test_suites.iter().filter(|suite| suite.skipped > 0).collect();
+        let names: Vec<&str> = skipped.iter().map(|suite| &*suite.name).collect();
+        assert_eq!(names, ["unenforced-policy", "worker-killed"]);
+        let case = &skipped[0].test_cases[0];
+        assert_eq!((&*case.name, case.classname.as_deref()), ("run", Some("scenarios.unenforced-policy")));
+        let TestCaseStatus::Skipped { message, .. } = &case.status else { panic!("{case:?}") };
+        assert_eq!(message.as_deref(), Some("--fail-fast: single-worker did not pass"));
+        let xml = junit(&result).unwrap();
+        let head = xml.split("<testsuite ").next().unwrap();
+        assert!(head.contains("<testsuites") && !head.contains("skipped"), "{head}");
     }
 
     #[test]
@@ -420,6 +500,15 @@ mod tests {
     }
 
     #[test]
+    fn the_combinations_of_a_matrix_have_different_classes() {
+        let report = read(&sample::matrix());
+        let class = |suite: &TestSuite| suite.test_cases[0].classname.as_deref().unwrap().to_owned();
+        let classes: BTreeSet<String> = report.test_suites.iter().map(class).collect();
+        assert_eq!(classes.len(), 6);
+        assert!(classes.contains("scenarios.degrade.degrade-10-decode"), "{classes:?}");
+    }
+
+    #[test]
     fn a_failed_case_shows_a_failed_request() {
         let report = read(&sample::failing());
         let texts = format!("{report:?}");
@@ -445,7 +534,7 @@ mod tests {
         assert!(!xml.contains(forbidden) && !xml.contains("]]>") && !xml.contains("</script>"));
         assert!(xml.len() < 200_000, "{}", xml.len());
         let (hostile, errored) = (read(&sample::hostile()), read(&sample::errored()));
-        assert_eq!(hostile.test_suites.len(), errored.test_suites.len());
+        assert_eq!(hostile.test_suites.len(), errored.test_suites.len() + 1, "and the one that did not run");
         assert_eq!(hostile.test_suites[0].tests, 8);
         assert_eq!(junit(&sample::hostile()).unwrap(), xml, "the same result gives the same bytes");
     }

@@ -10,6 +10,7 @@ mod history;
 mod html;
 mod junit;
 mod markdown;
+mod matrix;
 mod redact;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
@@ -21,8 +22,8 @@ mod texts;
 pub mod words;
 mod yaml;
 
-pub use annotations::github_annotations;
-pub use history::history;
+pub use annotations::{GITHUB_GROUP_END, github_annotations, github_group};
+pub use history::{History, history};
 pub use html::html;
 pub use junit::{junit, junit_with};
 pub use markdown::markdown;

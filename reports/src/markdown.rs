@@ -3,6 +3,7 @@
 
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 
+use crate::matrix::{self, Matrix, Measures};
 use crate::tame::tamed;
 use crate::text::{one_line, tame};
 use crate::words::sparkline;
@@ -22,8 +23,11 @@ const COLUMNS: usize = 60;
 pub fn markdown(result: &RunResult) -> String {
     let result = tamed(result);
     let mut out = String::new();
-    if result.scenarios.len() != 1 {
+    if result.scenarios.len() != 1 || !result.not_run.is_empty() {
         out.push_str(&index(&result));
+    }
+    for matrix in matrix::matrices(&result) {
+        out.push_str(&combinations(&matrix));
     }
     let mut left_out = 0;
     for scenario in &result.scenarios {
@@ -62,7 +66,10 @@ fn index(result: &RunResult) -> String {
     let mut out = format!("## {}\n\n", badge(result.verdict));
     if result.scenarios.is_empty() {
         out.push_str(&format!("No scenario ran: {}.\n", words::exit_code(result.exit_code)));
-        return out;
+        if result.not_run.is_empty() {
+            return out;
+        }
+        out.push('\n');
     }
     out.push_str("| Verdict | Scenario | Why |\n| --- | --- | --- |\n");
     let mut scenarios: Vec<_> = result.scenarios.iter().collect();
@@ -72,11 +79,63 @@ fn index(result: &RunResult) -> String {
             out.push_str(&format!("| … | {} more | |\n", scenarios.len() - row));
             break;
         }
-        let row = [badge(it.verdict), inline(&it.name), inline(sentences::headline(it))];
+        let row = [badge(it.verdict), inline(&it.name), inline(&sentences::headline(it))];
         out.push_str(&format!("| {} |\n", row.join(" | ")));
+    }
+    for (row, it) in result.not_run.iter().enumerate() {
+        if out.len() > LIMIT / 2 {
+            out.push_str(&format!("| … | {} more did not run | |\n", result.not_run.len() - row));
+            break;
+        }
+        out.push_str(&format!("| – did not run | {} | {} |\n", inline(&it.name), inline(&it.reason)));
     }
     out.push('\n');
     out
+}
+
+/// The most rows of the table of a matrix.
+const COMBINATIONS: usize = 100;
+
+/// A measure: its name, its value, and the value for display.
+type Measure = (&'static str, fn(&Measures) -> Option<f64>, fn(f64) -> String);
+
+/// The table of a matrix, and its measures over a numeric axis as text charts.
+fn combinations(it: &Matrix<'_>) -> String {
+    let mut out = format!("### Combinations of {}\n\n", code(it.file));
+    let axes: Vec<String> = it.axes.iter().map(|axis| inline(axis)).collect();
+    out.push_str(&format!("| {} | Verdict | Success rate | p95 | Recovery |\n", axes.join(" | ")));
+    out.push_str(&format!("|{} --- | ---: | ---: | ---: |\n", " --- |".repeat(axes.len())));
+    for row in it.rows.iter().take(COMBINATIONS) {
+        let values = row.values.iter().map(|value| inline(value));
+        let cells: Vec<String> = values.chain([badge(row.scenario.verdict)]).chain(row.measures.texts()).collect();
+        out.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    if it.rows.len() > COMBINATIONS {
+        out.push_str(&format!("\n{} more combinations\n", it.rows.len() - COMBINATIONS));
+    }
+    let Some(dose) = it.dose() else { return out + "\n" };
+    let axis = inline(it.axes[dose.axis]);
+    let measures: [Measure; 2] =
+        [("Success rate", |it| it.success, words::fraction), ("p95", |it| it.p95_ms, words::millis)];
+    for (title, of, text) in measures {
+        for curve in it.curves(&dose, of) {
+            let values: Vec<Option<f64>> = curve.points.iter().map(|(_, value)| *value).collect();
+            let [Some(first), Some(last)] = [curve.points.first(), curve.points.last()] else { continue };
+            let highest = values.iter().flatten().copied().fold(0.0, f64::max);
+            let ends = [first, last].map(|(_, value)| value.map_or_else(|| "–".to_owned(), text));
+            let name = if curve.name.is_empty() { String::new() } else { format!(" ({})", inline(&curve.name)) };
+            out.push_str(&format!(
+                "\n{title} over {axis} {}{unit} to {}{unit}{name}: `{}` {} to {}\n",
+                first.0,
+                last.0,
+                sparkline(&values, 0.0, highest),
+                ends[0],
+                ends[1],
+                unit = inline(&dose.unit),
+            ));
+        }
+    }
+    out + "\n"
 }
 
 fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
@@ -84,7 +143,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         "## {}: {}\n\n**{}**\n\n",
         badge(scenario.verdict),
         inline(&scenario.name),
-        inline(sentences::headline(scenario))
+        inline(&sentences::headline(scenario))
     );
     for note in sentences::notes(scenario) {
         out.push_str(&format!("> {}\n\n", inline(&note)));
@@ -116,7 +175,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         out.push_str(&chart(scenario, series));
     }
     out.push_str("### Run it again\n\n");
-    out.push_str(&fence(&sentences::command(&result.run)));
+    out.push_str(&fence(&sentences::command_alone(&result.run, scenario)));
     out.push_str(&format!("\nseed {}", result.run.seed));
     if !scenario.vars.is_empty() {
         let vars = scenario.vars.iter().take(40);
@@ -254,14 +313,19 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     let mut success: Vec<Option<f64>> = vec![None; COLUMNS];
     let mut p95: Vec<Option<f64>> = vec![None; COLUMNS];
     for point in &series.points {
-        let column = ((point.t_s / end * COLUMNS as f64).max(0.0) as usize).min(COLUMNS - 1);
+        // A window fills every column up to the next window, so that a short run has no holes.
+        let column = |t_s: f64| t_s / end * COLUMNS as f64;
+        let from = (column(point.t_s).max(0.0) as usize).min(COLUMNS - 1);
+        let to = ((column(point.t_s + point.length_s) + 1e-6) as usize).clamp(from + 1, COLUMNS);
         // Shows the worst window of a column, because an average would hide it.
-        if point.requests > 0 {
-            let rate = point.succeeded as f64 / point.requests as f64;
-            success[column] = Some(success[column].map_or(rate, |lowest: f64| lowest.min(rate)));
-        }
-        if let Some(value) = point.p95_ms {
-            p95[column] = Some(p95[column].map_or(value, |highest: f64| highest.max(value)));
+        for column in from..to {
+            if point.requests > 0 {
+                let rate = point.succeeded as f64 / point.requests as f64;
+                success[column] = Some(success[column].map_or(rate, |lowest: f64| lowest.min(rate)));
+            }
+            if let Some(value) = point.p95_ms {
+                p95[column] = Some(p95[column].map_or(value, |highest: f64| highest.max(value)));
+            }
         }
     }
     let lowest = success.iter().flatten().copied().reduce(f64::min);
@@ -392,8 +456,62 @@ mod tests {
     }
 
     #[test]
+    fn a_matrix_has_a_table_and_its_measures_over_the_numbers() {
+        let text = markdown(&sample::matrix());
+        assert!(
+            text.contains("| loss | worker | Verdict | Success rate | p95 | Recovery |\n| --- | --- | --- |"),
+            "{text:.900}"
+        );
+        assert!(text.contains("Success rate over loss 10% to 50% (worker prefill): `"), "{text:.2000}");
+        assert!(text.contains("p95 over loss 10% to 50% (worker decode): `"), "{text:.2000}");
+        let short = markdown(&sample::cut_short());
+        assert!(
+            short.contains("| – did not run | worker-killed | --fail-fast: single-worker did not pass |"),
+            "{short:.900}"
+        );
+    }
+
+    #[test]
+    fn a_short_run_has_no_holes_in_its_chart_and_a_pause_has() {
+        let lines = |result: &RunResult| {
+            let text = markdown(result);
+            ["success  ", "p95      "].map(|name| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+                line.chars().take(COLUMNS).collect::<String>()
+            })
+        };
+        let mut short = sample::failing();
+        short.scenarios[0].series[0].points.truncate(31);
+        for line in lines(&short) {
+            assert!(!line.contains(' '), "31 windows fill {COLUMNS} columns: {line}");
+        }
+        let paused = sample::busy();
+        for line in lines(&paused) {
+            assert!(line.trim_end().contains("  "), "no request was due for 8 s of 160 s: {line}");
+        }
+    }
+
+    #[test]
+    fn each_scenario_of_a_suite_has_its_own_command() {
+        let mut suite = sample::suite();
+        suite.run.command =
+            ["shakedown", "run", "--sandbox", "scenarios/", "--out", "scenarios/out"].map(str::to_owned).to_vec();
+        let text = markdown(&suite);
+        for name in ["quickstart", "single-worker", "unenforced-policy"] {
+            let line = format!("shakedown run --sandbox scenarios/{name}.yaml --out scenarios/out --seed 4242");
+            assert_eq!(text.lines().filter(|it| **it == line).count(), 1, "{line}\n{text}");
+        }
+        suite.run.command =
+            ["shakedown", "run", "a.yaml", "scenarios/*.yaml", "--var=x=b.yaml"].map(str::to_owned).to_vec();
+        let alone = sentences::command_alone(&suite.run, &suite.scenarios[1]);
+        assert_eq!(alone, "shakedown run scenarios/single-worker.yaml --var=x=b.yaml --seed 4242");
+    }
+
+    #[test]
     fn every_row_of_a_table_has_all_its_cells() {
-        for result in [sample::suite(), sample::hostile(), sample::hour(), sample::stillborn()] {
+        let others = [sample::matrix(), sample::cut_short()];
+        let usual = [sample::suite(), sample::hostile(), sample::hour(), sample::stillborn()];
+        for result in usual.into_iter().chain(others) {
             let text = markdown(&result);
             let mut columns = 0;
             for line in text.lines() {

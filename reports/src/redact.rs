@@ -11,7 +11,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use serde_json::Value;
 use shakedown_schemas::Event;
-use shakedown_schemas::result::RunResult;
+use shakedown_schemas::result::{RunDigest, RunResult};
 use shakedown_schemas::scenario::Secret;
 
 use crate::texts;
@@ -195,6 +195,12 @@ impl Redactor {
             sample.headers.values_mut().chain([&mut sample.cause]).for_each(|text| self.clean_cuts(text));
         }
         out
+    }
+
+    /// Redacts every text of a digest.
+    pub fn digest(&self, mut digest: RunDigest) -> RunDigest {
+        texts::of_digest(&mut digest, &mut |text, _| self.clean(text));
+        digest
     }
 
     /// Redacts the beginning of a secret before each ellipsis that marks a cut.

@@ -6,7 +6,7 @@ mod parts;
 use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
-    ClusterInfo, Leftover, LoadInfo, RESULT_VERSION, Recovery, RunInfo, RunResult, ScenarioResult, Verdict,
+    ClusterInfo, Leftover, LoadInfo, NotRun, RESULT_VERSION, Recovery, RunInfo, RunResult, ScenarioResult, Verdict,
 };
 
 pub use self::parts::{SOURCE, phase_load, series};
@@ -32,7 +32,7 @@ pub fn passing() -> RunResult {
         file: "scenarios/quickstart.yaml".to_owned(),
         tags: vec!["network-policy".to_owned(), "fast".to_owned()],
         verdict: Verdict::Pass,
-        reason: "passed: all 5 expectations hold, 1 fault was proven and undone".to_owned(),
+        reason: "passed: 5 expectations hold, 1 fault applied and undone".to_owned(),
         trial: None,
         flaky: false,
         attempts: vec![],
@@ -46,6 +46,7 @@ pub fn passing() -> RunResult {
         }),
         namespace: "dynamo".to_owned(),
         vars: vars.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        matrix: Default::default(),
         source: SOURCE.to_owned(),
         resolved: parts::resolved(),
         loads: vec![LoadInfo {
@@ -104,10 +105,12 @@ pub fn passing() -> RunResult {
             git_sha: Some("9fceb02d0ae598e95dc970b74767f19372d61af8".to_owned()),
             ci_job_url: None,
             interrupted: None,
+            shard: None,
         },
         verdict: Verdict::Pass,
         exit_code: 0,
         scenarios: vec![scenario],
+        not_run: vec![],
         events: vec![],
     }
 }
@@ -120,7 +123,8 @@ pub fn failing() -> RunResult {
     result.run.command = ["shakedown", "run", "scenarios/quickstart.yaml"].map(str::to_owned).to_vec();
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Fail;
-    scenario.reason = "failed: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more".to_owned();
+    scenario.reason =
+        "failed: `partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more".to_owned();
     scenario.cluster = Some(ClusterInfo {
         server: "10.0.0.1:6443".to_owned(),
         version: "v1.31.4+k3s1".to_owned(),
@@ -138,7 +142,7 @@ pub fn failing() -> RunResult {
     ratio.observed = Some(3.8);
     ratio.observed_text = "3.8x".to_owned();
     ratio.interval = Some([3.4, 4.3]);
-    ratio.reason = "p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3".to_owned();
+    ratio.reason = "p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3".to_owned();
     let recovery = &mut scenario.expectations[3];
     recovery.verdict = Verdict::Fail;
     recovery.observed = Some(29.7);
@@ -167,7 +171,7 @@ pub fn inconclusive() -> RunResult {
     result.exit_code = 4;
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Inconclusive;
-    scenario.reason = "inconclusive: fault nats-cut was not proven to act".to_owned();
+    scenario.reason = "inconclusive: the fault `nats-cut` could not be proven: the network plugin does not seem to enforce NetworkPolicies; and 1 more".to_owned();
     let fault = &mut scenario.faults[0];
     fault.injection = Verdict::Inconclusive;
     fault.proven_s = None;
@@ -244,6 +248,53 @@ pub fn suite() -> RunResult {
     result.verdict = Verdict::Fail;
     result.exit_code = 1;
     result
+}
+
+/// One file with a matrix of two axes: the more packets are lost, the fewer requests succeed. `prefill` suffers more.
+pub fn matrix() -> RunResult {
+    let mut result = passing();
+    let one = result.scenarios.remove(0);
+    for loss in [10, 30, 50] {
+        for (worker, factor) in [("decode", 1.0), ("prefill", 1.5)] {
+            let mut it = one.clone();
+            it.name = format!("degrade-{loss}-{worker}");
+            it.file = "scenarios/degrade.yaml".to_owned();
+            it.matrix = [("loss", json!(format!("{loss}%"))), ("worker", json!(worker))]
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
+            let stats = &mut it.phases[1].loads[0].stats;
+            let failed = (stats.requests as f64 * f64::from(loss) / 100.0 * factor / 2.0).round() as u64;
+            stats.succeeded = stats.requests - failed.min(stats.requests);
+            if let Some(latency) = &mut stats.latency {
+                latency.p95_ms *= 1.0 + f64::from(loss) / 10.0 * factor;
+            }
+            if loss == 50 {
+                it.verdict = Verdict::Fail;
+                it.reason = "failed: too few requests succeeded".to_owned();
+            }
+            result.scenarios.push(it);
+        }
+    }
+    result.verdict = Verdict::Fail;
+    result.exit_code = 1;
+    result
+}
+
+/// The same suite, cut short after its first failure.
+pub fn cut_short() -> RunResult {
+    let mut result = suite();
+    result.scenarios.pop();
+    result.not_run = ["unenforced-policy", "worker-killed"].map(not_run).to_vec();
+    result
+}
+
+fn not_run(name: &str) -> NotRun {
+    NotRun {
+        name: name.to_owned(),
+        file: format!("scenarios/{name}.yaml"),
+        reason: "--fail-fast: single-worker did not pass".to_owned(),
+    }
 }
 
 /// Eight short phases with faults in half of them, names that are longer than their bands, a period without requests,
@@ -360,6 +411,7 @@ pub fn hostile() -> RunResult {
         value["scenarios"][0][list] = failing["scenarios"][0][list].clone();
     }
     value["events"] = value["scenarios"][0]["events"].clone();
+    value["not_run"] = serde_json::json!([not_run("worker-killed")]);
     poison(&mut value, "");
     value["scenarios"][0]["name"] = Value::String(format!("{HOSTILE}{}", "x".repeat(1_000_000)));
     serde_json::from_value(value).expect("texts only")

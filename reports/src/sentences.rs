@@ -4,18 +4,21 @@
 //! markup. Texts of the result are returned verbatim; every report sanitises and escapes them.
 
 mod around;
+mod expectation;
 mod failures;
 mod faults;
 mod felt;
 mod parts;
 mod values;
 
-use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Trial, Verdict};
 
 pub use self::around::around;
+use self::expectation::missed;
+pub(crate) use self::expectation::unlimited;
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
-pub use self::felt::{felt, is_unseen, recovery};
+pub use self::felt::{back, felt, harm, is_unseen, recovery};
 pub use self::parts::{PartTable, part_lines, parts};
 pub use self::values::{names_loads, pods, variable};
 use crate::text::shell_word;
@@ -43,9 +46,18 @@ pub fn sentence(scenario: &ScenarioResult) -> &str {
     without_verdict(scenario.verdict, &scenario.reason)
 }
 
-/// The first line of that sentence. Further lines, such as help, are shown with the errors.
-pub fn headline(scenario: &ScenarioResult) -> &str {
-    sentence(scenario).lines().next().unwrap_or_default()
+/// The heading of a scenario. If an expectation failed: its observed value and its limit, and the number of other failed
+/// ones. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors.
+pub fn headline(scenario: &ScenarioResult) -> String {
+    let sentence = sentence(scenario).lines().next().unwrap_or_default();
+    let failed = || scenario.expectations.iter().filter(|it| it.verdict == Verdict::Fail);
+    // The sentence may be about something else, such as a baseline that is not steady.
+    let first = failed().next().filter(|it| scenario.verdict == Verdict::Fail && sentence.contains(it.reason.as_str()));
+    let Some(missed) = first.and_then(|it| missed(scenario, it)) else { return sentence.to_owned() };
+    match failed().count() - 1 {
+        0 => missed,
+        more => format!("{missed}; {} more failed", words::count(more as f64)),
+    }
 }
 
 /// A reason without the word of its verdict.
@@ -71,6 +83,71 @@ pub fn command(run: &RunInfo) -> String {
         words.push(format!("--seed {}", run.seed));
     }
     words.join(" ")
+}
+
+/// What an overkill run shows: it passes if the scenario failed. The verdict decides the exit code. None for other runs, and
+/// for errors, which are errors in any run.
+pub fn overkill(scenario: &ScenarioResult) -> Option<(Verdict, String)> {
+    if scenario.trial != Some(Trial::Overkill) {
+        return None;
+    }
+    match scenario.verdict {
+        Verdict::Fail => Some((Verdict::Pass, "the scenario failed under full cuts, as it must".to_owned())),
+        Verdict::Error => None,
+        other => {
+            let faults =
+                if scenario.faults.is_empty() { "it has no fault to replace" } else { "every fault was a full cut" };
+            let word = if other == Verdict::Pass { "passed" } else { "is inconclusive" };
+            Some((
+                Verdict::Fail,
+                format!("the scenario {word}, although it must fail: {faults}; see that its expectations can fail"),
+            ))
+        }
+    }
+}
+
+/// The command line that runs only this scenario of the run: its file in place of the files, folders and patterns that were
+/// given. The same as [`command`] for a run of one scenario.
+pub fn command_alone(run: &RunInfo, scenario: &ScenarioResult) -> String {
+    /// Options whose value may look like a file of the suite.
+    const VALUES: [&str; 8] = [
+        "--out",
+        "--record",
+        "--kubeconfig",
+        "--var",
+        "--vars-file",
+        "--secret",
+        "--sandbox-topology",
+        "--prometheus-textfile",
+    ];
+    let mut run = run.clone();
+    let mut found = None;
+    let mut kept: Vec<String> = Vec::new();
+    for (at, word) in run.command.iter().enumerate() {
+        let is_value = at > 0 && VALUES.contains(&run.command[at - 1].as_str());
+        if at > 0 && !is_value && !word.starts_with('-') && selects(word, &scenario.file) {
+            found.get_or_insert(kept.len());
+        } else {
+            kept.push(word.clone());
+        }
+    }
+    if let Some(at) = found {
+        kept.insert(at, scenario.file.clone());
+        run.command = kept;
+    }
+    command(&run)
+}
+
+/// Whether a word of the command line names a file, its folder, or a pattern.
+fn selects(word: &str, file: &str) -> bool {
+    let is_yaml = |text: &str| text.ends_with(".yaml") || text.ends_with(".yml");
+    let folder = word.trim_end_matches('/');
+    // Other files of the suite, and patterns for files, are left out.
+    word == "."
+        || word.contains('*')
+        || file == word
+        || file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        || is_yaml(word)
 }
 
 /// Notes about how the numbers were measured: a simulated network, a port-forward.

@@ -1,7 +1,8 @@
 //! Small SVG drawings as text: scales with round ticks, elements, and paths. Pure geometry; `html` decides what to draw.
 //!
-//! Colours are not set here: each element has a class, and the page's style sheet defines its look in light and dark mode.
-//! Inline styles would need a weaker content security policy.
+//! By hand, because colours are not set here: each element has a class, and the page's style sheet defines its look in light and
+//! dark mode, for colour-blind eyes and in print. Chart libraries write colours into their drawings. Inline styles would also need
+//! a weaker content security policy.
 
 use std::fmt::{Display, Write as _};
 
@@ -176,6 +177,16 @@ impl Svg {
         if width > 0.0 && height > 0.0 {
             self.empty("rect", class, &[("x", &px(x)), ("y", &px(y)), ("width", &px(width)), ("height", &px(height))]);
         }
+    }
+
+    /// A place that links lead to. It is visible while it is the target of one.
+    pub(crate) fn place(&mut self, id: &str, [x, y, width, height]: [f64; 4]) {
+        let rect = [px(x), px(y), px(width), px(height)];
+        self.empty(
+            "rect",
+            "place",
+            &[("id", &id), ("x", &rect[0]), ("y", &rect[1]), ("width", &rect[2]), ("height", &rect[3])],
+        );
     }
 
     /// A rectangle with a tooltip.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use shakedown_schemas::Event;
-use shakedown_schemas::result::RunResult;
+use shakedown_schemas::result::{RunDigest, RunResult};
 
 use crate::text::tame;
 use crate::texts;
@@ -17,6 +17,16 @@ pub fn tamed(result: &RunResult) -> RunResult {
         }
     });
     out
+}
+
+/// The digest with all texts sanitised and bounded.
+pub(crate) fn tamed_digest(mut digest: RunDigest) -> RunDigest {
+    texts::of_digest(&mut digest, &mut |text, limit| {
+        if let Cow::Owned(tame) = tame(text, limit) {
+            *text = tame;
+        }
+    });
+    digest
 }
 
 /// The event with all texts sanitised and bounded.

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
-    ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunResult, ScenarioResult, Stats,
+    ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunDigest, RunInfo,
+    RunResult, ScenarioResult, Stats,
 };
 
 use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
@@ -16,7 +17,28 @@ pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
 
 /// Changes every text of a result.
 pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
-    let run = &mut it.run;
+    of_run(&mut it.run, change);
+    it.events.iter_mut().for_each(|event| of_event(event, change));
+    for NotRun { name, file, reason } in &mut it.not_run {
+        change(name, NAME);
+        change(file, NAME);
+        change(reason, SENTENCE);
+    }
+    it.scenarios.iter_mut().for_each(|it| scenario(it, change));
+}
+
+/// Changes every text of a digest.
+pub(crate) fn of_digest(it: &mut RunDigest, change: Change<'_>) {
+    of_run(&mut it.run, change);
+    for scenario in &mut it.scenarios {
+        change(&mut scenario.name, NAME);
+        change(&mut scenario.file, NAME);
+        change(&mut scenario.reason, SENTENCE);
+        scenario.expectations.iter_mut().for_each(|it| expectation(it, change));
+    }
+}
+
+fn of_run(run: &mut RunInfo, change: Change<'_>) {
     for text in [&mut run.id, &mut run.tool_version, &mut run.host] {
         change(text, NAME);
     }
@@ -24,8 +46,6 @@ pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
         change(text, NAME);
     }
     run.command.iter_mut().for_each(|word| change(word, SENTENCE));
-    it.events.iter_mut().for_each(|event| of_event(event, change));
-    it.scenarios.iter_mut().for_each(|it| scenario(it, change));
 }
 
 fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
@@ -47,6 +67,8 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     }
     keys(&mut it.vars, change);
     it.vars.values_mut().for_each(|value| of_value(value, change));
+    keys(&mut it.matrix, change);
+    it.matrix.values_mut().for_each(|value| of_value(value, change));
     change(&mut it.source, SOURCE);
     of_value(&mut it.resolved, change);
     for load in &mut it.loads {

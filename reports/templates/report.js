@@ -1,8 +1,19 @@
 // Reads values off the timelines: by pointing, by touch, and with the arrow keys. Without it the page lacks nothing
 // else; the same values are in the table under each drawing.
 "use strict";
-// Paper has no folds to open.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((it) => (it.open = true)));
+// Paper has no folds to open; files and tables of details stay on the screen.
+addEventListener("beforeprint", () =>
+  document.querySelectorAll("details:not(.aside)").forEach((it) => (it.open = true)));
+// A link into a fold opens it, also where the browser does not.
+const reveal = () => {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  const fold = target && target.closest("details:not([open])");
+  if (!fold) return;
+  fold.open = true;
+  target.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+reveal();
 for (const figure of document.querySelectorAll("figure.timeline")) {
   const source = figure.querySelector('script[type="application/json"]');
   const drawing = figure.querySelector(".drawing");

@@ -1,14 +1,19 @@
 //! The arguments, exactly as typed. The commands resolve the files and the cluster. `variables` gives every flag an
 //! environment variable.
 
+mod suite;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use shakedown_schemas::units::Duration;
 
+pub use suite::{Course, Part, Selection};
+
 /// Run chaos scenarios against a service on Kubernetes and gate on their verdicts.
 ///
-/// Every flag can also be given by an environment variable: `--fuse-margin` by SHAKEDOWN_FUSE_MARGIN. Exit codes: 0
+/// Every flag can also be given by an environment variable, such as `--fuse-margin` by SHAKEDOWN_FUSE_MARGIN, and by the
+/// project file shakedown.yaml. Exit codes: 0
 /// passed, 1 an expectation failed, 2 usage or an invalid scenario, 3 an error of the environment, 4 inconclusive, 5 no
 /// scenario selected, 6 leftovers in the cluster, 129, 130 and 143 interrupted by SIGHUP, SIGINT and SIGTERM.
 #[derive(Debug, Parser)]
@@ -63,12 +68,17 @@ pub enum Command {
     Doctor(Doctor),
     /// Write a first scenario for the services of a cluster, and the schema for editors.
     Init(Init),
+    /// Make a scenario from a file of Chaos Mesh, Chaos Toolkit, Litmus or krkn, and name what it lacks.
+    Import(Import),
     /// Start the embedded sandbox cluster without a scenario and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
     Schema(Schema),
     /// Explain a code of `validate`, such as S010, or a key of a scenario, such as netem.loss.
     Explain(Explain),
+    /// Show the value of each flag of a command, and its source: the command line, an environment variable,
+    /// shakedown.yaml or the default.
+    Config(Config),
     /// Print the completion script for a shell.
     Completions {
         /// The shell.
@@ -79,38 +89,15 @@ pub enum Command {
     Pod(Pod),
 }
 
-/// The selected scenarios.
-#[derive(Debug, ClapArgs)]
-pub struct Selection {
-    /// Scenario files, folders of them, or globs.
-    #[arg(required = true, value_name = "FILE|FOLDER|GLOB")]
-    pub paths: Vec<String>,
-    /// Select scenarios with any of these tags.
-    #[arg(long, value_name = "TAG", value_delimiter = ',')]
-    pub tag: Vec<String>,
-    /// Skip scenarios with any of these tags.
-    #[arg(long, value_name = "TAG", value_delimiter = ',')]
-    pub skip_tag: Vec<String>,
-    /// Set a variable of the scenarios: NAME=VALUE.
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    pub vars: Vec<String>,
-    /// Read variables from a YAML file.
-    #[arg(long = "vars-file", value_name = "FILE")]
-    pub vars_files: Vec<PathBuf>,
-    /// Set a secret variable: NAME=VALUE, or NAME to read the environment variable of that name. The value is never
-    /// written or shown.
-    #[arg(long = "secret", value_name = "NAME[=VALUE]")]
-    pub secrets: Vec<String>,
-}
-
 /// The target cluster.
 #[derive(Debug, ClapArgs)]
 pub struct Target {
     /// Run against the embedded sandbox cluster instead of a real one.
     #[arg(long)]
     pub sandbox: bool,
-    /// Read the sandbox's topology from this YAML file.
-    #[arg(long, value_name = "FILE", requires = "sandbox")]
+    /// Start this topology in the sandbox: `dynamo`, `quick`, `shop` or a YAML file. Default: the scenario's `sandbox`,
+    /// or else `dynamo`.
+    #[arg(long, value_name = "NAME|FILE", requires = "sandbox")]
     pub sandbox_topology: Option<PathBuf>,
     /// Use this kubeconfig file.
     #[arg(long, value_name = "FILE")]
@@ -134,7 +121,10 @@ pub struct Run {
     pub safety: Safety,
     #[command(flatten)]
     pub proving: Proving,
-    /// Write the results to this folder. Default: shakedown-results/RUN-ID.
+    #[command(flatten)]
+    pub course: Course,
+    /// Write the results to this folder. An earlier result in it is moved to its subfolder `earlier`. Default:
+    /// shakedown-results/RUN-ID.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Record what Chaos Mesh does with the faults' objects in this folder, one folder per scenario. The recordings contain
@@ -144,9 +134,6 @@ pub struct Run {
     /// Set the seed of all random choices. Default: a new seed, which is printed.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Stop after the first scenario that does not pass.
-    #[arg(long)]
-    pub fail_fast: bool,
     /// Do not detect a CI system from the environment: write no annotations and no step summary.
     #[arg(long)]
     pub no_ci_detect: bool,
@@ -156,6 +143,14 @@ pub struct Run {
     pub exports: Exports,
 }
 
+impl Run {
+    /// The arguments of `plan` for the same scenarios.
+    pub fn into_plan(self) -> Plan {
+        let Self { selection, target, safety, proving, seed, .. } = self;
+        Plan { selection, target, safety, proving, seed, output: PlanFormat::Text, resolved: false }
+    }
+}
+
 /// Options that decide the verdict.
 #[derive(Debug, ClapArgs)]
 pub struct Gate {
@@ -163,6 +158,13 @@ pub struct Gate {
     /// stops before its first fault and is inconclusive.
     #[arg(long, env = "SHAKEDOWN_INJECT_ANYWAY")]
     pub inject_anyway: bool,
+    /// Rehearse: shorten long phases to 1/N of their length, but not below the times of their faults, `settle` and
+    /// recovery. A rehearsal never passes: if every expectation holds, it is inconclusive.
+    #[arg(long, value_name = "N", value_parser = speed, conflicts_with_all = ["control", "overkill"])]
+    pub speed: Option<f64>,
+    /// The same as --speed 10.
+    #[arg(long, conflicts_with_all = ["control", "overkill", "speed"])]
+    pub quick: bool,
     /// Run without faults (control run). A scenario that does not pass then raises false alarms.
     #[arg(long, conflicts_with = "overkill")]
     pub control: bool,
@@ -270,6 +272,21 @@ pub struct Safety {
     pub wait_lock: Duration,
 }
 
+/// How much faster a rehearsal is.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed > 1.0 && speed <= 1000.0 => Ok(speed),
+        _ => Err("write a number above 1, such as 10".to_owned()),
+    }
+}
+
+impl Gate {
+    /// How much faster than the file a rehearsal is. None in an ordinary run.
+    pub fn rehearsal(&self) -> Option<f64> {
+        self.speed.or_else(|| self.quick.then_some(10.0))
+    }
+}
+
 /// A run's id as it is in labels. An empty one, such as that of a variable that is not set, would find nothing.
 fn run_id(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -347,6 +364,10 @@ pub struct Plan {
     /// Print the plans as text or as data.
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: PlanFormat,
+    /// Print each scenario as it would run, as YAML: with the values of its variables, its combination of a matrix, and
+    /// short forms written out. Needs no cluster.
+    #[arg(long)]
+    pub resolved: bool,
 }
 
 /// The output format of plans.
@@ -380,18 +401,21 @@ pub struct List {
 /// `report`
 #[derive(Debug, ClapArgs)]
 pub struct Report {
-    /// A result.json.
+    /// A result.json, or the folder of a run. With --merge, several of them, or a folder that contains them.
     #[arg(value_name = "RESULT.json", required_unless_present = "history", conflicts_with = "history")]
-    pub result: Option<PathBuf>,
+    pub results: Vec<PathBuf>,
+    /// Join the results of the shards of a suite into one report. The exit code is that of the whole suite.
+    #[arg(long, requires = "out", conflicts_with = "history")]
+    pub merge: bool,
     /// Show the history of every expectation. Reads every result.json below this folder.
     #[arg(long, value_name = "DIR")]
     pub history: Option<PathBuf>,
     /// Show the newest N runs of each scenario in the history.
     #[arg(long, value_name = "N", default_value = "30")]
     pub last: std::num::NonZeroUsize,
-    /// Write the reports to this folder.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    /// Write the reports to this folder. Default: next to the result.
+    #[arg(long, value_name = "DIR", required_unless_present = "results")]
+    pub out: Option<PathBuf>,
 }
 
 /// `cleanup`
@@ -486,7 +510,7 @@ pub enum Like {
 pub enum Strike {
     /// Cut one pod off from the peer.
     Partition,
-    /// Delete one pod without warning.
+    /// Delete one pod with a grace period of 0 s: SIGTERM, then SIGKILL after 2 s.
     PodKill,
     /// Delay the packets between one pod and the peer. Needs Chaos Mesh.
     Delay,
@@ -495,13 +519,13 @@ pub enum Strike {
 /// `sandbox`
 #[derive(Debug, ClapArgs)]
 pub struct Sandbox {
-    /// Read the topology from this YAML file.
-    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY")]
+    /// Start this topology: `dynamo`, `quick`, `shop` or a YAML file. Default: `dynamo`.
+    #[arg(long, value_name = "NAME|FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY")]
     pub topology: Option<PathBuf>,
     /// Write the kubeconfig to this file instead of printing it.
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
-    /// Print the default topology and exit.
+    /// Print this built-in topology and exit.
     #[arg(long)]
     pub print_topology: bool,
 }
@@ -526,6 +550,24 @@ pub enum SchemaName {
     Result,
     /// A line of `events.ndjson`.
     Event,
+    /// The topology of a sandbox.
+    Topology,
+}
+
+/// `import`
+#[derive(Debug, ClapArgs)]
+pub struct Import {
+    /// A file of another tool, as YAML or JSON.
+    pub file: PathBuf,
+    /// Send the load to this service. Default: the HTTP probes of the file, or a service to be replaced.
+    #[arg(long, value_name = "NAME:PORT")]
+    pub service: Option<String>,
+    /// Write the scenario to this file. Default: stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite an existing file.
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// `explain`
@@ -560,6 +602,17 @@ impl clap::builder::TypedValueParser for Topic {
     }
 }
 
+/// `config`
+#[derive(Debug, ClapArgs)]
+pub struct Config {
+    /// Show defaults and flags without a value as well.
+    #[arg(long)]
+    pub all: bool,
+    /// A command with its arguments, which are not run. Default: run.
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
 /// `pod`
 #[derive(Debug, ClapArgs)]
 pub struct Pod {
@@ -568,31 +621,45 @@ pub struct Pod {
     pub program: PodProgram,
 }
 
-/// A program of the inference deployment.
+/// A program of the sandbox.
 #[derive(Debug, Subcommand)]
 pub enum PodProgram {
     /// The frontend with the OpenAI API.
-    Frontend {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Frontend(PodConfig),
     /// A worker.
-    Worker {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Worker(PodConfig),
     /// The bus.
-    Bus {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Bus(PodConfig),
+    /// An HTTP service that calls others.
+    Service(PodConfig),
+    /// A cache with the protocol of Redis.
+    Redis(PodConfig),
+    /// A database with the protocol of PostgreSQL.
+    Postgres(PodConfig),
     /// The witness of a partition: connects to endpoints repeatedly and prints which of them it can reach.
-    Probe {
-        /// Set its configuration as JSON.
-        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-        config: String,
-    },
+    Probe(PodConfig),
+}
+
+/// The settings of a program.
+#[derive(Debug, ClapArgs)]
+pub struct PodConfig {
+    /// Set its configuration as JSON.
+    #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+    config: String,
+}
+
+impl PodProgram {
+    /// The program's name and its configuration.
+    pub fn named(&self) -> (&'static str, &str) {
+        let (name, config) = match self {
+            Self::Frontend(config) => ("frontend", config),
+            Self::Worker(config) => ("worker", config),
+            Self::Bus(config) => ("bus", config),
+            Self::Service(config) => ("service", config),
+            Self::Redis(config) => ("redis", config),
+            Self::Postgres(config) => ("postgres", config),
+            Self::Probe(config) => ("probe", config),
+        };
+        (name, &config.config)
+    }
 }

@@ -6,7 +6,7 @@ use shakedown_reports::Redactor;
 use super::args::Calibrate;
 use super::console::Style;
 use super::table::table;
-use super::{Failure, exit, print, run, select};
+use super::{Failure, exit, plan, print, run, select};
 use shakedown_judge::{self as judge, Calibration};
 
 /// Runs, writes the reports as `run` does, and prints a row per expectation.
@@ -20,10 +20,14 @@ pub async fn calibrate(
     verbose: u8,
     redactor: &Redactor,
 ) -> Result<u8, Failure> {
-    let documents = select::scenarios(&args.run.selection, style, redactor)?;
-    let documents = documents.iter().flat_map(|it| std::iter::repeat_n(it.clone(), args.runs.get() as usize)).collect();
+    if args.run.course.dry_run {
+        return plan::plan(args.run.into_plan(), style, redactor).await;
+    }
+    let mut selected = select::suite(&args.run.selection, style, redactor)?;
+    let documents = selected.documents.iter();
+    selected.documents = documents.flat_map(|it| std::iter::repeat_n(it.clone(), args.runs.get() as usize)).collect();
     (args.run.gate.control, args.run.gate.overkill) = (true, false);
-    let result = run::all(args.run, documents, style, quiet, verbose, redactor).await?;
+    let result = run::all(args.run, selected, style, quiet, verbose, redactor).await?;
     let rows = judge::calibrate(&redactor.result(&result).scenarios);
     print::text(&format!("\n{}", shown(&rows, args.markdown)));
     let alarms: u64 = rows.iter().map(|row| row.false_alarms).sum();

@@ -15,7 +15,7 @@ const SUMMARY: u64 = 1 << 20;
 /// The CI system that runs this program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ci {
-    /// The system reads commands on stdout.
+    /// The system reads commands in the log, on stdout and on stderr.
     annotates: bool,
     /// The system shows Markdown that is appended to this file.
     summary: Option<PathBuf>,
@@ -37,7 +37,12 @@ impl Ci {
         }
     }
 
-    /// The annotations of expectations that did not pass, one per line. Empty on other systems.
+    /// Whether the log folds between two commands.
+    pub const fn folds(&self) -> bool {
+        self.annotates
+    }
+
+    /// The annotations of expectations that did not pass, and of warnings, one per line. Empty on other systems.
     pub fn annotations(&self, result: &RunResult) -> Vec<String> {
         if !self.annotates {
             return Vec::new();
@@ -128,7 +133,8 @@ mod tests {
     #[test]
     fn failures_are_annotated() {
         let lines = ci(None).annotations(&result());
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3, "two failures and a warning");
+        assert!(ci(None).folds() && !Ci::default().folds());
         assert!(lines[0].starts_with("::error file=scenarios/quickstart.yaml,line=39,"), "{}", lines[0]);
     }
 

@@ -12,7 +12,7 @@ use shakedown_schemas::units::Duration;
 use tokio::time::Instant;
 
 use super::args;
-use super::run::host;
+use super::identity::host;
 use super::sandbox::Environment;
 use super::{Failure, exit, print};
 use shakedown_cluster::journal::{self, Outstanding, Told};
@@ -37,7 +37,7 @@ const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Failure> {
     let by_labels = args.run.is_some() || args.all || args.older_than.is_some();
     let journal = if by_labels { None } else { Journal::find(args.results.as_deref(), args.check)? };
-    let environment = Environment::open(&args.target, true, redactor).await?;
+    let environment = Environment::open(&args.target, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let mut found = Found::default();
     if let Some(journal) = &journal {

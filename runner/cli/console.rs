@@ -5,9 +5,12 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use shakedown_reports::text::{NAME, one_line, tame};
+use shakedown_reports::{GITHUB_GROUP_END, github_group, words};
 use shakedown_schemas::{Event, EventKind};
 
-use super::live::Live;
+use super::live::{Live, sentence};
 pub use super::style::Style;
 use shakedown_engine::events::{Listener, Progress};
 
@@ -19,31 +22,76 @@ pub struct Console {
     style: Style,
     verbose: u8,
     bar: Option<ProgressBar>,
-    begun: Instant,
+    /// The log folds between two commands of GitHub.
+    folds: bool,
     last_line: Instant,
+    lives: Vec<Shown>,
+    /// True if scenarios run next to each other: each line then names its scenario.
+    together: bool,
+}
+
+/// What is shown of one running scenario.
+struct Shown {
+    scenario: String,
     live: Live,
+    /// Its updating lines.
+    lines: Vec<String>,
+    last_heartbeat: Instant,
 }
 
 impl Console {
-    /// A console for a run. With `quiet`, do not create one.
-    pub fn new(style: Style, verbose: u8) -> Self {
+    /// A console for a run, whose scenarios may run `together`. With `quiet`, do not create one. With `folds`, each scenario
+    /// is a fold of GitHub's log, unless several run together: folds cannot overlap.
+    pub fn new(style: Style, verbose: u8, folds: bool, together: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { style, verbose, bar, begun: Instant::now(), last_line: Instant::now(), live: Live::new(style) }
+        let folds = folds && !together;
+        Self { style, verbose, bar, folds, last_line: Instant::now(), lives: Vec::new(), together }
     }
 
-    fn line(&mut self, text: &str) {
+    /// What is shown of a scenario.
+    fn shown(&mut self, scenario: &str) -> &mut Shown {
+        let at = self.lives.iter().position(|it| it.scenario == scenario).unwrap_or_else(|| {
+            let live = Live::new(self.style);
+            let (scenario, last_heartbeat) = (scenario.to_owned(), self.last_line);
+            self.lives.push(Shown { scenario, live, lines: Vec::new(), last_heartbeat });
+            self.lives.len() - 1
+        });
+        &mut self.lives[at]
+    }
+
+    /// Draws the updating lines of all running scenarios.
+    fn draw(&self) {
+        let lines: Vec<&str> = self.lives.iter().flat_map(|it| it.lines.iter().map(String::as_str)).collect();
+        if let Some(bar) = &self.bar {
+            bar.set_message(clean(&lines.join("\n")));
+        }
+    }
+
+    /// The name of a scenario in front of a line, if others run next to it.
+    fn prefix(&self, scenario: &str) -> String {
+        if !self.together || scenario.is_empty() {
+            return String::new();
+        }
+        format!("{} ", self.style.dim(&format!("[{}]", one_line(&tame(scenario, NAME)))))
+    }
+
+    /// Prints a line with its wall-clock time, and with its moment on the report's timeline once the load runs.
+    fn line(&mut self, at: Timestamp, moment: Option<f64>, text: &str) {
         self.last_line = Instant::now();
+        let clock = self.style.dim(&format!(
+            "{} {:>8}",
+            at.strftime("%H:%M:%SZ"),
+            moment.map(words::moment).unwrap_or_default()
+        ));
+        let line = format!("{clock}  {text}");
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln_safe(text)),
-            None => {
-                let seconds = self.begun.elapsed().as_secs_f64();
-                eprintln_safe(&format!("{} {text}", self.style.dim(&format!("{seconds:7.1}s"))));
-            }
+            Some(bar) => bar.suspend(|| eprintln_safe(&line)),
+            None => eprintln_safe(&line),
         }
     }
 }
@@ -85,23 +133,56 @@ fn is_color(rest: &str) -> bool {
 
 impl Listener for Console {
     fn event(&mut self, event: &Event) {
-        match (&event.kind, &self.bar) {
-            (EventKind::ScenarioStarted { .. }, _) => self.live.restart(),
-            (EventKind::ScenarioEnded { .. }, Some(bar)) => bar.set_message(""),
-            (EventKind::RunEnded { .. }, Some(bar)) => bar.finish_and_clear(),
+        let scenario = event.scenario.clone().unwrap_or_default();
+        let mut prefix = self.prefix(&scenario);
+        match &event.kind {
+            EventKind::ScenarioStarted { .. } => {
+                // An earlier attempt has other numbers.
+                self.lives.retain(|it| it.scenario != scenario);
+                self.shown(&scenario);
+                prefix.clear();
+            }
+            EventKind::ScenarioEnded { .. } => {
+                self.lives.retain(|it| it.scenario != scenario);
+                self.draw();
+                prefix.clear();
+            }
+            EventKind::RunEnded { .. } => self.bar.iter().for_each(ProgressBar::finish_and_clear),
             _ => {}
         }
-        if let Some(text) = self.live.sentence(event, self.verbose) {
-            self.line(&text);
+        if self.folds && matches!(event.kind, EventKind::ScenarioEnded { .. }) {
+            _ = writeln!(std::io::stderr(), "{GITHUB_GROUP_END}");
+        }
+        if self.folds
+            && let EventKind::ScenarioStarted { file } = &event.kind
+        {
+            let title = format!("{} ({file})", event.scenario.as_deref().unwrap_or_default());
+            _ = writeln!(std::io::stderr(), "{}", github_group(&title));
+        } else if let Some(text) = sentence(self.style, event, self.verbose) {
+            self.line(event.at, event.elapsed_s, &format!("{prefix}{text}"));
         }
     }
 
-    fn progress(&mut self, _scenario: &str, progress: &Progress) {
-        self.live.step(progress);
-        match &self.bar {
-            Some(bar) => bar.set_message(clean(&self.live.lines(progress).join("\n"))),
-            None if self.last_line.elapsed() >= HEARTBEAT => self.line(&self.live.heartbeat(progress)),
-            None => {}
+    fn progress(&mut self, scenario: &str, progress: &Progress) {
+        let prefix = self.prefix(scenario);
+        let (is_drawn, since) = (self.bar.is_some(), self.last_line);
+        let together = self.together;
+        let shown = self.shown(scenario);
+        shown.live.step(progress);
+        if is_drawn {
+            shown.lines = shown.live.lines(progress);
+            if let Some(head) = shown.lines.first_mut() {
+                *head = format!("{prefix}{head}");
+            }
+            return self.draw();
+        }
+        // Alone, any other line is a sign of life as well.
+        let quiet_since = if together { shown.last_heartbeat } else { since };
+        if quiet_since.elapsed() >= HEARTBEAT {
+            shown.last_heartbeat = Instant::now();
+            let text = shown.live.heartbeat(progress);
+            // Its text contains the moment.
+            self.line(Timestamp::now(), None, &format!("{prefix}{text}"));
         }
     }
 }
@@ -109,6 +190,32 @@ impl Listener for Console {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_names_its_scenario_only_where_several_run() {
+        let prefix =
+            |together| Console::new(Style::new(crate::cli::args::Color::Never), 0, false, together).prefix("shop");
+        assert_eq!((prefix(false), prefix(true)), (String::new(), "[shop] ".to_owned()));
+    }
+
+    #[test]
+    fn scenarios_that_run_together_keep_their_own_numbers() {
+        let mut console = Console::new(Style::new(crate::cli::args::Color::Never), 0, false, true);
+        let event = |scenario: &str, kind| Event {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            scenario: Some(scenario.to_owned()),
+            elapsed_s: None,
+            kind,
+        };
+        let started = || EventKind::ScenarioStarted { file: "x.yaml".to_owned() };
+        console.event(&event("a", started()));
+        console.event(&event("b", started()));
+        console.progress("a", &Progress { phase: "cut".to_owned(), ..Progress::default() });
+        assert_eq!(console.lives.len(), 2);
+        let ended = EventKind::ScenarioEnded { verdict: Default::default(), reason: String::new() };
+        console.event(&event("a", ended));
+        assert_eq!(console.lives.iter().map(|it| it.scenario.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
 
     #[test]
     fn hostile_text_neither_moves_the_cursor_nor_controls_a_ci_system() {

@@ -8,10 +8,10 @@ mod nodes;
 use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;
-use super::{Failure, args, exit, print, proof, run};
+use super::{Failure, args, exit, identity, print, proof};
 use finding::{Finding, Level, access, name};
 use shakedown_cluster::permissions::{self, Scope};
-use shakedown_cluster::{Cluster, ClusterError, Kind};
+use shakedown_cluster::{Cluster, ClusterError, Kind, first_line};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
 use shakedown_guard::{fuse, lock};
@@ -21,7 +21,7 @@ use shakedown_guard::{fuse, lock};
 /// # Errors
 /// If there is no cluster.
 pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failure> {
-    let environment = Environment::open(&args.target, true, redactor).await?;
+    let environment = Environment::open(&args.target, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let namespace = args.target.namespace.clone().unwrap_or_else(|| cluster.default_namespace().to_owned());
     let mut findings = vec![version(cluster)];
@@ -165,7 +165,7 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
 /// A dry run of a fuse: a server that does not support `ttlSecondsAfterFinished` drops it.
 async fn fuse_finding(cluster: &Cluster, namespace: &str, image: Option<&str>) -> Finding {
     let life = std::time::Duration::from_secs(30);
-    let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, life, image);
+    let job = fuse::job(&identity::run_id(jiff::Timestamp::now()), 0, namespace, life, image);
     match cluster.rehearse(Kind::Job, namespace, &job).await {
         Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == job["spec"]["ttlSecondsAfterFinished"] => {
             Finding::ok("fuse: the server accepts the Job that removes faults if the runner dies")
@@ -215,7 +215,8 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
             tell,
         )]);
     };
-    match canary::run(cluster, &run::run_id(jiff::Timestamp::now()), namespace, &image, canary::START_LIMIT).await {
+    match canary::run(cluster, &identity::run_id(jiff::Timestamp::now()), namespace, &image, canary::START_LIMIT).await
+    {
         Ok(answer) => {
             let mut findings = vec![tell(&answer)];
             if let Err(why) = enforcement::remember(cluster, &answer).await? {
@@ -232,10 +233,6 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
             error.to_string().lines().skip(1).collect::<Vec<_>>().join(" ").trim_start_matches("help: ").to_owned(),
         )]),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use shakedown_schemas::RunResult;
 use super::ci::Ci;
 use super::console::{Style, clean};
 use super::output::Output;
-use super::{Failure, args, summary};
+use super::{Failure, args, print, summary};
 use crate::export;
 
 /// Where the summary is printed.
@@ -34,12 +34,13 @@ pub async fn finish(
 ) -> Result<(), Failure> {
     let written = output.write_result(result).and(output.write_events(result));
     let ci = if args.no_ci_detect { Ci::default() } else { Ci::detect() };
-    let mut text = ci.annotations(result).iter().map(|line| format!("{line}\n")).collect::<String>();
+    // Annotations belong to the log. The results on stdout stay free of commands.
+    let annotations: String = ci.annotations(result).iter().map(|line| format!("{line}\n")).collect();
+    _ = std::io::stderr().write_all(annotations.as_bytes());
     if shown == Summary::Shown {
-        text.push_str(&summary::text(result, output, style.for_stdout()));
+        // A closed or full stdout does not prevent the other outputs.
+        print::text(&summary::text(result, output, style.for_stdout()));
     }
-    // A closed stdout must not prevent the other outputs.
-    _ = std::io::stdout().write_all(text.as_bytes());
     let mut warnings: Vec<String> = ci.summarize(result).err().into_iter().collect();
     let exports = &args.exports;
     if let Some(path) = &exports.prometheus_textfile {

@@ -82,7 +82,7 @@ async fn reach(target: &Target, skip: bool, redactor: &Redactor) -> Result<Resul
         return Ok(Err("no cluster was asked".to_owned()));
     }
     let is_named = target.sandbox || target.kubeconfig.is_some() || target.context.is_some();
-    match Environment::open(target, true, redactor).await {
+    match Environment::open(target, redactor).await {
         Err(failure) if !is_named => {
             Ok(Err(redactor.text(&failure.message).lines().next().unwrap_or_default().to_owned()))
         }
@@ -154,7 +154,7 @@ fn steps(args: &Init, complete: &Complete, facts: Option<&Facts>) -> Vec<String>
     lines
 }
 
-fn save(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
+pub(super) fn save(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).create_new(!force);
     let mut out = options.open(file).map_err(|error| match error.kind() {

@@ -11,12 +11,15 @@ use shakedown_reports::{tamed_event, words};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::{Event, EventKind};
 
+use super::signals::TIME_UP;
 use super::style::Style;
-use shakedown_engine::events::Progress;
+use shakedown_engine::events::{Expected, Measure, Progress};
 use shakedown_load as load;
 
-/// The maximum number of faults that are named in one line.
+/// The maximum number of faults that are named.
 const FAULTS: usize = 4;
+/// The maximum number of expectations that are listed.
+const EXPECTATIONS: usize = 6;
 
 /// The displayed numbers of a scenario.
 pub struct Live {
@@ -24,6 +27,8 @@ pub struct Live {
     rows: Vec<Row>,
     /// The time of the last step, from the scenario's start.
     shown: Duration,
+    /// The phase of the last step, and whether its requests were judged.
+    phase: (String, bool),
 }
 
 /// A name on one line, without control sequences.
@@ -31,72 +36,76 @@ fn name(text: &str) -> String {
     one_line(&tame(text, NAME))
 }
 
+/// The sentence of an event for the user. None if the verbosity is too low for it.
+pub fn sentence(style: Style, event: &Event, verbose: u8) -> Option<String> {
+    let event = tamed_event(event);
+    let scenario = one_line(event.scenario.as_deref().unwrap_or_default());
+    let text = match &event.kind {
+        EventKind::RunStarted { run, seed } => format!("run {run}, seed {seed}"),
+        EventKind::ScenarioStarted { file } => format!("{} ({file})", style.bold(&scenario)),
+        EventKind::Reached { load, how } => format!("load {load}: {how}"),
+        EventKind::TargetsChosen { fault, pods } => format!("fault {fault}: targets {}", pods.join(", ")),
+        EventKind::PhaseStarted { phase, planned_s } => {
+            format!("phase {} for {planned_s:.0} s", style.bold(phase))
+        }
+        EventKind::Fault { fault, state, detail } => {
+            let quiet = matches!(state, FaultState::Injecting | FaultState::Injected | FaultState::Undoing);
+            if quiet && verbose == 0 {
+                return None;
+            }
+            let word = match state {
+                FaultState::Failed | FaultState::Left => style.red(state.word()),
+                _ => style.bold(state.word()),
+            };
+            // A proof has one line. Its evidence is in the report.
+            let is_brief = verbose == 0 && matches!(state, FaultState::Proven | FaultState::Undone);
+            if detail.is_empty() || is_brief {
+                format!("fault {fault}: {word}")
+            } else {
+                format!("fault {fault}: {word} ({detail})")
+            }
+        }
+        EventKind::Cluster { message } => message.clone(),
+        EventKind::ApiRetry { request, error, attempt } => {
+            format!("could not {request} (try {attempt}), trying again: {error}")
+        }
+        EventKind::Warning { message } => format!("{}: {message}", style.yellow("warning")),
+        EventKind::Error { message } => format!("{}: {message}", style.red("error")),
+        // It is printed once when the signal arrives, not for each scenario.
+        EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
+        EventKind::Interrupted { signal } if signal == TIME_UP => {
+            "the time limit of --max-time is over: undoing all faults and ending the run".to_owned()
+        }
+        EventKind::Interrupted { signal } => {
+            format!(
+                "{signal}: undoing all faults; a second signal exits immediately and leaves the rest to the \
+                fuse"
+            )
+        }
+        EventKind::ScenarioEnded { verdict, .. } => format!("{scenario}: {}", style.verdict(*verdict)),
+        EventKind::RunEnded { .. } => return None,
+        EventKind::LoadStarted | EventKind::PhaseEnded { .. } if verbose == 0 => return None,
+        EventKind::LoadStarted => "load started".to_owned(),
+        EventKind::PhaseEnded { phase } => format!("phase {phase} over"),
+    };
+    Some(text)
+}
+
 impl Live {
     /// Nothing yet.
     pub const fn new(style: Style) -> Self {
-        Self { style, rows: Vec::new(), shown: Duration::ZERO }
-    }
-
-    /// Another scenario begins.
-    pub fn restart(&mut self) {
-        *self = Self::new(self.style);
-    }
-
-    /// The sentence of an event for the user. None if the verbosity is too low for it.
-    pub fn sentence(&self, event: &Event, verbose: u8) -> Option<String> {
-        let style = self.style;
-        let event = tamed_event(event);
-        let scenario = one_line(event.scenario.as_deref().unwrap_or_default());
-        let text = match &event.kind {
-            EventKind::RunStarted { run, seed } => format!("run {run}, seed {seed}"),
-            EventKind::ScenarioStarted { file } => format!("{} ({file})", style.bold(&scenario)),
-            EventKind::Reached { load, how } => format!("load {load}: {how}"),
-            EventKind::TargetsChosen { fault, pods } => format!("fault {fault}: targets {}", pods.join(", ")),
-            EventKind::PhaseStarted { phase, planned_s } => {
-                format!("phase {} for {planned_s:.0} s", style.bold(phase))
-            }
-            EventKind::Fault { fault, state, detail } => {
-                let quiet = matches!(state, FaultState::Injecting | FaultState::Injected | FaultState::Undoing);
-                if quiet && verbose == 0 {
-                    return None;
-                }
-                let word = match state {
-                    FaultState::Failed | FaultState::Left => style.red(state.word()),
-                    _ => style.bold(state.word()),
-                };
-                if detail.is_empty() {
-                    format!("fault {fault}: {word}")
-                } else {
-                    format!("fault {fault}: {word} ({detail})")
-                }
-            }
-            EventKind::Cluster { message } => message.clone(),
-            EventKind::ApiRetry { request, error, attempt } => {
-                format!("could not {request} (try {attempt}), trying again: {error}")
-            }
-            EventKind::Warning { message } => format!("{}: {message}", style.yellow("warning")),
-            EventKind::Error { message } => format!("{}: {message}", style.red("error")),
-            // It is printed once when the signal arrives, not for each scenario.
-            EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
-            EventKind::Interrupted { signal } => {
-                format!(
-                    "{signal}: undoing all faults; a second signal exits immediately and leaves the rest to the \
-                    fuse"
-                )
-            }
-            EventKind::ScenarioEnded { verdict, .. } => format!("{scenario}: {}", style.verdict(*verdict)),
-            EventKind::RunEnded { .. } => return None,
-            EventKind::LoadStarted | EventKind::PhaseEnded { .. } if verbose == 0 => return None,
-            EventKind::LoadStarted => "load started".to_owned(),
-            EventKind::PhaseEnded { phase } => format!("phase {phase} over"),
-        };
-        Some(text)
+        Self { style, rows: Vec::new(), shown: Duration::ZERO, phase: (String::new(), false) }
     }
 
     /// Takes new numbers.
     pub fn step(&mut self, progress: &Progress) {
         let since = progress.elapsed.saturating_sub(self.shown).as_secs_f64();
         self.shown = progress.elapsed;
+        let phase = (progress.phase.clone(), progress.is_judged);
+        if phase != self.phase {
+            self.rows.iter_mut().for_each(|row| row.judged = load::Live::default());
+            self.phase = phase;
+        }
         for live in &progress.loads {
             let row = match self.rows.iter_mut().find(|row| row.live.load == live.load) {
                 Some(row) => row,
@@ -107,40 +116,114 @@ impl Live {
                 }
             };
             row.add(live, since);
+            if progress.is_judged {
+                row.judged.add(live);
+            }
         }
     }
 
-    /// The phase, its remaining time, and the active faults with their states.
+    /// The phase, the moment on the report's timeline, and the remaining time of the phase and of the run.
     fn head(&self, progress: &Progress) -> String {
-        let mut faults: Vec<String> = progress.faults.iter().take(FAULTS).map(|fault| name(fault)).collect();
-        if progress.faults.len() > FAULTS {
-            faults.push(format!("{} more", progress.faults.len() - FAULTS));
-        }
-        let faults = match faults.is_empty() {
-            true => String::new(),
-            false => format!("  {} {}", self.style.dim("faults:"), self.style.red(&faults.join(", "))),
-        };
+        let whole = |time: Duration| words::seconds(time.as_secs_f64().ceil());
         format!(
-            "{} {}/{}  {:.0} s left{faults}",
+            "{} {}/{}  at {}  {} left, {} of the run",
             self.style.bold(&name(&progress.phase)),
             progress.phase_number,
             progress.phases,
-            progress.left.as_secs_f64().ceil(),
+            words::moment(progress.elapsed.as_secs_f64()),
+            whole(progress.left),
+            whole(progress.run_left.max(progress.left)),
         )
     }
 
-    /// The updating lines on a terminal: the head, and one line for each load.
-    pub fn lines(&self, progress: &Progress) -> Vec<String> {
-        let several = self.rows.len() > 1;
-        let rows = self.rows.iter().map(|row| format!("  {}  {}", row.numbers(several), row.sparkline()));
-        std::iter::once(self.head(progress)).chain(rows).map(|line| line.trim_end().to_owned()).collect()
+    fn faults(&self, progress: &Progress) -> Vec<String> {
+        let named = progress.faults.iter().take(FAULTS);
+        let mut faults: Vec<String> = named.map(|fault| self.style.red(&name(fault))).collect();
+        if progress.faults.len() > FAULTS {
+            faults.push(format!("{} more", progress.faults.len() - FAULTS));
+        }
+        faults
     }
 
-    /// The same in one line, without a terminal.
+    /// An expectation as far as it is known: whether it holds, and its value.
+    fn state(&self, expected: &Expected) -> (Option<bool>, String) {
+        let is_judged = self.phase.1;
+        let own = |row: &&Row| expected.load.as_ref().is_none_or(|load| *load == row.live.load);
+        let values: Vec<(bool, String)> = self
+            .rows
+            .iter()
+            .filter(own)
+            .filter_map(|row| match expected.measure {
+                Measure::SuccessRate { min, max } if row.judged.ended > 0 => {
+                    let rate = row.judged.succeeded as f64 / row.judged.ended as f64;
+                    Some(((min..=max).contains(&rate), words::fraction(rate)))
+                }
+                Measure::Latency { quantile, min_ms, max_ms } => {
+                    let ms = row.judged.latency.quantile(quantile)? / 1e3;
+                    Some(((min_ms..=max_ms).contains(&ms), words::millis(ms)))
+                }
+                _ => None,
+            })
+            .collect();
+        match values.iter().find(|(holds, _)| !holds).or(values.first()) {
+            _ if expected.measure == Measure::AtTheEnd => (None, "known at the end".to_owned()),
+            _ if !is_judged => (None, "not judged yet".to_owned()),
+            None => (None, "no answer yet".to_owned()),
+            Some((holds, value)) => (Some(*holds), format!("{value} so far")),
+        }
+    }
+
+    /// The lines of the phase's expectations.
+    fn expectations(&self, progress: &Progress) -> Vec<String> {
+        let listed = progress.expectations.iter().take(EXPECTATIONS);
+        let mut lines: Vec<String> = listed
+            .map(|it| {
+                let (holds, value) = self.state(it);
+                let text = format!("{}: {value}", name(&it.title));
+                match holds {
+                    Some(true) => format!("  ✓ {text}"),
+                    Some(false) => format!("  {}", self.style.red(&format!("✗ {text}"))),
+                    None => self.style.dim(&format!("  · {text}")),
+                }
+            })
+            .collect();
+        let more = progress.expectations.len().saturating_sub(EXPECTATIONS);
+        if more > 0 {
+            lines.push(format!("    {}", words::plural(more, "more expectation")));
+        }
+        lines
+    }
+
+    /// The updating lines on a terminal: the head, the numbers of each load, the faults, and the expectations.
+    pub fn lines(&self, progress: &Progress) -> Vec<String> {
+        let several = self.rows.len() > 1;
+        let mut lines = vec![self.head(progress)];
+        for row in &self.rows {
+            lines.push(format!("  {}", row.numbers(several)));
+            let limit = progress.expectations.iter().find_map(|it| row.limit_ms(it));
+            lines.extend(row.sparkline(limit).map(|it| format!("  {it}")));
+        }
+        let word = |index: usize| if index < FAULTS { "fault " } else { "" };
+        let faults = self.faults(progress).into_iter().enumerate();
+        lines.extend(faults.map(|(index, fault)| format!("  {}{fault}", word(index))));
+        lines.extend(self.expectations(progress));
+        lines
+    }
+
+    /// The same in one line, without a terminal: of the expectations, those that do not hold so far.
     pub fn heartbeat(&self, progress: &Progress) -> String {
         let several = self.rows.len() > 1;
-        let rows: Vec<String> = self.rows.iter().map(|row| row.numbers(several)).collect();
-        format!("{}  {}", self.head(progress), rows.join("  "))
+        let mut parts = vec![self.head(progress)];
+        let faults = self.faults(progress);
+        if !faults.is_empty() {
+            parts.push(format!("{} {}", self.style.dim("faults:"), faults.join(", ")));
+        }
+        parts.extend(self.rows.iter().map(|row| row.numbers(several)));
+        let missed = progress.expectations.iter().map(|it| (it, self.state(it)));
+        for (it, (_, value)) in missed.filter(|(_, (holds, _))| *holds == Some(false)) {
+            parts.push(self.style.red(&format!("✗ {}: {value}", name(&it.title))));
+        }
+        parts.join("  ")
     }
 }
 
@@ -152,6 +235,12 @@ struct Row {
     ended: VecDeque<(u64, f64)>,
     /// The p95 of the last steps, ms.
     p95: VecDeque<Option<f64>>,
+    /// All requests that ended, and those of them that failed.
+    total: (u64, u64),
+    /// The requests of the current phase's judged part.
+    judged: load::Live,
+    /// The highest p95 of all steps, ms.
+    highest_ms: f64,
 }
 
 impl Row {
@@ -163,6 +252,8 @@ impl Row {
     fn add(&mut self, live: &load::Live, seconds: f64) {
         self.ended.push_back((live.ended, seconds));
         self.p95.push_back(live.p95_ms);
+        self.total = (self.total.0 + live.ended, self.total.1 + live.ended - live.succeeded);
+        self.highest_ms = self.highest_ms.max(live.p95_ms.unwrap_or_default());
         while self.ended.len() > Self::RECENT {
             self.ended.pop_front();
         }
@@ -191,19 +282,41 @@ impl Row {
             ended => format!("{:.0}% ok", (100.0 * live.succeeded as f64 / ended as f64).floor()),
         };
         format!(
-            "{name}{rate}  {success}  p50/p95/p99 {}/{}/{} ms  {} in flight",
+            "{name}{rate}  {success}  p50/p95/p99 {}/{}/{} ms  {} in flight  {} of {} failed",
             ms(live.p50_ms),
             ms(live.p95_ms),
             ms(live.p99_ms),
-            live.in_flight
+            live.in_flight,
+            words::count(self.total.1 as f64),
+            words::count(self.total.0 as f64),
         )
     }
 
-    fn sparkline(&self) -> String {
-        let values: Vec<Option<f64>> = self.p95.iter().copied().collect();
-        let highest = values.iter().flatten().copied().fold(0.0, f64::max);
-        if highest > 0.0 { format!("p95 {}", words::sparkline(&values, 0.0, highest)) } else { String::new() }
+    /// The largest p95 that an expectation allows this load, in milliseconds.
+    fn limit_ms(&self, expected: &Expected) -> Option<f64> {
+        let is_own = expected.load.as_ref().is_none_or(|load| *load == self.live.load);
+        match expected.measure {
+            Measure::Latency { quantile, max_ms, .. } if is_own && quantile == 0.95 && max_ms.is_finite() => {
+                Some(max_ms)
+            }
+            _ => None,
+        }
     }
+
+    /// The p95 of the last steps, on a scale that ends at the limit, or without one at a round value that only rises.
+    fn sparkline(&self, limit_ms: Option<f64>) -> Option<String> {
+        let values: Vec<Option<f64>> = self.p95.iter().copied().collect();
+        let top = limit_ms.unwrap_or_else(|| round_up(self.highest_ms));
+        let what = if limit_ms.is_some() { "limit " } else { "" };
+        let line = words::sparkline(&values, 0.0, top);
+        (self.highest_ms > 0.0).then(|| format!("p95 {line}  █ = {what}{}", words::millis(top)))
+    }
+}
+
+/// The next of 1, 2 and 5 times a power of ten.
+fn round_up(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|it| it * power).find(|it| *it >= value * 0.999).unwrap_or(10.0 * power)
 }
 
 #[cfg(test)]
@@ -223,8 +336,16 @@ mod tests {
             p95_ms,
             p99_ms,
             in_flight: 3,
-            ..Default::default()
+            latency: {
+                let mut latency = shakedown_load::Live::default().latency;
+                latency.record_n((ms * 2e3) as u64, ended);
+                latency
+            },
         }
+    }
+
+    fn expected(title: &str, measure: Measure) -> Expected {
+        Expected { title: title.to_owned(), load: None, measure }
     }
 
     fn progress(phase: (&str, usize), at_ms: u64, left_ms: u64, loads: Vec<load::Live>, faults: &[&str]) -> Progress {
@@ -234,6 +355,13 @@ mod tests {
             phases: 3,
             elapsed: Duration::from_millis(at_ms),
             left: Duration::from_millis(left_ms),
+            run_left: Duration::from_millis(left_ms) + Duration::from_secs(30 * (3 - phase.1 as u64)),
+            is_judged: phase.1 == 1 || at_ms > 3_600,
+            expectations: vec![
+                expected("success rate at least 80%", Measure::SuccessRate { min: 0.8, max: 1.0 }),
+                expected("p95 at most 500ms", Measure::Latency { quantile: 0.95, min_ms: 0.0, max_ms: 500.0 }),
+                expected("recovery time at most 15s, holding 5s", Measure::AtTheEnd),
+            ],
             loads,
             faults: faults.iter().map(|fault| (*fault).to_owned()).collect(),
         }
@@ -288,21 +416,22 @@ mod tests {
 
     #[test]
     fn golden_sentences() {
-        let (result, live) = (sample::errored(), Live::new(Style::new(Color::Never)));
+        let (result, style) = (sample::errored(), Style::new(Color::Never));
         let mut shown = String::new();
         for verbose in [0, 1] {
             shown.push_str(&format!("verbose {verbose}\n"));
             let events = &result.scenarios[0].events;
-            shown.extend(events.iter().filter_map(|event| live.sentence(event, verbose)).map(|it| format!("  {it}\n")));
+            shown.extend(
+                events.iter().filter_map(|event| sentence(style, event, verbose)).map(|it| format!("  {it}\n")),
+            );
         }
         insta::assert_snapshot!("sentences", shown);
     }
 
     #[test]
     fn hostile_text_stays_on_one_line() {
-        let live_view = Live::new(Style::new(Color::Never));
         for event in sample::hostile().scenarios[0].events.iter().chain(&sample::hostile().events) {
-            if let Some(text) = live_view.sentence(event, 1) {
+            if let Some(text) = sentence(Style::new(Color::Never), event, 1) {
                 assert!(text.len() < 40_000 && !text.contains(['\x1b', '\0', '\r', '\u{202e}']), "{text:.300}");
             }
         }
@@ -328,7 +457,31 @@ mod tests {
         row.add(&live(10, Some(80.0)), 0.5);
         row.add(&live(0, None), 0.5);
         row.add(&live(10, Some(160.0)), 0.5);
-        assert_eq!(row.numbers(true), "x: 13/s  100% ok  p50/p95/p99 -/160/- ms  0 in flight");
-        assert_eq!(row.sparkline(), "p95 ▅ █");
+        assert_eq!(row.numbers(true), "x: 13/s  100% ok  p50/p95/p99 -/160/- ms  0 in flight  0 of 20 failed");
+        assert_eq!(row.sparkline(None).as_deref(), Some("p95 ▄ ▇  █ = 200ms"));
+        assert_eq!(row.sparkline(Some(800.0)).as_deref(), Some("p95 ▂ ▂  █ = limit 800ms"));
+        row.add(&live(10, Some(20.0)), 0.5);
+        assert_eq!(row.sparkline(None).as_deref(), Some("p95 ▄ ▇▂  █ = 200ms"), "the scale does not follow the values");
+    }
+
+    #[test]
+    fn an_expectation_is_followed_over_the_judged_part_of_its_phase() {
+        let mut view = Live::new(Style::new(Color::Never));
+        let step = |view: &mut Live, at_ms, is_judged, succeeded| {
+            let loads = vec![live("x", 100, succeeded, 100.0)];
+            let progress = Progress { is_judged, ..progress(("partition", 2), at_ms, 1_000, loads, &[]) };
+            view.step(&progress);
+            view.expectations(&progress)
+        };
+        assert_eq!(step(&mut view, 500, false, 0)[0], "  · success rate at least 80%: not judged yet");
+        let held = step(&mut view, 1_000, true, 90);
+        assert_eq!(held[0], "  ✓ success rate at least 80%: 90% so far", "what was not judged does not count");
+        assert!(held[1].starts_with("  ✓ p95 at most 500ms: 20"), "{held:?}");
+        assert_eq!(held[2], "  · recovery time at most 15s, holding 5s: known at the end");
+        assert_eq!(step(&mut view, 1_500, true, 60)[0], "  ✗ success rate at least 80%: 75% so far");
+        let (mut next, loads) = (progress(("recovery", 3), 2_000, 1_000, vec![], &[]), vec![live("x", 10, 10, 1.0)]);
+        (next.is_judged, next.loads) = (true, loads);
+        view.step(&next);
+        assert_eq!(view.expectations(&next)[0], "  ✓ success rate at least 80%: 100% so far", "a phase begins anew");
     }
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, RunResult};
 
-use super::{Failure, ci};
+use super::{Failure, ci, earlier, print};
 use shakedown_cluster::journal::{self, Journal};
 use shakedown_engine::events::Listener;
 
 /// The folder of all results, inside the working directory.
 const RESULTS: &str = "shakedown-results";
+/// The link to the newest of them.
+pub const LATEST: &str = "shakedown-results/latest";
 /// The size of the reports of an ordinary run, in bytes.
 const ROOM: usize = 256 << 10;
 
@@ -32,10 +34,10 @@ pub struct Output {
 
 impl Output {
     /// Creates the folder and reserves space for the reports, so that a full disk or a missing permission is detected
-    /// before the first action on a cluster.
+    /// before the first action on a cluster. The result of an earlier run in the folder is kept in its subfolder `earlier`.
     ///
     /// # Errors
-    /// If that fails.
+    /// If that fails: with exit code 2 if the folder is a file.
     pub fn create(out: Option<&Path>, run: &str, redactor: &Redactor) -> Result<Self, Failure> {
         let folder = out.map_or_else(|| Path::new(RESULTS).join(run), Path::to_owned);
         let output = Self { folder, linked: out.is_none(), redactor: redactor.clone() };
@@ -46,7 +48,18 @@ impl Output {
                 output.folder.display()
             ))
         };
+        if let Some(file) = output.folder.ancestors().find(|it| it.is_file()) {
+            return Err(Failure::usage(format!(
+                "the result folder `{}` cannot be created: `{}` is a file\nhelp: choose another folder with --out",
+                output.folder.display(),
+                file.display()
+            )));
+        }
         fs::create_dir_all(&output.folder).map_err(describe)?;
+        let files = [PAGE, "junit.xml", "summary.md", EVENTS, "result.json"];
+        if let Some(kept) = earlier::keep(&output.folder, run, &files).map_err(describe)? {
+            print::note(format_args!("the earlier result in {} is now in {}", output.folder.display(), kept.display()));
+        }
         output.write(".room", &vec![0; ROOM]).map_err(describe)?;
         fs::remove_file(output.path(".room")).map_err(describe)?;
         output.write(EVENTS, b"").map_err(describe)?;

@@ -7,7 +7,7 @@ use shakedown_schemas::Document;
 use super::args;
 use super::console::Style;
 use super::sandbox::Environment;
-use super::{Failure, exit, print, proof, run, select};
+use super::{Failure, exit, identity, print, proof, select};
 use shakedown_cluster::Cluster;
 use shakedown_engine::plan::{self, Options, Permissions, Plan, PlanError};
 
@@ -18,10 +18,13 @@ use shakedown_engine::plan::{self, Options, Permissions, Plan, PlanError};
 pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
     select::in_namespace(&documents, args.target.namespace.as_deref())?;
-    let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
-    let environment = Environment::open(&args.target, needed, redactor).await?;
+    if args.resolved {
+        print::text(&documents.iter().map(|it| resolved(it, redactor)).collect::<Vec<_>>().join("---\n"));
+        return Ok(exit::PASSED);
+    }
+    let environment = Environment::open_for(&args.target, &documents, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let id = run::run_id(jiff::Timestamp::now());
+    let id = identity::run_id(jiff::Timestamp::now());
     let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;
     let mut plans = Vec::new();
     let mut problems = Vec::new();
@@ -49,6 +52,15 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     environment.close().await;
     print::text(&printed(&plans, args.output, redactor).map_err(Failure::environment)?);
     if problems.is_empty() { Ok(exit::PASSED) } else { Err(Failure::environment(problems.join("\n"))) }
+}
+
+/// The file of a scenario after all of its variables were replaced, without secrets.
+fn resolved(document: &Document, redactor: &Redactor) -> String {
+    let mut value = document.resolved.clone();
+    if let Some(map) = value.as_object_mut() {
+        map.shift_remove("vars");
+    }
+    shakedown_reports::to_yaml(&redactor.value(value))
 }
 
 /// The plan of a scenario, and the error that names the permissions that this account lacks for it.

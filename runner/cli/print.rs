@@ -5,8 +5,17 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// True with `--quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Suppresses notes for the rest of the process.
+pub fn hush() {
+    QUIET.store(true, Ordering::Relaxed);
+}
 
 /// Writes text to stdout, as it is.
 pub fn text(text: &str) {
@@ -26,6 +35,13 @@ pub fn line(line: impl Display) {
 /// Writes a line to stderr. Errors of stderr cannot be reported and are ignored.
 pub fn remark(line: impl Display) {
     _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Writes a line to stderr that `--quiet` suppresses.
+pub fn note(line: impl Display) {
+    if !QUIET.load(Ordering::Relaxed) {
+        remark(line);
+    }
 }
 
 /// The error of stdout, unless its reader closed the pipe.

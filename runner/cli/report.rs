@@ -1,16 +1,19 @@
-//! `shakedown report`: renders the reports of a result, byte for byte as the run did, or the history of the
-//! expectations over many runs.
+//! `shakedown report`: renders the reports of a result, byte for byte as the run did, of the merged results of a suite's
+//! shards, or the history of the expectations over many runs.
 
 use std::path::{Path, PathBuf};
 
-use shakedown_reports::Redactor;
-use shakedown_schemas::result::RESULT_VERSION;
+use shakedown_reports::{History, Redactor};
+use shakedown_schemas::result::{RESULT_VERSION, RunDigest, RunInfo};
 use shakedown_schemas::{RunResult, read_file};
 
 use super::args::Report;
+use super::console::Style;
 use super::output::Output;
-use super::{Failure, exit, print};
+use super::{Failure, exit, merge, print, summary};
 
+/// The file of a result.
+const RESULT: &str = "result.json";
 /// The page of `--history`.
 const HISTORY: &str = "history.html";
 /// The maximum size of a result, in bytes. A result of a day of load has about 10 MB.
@@ -22,45 +25,103 @@ const DEPTH: usize = 8;
 ///
 /// # Errors
 /// Exit code 2 if a file is not a result, 3 if the reports cannot be written, 5 if there is no result.
-pub fn report(args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
-    match (&args.result, &args.history) {
-        (Some(path), _) => one(path, args, redactor),
-        (None, Some(folder)) => history(folder, args, redactor),
-        (None, None) => Err(Failure::usage("give the result.json of a run, or --history DIR")),
+pub fn report(args: &Report, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
+    match (&args.results[..], &args.history, &args.out) {
+        ([], Some(folder), Some(out)) => history(folder, out, args.last.get(), redactor),
+        (results @ [_, ..], None, Some(out)) if args.merge => merged(results, out, style, redactor),
+        ([path], None, out) => one(path, out.as_deref(), redactor),
+        ([_, _, ..], ..) => Err(Failure::usage(
+            "there are several results\nhelp: --merge joins the shards of a suite, and `compare` compares two runs",
+        )),
+        _ => Err(Failure::usage("give the result.json of a run, or --history DIR, and --out DIR")),
     }
 }
 
-fn one(path: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
-    let result = read(path).map_err(Failure::usage)?;
-    let output = Output::create(Some(&args.out), &result.run.id, redactor)?;
+/// Renders a result, next to it without another folder.
+fn one(path: &Path, out: Option<&Path>, redactor: &Redactor) -> Result<u8, Failure> {
+    let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
+    let result = read(&file).map_err(Failure::usage)?;
+    let beside = || file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let output = Output::create(Some(out.unwrap_or_else(beside)), &result.run.id, redactor)?;
     output.write_result(&result)?;
     output.write_events(&result)?;
     print::line(output.folder().display());
     Ok(exit::PASSED)
 }
 
-pub(super) fn read(path: &Path) -> Result<RunResult, String> {
-    let name = path.display();
-    let text = read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}"))?;
-    let result: RunResult = serde_json::from_slice(&text).map_err(|error| {
-        format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run")
-    })?;
-    if result.format_version != RESULT_VERSION {
-        return Err(format!(
-            "`{name}` has format version {}, and this program reads {RESULT_VERSION}\nhelp: use the version of \
-             shakedown \
-             that wrote it ({})",
-            result.format_version, result.run.tool_version
-        ));
+/// Joins the results of the shards. The exit code is that of a run of the whole suite.
+fn merged(paths: &[PathBuf], out: &Path, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
+    let mut files = Vec::new();
+    paths.iter().for_each(|path| shards(path, DEPTH, &mut files));
+    if files.is_empty() {
+        return Err(Failure { message: "there is no result to merge".to_owned(), code: exit::NOTHING_SELECTED });
     }
+    // A shard whose result cannot be read is not skipped: its scenarios would be missing.
+    let results: Result<Vec<RunResult>, String> = files.iter().map(|file| read(file)).collect();
+    let results = results.map_err(Failure::usage)?;
+    let whole = merge::merge(results).map_err(Failure::usage)?;
+    let output = Output::create(Some(out), &whole.run.id, redactor)?;
+    output.write_result(&whole)?;
+    output.write_events(&whole)?;
+    print::text(&summary::text(&redactor.result(&whole), &output, style.for_stdout()));
+    Ok(whole.exit_code)
+}
+
+/// The results of shards: a file, the result of a run's folder, or those of the folders below. The earlier results within a
+/// run's folder belong to other runs.
+fn shards(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    let own = path.join(RESULT);
+    if !path.is_dir() {
+        found.push(path.to_owned());
+    } else if own.is_file() {
+        found.push(own);
+    } else if depth > 0 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|it| it.is_dir()).collect();
+        folders.sort();
+        folders.iter().for_each(|folder| shards(folder, depth - 1, found));
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<RunResult, String> {
+    let result: RunResult = parsed(path, |text| serde_json::from_slice(text))?;
+    supported(path, result.format_version, &result.run)?;
     Ok(result)
 }
 
-fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
-    let results: Vec<RunResult> = below(folder)?.iter().map(|result| redactor.result(result)).collect();
-    let page = shakedown_reports::history(&results, args.last.get()).map_err(Failure::environment)?;
-    let path = args.out.join(HISTORY);
-    std::fs::create_dir_all(&args.out)
+/// The part of a result that the history needs.
+fn digest(path: &Path) -> Result<RunDigest, String> {
+    let digest: RunDigest = parsed(path, |text| serde_json::from_slice(text))?;
+    supported(path, digest.format_version, &digest.run)?;
+    Ok(digest)
+}
+
+fn parsed<T>(path: &Path, parse: fn(&[u8]) -> serde_json::Result<T>) -> Result<T, String> {
+    let name = path.display();
+    let text = read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}"))?;
+    parse(&text)
+        .map_err(|error| format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run"))
+}
+
+fn supported(path: &Path, version: u32, run: &RunInfo) -> Result<(), String> {
+    if version == RESULT_VERSION {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` has format version {version}, and this program reads {RESULT_VERSION}\nhelp: use the version of shakedown \
+         that wrote it ({})",
+        path.display(),
+        run.tool_version
+    ))
+}
+
+fn history(folder: &Path, out: &Path, last: usize, redactor: &Redactor) -> Result<u8, Failure> {
+    let mut history = History::new(last);
+    // Only the page's part of each result is kept, so that the memory does not grow with the number of runs.
+    each_below(folder, digest, |run| history.add(redactor.digest(run)))?;
+    let page = history.page().map_err(Failure::environment)?;
+    let path = out.join(HISTORY);
+    std::fs::create_dir_all(out)
         .and_then(|()| std::fs::write(&path, page))
         .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
     print::line(path.display());
@@ -72,25 +133,49 @@ fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Fail
 /// # Errors
 /// Exit code 2 if the folder cannot be read, 5 if there is no result.
 pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
+    let mut results = Vec::new();
+    each_below(folder, read, |result| results.push(result))?;
+    Ok(results)
+}
+
+/// Reads every result below a folder, several at once, and hands them over in the order of their paths.
+///
+/// # Errors
+/// Exit code 2 if the folder cannot be read, 5 if there is no result.
+fn each_below<T: Send>(
+    folder: &Path,
+    read: fn(&Path) -> Result<T, String>,
+    mut take: impl FnMut(T),
+) -> Result<(), Failure> {
     let mut paths = Vec::new();
     find(folder, DEPTH, &mut paths)
         .map_err(|error| Failure::usage(format!("could not read the folder `{}`: {error}", folder.display())))?;
     paths.sort();
-    let mut results = Vec::new();
-    for path in &paths {
-        // An invalid file does not hide the others.
-        match read(path) {
-            Ok(result) => results.push(result),
-            Err(error) => print::remark(format_args!("warning: skipped: {}", super::console::clean(&error))),
+    let mut found = false;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    for paths in paths.chunks(threads) {
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let readers: Vec<_> = paths.iter().map(|path| scope.spawn(|| read(path))).collect();
+            readers.into_iter().map(|it| it.join().unwrap_or_else(|_| Err("a reader panicked".to_owned()))).collect()
+        });
+        for result in results {
+            // An invalid file does not hide the others.
+            match result {
+                Ok(result) => {
+                    found = true;
+                    take(result);
+                }
+                Err(error) => print::remark(format_args!("warning: skipped: {}", super::console::clean(&error))),
+            }
         }
     }
-    if results.is_empty() {
-        return Err(Failure {
-            message: format!("there is no result.json of shakedown below `{}`", folder.display()),
-            code: exit::NOTHING_SELECTED,
-        });
+    if found {
+        return Ok(());
     }
-    Ok(results)
+    Err(Failure {
+        message: format!("there is no result.json of shakedown below `{}`", folder.display()),
+        code: exit::NOTHING_SELECTED,
+    })
 }
 
 /// All `result.json` below a folder. Links are not followed: `latest` is one of its sibling folders.
@@ -101,7 +186,7 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Resul
         if kind.is_dir() && depth > 0 {
             // An unreadable subfolder is skipped.
             _ = find(&entry.path(), depth - 1, found);
-        } else if kind.is_file() && entry.file_name() == "result.json" {
+        } else if kind.is_file() && entry.file_name() == RESULT {
             found.push(entry.path());
         }
     }
@@ -111,6 +196,7 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::Color;
     use shakedown_reports::sample;
 
     #[test]
@@ -126,15 +212,20 @@ mod tests {
         }
         let out = folder.path().join("out");
         let args = |folder: &Path| Report {
-            result: None,
+            results: Vec::new(),
+            merge: false,
             history: Some(folder.to_owned()),
             last: std::num::NonZeroUsize::new(30).unwrap(),
-            out: out.clone(),
+            out: Some(out.clone()),
         };
-        assert_eq!(report(&args(folder.path()), &Redactor::default()).unwrap(), exit::PASSED);
-        assert!(std::fs::read_to_string(out.join(HISTORY)).unwrap().contains("worker-loses-nats"));
-        let nothing = report(&args(&out), &Redactor::default()).unwrap_err();
+        let report = |args: Report| report(&args, Style::new(Color::Never), &Redactor::default());
+        assert_eq!(report(args(folder.path())).unwrap(), exit::PASSED);
+        let page = std::fs::read_to_string(out.join(HISTORY)).unwrap();
+        assert!(page.contains("worker-loses-nats"));
+        // The part of each result is enough: the page is that of the whole results.
+        assert_eq!(page, shakedown_reports::history(&[sample::passing(), sample::failing()], 30).unwrap());
+        let nothing = report(args(&out)).unwrap_err();
         assert_eq!(nothing.code, exit::NOTHING_SELECTED);
-        assert_eq!(report(&args(Path::new("/nowhere")), &Redactor::default()).unwrap_err().code, exit::USAGE);
+        assert_eq!(report(args(Path::new("/nowhere"))).unwrap_err().code, exit::USAGE);
     }
 }

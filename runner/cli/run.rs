@@ -1,25 +1,32 @@
-//! `shakedown run`: runs the selected scenarios one after the other and writes their verdicts.
+//! `shakedown run`: runs the selected scenarios and writes their verdicts. `suite` has the order of the scenarios.
 
-use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
 use shakedown_reports::Redactor;
-use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, ScenarioResult, Trial, Verdict};
+use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Verdict};
 use shakedown_schemas::{Document, EventKind};
 
 use super::args;
+use super::ci::Ci;
 use super::console::{Console, Style};
 use super::finish::{self, Summary};
+use super::identity::info;
+use super::narrow::Selected;
 use super::output::Output;
-use super::{Failure, exit, proof, sandbox, select, signals};
+use super::suite::{Queue, Shared, Verdicts};
+use super::{Failure, again, exit, plan, proof, sandbox, select, signals, totals};
 use crate::export;
 use shakedown_cluster::{Cluster, ClusterError, quoted};
 use shakedown_engine::events::{Events, Listener};
-use shakedown_engine::execute::{self, Context, Signal};
+use shakedown_engine::execute::{self, Signal};
 use shakedown_engine::plan::{Options, Proof};
+use shakedown_engine::rehearsal;
 use shakedown_guard::leftovers;
 use shakedown_guard::lock::Holder;
-use shakedown_judge as judge;
 
 /// The time limit for the removal of an interrupted canary.
 const CANARY_RETRY_LIMIT: Duration = Duration::from_secs(6);
@@ -29,9 +36,18 @@ const CANARY_RETRY_LIMIT: Duration = Duration::from_secs(6);
 /// # Errors
 /// If the run cannot start, or the reports cannot be written. Other errors are in the result.
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
-    let documents = select::scenarios(&args.selection, style, redactor)?;
-    select::in_namespace(&documents, args.target.namespace.as_deref())?;
-    Ok(all(args, documents, style, quiet, verbose, redactor).await?.exit_code)
+    if args.course.dry_run {
+        return plan::plan(args.into_plan(), style, redactor).await;
+    }
+    let mut selected = select::suite(&args.selection, style, redactor)?;
+    select::in_namespace(&selected.documents, args.target.namespace.as_deref())?;
+    if args.course.last_failed {
+        again::unpassed(&mut selected.documents, args.out.as_deref())?;
+    }
+    if let Some(speed) = args.gate.rehearsal() {
+        selected.documents.iter_mut().for_each(|document| rehearsal::shorten(document, speed));
+    }
+    Ok(all(args, selected, style, quiet, verbose, redactor).await?.exit_code)
 }
 
 /// Runs these scenarios and returns the written result.
@@ -40,13 +56,14 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
 /// If the run cannot start, or the reports cannot be written. Other errors are in the result.
 pub(super) async fn all(
     args: args::Run,
-    documents: Vec<Document>,
+    selected: Selected,
     style: Style,
     quiet: bool,
     verbose: u8,
     redactor: &Redactor,
 ) -> Result<RunResult, Failure> {
-    let mut session = Session::begin(args, style, quiet, verbose, redactor)?;
+    let Selected { documents, shard } = selected;
+    let mut session = Session::begin(args, shard, style, quiet, verbose, redactor)?;
     let environment = match session.open(&documents).await {
         Ok(environment) => environment,
         Err(failure) => return Err(session.refuse(&documents, failure).await?),
@@ -75,14 +92,21 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Opens the result folder and listens to signals.
-    fn begin(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &'a Redactor) -> Result<Self, Failure> {
+    fn begin(
+        args: args::Run,
+        shard: Option<Shard>,
+        style: Style,
+        quiet: bool,
+        verbose: u8,
+        redactor: &'a Redactor,
+    ) -> Result<Self, Failure> {
         args.exports.notify.iter().for_each(|url| redactor.learn_link(url));
         if let Some(url) = &args.exports.otlp {
             redactor.learn_url(url);
             export::otlp::headers().iter().for_each(|(_, value)| _ = redactor.learn(value));
         }
         let begun = Instant::now();
-        let run = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
+        let run = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())), shard);
         let output = Output::create(args.out.as_deref(), &run.id, redactor)?;
         if let Some(folder) = &args.record {
             let problem = |error| Failure::environment(format!("could not write to {}: {error}", folder.display()));
@@ -90,10 +114,12 @@ impl<'a> Session<'a> {
         }
         let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
         if !quiet {
-            listeners.push(Box::new(Console::new(style, verbose)));
+            let folds = !args.no_ci_detect && Ci::detect().folds();
+            listeners.push(Box::new(Console::new(style, verbose, folds, args.course.parallel.get() > 1)));
         }
         let events = Events::new(listeners).redacted(redactor.clone());
-        let stop = signals::listen(&last_words(&args.target, &output), {
+        let limit = args.course.max_time.map(|limit| limit.get());
+        let stop = signals::listen(&last_words(&args.target, &output), limit, {
             let events = events.clone();
             move |signal| events.emit(EventKind::Interrupted { signal: signal.to_owned() })
         });
@@ -104,6 +130,7 @@ impl<'a> Session<'a> {
             verdict: Verdict::Pass,
             exit_code: exit::PASSED,
             scenarios: Vec::new(),
+            not_run: Vec::new(),
             events: Vec::new(),
         };
         Ok(Self { args, style, redactor, begun, output, events, stop, result })
@@ -124,10 +151,9 @@ impl<'a> Session<'a> {
 
     /// Connects to the cluster, if one is needed. A signal ends the wait.
     async fn open(&self, documents: &[Document]) -> Result<sandbox::Environment, Failure> {
-        let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
         let mut signal = self.stop.clone();
         tokio::select! {
-            environment = sandbox::Environment::open(&self.args.target, needed, self.redactor) => environment,
+            environment = sandbox::Environment::open_for(&self.args.target, documents, self.redactor) => environment,
             Ok(signal) = signal.wait_for(Option::is_some) => Err(Failure {
                 message: "interrupted before any action".to_owned(),
                 code: signals::code(signal.unwrap_or_default()),
@@ -167,48 +193,77 @@ impl<'a> Session<'a> {
         Ok(proof)
     }
 
-    /// Runs the scenarios one after the other. Returns the reason why an intermediate result could not be written; the
-    /// run stops then.
+    /// Runs the scenarios, up to `--parallel` at the same time. Returns the reason why an intermediate result could not be
+    /// written; the run stops then.
     async fn scenarios(&mut self, documents: &[Document], cluster: Option<&Cluster>, proof: &Proof) -> Option<Failure> {
-        let run = self.result.run.clone();
-        let holder = Holder { run: run.id, host: run.host, ci_job_url: run.ci_job_url };
-        let record = self.args.record.clone();
-        let context = Context {
-            cluster,
-            holder: &holder,
-            wait_lock: self.args.safety.wait_lock.get(),
-            undo_limit: self.args.safety.undo_timeout.get(),
-            signal: self.stop.clone(),
-            seed: run.seed,
-            trial: trial(&self.args.gate),
-            inject_anyway: self.args.gate.inject_anyway,
-            record: record.as_deref(),
-        };
-        let (retries, mut executions) = (retries(&self.args.gate), 0);
-        for (number, document) in documents.iter().enumerate() {
-            if self.stop.borrow().is_some() || self.args.fail_fast && self.result.verdict != Verdict::Pass {
-                break;
+        let parallel = self.args.course.parallel.get();
+        let shared = self.shared(cluster, proof);
+        let mut queue = Queue::new(documents.iter().map(|it| shared.places(it)).collect(), parallel);
+        let mut running = FuturesUnordered::new();
+        let mut order = Vec::new();
+        let mut unwritten = None;
+        loop {
+            while unwritten.is_none() && self.ends().is_none() {
+                let Some(next) = queue.next() else { break };
+                running.push(shared.start(next, &documents[next], parallel > 1));
             }
-            let scenario = until_settled(document, &context, &self.events, &retries, || {
-                // The objects of an attempt must not conflict with those of the previous attempt.
-                executions += 1;
-                self.options(executions - 1, proof)
-            })
-            .await;
+            let Some((index, scenario)) = running.next().await else { break };
+            queue.ended(index);
             if let (Some(cluster), None) = (cluster, &proof.enforcement) {
                 proof::learn(cluster, &scenario).await;
             }
-            self.result.verdict = self.result.verdict.max(scenario.verdict);
-            self.result.scenarios.push(scenario);
-            // The result is written after every scenario, so that a crash of the next one loses nothing.
+            let place = order.partition_point(|it| *it < index);
+            order.insert(place, index);
+            self.result.scenarios.insert(place, scenario);
+            // The result is written after every scenario, so that a crash of the next one loses nothing. It is no pass: nothing
+            // is known of the others.
+            self.leave_out(documents, queue.unfinished(), "the run did not end");
             self.seal();
-            if number + 1 < documents.len()
-                && let Err(failure) = self.output.write_result(&self.result)
-            {
-                return Some(failure);
+            if order.len() < documents.len() {
+                unwritten = unwritten.or(self.output.write_result(&self.result).err());
             }
         }
-        None
+        let reason = self.ends().unwrap_or_else(|| "the result could not be written".to_owned());
+        self.leave_out(documents, queue.unfinished(), &reason);
+        unwritten
+    }
+
+    /// Sets the scenarios that did not run.
+    fn leave_out(&mut self, documents: &[Document], left: Vec<usize>, reason: &str) {
+        let describe = |index: usize| NotRun {
+            name: documents[index].scenario.name.clone(),
+            file: documents[index].file.clone(),
+            reason: reason.to_owned(),
+        };
+        self.result.not_run = left.into_iter().map(describe).collect();
+    }
+
+    /// The settings that all scenarios share.
+    fn shared(&self, cluster: Option<&Cluster>, proof: &Proof) -> Shared {
+        let run = &self.result.run;
+        let holder = Holder { run: run.id.clone(), host: run.host.clone(), ci_job_url: run.ci_job_url.clone() };
+        Shared {
+            cluster: cluster.cloned(),
+            holder,
+            wait_lock: self.args.safety.wait_lock.get(),
+            undo_limit: self.args.safety.undo_timeout.get(),
+            gate: Verdicts::of(&self.args.gate),
+            record: self.args.record.clone(),
+            signal: self.stop.clone(),
+            options: self.options(0, proof),
+            executions: Arc::default(),
+            events: self.events.clone(),
+        }
+    }
+
+    /// Why no further scenario begins.
+    fn ends(&self) -> Option<String> {
+        if let Some(signal) = *self.stop.borrow() {
+            return Some(format!("interrupted by {signal}"));
+        }
+        let failed = self.result.scenarios.iter().find(|it| it.verdict != Verdict::Pass);
+        let failed = failed.filter(|_| self.args.course.fail_fast)?;
+        Some(format!("--fail-fast: {} did not pass", failed.name))
     }
 
     /// Ends the run: the last events, the reports, and the exit code.
@@ -232,25 +287,10 @@ impl<'a> Session<'a> {
 
     /// Updates the totals.
     fn seal(&mut self) {
-        let interrupted = *self.stop.borrow();
-        let result = &mut self.result;
-        result.run.duration_s = self.begun.elapsed().as_secs_f64();
-        result.run.interrupted = interrupted.map(str::to_owned);
-        result.exit_code = judge::exit_code(&result.scenarios);
-        // A full cut must fail: then the gate works.
-        let overkill =
-            result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
-        if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
-            let all_failed = result.scenarios.iter().all(|it| it.verdict == Verdict::Fail);
-            result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
-        }
-        if let Some(signal) = interrupted {
-            result.verdict = Verdict::Error;
-            if result.exit_code != exit::LEFTOVERS {
-                result.exit_code = signals::code(signal);
-            }
-        }
-        result.events = self.events.log();
+        self.result.run.duration_s = self.begun.elapsed().as_secs_f64();
+        self.result.run.interrupted = self.stop.borrow().map(str::to_owned);
+        totals::set(&mut self.result);
+        self.result.events = self.events.log();
     }
 }
 
@@ -283,47 +323,6 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
     Ok(())
 }
 
-fn trial(gate: &args::Gate) -> Option<Trial> {
-    match (gate.control, gate.overkill) {
-        (true, _) => Some(Trial::Control),
-        (false, true) => Some(Trial::Overkill),
-        (false, false) => None,
-    }
-}
-
-fn retries(gate: &args::Gate) -> judge::Retries {
-    judge::Retries {
-        inconclusive: gate.retry_inconclusive,
-        failed: gate.retries,
-        flaky_passes: gate.flaky == args::Flaky::Pass,
-    }
-}
-
-/// Runs a scenario and repeats it within the limits of the retries.
-async fn until_settled(
-    document: &Document,
-    context: &Context<'_>,
-    events: &Events,
-    retries: &judge::Retries,
-    mut options: impl FnMut() -> Options,
-) -> ScenarioResult {
-    let mut earlier = Vec::new();
-    loop {
-        let own = events.scenario(&document.scenario.name);
-        let options = options();
-        let executed = execute::contained(execute::execute(document, context, &options, &own)).await;
-        let mut result = executed.unwrap_or_else(|panic| execute::refused(document, &options, &panic));
-        let is_over = context.signal.borrow().is_some() || !result.leftovers.is_empty();
-        if is_over || !retries.again(&earlier, result.verdict) {
-            judge::settle(&mut result, earlier, retries);
-            return result;
-        }
-        let reason = &result.reason;
-        events.emit(EventKind::Warning { message: format!("{} is repeated: {reason}", document.scenario.name) });
-        earlier.push(judge::attempt(&result));
-    }
-}
-
 /// The means to prove partitions, if the scenarios have any.
 async fn find_proof(
     args: &args::Run,
@@ -351,64 +350,6 @@ fn last_words(target: &args::Target, output: &Output) -> String {
         command.push_str(&format!(" --namespace {}", quoted(namespace)));
     }
     format!(". The fuse removes leftovers from the cluster when it expires. To remove them now:\n  {command}")
-}
-
-fn info(seed: u64) -> RunInfo {
-    let started_at = jiff::Timestamp::now();
-    RunInfo {
-        id: run_id(started_at),
-        started_at,
-        duration_s: 0.0,
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args().collect(),
-        seed,
-        host: host(),
-        git_sha: git_sha(),
-        ci_job_url: ci_job_url(),
-        interrupted: None,
-    }
-}
-
-/// A unique name that sorts by time and is valid as a label's value and in an object's name.
-pub(super) fn run_id(at: jiff::Timestamp) -> String {
-    const LETTERS: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
-    let random = (0..5).map(|_| char::from(LETTERS[usize::from(rand::random::<u8>()) % LETTERS.len()]));
-    format!("{}-{}", at.strftime("%Y%m%d-%H%M%S"), random.collect::<String>())
-}
-
-/// The host name of the machine.
-pub(super) fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .map(|name| name.trim().to_owned())
-        .unwrap_or_default()
-}
-
-/// The commit under test, from the CI system or else from git.
-fn git_sha() -> Option<String> {
-    for variable in ["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION"] {
-        if let Ok(sha) = std::env::var(variable)
-            && !sha.is_empty()
-        {
-            return Some(sha);
-        }
-    }
-    let output = Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
-    let sha = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !sha.is_empty()).then_some(sha)
-}
-
-fn ci_job_url() -> Option<String> {
-    let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    var("CI_JOB_URL").or_else(|| var("BUILD_URL")).or_else(|| {
-        Some(format!(
-            "{}/{}/actions/runs/{}",
-            var("GITHUB_SERVER_URL")?,
-            var("GITHUB_REPOSITORY")?,
-            var("GITHUB_RUN_ID")?
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -2,16 +2,17 @@
 //! kubectl's rules, or the embedded one.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::{MAX_FILE, read_file};
+use shakedown_schemas::{Document, MAX_FILE, read_file};
 
-use super::args::{self, PodProgram, Target};
+use super::args::{self, Target};
 use super::{Failure, exit, print};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions};
-use shakedown_probe as probe;
-use shakedown_sandbox::{Sandbox, Topology, inference};
+use shakedown_sandbox::program::Program;
+use shakedown_sandbox::topology::BUILT_IN;
+use shakedown_sandbox::{Sandbox, Topology};
 
 /// The cluster of a command, if it needs one.
 pub struct Environment {
@@ -20,17 +21,29 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Connects to the cluster, or starts the sandbox. Does nothing if the command needs no cluster.
+    /// Connects to the cluster, or starts the sandbox.
     ///
     /// # Errors
     /// Exit code 2 if the sandbox's topology is invalid, 3 if the sandbox cannot start or the cluster does not answer.
-    pub async fn open(target: &Target, needed: bool, redactor: &Redactor) -> Result<Self, Failure> {
-        if !needed {
+    pub async fn open(target: &Target, redactor: &Redactor) -> Result<Self, Failure> {
+        Self::open_with(target, &[], redactor).await
+    }
+
+    /// The same for scenarios, which can name the topology of the sandbox. Does nothing if none of them needs a cluster.
+    ///
+    /// # Errors
+    /// As [`Environment::open`], and exit code 2 if the scenarios name different topologies.
+    pub async fn open_for(target: &Target, documents: &[Document], redactor: &Redactor) -> Result<Self, Failure> {
+        if documents.iter().all(|document| document.scenario.needs_no_cluster()) {
             return Ok(Self { cluster: None, sandbox: None });
         }
+        Self::open_with(target, documents, redactor).await
+    }
+
+    async fn open_with(target: &Target, documents: &[Document], redactor: &Redactor) -> Result<Self, Failure> {
         let mut options = named(target);
         let sandbox = if target.sandbox {
-            let sandbox = start(target.sandbox_topology.as_deref()).await?;
+            let sandbox = start(topology(target.sandbox_topology.as_deref(), documents)?).await?;
             options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..Default::default() };
             Some(sandbox)
         } else {
@@ -63,17 +76,50 @@ pub fn named(target: &Target) -> ConnectOptions {
     }
 }
 
-async fn start(topology: Option<&Path>) -> Result<Sandbox, Failure> {
-    let topology = match topology {
-        None => Topology::default(),
-        Some(path) => {
-            let name = path.display();
-            let bytes =
-                read_file(path, MAX_FILE).map_err(|error| Failure::usage(format!("the topology `{name}` {error}")))?;
-            Topology::parse(&String::from_utf8_lossy(&bytes))
-                .map_err(|error| Failure::usage(format!("topology `{name}`: {error}")))?
-        }
+/// The topology of the command line, or else the one that the scenarios name, or else the default.
+fn topology(given: Option<&Path>, documents: &[Document]) -> Result<Topology, Failure> {
+    if let Some(given) = given {
+        return read(given);
+    }
+    let named = |document: &Document| {
+        let name = document.scenario.sandbox.as_ref().map(|sandbox| PathBuf::from(&sandbox.topology))?;
+        let is_built_in = name.to_str().is_some_and(|name| Topology::text(name).is_some());
+        Some(if is_built_in { name } else { Path::new(&document.file).with_file_name(name) })
     };
+    let mut all = documents.iter().map(|document| (document, named(document)));
+    let Some((first, wanted)) = all.next() else { return Ok(Topology::default()) };
+    if let Some((other, unlike)) = all.find(|(_, named)| *named != wanted) {
+        let name = |path: Option<PathBuf>| path.map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
+        return Err(Failure::usage(format!(
+            "`{}` is for the topology `{}`, and `{}` for `{}`\nhelp: run them one after the other, or name one topology for \
+             all of them by --sandbox-topology",
+            first.file,
+            name(wanted),
+            other.file,
+            name(unlike)
+        )));
+    }
+    wanted.map_or_else(|| Ok(Topology::default()), |path| read(&path))
+}
+
+/// The built-in topology of this name, or the one in this file.
+fn read(path: &Path) -> Result<Topology, Failure> {
+    let name = path.display().to_string();
+    if let Some(topology) = Topology::built_in(&name) {
+        return Ok(topology);
+    }
+    let bytes = read_file(path, MAX_FILE).map_err(|error| {
+        let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        Failure::usage(format!("the topology `{name}` {error}\nhelp: name a file, or one of {}", known.join(", ")))
+    })?;
+    Topology::read(&name, &bytes).map_err(|problems| {
+        problems.iter().for_each(|problem| print::remark(format_args!("{}\n", problem.render(false).trim_end())));
+        let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
+        Failure::usage(format!("{errors} in the topology `{name}`; nothing was run"))
+    })
+}
+
+async fn start(topology: Topology) -> Result<Sandbox, Failure> {
     Sandbox::start(topology)
         .await
         .map_err(|error| Failure::environment(format!("the sandbox did not start: {error:#}")))
@@ -85,11 +131,16 @@ async fn start(topology: Option<&Path>) -> Result<Sandbox, Failure> {
 /// If it cannot start, or the kubeconfig cannot be written.
 pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
     if args.print_topology {
-        print::text(Topology::DEFAULT);
+        let name = args.topology.as_ref().map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
+        let text = Topology::text(&name).ok_or_else(|| {
+            let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            Failure::usage(format!("there is no built-in topology `{name}`, only {}", known.join(", ")))
+        })?;
+        print::text(text);
         return Ok(exit::PASSED);
     }
-    let mut stop = super::signals::listen("", |_| {});
-    let sandbox = start(args.topology.as_deref()).await?;
+    let mut stop = super::signals::listen("", None, |_| {});
+    let sandbox = start(topology(args.topology.as_deref(), &[])?).await?;
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
         Some(path) => {
@@ -126,36 +177,22 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     options.open(path)?.write_all(text.as_bytes())
 }
 
-/// Runs one program of the inference deployment until a signal ends it.
+/// Runs one program of the sandbox until a signal ends it.
 ///
 /// # Errors
 /// If its configuration is invalid, or it cannot listen.
 pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
-    let mut stop = super::signals::listen("", |_| {});
+    let mut stop = super::signals::listen("", None, |_| {});
     let token = tokio_util::sync::CancellationToken::new();
     let end = token.clone();
     tokio::spawn(async move {
         _ = stop.wait_for(Option::is_some).await;
         end.cancel();
     });
-    let net = shakedown_sandbox::net::Net::host();
+    let (name, config) = args.program.named();
+    let program = Program::parse(&[name, "--config", config]).map_err(Failure::usage)?;
     let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
-    let log = inference::Log::new(print);
-    let wrong = |error: serde_json::Error| Failure::usage(format!("--config is not valid: {error}"));
-    let ended = match &args.program {
-        PodProgram::Frontend { config } => {
-            inference::frontend(net, serde_json::from_str(config).map_err(wrong)?, log, token).await
-        }
-        PodProgram::Worker { config } => {
-            inference::worker(net, serde_json::from_str(config).map_err(wrong)?, log, token).await
-        }
-        PodProgram::Bus { config } => {
-            inference::bus(net, serde_json::from_str(config).map_err(wrong)?, log, token).await
-        }
-        PodProgram::Probe { config } => {
-            probe::run(probe::Host, serde_json::from_str(config).map_err(wrong)?, print, token).await
-        }
-    };
+    let ended = program.run(shakedown_sandbox::net::Net::host(), print, token).await;
     ended.map_err(Failure::environment)?;
     Ok(exit::PASSED)
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use super::args::{Schema, SchemaName};
 use super::{Failure, exit, print};
 use shakedown_cluster::permissions;
+use shakedown_sandbox::topology;
+use shakedown_schemas::generated;
 
 /// Prints a schema, or writes all of them into a checkout.
 ///
@@ -14,6 +16,8 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
     if args.write {
         let written = shakedown_schemas::json_schema::write(Path::new("schemas"));
         written.map_err(|error| Failure::environment(format!("could not write the schemas: {error}")))?;
+        let written = std::fs::write(topology::SCHEMA_FILE, shakedown_schemas::json_schema::text(&topology::schema()));
+        written.map_err(|error| Failure::environment(format!("could not write the topology's schema: {error}")))?;
         documents().map_err(|error| Failure::environment(format!("could not write the documents: {error}")))?;
         return Ok(exit::PASSED);
     }
@@ -21,6 +25,7 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
         SchemaName::Scenario => shakedown_schemas::json_schema::scenario_schema(),
         SchemaName::Result => shakedown_schemas::json_schema::result_schema(),
         SchemaName::Event => shakedown_schemas::json_schema::event_schema(),
+        SchemaName::Topology => topology::schema(),
     };
     print::text(&shakedown_schemas::json_schema::text(&schema));
     Ok(exit::PASSED)
@@ -35,6 +40,10 @@ fn documents() -> std::io::Result<()> {
     let path = Path::new(permissions::FILE);
     if path.exists() {
         std::fs::write(path, permissions::fill(&std::fs::read_to_string(path)?))?;
+    }
+    let lists = generated::lists();
+    for path in generated::DOCUMENTS.map(Path::new).into_iter().filter(|path| path.exists()) {
+        std::fs::write(path, generated::fill(&std::fs::read_to_string(path)?, &lists))?;
     }
     Ok(())
 }

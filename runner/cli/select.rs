@@ -1,27 +1,43 @@
-//! The scenarios that a command selects: files, folders and globs, parsed and filtered by tag.
+//! The scenarios that a command selects: files, folders and globs, parsed. `narrow` then filters them.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::{Redactor, SHORTEST};
-use shakedown_schemas::{Diagnostic, Document, MAX_FILE, Overrides, read_file};
+use shakedown_schemas::{Diagnostic, Document, FileError, MAX_FILE, Overrides, read_file};
 
 use super::args::Selection;
 use super::console::Style;
+use super::narrow::{self, Selected};
+use super::project;
 use super::{Failure, exit};
+
+/// The largest file of a secret, in bytes.
+const SECRET: u64 = 1 << 20;
+/// The name of the scenario on stdin.
+const STDIN: &str = "-";
 
 /// Parses all selected files and filters them.
 ///
 /// # Errors
+/// As for `suite`.
+pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Vec<Document>, Failure> {
+    suite(selection, style, redactor).map(|selected| selected.documents)
+}
+
+/// The same, with the part of the suite that they are.
+///
+/// # Errors
 /// Exit code 2 if a path does not exist or a file is invalid (all errors of all files are printed), 5 if no scenario is
 /// left.
-pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Vec<Document>, Failure> {
+pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Selected, Failure> {
     let overrides = overrides(selection, style, redactor)?;
-    let mut read = Vec::new();
+    let mut found = Vec::new();
     let mut broken = 0;
     let mut errors = 0;
-    let (paths, missing) = files(&selection.paths)?;
+    let (paths, missing) = files(&selection.all())?;
     for problem in missing {
         broken += 1;
         errors += 1;
@@ -29,7 +45,7 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
     }
     for path in paths {
         let name = path.display().to_string();
-        let bytes = match read_file(&path, MAX_FILE) {
+        let bytes = match read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
                 broken += 1;
@@ -38,18 +54,23 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
                 continue;
             }
         };
-        let parsed = shakedown_schemas::parse(&name, &bytes, &overrides);
-        read.push((name, bytes, parsed));
+        let parsed = shakedown_schemas::parse_all(&name, &bytes, &overrides);
+        found.push((name, bytes, parsed));
     }
     let mut documents = Vec::new();
-    for parsed in of_suite(read, &overrides) {
+    for parsed in of_suite(found, &overrides) {
         match parsed {
-            Ok(document) => {
-                for warning in &document.warnings {
-                    eprint_block(&redactor.text(&warning.render(style.colored())));
+            Ok(of_file) => {
+                of_file.iter().for_each(|document| learn(redactor, document));
+                // The combinations of a matrix share most warnings.
+                let warnings = of_file.iter().flat_map(|document| &document.warnings);
+                let mut said = BTreeSet::new();
+                for text in warnings.map(|warning| warning.render(style.colored())) {
+                    if said.insert(text.clone()) {
+                        eprint_block(&redactor.text(&text));
+                    }
                 }
-                learn(redactor, &document);
-                documents.push(document);
+                documents.extend(of_file);
             }
             Err(diagnostics) => {
                 broken += 1;
@@ -67,26 +88,30 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
             if broken == 1 { "file" } else { "files" }
         )));
     }
-    let selected: Vec<Document> =
-        documents.into_iter().filter(|document| wanted(selection, &document.scenario.tags)).collect();
-    if selected.is_empty() {
-        return Err(Failure {
-            message: "no scenario is selected\nhelp: `shakedown list` shows the scenarios of a folder with their tags"
-                .to_owned(),
-            code: exit::NOTHING_SELECTED,
-        });
+    narrow::narrow(documents, selection)
+}
+
+/// The content of a file, or of stdin.
+fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    if path != Path::new(STDIN) {
+        return read_file(path, MAX_FILE);
     }
-    Ok(selected)
+    let mut bytes = Vec::new();
+    // A scenario is far smaller. The rest would only fill the memory.
+    std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A file that was read: its name, its content, and what was found in it.
-type Read = (String, Vec<u8>, Result<Document, Vec<Diagnostic>>);
+type Read = (String, Vec<u8>, Parsed);
+
+/// The scenarios of a file, or its problems.
+type Parsed = Result<Vec<Document>, Vec<Diagnostic>>;
 
 /// The files of one suite. A variable of the command line must be one of some file, and not of each.
-fn of_suite(read: Vec<Read>, overrides: &Overrides) -> Vec<Result<Document, Vec<Diagnostic>>> {
-    let lacks = |name: &str, parsed: &Result<Document, Vec<Diagnostic>>| {
-        parsed.as_ref().is_err_and(|problems| Overrides::is_unknown(name, problems))
-    };
+fn of_suite(read: Vec<Read>, overrides: &Overrides) -> Vec<Parsed> {
+    let lacks =
+        |name: &str, parsed: &Parsed| parsed.as_ref().is_err_and(|problems| Overrides::is_unknown(name, problems));
     let is_of_some = |(name, _): &(String, _)| !read.iter().all(|(.., parsed)| lacks(name, parsed));
     let of_some = overrides.vars.iter().filter(|it| is_of_some(it)).map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let again = |(name, bytes, parsed): Read| {
@@ -95,7 +120,7 @@ fn of_suite(read: Vec<Read>, overrides: &Overrides) -> Vec<Result<Document, Vec<
             Err(problems) if has_more => {
                 let mut known = overrides.known_to(&problems);
                 known.vars.extend(overrides.vars.iter().filter(|(name, _)| !of_some.contains(name)).cloned());
-                shakedown_schemas::parse(&name, &bytes, &known)
+                shakedown_schemas::parse_all(&name, &bytes, &known)
             }
             parsed => parsed,
         }
@@ -133,31 +158,36 @@ fn eprint_block(text: &str) {
     _ = writeln!(std::io::stderr(), "{}\n", text.trim_end());
 }
 
-fn wanted(selection: &Selection, tags: &[String]) -> bool {
-    let has = |wanted: &[String]| wanted.iter().any(|tag| tags.contains(tag));
-    (selection.tag.is_empty() || has(&selection.tag)) && !has(&selection.skip_tag)
-}
-
 /// A value that a scenario sends as a secret is redacted everywhere.
 fn learn(redactor: &Redactor, document: &Document) {
     document.scenario.secrets().iter().for_each(|secret| redactor.learn_secret(secret));
 }
 
-/// The name and the value of a `--secret`.
+/// The name and the value of a `--secret`: NAME=VALUE, NAME@FILE, or the name of an environment variable.
 fn secret(text: &str) -> Result<(String, String), Failure> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, value.to_owned()),
+    // The first sign decides: a value may contain `@`, and a path `=`.
+    let (name, value) = match text.split_once(['=', '@']) {
+        Some((name, value)) if text[name.len()..].starts_with('=') => (name, value.to_owned()),
+        Some((name, file)) => (name, secret_file(name, file)?),
         None => match std::env::var(text) {
             Ok(value) => (text, value),
             Err(_) => {
                 return Err(Failure::usage(format!(
-                    "--secret {text}: there is no environment variable of this name\nhelp: write --secret NAME=VALUE, \
-                     or set it"
+                    "--secret {text}: there is no environment variable of this name\nhelp: write --secret NAME=VALUE or \
+                     --secret NAME@FILE, or set it"
                 )));
             }
         },
     };
     Ok((name.trim().to_owned(), value))
+}
+
+/// A secret from a file, without the line break at its end, as in a mounted Secret or a file of an editor.
+fn secret_file(name: &str, file: &str) -> Result<String, Failure> {
+    let describe = |problem: &str| Failure::usage(format!("the file `{file}` of --secret {name} {problem}"));
+    let bytes = read_file(Path::new(file), SECRET).map_err(|error| describe(&error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| describe("is not UTF-8 text"))?;
+    Ok(text.strip_suffix('\n').map_or(text.as_str(), |it| it.strip_suffix('\r').unwrap_or(it)).to_owned())
 }
 
 fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Overrides, Failure> {
@@ -198,7 +228,9 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
     let mut missing = Vec::new();
     for text in paths {
         let path = Path::new(text);
-        if path.is_dir() {
+        if text == STDIN {
+            found.push(path.to_owned());
+        } else if path.is_dir() {
             let before = found.len();
             folder(path, &mut found)?;
             if found.len() == before {
@@ -226,6 +258,12 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
     Ok((found, missing))
 }
 
+/// True for a file that is only a part of scenarios.
+fn is_part(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.ends_with(".fragment.yaml") || name.ends_with(".fragment.yml")
+}
+
 fn folder(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let unreadable = |error| Failure::usage(format!("could not read the folder `{}`: {error}", path.display()));
     let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
@@ -237,6 +275,8 @@ fn folder(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     for entry in entries {
         if entry.is_dir() {
             folder(&entry, found)?;
+        } else if entry.file_name().is_some_and(|name| name == project::FILE || is_part(name)) {
+            // The defaults of flags, or a part of scenarios.
         } else if entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             found.push(entry);
         }

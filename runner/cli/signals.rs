@@ -2,25 +2,37 @@
 //! immediately.
 
 use std::io::Write;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::exit;
 
-/// Starts to listen. The receiver gets the name of the first signal. `acknowledge` is called with it at once.
-/// `last_words` is printed at the second signal.
+/// The name of the time limit of a run, where a signal's name is expected.
+pub const TIME_UP: &str = "--max-time";
+
+/// Starts to listen. The receiver gets the name of the first signal, or [`TIME_UP`] after the limit. `acknowledge` is
+/// called with it at once. `last_words` is printed at the second signal.
 pub fn listen(
     last_words: &str,
-    acknowledge: impl FnOnce(&'static str) + Send + 'static,
+    limit: Option<Duration>,
+    mut acknowledge: impl FnMut(&'static str) + Send + 'static,
 ) -> watch::Receiver<Option<&'static str>> {
     let (sender, receiver) = watch::channel(None);
     let last_words = last_words.to_owned();
     let mut signals = Signals::new();
     tokio::spawn(async move {
-        let first = signals.next().await;
+        let first = tokio::select! {
+            signal = signals.next() => signal,
+            () = over(limit) => TIME_UP,
+        };
         // The undo starts before the message is printed.
         _ = sender.send(Some(first));
         acknowledge(first);
+        if first == TIME_UP {
+            // The first signal of a user never ends the process at once.
+            acknowledge(signals.next().await);
+        }
         let second = signals.next().await;
         _ = writeln!(std::io::stderr(), "{second} again: stopped immediately{last_words}");
         std::process::exit(i32::from(code(second)));
@@ -28,11 +40,20 @@ pub fn listen(
     receiver
 }
 
+/// Waits for the end of the time limit, for ever without one.
+async fn over(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The exit code of a run that a signal ended: 128 plus the signal's number, as in shells.
 pub fn code(signal: &str) -> u8 {
     match signal {
         "SIGHUP" => exit::HUNG_UP,
         "SIGTERM" => exit::TERMINATED,
+        TIME_UP => exit::ENVIRONMENT,
         _ => exit::INTERRUPTED,
     }
 }

@@ -42,6 +42,7 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
     if result.scenarios.len() > 1 {
         _ = writeln!(out, "\n{} scenarios: {}", result.scenarios.len(), counts(result));
     }
+    not_run(&mut out, result);
     _ = writeln!(out, "\nreports: {}", output.folder().display());
     for (what, file) in [("look at", "report.html"), ("for CI", "junit.xml"), ("everything", "result.json")] {
         _ = writeln!(out, "  {what:10}  {}", output.path(file).display());
@@ -50,7 +51,8 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
 }
 
 fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
-    if brief && scenario.verdict == Verdict::Pass && scenario.leftovers.is_empty() {
+    let is_plain = scenario.leftovers.is_empty() && sentences::overkill(scenario).is_none();
+    if brief && scenario.verdict == Verdict::Pass && is_plain {
         _ = writeln!(
             out,
             "{}  {}  {}",
@@ -61,9 +63,13 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         return;
     }
     _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
-    let sentence = sentences::sentence(scenario);
+    let headline = sentences::headline(scenario);
+    let sentence = if scenario.verdict == Verdict::Fail { headline.as_str() } else { sentences::sentence(scenario) };
     let (sentence, help) = sentence.split_once("\nhelp: ").unwrap_or((sentence, ""));
     _ = writeln!(out, "  {}", short(sentence));
+    if let Some((verdict, why)) = sentences::overkill(scenario) {
+        _ = writeln!(out, "  {}: overkill run: {}", style.verdict(verdict), short(&why));
+    }
     if let Some(line) = help.lines().next() {
         // A long help, such as a Role, would fill the screen.
         let rest =
@@ -153,6 +159,23 @@ fn observed(it: &shakedown_schemas::result::ExpectationResult) -> String {
     text
 }
 
+/// The scenarios that did not run, by reason.
+fn not_run(out: &mut String, result: &RunResult) {
+    let mut left: Vec<(&str, Vec<&str>)> = Vec::new();
+    for it in &result.not_run {
+        match left.iter_mut().find(|(reason, _)| *reason == it.reason) {
+            Some((_, names)) => names.push(&it.name),
+            None => left.push((&it.reason, vec![&it.name])),
+        }
+    }
+    for (reason, names) in left {
+        let more = names.len().saturating_sub(LISTED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown: Vec<String> = names.iter().take(LISTED).map(|name| short(name)).collect();
+        _ = writeln!(out, "\n{} did not run ({}): {}{more}", names.len(), short(reason), shown.join(", "));
+    }
+}
+
 fn counts(result: &RunResult) -> String {
     [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error]
         .into_iter()
@@ -192,13 +215,14 @@ mod tests {
             ("inconclusive", sample::inconclusive()),
             ("error", sample::errored()),
             ("suite", sample::suite()),
+            ("cut_short", sample::cut_short()),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let output = Output::create(Some(folder.path()), "run", &Redactor::default()).unwrap();
             let path = folder.path().display().to_string();
             let plain = text(&result, &output, Style::new(Color::Never)).replace(&path, "OUT");
             insta::assert_snapshot!(format!("summary_{name}"), plain);
-            let screen = if name == "suite" { 40 } else { 24 };
+            let screen = if matches!(name, "suite" | "cut_short") { 40 } else { 24 };
             assert!(plain.lines().count() <= screen, "{name} is more than a screen");
             let colored = text(&result, &output, Style::new(Color::Always)).replace(&path, "OUT");
             let mut bare = colored.clone();

@@ -165,7 +165,7 @@ fn floor(text: &str, mut at: usize) -> usize {
 
 /// Sorts by position in the file. Problems without a position come first.
 pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
-    diagnostics.sort_by_key(|it| (it.span.map_or(0, |span| span.offset + 1), it.severity, it.code));
+    diagnostics.sort_by_key(|it| (it.span.map_or((0, 0), |span| (span.file, span.offset + 1)), it.severity, it.code));
 }
 
 /// The closest known word, if it is close enough to be a typing error.

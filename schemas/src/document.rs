@@ -1,90 +1,21 @@
 //! From the bytes of a scenario file to a scenario, or to all of its problems: runs the stages `source`, `template`,
 //! `expand`, `typed` and `check` in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use indexmap::IndexMap;
 
 use crate::check;
-use crate::diagnostic::{self, Code, Diagnostic, suggestion};
+use crate::diagnostic::{self, Code, Diagnostic};
 use crate::files::{Files, Reader};
+use crate::matrix::{self, Combination, Matrix};
+use crate::reuse::{self, Sources};
 use crate::scenario::Scenario;
-use crate::source::{self, Node, Span, Step, Value};
-use crate::template::{Templates, Vars};
-use crate::typed::{self, Reading};
-use crate::{expand, foreign};
-
-/// Values of variables from the command line.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Overrides {
-    /// The values of the vars files. Later files take precedence. Several scenarios share them, so they may contain
-    /// variables that a scenario does not have.
-    pub files: Vec<IndexMap<String, serde_json::Value>>,
-    /// The values of `--var`. Later values take precedence. Each must be a variable of the scenario.
-    pub vars: Vec<(String, serde_json::Value)>,
-}
-
-impl Overrides {
-    /// Adds the contents of a vars file: a YAML map from names to values.
-    ///
-    /// # Errors
-    /// The problems of the file.
-    pub fn add_file(&mut self, file: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
-        let text = source::text(bytes).map_err(|problem| vec![problem.in_file(file, "")])?;
-        let tree = source::parse(text).map_err(|problem| vec![problem.in_file(file, text)])?;
-        let Reading { value, errors, .. } = typed::read::<Vars>(tree);
-        match value {
-            Some(vars) if errors.is_empty() => {
-                self.files.push(vars);
-                Ok(())
-            }
-            _ => Err(errors
-                .into_iter()
-                .map(|problem| problem.help("a vars file is a map: `name: value`").in_file(file, text))
-                .collect()),
-        }
-    }
-
-    /// Adds a `name=value` of the command line. The value is parsed as a plain YAML scalar: `3` is a number.
-    ///
-    /// # Errors
-    /// A sentence for the user, if `=` or the name is missing.
-    pub fn add_var(&mut self, assignment: &str) -> Result<(), String> {
-        let (name, value) =
-            assignment.split_once('=').ok_or_else(|| format!("`{assignment}` has no `=`: write `--var name=value`"))?;
-        let name = name.trim();
-        if !is_variable(name) {
-            return Err(format!("`{name}` is not the name of a variable: write `--var name=value`"));
-        }
-        self.vars.push((name.to_owned(), json(source::scalar(value))));
-        Ok(())
-    }
-
-    /// The values without the variables of the command line that a file does not have, according to its problems.
-    pub fn known_to(&self, problems: &[Diagnostic]) -> Self {
-        let mut known = self.clone();
-        known.vars.retain(|(name, _)| !Self::is_unknown(name, problems));
-        known
-    }
-
-    /// True if a file has no variable of this name, according to its problems.
-    pub fn is_unknown(name: &str, problems: &[Diagnostic]) -> bool {
-        let message = unknown_override(name);
-        problems.iter().any(|it| it.code == Code::UnknownOverride && it.message == message)
-    }
-
-    /// Adds a variable of the command line whose value is always text.
-    ///
-    /// # Errors
-    /// A sentence for the user, if the name is not a valid variable name.
-    pub fn add_secret(&mut self, name: &str, value: String) -> Result<(), String> {
-        if !is_variable(name) {
-            return Err(format!("`{name}` is not the name of a variable: write `--secret name=value`"));
-        }
-        self.vars.push((name.to_owned(), serde_json::Value::String(value)));
-        Ok(())
-    }
-}
+use crate::source::{self, Node, Span, Step, Value, json};
+use crate::template::Templates;
+use crate::variables::{Overrides, put_vars, render};
+use crate::{expand, foreign, typed};
 
 /// A valid scenario file.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +30,8 @@ pub struct Document {
     pub warnings: Vec<Diagnostic>,
     /// The variables, with the values used.
     pub vars: IndexMap<String, serde_json::Value>,
+    /// The values of its matrix. Empty for a file without one.
+    pub matrix: IndexMap<String, serde_json::Value>,
     /// The file's content with all templates rendered, for the result.
     pub resolved: serde_json::Value,
     /// The files that the scenario names.
@@ -107,10 +40,10 @@ pub struct Document {
 }
 
 impl Document {
-    /// The line, from 1, of the key at a path such as `phases[1]`, `phases[1].faults.nats-cut` or
+    /// The line in the scenario's own file, from 1, of the key at a path such as `phases[1]`, `phases[1].faults.nats-cut` or
     /// `phases[1].expect[0]`.
     pub fn line(&self, path: &str) -> Option<u32> {
-        self.span(path).map(|span| span.line)
+        self.span(path).filter(|span| span.file == 0).map(|span| span.line)
     }
 
     /// The position of the key at a path.
@@ -128,13 +61,61 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
     parse_with(file, bytes, overrides, Reader::of_scenario(file))
 }
 
-/// The same, with another reader for the files.
+/// Reads a scenario file that may have a `matrix`: one scenario for each combination of its values, in the order of the
+/// file. Without a matrix, it is one scenario.
+///
+/// # Errors
+/// All problems of the file, each once. At least one of them is an error.
+pub fn parse_all(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Vec<Document>, Vec<Diagnostic>> {
+    let (tree, matrix, sources) = tree(file, bytes, overrides)?;
+    let (mut documents, mut problems) = (Vec::<Document>::new(), Vec::<Diagnostic>::new());
+    for combination in &matrix.combinations {
+        match one(file, &sources, tree.clone(), (&matrix, combination), overrides, Reader::of_scenario(file)) {
+            Ok(document) => documents.push(document),
+            Err(found) => problems.extend(found),
+        }
+    }
+    let mut names = BTreeSet::new();
+    let twice = documents.iter().find(|it| !names.insert(it.scenario.name.as_str()));
+    if let (Some(twice), Some((_, span))) = (twice, matrix.axes.first()) {
+        let message = format!("two combinations of the matrix have the name `{}`", twice.scenario.name);
+        let problem = Diagnostic::error(Code::DuplicateName, message).at(*span);
+        problems.push(sources.placed(problem.help("use all variables of the matrix in `name`")));
+    }
+    if problems.is_empty() {
+        return Ok(documents);
+    }
+    // Most problems are in all combinations.
+    let mut problems = unique(problems);
+    diagnostic::sort(&mut problems);
+    Err(problems)
+}
+
+/// Each problem once, in the same order.
+fn unique(problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for problem in problems {
+        if !found.contains(&problem) {
+            found.push(problem);
+        }
+    }
+    found
+}
+
+/// The same as [`parse`], with another reader for the files.
 pub(crate) fn parse_with(
     file: &str,
     bytes: &[u8],
     overrides: &Overrides,
     reader: Reader,
 ) -> Result<Document, Vec<Diagnostic>> {
+    let (tree, matrix, sources) = tree(file, bytes, overrides)?;
+    let combination = matrix.combinations.first().cloned().unwrap_or_default();
+    one(file, &sources, tree, (&matrix, &combination), overrides, reader)
+}
+
+/// The tree of a file with the parts in other files and without its matrix, the matrix, and the texts of all files.
+fn tree(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<(Node, Matrix, Sources), Vec<Diagnostic>> {
     let text = source::text(bytes).map_err(|problem| vec![problem.in_file(file, "")])?;
     let mut tree = source::parse(text).map_err(|problem| vec![foreign::syntax(*problem, text).in_file(file, text)])?;
     if let Some(problem) = foreign::tool(&tree, text) {
@@ -143,10 +124,33 @@ pub(crate) fn parse_with(
     if !matches!(tree.value, Value::Map(_)) {
         return Err(vec![not_a_map(&tree).in_file(file, text)]);
     }
-
-    let mut templates = Templates::new(text);
     drop_extensions(&mut tree);
-    let (mut tree, vars) = render(tree, overrides, &mut templates);
+    let mut sources = Sources::of(file, text);
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    let problems = reuse::merge(&mut tree, folder, &mut sources);
+    // Without a part, most of what else is wrong follows from that.
+    if !problems.is_empty() {
+        return Err(unique(problems.into_iter().map(|problem| sources.placed(problem)).collect()));
+    }
+    let matrix = Matrix::take(&mut tree, &|name| overrides.of(name));
+    Ok((tree, matrix, sources))
+}
+
+/// The scenario of one combination.
+fn one(
+    file: &str,
+    sources: &Sources,
+    mut tree: Node,
+    (matrix, combination): (&Matrix, &Combination),
+    overrides: &Overrides,
+    reader: Reader,
+) -> Result<Document, Vec<Diagnostic>> {
+    matrix::name(&mut tree, combination);
+    let text = sources.text();
+    let mut templates = Templates::new(text);
+    let axes = matrix.axes.iter().filter_map(|(name, span)| Some((name.as_str(), *span, combination.get(name)?)));
+    let (mut tree, vars) = render(tree, axes, overrides, &mut templates);
+    templates.errors.splice(0..0, matrix.problems.iter().cloned());
     let mut found = std::mem::take(&mut templates.errors);
     put_vars(&mut tree, &vars.values);
     expand::short_forms(&mut tree);
@@ -168,7 +172,7 @@ pub(crate) fn parse_with(
     diagnostic::sort(&mut found);
     found.dedup();
     shorten(&mut found);
-    let found: Vec<Diagnostic> = found.into_iter().map(|problem| problem.in_file(file, text)).collect();
+    let found: Vec<Diagnostic> = found.into_iter().map(|problem| sources.placed(problem)).collect();
     match reading.value {
         Some(scenario) if !found.iter().any(Diagnostic::is_error) => Ok(Document {
             file: file.to_owned(),
@@ -176,6 +180,7 @@ pub(crate) fn parse_with(
             scenario,
             warnings: found,
             vars: vars.values,
+            matrix: combination.clone(),
             resolved,
             files,
             spans: map.into_spans(),
@@ -200,14 +205,6 @@ fn shorten(found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// True for a name that a template expression can use.
-fn is_variable(name: &str) -> bool {
-    const WORDS: [&str; 12] = ["true", "True", "false", "False", "none", "None", "and", "or", "not", "in", "is", "if"];
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !WORDS.contains(&name)
-}
-
 fn not_a_map(tree: &Node) -> Diagnostic {
     let what = match tree.value {
         Value::Seq(_) => "a list",
@@ -219,143 +216,10 @@ fn not_a_map(tree: &Node) -> Diagnostic {
         .help("begin with `version: 1` and `name: ...`; `shakedown init` writes a first scenario")
 }
 
-struct Variables {
-    values: Vars,
-    problems: Vec<Diagnostic>,
-}
-
-fn unknown_override(name: &str) -> String {
-    format!("`--var {name}` sets a variable that this scenario does not have")
-}
-
 /// Removes the keys that begin with `x-`. They hold YAML's anchors, which are expanded by now.
 fn drop_extensions(tree: &mut Node) {
     if let Value::Map(entries) = &mut tree.value {
         entries.retain(|entry| !entry.key.starts_with("x-"));
-    }
-}
-
-/// Overrides the file's variables with those of the command line, and renders the tree with them.
-fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) -> (Node, Variables) {
-    let mut problems = Vec::new();
-    let declared = take_vars(&mut tree);
-    let mut values = Vars::new();
-    let mut spans = IndexMap::new();
-    let shared: Vars = overrides.files.iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
-    let given: Vars = overrides.vars.iter().cloned().collect();
-    for (name, key_span, mut node) in declared {
-        // A variable may use earlier variables. If it is overridden, the variables that it uses still count as used,
-        // and its errors do not matter.
-        let errors = templates.errors.len();
-        templates.render(&mut node);
-        let value = match given.get(&name).or_else(|| shared.get(&name)) {
-            Some(value) => {
-                templates.errors.truncate(errors);
-                value.clone()
-            }
-            None => json(node.value),
-        };
-        templates.define(&name, &value);
-        spans.insert(name.clone(), key_span);
-        values.insert(name, value);
-    }
-    let all: Vars = shared.into_iter().chain(values.clone()).chain(given.clone()).collect();
-    all.iter().filter(|(name, _)| !values.contains_key(*name)).for_each(|(name, value)| templates.define(name, value));
-    templates.declared = spans.keys().cloned().collect();
-    templates.render(&mut tree);
-
-    for (name, span) in &spans {
-        if !is_variable(name) {
-            problems.push(
-                Diagnostic::error(Code::Name, format!("`{name}` cannot be the name of a variable"))
-                    .at(*span)
-                    .help("names of variables have letters, digits and `_`, and begin with a letter"),
-            );
-        } else if !templates.used.contains(name) {
-            problems.push(
-                Diagnostic::warning(Code::UnusedVariable, format!("the variable `{name}` is never used"))
-                    .at(*span)
-                    .help(format!("use it as `\"{{{{ {name} }}}}\"`, or remove it")),
-            );
-        }
-    }
-    for name in given.keys() {
-        if !spans.contains_key(name) && !templates.used.contains(name) {
-            let known: Vec<&str> = spans.keys().map(String::as_str).collect();
-            problems.push(
-                Diagnostic::error(Code::UnknownOverride, unknown_override(name))
-                    .maybe_help(suggestion(name, &known, "variable")),
-            );
-        }
-    }
-    // Of the shared values, only those that this scenario uses become its variables.
-    values.extend(all.into_iter().filter(|(name, _)| templates.used.contains(name)));
-    (tree, Variables { values, problems })
-}
-
-/// Takes the entries of `vars` out of the tree: they are values, not strings with templates. An invalid `vars` stays in
-/// the tree and becomes an error.
-fn take_vars(tree: &mut Node) -> Vec<(String, Span, Node)> {
-    match tree.at_mut(&[Step::Key("vars".to_owned())]).map(|node| &mut node.value) {
-        Some(Value::Map(entries)) => {
-            std::mem::take(entries).into_iter().map(|entry| (entry.key, entry.key_span, entry.node)).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Puts the values back, so that the scenario contains the values used.
-fn put_vars(tree: &mut Node, values: &Vars) {
-    if let Some(node) = tree.at_mut(&[Step::Key("vars".to_owned())]) {
-        let span = node.span;
-        if let Value::Map(entries) = &mut node.value {
-            entries.extend(values.iter().map(|(name, value)| source::Entry {
-                key: name.clone(),
-                key_span: span,
-                node: node_of(value, span),
-            }));
-        }
-    }
-}
-
-fn node_of(value: &serde_json::Value, span: Span) -> Node {
-    let value = match value {
-        serde_json::Value::Null => Value::Null,
-        serde_json::Value::Bool(value) => Value::Bool(*value),
-        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(value), _) => Value::Int(value.into()),
-            (_, Some(value)) => Value::Int(value.into()),
-            _ => Value::Float(number.as_f64().unwrap_or_default()),
-        },
-        serde_json::Value::String(text) => Value::String(text.clone()),
-        serde_json::Value::Array(list) => Value::Seq(list.iter().map(|value| node_of(value, span)).collect()),
-        serde_json::Value::Object(map) => Value::Map(
-            map.iter()
-                .map(|(key, value)| source::Entry { key: key.clone(), key_span: span, node: node_of(value, span) })
-                .collect(),
-        ),
-    };
-    Node { span, value }
-}
-
-/// A part of the tree as JSON.
-pub(crate) fn json(value: Value) -> serde_json::Value {
-    match value {
-        Value::Null | Value::Gone | Value::Hole(_) => serde_json::Value::Null,
-        Value::Bool(value) => value.into(),
-        Value::Int(value) => match (i64::try_from(value), u64::try_from(value)) {
-            (Ok(value), _) => value.into(),
-            (_, Ok(value)) => value.into(),
-            _ => (value as f64).into(),
-        },
-        Value::Float(value) => value.into(),
-        Value::String(text) | Value::Rendered(text) => text.into(),
-        Value::Seq(nodes) => nodes.into_iter().map(|node| json(node.value)).collect(),
-        Value::Map(entries) => entries
-            .into_iter()
-            .map(|entry| (entry.key, json(entry.node.value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
     }
 }
 

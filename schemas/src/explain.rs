@@ -16,7 +16,7 @@ pub fn explain(topic: Option<&str>, recursive: bool) -> Result<String, String> {
     if !is_code(topic) {
         return keys::explain(topic, recursive);
     }
-    let wanted = topic.to_ascii_uppercase();
+    let wanted = format!("S{}", topic.trim_start_matches(['S', 's']));
     Code::ALL.iter().find(|code| code.id() == wanted).map(|code| codes::text(*code)).ok_or_else(|| {
         let ids: Vec<&str> = Code::ALL.iter().map(|code| code.id()).collect();
         let help = suggestion(&wanted, &ids, "code").unwrap_or_else(|| "`validate` prints the codes".to_owned());
@@ -30,10 +30,10 @@ pub fn topics() -> Vec<String> {
     Code::ALL.iter().map(|code| code.id().to_owned()).chain(keys::topics()).collect()
 }
 
-/// `S` and digits.
+/// Digits, usually after an `S`.
 fn is_code(topic: &str) -> bool {
-    let mut letters = topic.chars();
-    matches!(letters.next(), Some('S' | 's')) && topic.len() > 1 && letters.all(|it| it.is_ascii_digit())
+    let digits = topic.strip_prefix(['S', 's']).unwrap_or(topic);
+    !digits.is_empty() && digits.chars().all(|it| it.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -68,6 +68,41 @@ mod tests {
         // A kind of fault, a stop condition and a load share this name.
         let http = explain(Some("http"), false).unwrap();
         assert_eq!(http.matches("KEY:").count(), 3, "{http}");
+    }
+
+    #[test]
+    fn a_path_as_in_a_file_has_names_and_indexes() {
+        let body = |topic: &str| {
+            let text = explain(Some(topic), false).unwrap_or_else(|why| panic!("{topic}: {why}"));
+            text.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap()
+        };
+        for (path, key) in [
+            ("load.shop.http", "load.http"),
+            ("load.shop.http.url", "load.http.url"),
+            ("load.shop", "load"),
+            ("phases.0", "phases"),
+            ("phases.0.duration", "phases.duration"),
+            ("phases[1].faults.cut.netem.loss", "netem.loss"),
+            ("phases.0.expect.1.success_rate.min", "success_rate.min"),
+        ] {
+            assert_eq!(body(path), body(key), "{path}");
+        }
+        assert_eq!(explain(Some("010"), false), explain(Some("S010"), false));
+    }
+
+    #[test]
+    fn a_wrong_topic_has_a_short_answer() {
+        for (topic, part) in [
+            ("load.shop.unknown", "`unknown` is no key of `load.shop`\nhelp: `shakedown explain load` lists its keys"),
+            ("load.shop.htp", "did you mean `load.shop.http`?"),
+            ("load.shop.other.http", "`other` is no key of `load.shop`"),
+            ("netem.unknown", "`unknown` is no key of `netem`\nhelp: `shakedown explain netem` lists its keys"),
+            ("unknownkey", "`unknownkey` is no key of a scenario\nhelp: `shakedown explain` lists its keys"),
+            ("999", "there is no code `999`"),
+        ] {
+            let why = explain(Some(topic), false).expect_err(topic);
+            assert!(why.contains(part) && why.lines().count() == 2 && why.len() < 200, "{topic}: {why}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ const CHAOS_MESH: &[(&str, &[&str])] = &[
 ];
 
 const INIT: &str = "`shakedown init` writes a first scenario";
+const IMPORT: &str = "`shakedown import` makes a scenario of it";
 
 /// The problem that a file is one of another tool.
 pub(crate) fn tool(tree: &Node, text: &str) -> Option<Diagnostic> {
@@ -32,15 +33,16 @@ pub(crate) fn tool(tree: &Node, text: &str) -> Option<Diagnostic> {
             _ => "a manifest of Kubernetes",
         };
         let help = match same {
+            [] if api.starts_with("litmuschaos.io") => IMPORT.to_owned(),
             [] => format!("{INIT}; a fault can create an object: `manifest: {{object: {{kind: {name}}}}}`"),
-            _ => format!("{INIT}; what this does is the fault {} here", words(same)),
+            _ => format!("{IMPORT}; what this does is the fault {} here", words(same)),
         };
         (format!("{what} (`{name}`)"), version.key_span, help)
     } else if let Some(entry) =
         find("steady-state-hypothesis").or_else(|| find("method").filter(|_| find("title").is_some()))
     {
         let help = format!(
-            "{INIT}; the steady state is the `expect` of a phase, the method is the `faults` of the next one, and each is \
+            "{IMPORT}; the steady state is the `expect` of a phase, the method is the `faults` of the next one, and each is \
              undone without `rollbacks`"
         );
         ("an experiment of the Chaos Toolkit".to_owned(), entry.key_span, help)

@@ -32,7 +32,20 @@ pub const REFRESH: &str = "cargo run -- schema --write";
 pub fn scenario_schema() -> Value {
     let mut schema = plain_scenario();
     editors::annotate(&mut schema);
+    complete_elsewhere(&mut schema, "extends");
+    for name in ["Phase", "Load"] {
+        complete_elsewhere(&mut schema["$defs"][name], "use");
+    }
     schema
+}
+
+/// Requires the keys of a map only if no other file may have them.
+fn complete_elsewhere(definition: &mut Value, key: &str) {
+    let Some(map) = definition.as_object_mut() else { return };
+    let rules: Map<String, Value> =
+        ["required", "allOf"].into_iter().filter_map(|rule| Some((rule.to_owned(), map.shift_remove(rule)?))).collect();
+    map.insert("if".to_owned(), json!({"required": [key]}));
+    map.insert("else".to_owned(), rules.into());
 }
 
 /// The schema of a scenario file, without what is for editors.
@@ -76,6 +89,13 @@ pub fn result_schema() -> Value {
 /// The schema of one line of `events.ndjson`.
 pub fn event_schema() -> Value {
     generate::<Event>("shakedown event", "urn:shakedown:schema:event:1").to_value()
+}
+
+/// The schema of another YAML file of shakedown, whose type is `T`.
+pub fn of<T: JsonSchema>(title: &str, id: &str) -> Value {
+    let mut schema = generate::<T>(title, id);
+    RecursiveTransform(without_null).transform(&mut schema);
+    schema.to_value()
 }
 
 /// Updates the files in a directory, which is `schemas` of a checkout.

@@ -9,6 +9,7 @@
 //! past all errors) and `check` (rules across fields). [`parse`] runs all of them.
 
 mod check;
+mod declared;
 pub mod diagnostic;
 mod document;
 mod editors;
@@ -17,14 +18,19 @@ mod expand;
 mod explain;
 mod files;
 mod foreign;
+pub mod generated;
+mod import;
 pub mod json_schema;
+mod matrix;
 pub mod pattern;
 mod pieces;
 pub mod reference;
 pub mod result;
+mod reuse;
 pub mod rule;
 pub mod samples;
 pub mod scenario;
+pub mod settings;
 mod short;
 mod source;
 pub mod tables;
@@ -33,13 +39,18 @@ mod template;
 mod tests;
 mod typed;
 pub mod units;
+mod variables;
 mod verdict;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use document::{Document, Overrides, parse};
+pub use document::{Document, parse, parse_all};
 pub use event::{Event, EventKind};
 pub use explain::{explain, topics};
 pub use files::{FileError, Files, MAX_FILE, read_file};
+pub use import::{ImportNote, Imported, import};
 pub use result::RunResult;
 pub use scenario::Scenario;
 pub use source::{MAX_BYTES, Span};
+pub use variables::Overrides;
+pub use yaml::{Problems, read_yaml};

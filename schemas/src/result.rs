@@ -3,12 +3,14 @@
 //! loads, faults and pods.
 
 mod consistency;
+mod digest;
 mod fault;
 mod generator;
 mod latency;
 mod load;
 mod pods;
 
+pub use digest::{RunDigest, ScenarioDigest};
 pub use fault::{Evidence, FaultResult, Leftover, Measured, ObjectRecord, PodRef, Proof, Quantity, UnprovenStretch};
 pub use generator::{Corrected, Generator, Timing};
 pub use latency::LatencyStats;
@@ -40,11 +42,37 @@ pub struct RunResult {
     pub verdict: Verdict,
     /// The exit code of the command.
     pub exit_code: u8,
-    /// The scenarios, in the order in which they ran.
+    /// The scenarios that ran, in the order of the suite.
     pub scenarios: Vec<ScenarioResult>,
+    /// The selected scenarios that did not run, each with its reason. A run with one of them does not pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_run: Vec<NotRun>,
     /// Events of the run that belong to no scenario.
     #[serde(default)]
     pub events: Vec<Event>,
+}
+
+/// A selected scenario that did not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotRun {
+    /// The scenario's name.
+    pub name: String,
+    /// The file, as named on the command line. Empty if it is not known, as for a shard without a result.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// Why it did not run.
+    pub reason: String,
+}
+
+/// The part of a suite that a run with `--shard` selected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shard {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The number of parts.
+    pub of: usize,
+    /// The number of scenarios in all parts.
+    pub suite: usize,
 }
 
 /// The command, the machine and the time of the run.
@@ -72,9 +100,12 @@ pub struct RunInfo {
     /// The URL of the CI job, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ci_job_url: Option<String>,
-    /// The signal that interrupted it.
+    /// What ended it early: a signal, or `--max-time`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<String>,
+    /// The part of the suite that it ran (`--shard`). None for a whole suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
 }
 
 /// The result of one scenario.
@@ -95,7 +126,7 @@ pub struct ScenarioResult {
     /// The reason for the verdict, in one sentence.
     pub reason: String,
     /// The trial, if the run was one: a `control` run leaves the faults out, an `overkill` run replaces each with a
-    /// full cut. None in an ordinary run.
+    /// full cut, a `rehearsal` shortens long phases. None in an ordinary run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
     /// True if it passed only after a failed attempt.
@@ -118,6 +149,9 @@ pub struct ScenarioResult {
     /// The variables, with the values used.
     #[serde(default)]
     pub vars: IndexMap<String, serde_json::Value>,
+    /// The values of the file's matrix in this scenario. Empty for a file without one.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub matrix: IndexMap<String, serde_json::Value>,
     /// The text of the file.
     #[serde(default)]
     pub source: String,
@@ -165,6 +199,8 @@ pub enum Trial {
     Control,
     /// Each fault is replaced with a full cut. The run must fail.
     Overkill,
+    /// Long phases are shortened. The run is never a pass.
+    Rehearsal,
 }
 
 /// The outcome of an earlier attempt at a scenario.

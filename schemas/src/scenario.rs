@@ -35,6 +35,12 @@ pub const SCENARIO_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// Files that this one completes, relative to it and below its folder. Their maps are joined with those of this file, and
+    /// any other value of this file replaces theirs. A file in a folder of scenarios that is only a part has a name
+    /// that ends with `.fragment.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["base.fragment.yaml"]]))]
+    pub extends: Vec<String>,
     /// The version of this format. Always `1`.
     #[schemars(extend("const" = 1))]
     pub version: u32,
@@ -50,14 +56,25 @@ pub struct Scenario {
     #[schemars(extend("examples" = [["network-policy", "fast"]]))]
     pub tags: Vec<String>,
     /// Variables for template expressions such as `{{ name }}` in the file's strings. `--vars-file` and `--var`
-    /// override them.
+    /// override them. A value is a default, or a map with `type` (`text`, `number` or `boolean`), `required`, `values`,
+    /// `default` and `description`. `{{ env("NAME") }}` is an environment variable, `{{ env("NAME", "x") }}` one with a
+    /// default.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{"worker": "decode", "url": {"required": true, "description": "The address of the shop"}}]))]
     pub vars: IndexMap<String, serde_json::Value>,
+    /// Variables with several values. The file then is one scenario for each combination of them, named by its values.
+    /// `exclude` is a list of combinations to leave out. `--var` fixes a variable to one value.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{"loss": ["10%", "50%"], "worker": ["decode", "prefill"], "exclude": [{"loss": "50%", "worker": "prefill"}]}]))]
+    pub matrix: IndexMap<String, Vec<serde_json::Value>>,
     /// The namespace of selectors, services and peers without their own. Default: `--namespace`, or else the namespace
     /// of the kubeconfig's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
+    /// What `--sandbox` starts for this scenario. A run on a cluster ignores it. Default: `{topology: dynamo}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Rehearsal>,
     /// The loads, by name. Each load runs through all phases.
     #[schemars(extend("minProperties" = 1))]
     pub load: IndexMap<String, Load>,
@@ -74,10 +91,24 @@ pub struct Scenario {
     pub phases: Vec<Phase>,
 }
 
+/// What a sandbox runs for a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsal {
+    /// The topology: `dynamo`, `quick`, `shop`, or a YAML file, relative to the scenario's folder. `--sandbox-topology`
+    /// overrides it.
+    #[schemars(extend("examples" = ["shop", "topology.yaml"]))]
+    pub topology: String,
+}
+
 /// A named stretch of the timeline. A request belongs to the phase in which it was due.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
+    /// Files with keys of this phase, merged as by `extends`.
+    #[serde(default, rename = "use", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["baseline.fragment.yaml"]]))]
+    pub parts: Vec<String>,
     /// The phase's name, unique in the file. Letters, digits, `-`, `_` and `.`, at most 100 characters.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["baseline"]))]
     pub name: String,

@@ -34,6 +34,9 @@ const fn short(of: &'static str, key: &'static str, means: Means, example: &'sta
 /// All short forms. A name of a key comes after the forms of that key.
 pub(crate) const ALL: &[Short] = &[
     short("Scenario", "tags", Means::List, "fast"),
+    short("Scenario", "extends", Means::List, "base.fragment.yaml"),
+    short("Phase", "use", Means::List, "baseline.fragment.yaml"),
+    short("Load", "use", Means::List, "customers.fragment.yaml"),
     short("Expectation", "success_rate", Means::Key("min"), "99%"),
     short("Expectation", "recovery_time", Means::Key("max"), "15s"),
     short("Pods", "restarts", Means::Key("max"), "0"),

@@ -4,6 +4,7 @@
 //! It knows nothing about scenarios.
 
 pub(crate) mod flow;
+mod json;
 pub(crate) mod node;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Error, Location, MessageFormatter, Spanned, UserMessageFormatter};
 
 use crate::diagnostic::{Code, Diagnostic};
+pub(crate) use json::{json, node_of};
 pub use node::Span;
 pub(crate) use node::{Entry, Node, Step, Value};
 
@@ -95,6 +97,7 @@ pub(crate) fn place(text: &str, offset: usize, len: usize) -> Span {
         len,
         line: u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX - 1) + 1,
         column: u32::try_from(before[line_start..].chars().count()).unwrap_or(u32::MAX - 1) + 1,
+        file: 0,
     }
 }
 
@@ -233,6 +236,7 @@ fn span(location: Location, text: &str) -> Span {
         len: len.min(text.len() - offset),
         line: u32::try_from(location.line()).unwrap_or(u32::MAX),
         column: u32::try_from(location.column()).unwrap_or(u32::MAX),
+        file: 0,
     }
 }
 

@@ -43,6 +43,18 @@ const BODY_HELP: &str = "put a long body into a separate file: `body_file: body.
 /// A filter that records the work of an expression and returns its value unchanged.
 const METER: &str = "__meter";
 
+/// The function that reads an environment variable. A variable of this name hides it.
+const ENV: &str = "env";
+
+/// The value of an environment variable, or the default.
+fn environment_variable(name: &str, default: Option<String>) -> Result<String, minijinja::Error> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty()).or(default);
+    value.ok_or_else(|| {
+        let message = format!("the environment variable `{name}` is not set");
+        minijinja::Error::new(ErrorKind::InvalidOperation, message)
+    })
+}
+
 /// The longest expression, in bytes. minijinja recurses for every operator, and the stack is limited.
 const MAX_EXPRESSION: usize = 1000;
 
@@ -102,6 +114,7 @@ impl<'t> Templates<'t> {
         for name in ["indent", "format", "tojson", "batch", "slice"] {
             environment.remove_filter(name);
         }
+        environment.add_function(ENV, environment_variable);
         let meter = Arc::new(AtomicU64::new(0));
         let reading = Arc::clone(&meter);
         environment.add_filter(METER, move |state: &State<'_, '_>, value: minijinja::Value| {
@@ -221,11 +234,17 @@ impl<'t> Templates<'t> {
             return Err(Diagnostic::error(Code::Template, message).help("put values under `vars`"));
         }
         self.environment.set_fuel(Some(self.fuel.min(MAX_FUEL)));
-        let named = self
+        let mut named = self
             .environment
             .compile_expression(source)
             .map_err(|error| failed("this template expression cannot be read", &error))?
             .undeclared_variables(false);
+        let calls_env = source.contains("env(") && !self.variables.has(ENV);
+        if calls_env {
+            named.remove(ENV);
+        } else if named.contains(ENV) && !self.variables.has(ENV) {
+            return Err(undefined_variable(ENV, &self.variables.names(), &[]));
+        }
         let is_data = |name: &str| {
             named.contains(name) && !self.declared.contains(name) && (is_sent || !self.variables.has(name))
         };
@@ -261,6 +280,11 @@ impl<'t> Templates<'t> {
                 },
             )
             .help(BODY_HELP),
+            _ if calls_env && error.detail().is_some_and(|it| it.starts_with("the environment variable")) => {
+                Diagnostic::error(Code::UndefinedVariable, error.detail().unwrap_or_default())
+                    .label("not set")
+                    .help("set it, or give a default: `{{ env(\"NAME\", \"default\") }}`")
+            }
             _ => failed("this template expression cannot be computed", &error),
         })?;
         match value.kind() {
@@ -281,6 +305,9 @@ impl<'t> Templates<'t> {
 
     /// The position of an expression within its string, if the file contains it literally.
     fn inner(&self, expression: &str, span: Span) -> Span {
+        if span.file > 0 {
+            return span;
+        }
         let raw = self.text.get(span.offset..span.offset + span.len).unwrap_or_default();
         match raw.find(expression) {
             Some(at) if !expression.trim().is_empty() => {
@@ -377,6 +404,21 @@ mod tests {
             ("{# kept #} {{ a }} }} {", "{# kept #} x }} {"),
         ] {
             assert_eq!(render(text).as_deref(), Ok(rendered), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_environment_variable_is_read_and_a_missing_one_is_an_error() {
+        // Cargo sets this variable for its tests.
+        let folder = env!("CARGO_MANIFEST_DIR");
+        assert_eq!(render("{{ env('CARGO_MANIFEST_DIR') }}").as_deref(), Ok(folder));
+        assert_eq!(render("{{ env('NO_SUCH_VARIABLE', a) }}-{{ n }}").as_deref(), Ok("x-3"));
+        for (text, message) in [
+            ("{{ env('NO_SUCH_VARIABLE') }}", "the environment variable `NO_SUCH_VARIABLE` is not set"),
+            ("{{ env }}", "the variable `env` is not defined"),
+        ] {
+            let error = render(text).expect_err(text);
+            assert!(error.contains(message), "{text}: {error}");
         }
     }
 

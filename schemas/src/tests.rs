@@ -62,7 +62,7 @@ fn invalid_files_give_the_recorded_problems() {
 /// The file as JSON before templates are rendered, as an editor checks it against the schema.
 fn as_json(bytes: &[u8]) -> Option<serde_json::Value> {
     let tree = source::parse(source::text(bytes).ok()?).ok()?;
-    Some(document::json(tree.value))
+    Some(source::json(tree.value))
 }
 
 #[test]
@@ -224,6 +224,115 @@ fn positions_count_bytes_and_characters() {
     let span = rate.span.expect("a place");
     assert_eq!(&text[span.offset..span.offset + span.len], "20");
     assert_eq!((span.line, span.column), (4, 45));
+}
+
+/// A file with this matrix.
+fn with_matrix(matrix: &str) -> String {
+    format!(
+        "version: 1\nname: x\ndescription: \"{{{{ a }}}} {{{{ b }}}}\"\nmatrix: {matrix}\nload: {{main: {{http: {{url: \
+         \"http://127.0.0.1:1\"}}, rate: 20/s}}}}\nphases: [{{name: p, duration: 30s}}]\n"
+    )
+}
+
+#[test]
+fn a_matrix_is_a_scenario_for_each_combination() {
+    let all = |text: &str, vars: &[&str]| {
+        let mut overrides = Overrides::default();
+        vars.iter().for_each(|it| overrides.add_var(it).expect("a variable"));
+        let documents = crate::parse_all("case.yaml", text.as_bytes(), &overrides).expect("scenarios");
+        documents.iter().map(|it| it.scenario.name.clone()).collect::<Vec<_>>()
+    };
+    let text = with_matrix("{a: [10%, 50%], b: [x/1, y], exclude: [{a: 50%, b: y}]}");
+    assert_eq!(all(&text, &[]), ["x-10-x1", "x-10-y", "x-50-x1"]);
+    assert_eq!(all(&text, &["a=7"]), ["x-7-x1", "x-7-y"], "a given value is the only one");
+    assert_eq!(
+        all(&text.replace("name: x", "name: \"n-{{ b | replace('/', '') }}-{{ a | replace('%', '') }}\""), &[])[0],
+        "n-x1-10"
+    );
+    let documents = crate::parse_all("case.yaml", text.as_bytes(), &Overrides::default()).expect("scenarios");
+    assert_eq!(documents[2].scenario.description.as_deref(), Some("50% x/1"));
+    assert_eq!(serde_json::to_string(&documents[2].matrix).expect("JSON"), r#"{"a":"50%","b":"x/1"}"#);
+    assert!(documents[2].resolved.get("matrix").is_none(), "the resolved file is one scenario");
+    let plain = crate::parse_all(
+        "case.yaml",
+        text.replace("matrix: ", "vars: {a: 1, b: 2}\nx-m: ").as_bytes(),
+        &Overrides::default(),
+    );
+    assert_eq!(plain.expect("one scenario").len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_matrix_is_said_once_with_its_place() {
+    for (matrix, code, message) in [
+        ("[1]", Code::WrongType, "`matrix` is a map from variables to lists of values"),
+        ("{a: 1, b: [2]}", Code::WrongType, "`a` of the matrix is a list of values"),
+        ("{a: [1, 1], b: [2]}", Code::DuplicateName, "`a` has the value `1` twice"),
+        ("{a: [1, {c: 2}], b: [2]}", Code::WrongType, "a value of `a` is a text, a number or a boolean"),
+        ("{a: [], b: [2]}", Code::NothingThere, "`a` of the matrix has no value"),
+        ("{a: [1], b: [2], exclude: {a: 1}}", Code::WrongType, "`exclude` is a list of combinations"),
+        ("{a: [1], b: [2], exclude: [{c: 1}]}", Code::UnknownKey, "`c` is not a variable of the matrix"),
+        ("{a: [1], b: [2], exclude: [{a: 3}]}", Code::VariableValue, "`3` is not a value of `a` in the matrix"),
+        ("{a: [1], b: [2], exclude: [{a: 1}]}", Code::NothingThere, "`exclude` leaves no combination"),
+        ("{a: [1], b: [2], c: [3]}", Code::UnusedVariable, "the variable `c` is never used"),
+        ("{a: [x/, x], b: [2]}", Code::DuplicateName, "two combinations of the matrix have the name `x-x-2`"),
+    ] {
+        let text = with_matrix(matrix);
+        let found = match crate::parse_all("case.yaml", text.as_bytes(), &Overrides::default()) {
+            Ok(documents) => documents[0].warnings.clone(),
+            Err(found) => found,
+        };
+        let said: Vec<_> = found.iter().filter(|it| it.message == message).collect();
+        assert_eq!(said.len(), 1, "{matrix}: {found:#?}");
+        assert_eq!((said[0].code, said[0].line()), (code, Some(4)), "{matrix}");
+    }
+    let many: Vec<String> = (0..11).map(|it| it.to_string()).collect();
+    let text = with_matrix(&format!("{{a: [{0}], b: [{0}]}}", many.join(", ")));
+    let found = crate::parse_all("case.yaml", text.as_bytes(), &Overrides::default()).expect_err("121 scenarios");
+    assert_eq!(found[0].code, Code::Limit, "{found:#?}");
+    let both = with_matrix("{a: [1], b: [2]}").replace("load:", "vars: {a: 1}\nload:");
+    assert_eq!(problems(&both)[0].message, "`a` is in `vars` and in `matrix`");
+}
+
+#[test]
+fn a_declared_variable_takes_only_what_it_allows() {
+    let text = "version: 1\nname: \"x-{{ a }}-{{ b }}-{{ c.default2 }}\"\nvars:\n  a: {required: true, description: Who}\n  b: {default: \
+                10%, values: [10%, 50%]}\n  c: {default2: x}\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: 20/s}}\nphases: \
+                [{name: p, duration: 30s}]\n";
+    let parsed = |vars: &[&str]| {
+        let mut overrides = Overrides::default();
+        vars.iter().for_each(|it| overrides.add_var(it).expect("a variable"));
+        parse("case.yaml", text.replace("10%", "10").replace("50%", "50").as_bytes(), &overrides)
+    };
+    let document = parsed(&["a=me"]).expect("a scenario");
+    assert_eq!((document.scenario.name.as_str(), &document.vars["b"]), ("x-me-10-x", &10.into()));
+    let problem = |vars: &[&str]| {
+        let found = parsed(vars).expect_err("a wrong value");
+        let found: Vec<_> = found.iter().map(|it| (it.code, it.line(), it.message.as_str())).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].0, found[0].1, found[0].2.to_owned())
+    };
+    assert_eq!(problem(&[]), (Code::VariableValue, Some(4), "the variable `a` (Who) has no value".to_owned()));
+    let wrong = "`20` is not a value of the variable `b`".to_owned();
+    assert_eq!(problem(&["a=me", "b=20"]), (Code::VariableValue, Some(5), wrong));
+    for (declared, value, message) in [
+        ("{type: number, default: 1}", "x", Some("`x` is not a number")),
+        ("{type: number, default: 1}", "2.5", None),
+        ("{type: text, required: true}", "true", Some("`true` is not a text")),
+        ("{type: boolean, default: false}", "true", None),
+        ("{type: integer, default: 1}", "1", Some("`type` of the variable `a` cannot be used")),
+        ("{values: [], default: 1}", "1", Some("`values` of the variable `a` cannot be used")),
+    ] {
+        let text = format!(
+            "{HEAD}description: \"{{{{ a }}}}\"\nphases: [{{name: p, duration: 1s}}]\nvars: {{a: {declared}}}\n"
+        );
+        let mut overrides = Overrides::default();
+        overrides.add_var(&format!("a={value}")).expect("a variable");
+        let found = parse("case.yaml", text.as_bytes(), &overrides).err().unwrap_or_default();
+        let said: Vec<&str> =
+            found.iter().filter(|it| it.code == Code::VariableValue).map(|it| it.message.as_str()).collect();
+        assert_eq!(said.is_empty(), message.is_none(), "{declared}: {said:?}");
+        assert!(message.is_none_or(|part| said[0].starts_with(part)), "{declared}: {said:?}");
+    }
 }
 
 #[test]

@@ -2,11 +2,14 @@
 //! All quantities are displayed in the notation of scenarios.
 
 pub mod as_text;
+mod quantity;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::str::FromStr;
+
+pub use quantity::quantity;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};

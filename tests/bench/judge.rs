@@ -7,14 +7,15 @@
 //! how many unchanged runs count as changed, and how many changed ones do not. Its changes are a doubling of the latency,
 //! one request in twenty that fails, an outage of ten seconds, and one of 0.7 s that begins 0.2 s after the fault. The last
 //! table is about services that have clumps of failures by themselves. `-- 400 proof` prints the tables about proofs alone,
-//! and `seed=1000000` takes other seeds than those that the thresholds were chosen with.
+//! `-- 400 transient` the one about baselines with a transient, and `seed=1000000` takes other seeds than those that the
+//! thresholds were chosen with.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
 use serde_json::json;
 use shakedown_judge::testing::shapes::{Service, Shape};
 use shakedown_judge::testing::{Outcome, Request, Timeline};
-use shakedown_judge::{effects, expectations};
+use shakedown_judge::{effects, expectations, transients};
 use shakedown_observe::Observations;
 use shakedown_observe::chance::Chance;
 use shakedown_schemas::Scenario;
@@ -32,11 +33,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<&String> = arguments.iter().filter(|it| it.parse::<u32>().is_err()).collect();
     let first = words.iter().find_map(|it| it.strip_prefix("seed=")?.parse::<u64>().ok()).unwrap_or_default();
     let only_proofs = words.iter().any(|it| *it == "proof");
-    let words: Vec<&String> = words.into_iter().filter(|it| *it != "proof" && !it.starts_with("seed=")).collect();
+    let only_transients = words.iter().any(|it| *it == "transient");
+    let is_shape = |it: &&String| !["proof", "transient"].contains(&it.as_str()) && !it.starts_with("seed=");
+    let words: Vec<&String> = words.into_iter().filter(is_shape).collect();
     let number = |index: usize, default: u32| numbers.get(index).copied().unwrap_or(default);
     let (runs, seconds, rate) = (number(0, 2000), number(1, 60), number(2, 20));
     let scenario = scenario(seconds)?;
     let asked = |shape: &Shape| words.is_empty() || words.iter().any(|word| shape.to_string().contains(word.as_str()));
+    if only_transients {
+        print_transients(asked, first, [runs, seconds, rate])?;
+        return Ok(());
+    }
     // Each shape is a thread's own matter; together they take as many cores as there are.
     let rows: Vec<[String; 4]> = std::thread::scope(|scope| {
         let threads: Vec<_> = Shape::ALL
@@ -72,6 +79,83 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("| --- | --- | --- | --- | --- |");
     rows.iter().for_each(|[_, _, _, clumps]| println!("{clumps}"));
     Ok(())
+}
+
+/// What happens to the baseline of a simulated run: nothing, a stop of some seconds, or a time in which it is slower.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Nothing,
+    Stops(f64),
+    Slower(f64, f64),
+}
+
+/// The table about transients. The first columns are about runs whose baseline has none: how many have a warning, and how
+/// many verdicts a found one makes inconclusive. In the others the service is away for the first 3 s of the recovery, which
+/// `recovery_time: {max: 1s}` must not accept, and the baseline has a transient at a random moment.
+fn print_transients(
+    asked: impl Fn(&Shape) -> bool,
+    first: u64,
+    [runs, seconds, rate]: [u32; 3],
+) -> Result<(), serde_json::Error> {
+    let settings = |max: &str| {
+        let ratio = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 1.2}});
+        let recovery = json!({"recovery_time": {"max": max, "hold": "2s"}});
+        let mut scenario = scenario(seconds)?;
+        scenario.phases[1].expect = serde_json::from_value(json!([ratio]))?;
+        scenario.phases[1].faults =
+            serde_json::from_value(json!({"f": {"partition": {"pods": {"name": "a"}, "from": [{"service": "b"}]}}}))?;
+        scenario.phases[2].expect = serde_json::from_value(json!([recovery]))?;
+        Ok::<_, serde_json::Error>(scenario)
+    };
+    let (unchanged, away) = (&settings("10s")?, &settings("1s")?);
+    let troubles = [Trouble::Nothing, Trouble::Stops(3.0), Trouble::Stops(6.0), Trouble::Slower(6.0, 5.0)];
+    println!("{runs} runs of each shape from seed {first}; phases of {seconds} s at {rate}/s\n");
+    println!(
+        "| shape | unchanged: warned | ratio becomes inconclusive | recovery becomes inconclusive | away for 3 s, passes: no transient | stop of 3 s | stop of 6 s | 5 times as slow for 6 s |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let row = move |shape: Shape| {
+        let mut counts = [0_u32; 7];
+        for run in 0..runs {
+            let seed = first + u64::from(run);
+            let seen = observe(shape, seed, seconds, rate, |it, ms| it.ok_in(ms));
+            let results = expectations(unchanged, &seen, seed, &|_| None);
+            let by_it = |index: usize| u32::from(results[index].reason.contains("only because of a part of"));
+            counts[0] += u32::from(!transients(unchanged, &seen).is_empty());
+            counts[1] += by_it(0);
+            counts[2] += by_it(1);
+            let at = Chance::new(seed, &["transient"]).uniform();
+            for (index, trouble) in troubles.into_iter().enumerate() {
+                let seen = troubled(shape, seed, [seconds, rate], trouble, at);
+                let result = expectations(away, &seen, seed, &|_| None).remove(1);
+                counts[3 + index] += u32::from(result.verdict == Verdict::Pass);
+            }
+        }
+        format!("| {shape} | {} |", counts.map(|count| percent(count, runs)).join(" | "))
+    };
+    let rows: Vec<String> = std::thread::scope(|scope| {
+        let shapes = Shape::ALL.into_iter().filter(|it| asked(it));
+        let threads: Vec<_> = shapes.map(|shape| scope.spawn(move || row(shape))).collect();
+        threads.into_iter().map(|it| it.join().expect("a simulation")).collect()
+    });
+    rows.iter().for_each(|row| println!("{row}"));
+    Ok(())
+}
+
+/// A run with trouble in its baseline, `at` of the way through it, and 3 s without answers at the start of its recovery.
+fn troubled(shape: Shape, seed: u64, [seconds, rate]: [u32; 2], trouble: Trouble, at: f64) -> Observations {
+    let stops = |into: f64, from: f64, length: f64| {
+        if (from..from + length).contains(&into) { (from + length - into) * 1000.0 } else { 0.0 }
+    };
+    let room = |length: f64| at * (f64::from(seconds) - length);
+    observe(shape, seed, seconds, rate, |it, ms| match (it.phase, trouble) {
+        ("recovery", _) => it.ok_in(ms + stops(it.into, 0.0, 3.0)),
+        ("baseline", Trouble::Stops(length)) => it.ok_in(ms + stops(it.into, room(length), length)),
+        ("baseline", Trouble::Slower(length, times)) if (0.0..length).contains(&(it.into - room(length))) => {
+            it.ok_in(ms * times)
+        }
+        _ => it.ok_in(ms),
+    })
 }
 
 fn print_intervals(rows: &[[String; 4]]) {

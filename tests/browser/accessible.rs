@@ -4,7 +4,7 @@ use serde_json::Value;
 use shakedown_reports::sample;
 use shakedown_schemas::RunResult;
 
-use super::{BAD, UNFOLD, browser, gallery, looks, problems, verdicts};
+use super::{BAD, UNFOLD, browser, looks, problems, verdicts};
 use crate::support::browser::{Look, Page};
 use crate::support::shakedown::Shakedown;
 use crate::support::{none_of, root};
@@ -43,7 +43,7 @@ fn a_page_that_cannot_be_read_is_noticed() {
 #[ignore = "needs chromium and axe-core, takes a minute"]
 fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
     let mut browser = browser();
-    let (shakedown, axe, gallery) = (Shakedown::new(), axe(), gallery());
+    let (shakedown, axe) = (Shakedown::new(), axe());
     let mut found = Vec::new();
     for (verdict, result) in verdicts() {
         let file = format!("{verdict}.html");
@@ -51,9 +51,6 @@ fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
         for (name, look) in looks() {
             let name = format!("{verdict}-{name}");
             let mut page = browser.open(&shakedown.path(&file), look);
-            let picture = page.picture(20_000.0);
-            assert!(picture.starts_with(b"\x89PNG") && picture.len() > 50_000, "{name}: {} bytes", picture.len());
-            std::fs::write(gallery.join(format!("{name}.png")), picture).expect("a picture");
             // What a reviewer learns in ten seconds is on the first screen.
             let seen = page.evaluate(&format!(
                 "[...document.querySelectorAll('.verdict .sentence, .verdict .done')]
@@ -76,7 +73,7 @@ fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
 #[ignore = "needs chromium and axe-core, takes a minute"]
 fn suites_hours_histories_and_hostile_texts_are_pages_like_any_other() {
     let mut browser = browser();
-    let (shakedown, axe, gallery) = (Shakedown::new(), axe(), gallery());
+    let (shakedown, axe) = (Shakedown::new(), axe());
     let history: Vec<RunResult> = (0..6)
         .map(|day| {
             let mut run = if day % 3 == 1 { sample::failing() } else { sample::passing() };
@@ -99,7 +96,6 @@ fn suites_hours_histories_and_hostile_texts_are_pages_like_any_other() {
         for (kind, look) in [("desktop-light", Look::DESKTOP), ("phone-dark", Look::PHONE.dark())] {
             let name = format!("{name}-{kind}");
             let mut page = browser.open(&shakedown.path(&file), look);
-            std::fs::write(gallery.join(format!("{name}.png")), page.picture(6_000.0)).expect("a picture");
             found.extend(problems(&mut page, &name));
             found.extend(violations(&mut page, &axe, &name));
         }

@@ -71,7 +71,7 @@ async fn disturbed(
     let done = AtomicBool::new(false);
     let script = move |call: &Call| {
         // Calls do not come in quite the same order each time, and only a creation has a name that is still free.
-        let fits = what != Interference::Create || (call.act.is_some() && call.what.starts_with("POST"));
+        let fits = what != Interference::Create || (call.action.is_some() && call.what.starts_with("POST"));
         let now = call.number >= number && fits && !done.swap(true, Ordering::SeqCst);
         if now { Handling::Interfere(what, pick) } else { Handling::Forward }
     };
@@ -173,8 +173,8 @@ pub async fn campaign(place: &Place) {
     let mut turn = 0;
     for (number, drawn) in drawn.iter().enumerate() {
         for call in &drawn.calls {
-            // Every act, and every fourth of the other calls; they take turns, and in full each act meets everything.
-            let acts = call.act.is_some();
+            // Every action, and every fourth of the other calls. They take turns; in full each action meets everything.
+            let acts = call.action.is_some();
             if form() == Form::Short && !acts && call.number % 4 != 0 {
                 continue;
             }

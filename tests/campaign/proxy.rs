@@ -30,8 +30,8 @@ use super::server::Server;
 pub struct Call {
     /// Its number among all calls, from 0.
     pub number: usize,
-    /// Its number among the acts that stand in the journal, from 0; none for others.
-    pub act: Option<usize>,
+    /// Its number among the actions in the journal, from 0. None for other calls.
+    pub action: Option<usize>,
     /// Its number among the replacements, from 0; none for others.
     pub put: Option<usize>,
     /// Method and path.
@@ -80,7 +80,7 @@ struct Shared {
     actor: Arc<Actor>,
     script: Script,
     calls: Mutex<Vec<Call>>,
-    acts: AtomicUsize,
+    actions: AtomicUsize,
     held: watch::Sender<bool>,
     witness: Witness,
 }
@@ -134,7 +134,7 @@ impl Proxy {
             actor,
             script: Arc::new(script),
             calls: Mutex::default(),
-            acts: AtomicUsize::new(0),
+            actions: AtomicUsize::new(0),
             held: watch::Sender::new(false),
             witness: Witness::default(),
         });
@@ -190,8 +190,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// An act changes something that has to be undone, or undoes it. A renewed lock and a question are none.
-fn is_act(request: &Request<Incoming>) -> bool {
+/// An action changes something that has to be undone, or undoes it. A renewed lock and a read are none.
+fn is_action(request: &Request<Incoming>) -> bool {
     let changes = matches!(*request.method(), Method::POST | Method::DELETE | Method::PATCH);
     let asks = request.uri().path().contains("accessreviews")
         || request.uri().query().is_some_and(|query| query.contains("dryRun"));
@@ -206,13 +206,13 @@ fn witness_pod(path: &str) -> Option<&str> {
 }
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, std::io::Error> {
-    let act = is_act(&request).then(|| shared.acts.fetch_add(1, Ordering::SeqCst));
+    let action = is_action(&request).then(|| shared.actions.fetch_add(1, Ordering::SeqCst));
     let call = {
         let mut calls = shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let what = format!("{} {}", request.method(), request.uri().path());
         let puts = || calls.iter().filter(|call| call.put.is_some()).count();
         let put = (*request.method() == Method::PUT).then(puts);
-        let call = Call { number: calls.len(), act, put, what };
+        let call = Call { number: calls.len(), action, put, what };
         calls.push(call.clone());
         call
     };

@@ -100,6 +100,12 @@ impl Server {
         }
     }
 
+    /// Its release of Kubernetes.
+    pub async fn release(&self) -> String {
+        let (_, version) = self.ask(Method::GET, "/version", None).await;
+        version["gitVersion"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// A request with this server's credentials.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.url));

@@ -40,7 +40,7 @@ pub async fn rehearse(place: &Place, name: &str, mix: &Mix) -> (Vec<Call>, Durat
 /// Kills a run when a call is held, or after a while, and looks at what becomes of its faults.
 async fn killed(place: Place, group: String, name: String, at: Result<(usize, Handling), Duration>) -> Shown {
     let script = move |call: &Call| match at {
-        Ok((act, handling)) if call.act == Some(act) => handling,
+        Ok((action, handling)) if call.action == Some(action) => handling,
         _ => Handling::Forward,
     };
     let mut case = Case::start(&place, &name, &Mix::fixed(), SHORT_FUSE, script).await;
@@ -80,14 +80,14 @@ pub async fn kill_campaign(place: &Place) {
     let (calls, took) = rehearse(place, "rehearsal", &Mix::fixed()).await;
     let mut cases: Vec<Future> = Vec::new();
     for call in &calls {
-        let Some(act) = call.act else { continue };
+        let Some(action) = call.action else { continue };
         for (word, handling) in [("before", Handling::HoldBefore), ("after", Handling::HoldAfter)] {
-            let group = format!("killed right {word} an act");
-            cases.push(Box::pin(killed(place.clone(), group, format!("{word}-{act}"), Ok((act, handling)))));
+            let group = format!("killed right {word} an action");
+            cases.push(Box::pin(killed(place.clone(), group, format!("{word}-{action}"), Ok((action, handling)))));
         }
     }
-    let acts = calls.iter().filter(|call| call.act.is_some()).count();
-    assert!(acts >= 12, "the faults, a fuse and a lock are at least twelve acts: {calls:#?}");
+    let actions = calls.iter().filter(|call| call.action.is_some()).count();
+    assert!(actions >= 12, "the faults, a fuse and a lock are at least twelve actions: {calls:#?}");
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let moments = match form() {
@@ -123,7 +123,7 @@ async fn troubled(
 /// Whether the short form gives trouble to this call. On the sandbox each call has some. The real control plane answers the same
 /// calls of the same run, and takes longer: there, each action has some, and every fourth of the other calls.
 fn is_troubled(place: &Place, call: &Call) -> bool {
-    place.server.is_sandbox() || call.act.is_some() || call.number.is_multiple_of(4)
+    place.server.is_sandbox() || call.action.is_some() || call.number.is_multiple_of(4)
 }
 
 pub async fn trouble_campaign(place: &Place) {
@@ -131,8 +131,8 @@ pub async fn trouble_campaign(place: &Place) {
         ("500", Handling::Refuse(StatusCode::INTERNAL_SERVER_ERROR)),
         ("503", Handling::Refuse(StatusCode::SERVICE_UNAVAILABLE)),
         ("429 with Retry-After", Handling::Refuse(StatusCode::TOO_MANY_REQUESTS)),
-        ("reset before the act", Handling::Reset),
-        ("reset after the act", Handling::ResetAfter),
+        ("reset before the action", Handling::Reset),
+        ("reset after the action", Handling::ResetAfter),
         ("12 s late", Handling::Late(Duration::from_secs(12))),
         ("silence", Handling::Silence),
     ];

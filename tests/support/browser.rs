@@ -208,6 +208,17 @@ impl Page<'_> {
         self.call("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": x, "y": y}));
     }
 
+    /// The number of A4 pages that it has on paper.
+    pub fn paper(&mut self) -> usize {
+        let size = json!({"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": true});
+        let data = self.call("Page.printToPDF", size)["data"].as_str().expect("a document").to_owned();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");
+        // Each page is an object of this type; the tree that holds them is of the type `Pages`.
+        let pages = String::from_utf8_lossy(&bytes).matches("/Type /Page\n").count();
+        assert!(bytes.starts_with(b"%PDF") && pages > 0, "{} bytes", bytes.len());
+        pages
+    }
+
     /// The page as a PNG, at most this many pixels high.
     pub fn picture(&mut self, most: f64) -> Vec<u8> {
         let size = self.call("Page.getLayoutMetrics", json!({}))["cssContentSize"].clone();

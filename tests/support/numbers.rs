@@ -83,6 +83,13 @@ fn derived(scenario: &Value, known: &mut BTreeSet<String>) {
             }
         }
     }
+    // An event before the load has a negative moment on the timeline.
+    let at = |event: &Value| event["at"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let events = list(&scenario["events"]);
+    if let Some(zero) = events.iter().find(|event| event["event"] == "load_started").and_then(at) {
+        let before = events.iter().filter(|event| event["elapsed_s"].is_null()).filter_map(at);
+        before.for_each(|at| add(known, &words::moment(at.duration_since(zero).as_secs_f64())));
+    }
     for point in list(&scenario["series"]).iter().flat_map(|series| list(&series["points"])) {
         let number = |key: &str| point[key].as_f64().unwrap_or_default();
         add(known, &words::fraction(number("succeeded") / number("requests")));
@@ -133,19 +140,18 @@ pub fn comparison(result: &Value) -> Vec<(String, Vec<String>)> {
     rows
 }
 
-/// The table of expectations: title, phase, observed, interval, limit, n, and why.
-pub fn expectations(result: &Value) -> Vec<[String; 7]> {
+/// The table of expectations: title with the limit, phase, observed, interval, n, and why.
+pub fn expectations(result: &Value) -> Vec<[String; 6]> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = list(&result["scenarios"]).iter().flat_map(|scenario| list(&scenario["expectations"]));
     let row = |it: &Value| {
         let unit: Unit = serde_json::from_value(it["unit"].clone()).expect("a unit");
         let interval: Option<[f64; 2]> = serde_json::from_value(it["interval"].clone()).expect("an interval");
         [
-            text(&it["title"]),
+            text(&it["title"]).replace('`', ""),
             text(&it["phase"]),
             text(&it["observed_text"]),
             interval.map_or("–".to_owned(), |interval| words::interval(unit, interval)),
-            text(&it["limit_text"]),
             words::count(it["samples"].as_f64().unwrap()),
             // The page formats text in backticks differently.
             text(&it["reason"]).replace('`', ""),

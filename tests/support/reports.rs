@@ -14,6 +14,9 @@ pub const FILES: [&str; 5] = ["events.ndjson", "junit.xml", "report.html", "resu
 /// The file that a run against a cluster writes in addition: each of its actions, for `cleanup`.
 const JOURNAL: &str = "journal.ndjson";
 
+/// The folder with the results of earlier runs in the same folder.
+const EARLIER: &str = "earlier";
+
 /// A result folder.
 pub struct Reports {
     folder: PathBuf,
@@ -31,7 +34,7 @@ impl Reports {
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
-        names.retain(|name| name != JOURNAL);
+        names.retain(|name| name != JOURNAL && name != EARLIER);
         assert_eq!(names, FILES, "the result folder holds exactly these files, none of them partial");
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("UTF-8");
         let text = read("result.json");

@@ -1,15 +1,18 @@
 //! The panels of a timeline: requests by outcome, success rate, latency, and requests in flight.
 
-use shakedown_schemas::result::{PhaseResult, ScenarioResult, Unit};
+use shakedown_schemas::result::{ExpectationResult, PhaseResult, ScenarioResult, Unit};
 
 use super::slots::{Slot, Slots, Span};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, nice_end, text_width};
 use crate::words;
 
 /// The widths of a legend's key with its spacing, of its longest word, and of the title in front, in pixels.
-const KEY: f64 = 30.0;
+const KEY: f64 = 36.0;
 const WORD: f64 = 90.0;
 const TITLE: f64 = 270.0;
+
+/// The least distance of two labels at the ends of lines, in pixels.
+const APART: f64 = 10.5;
 
 /// The shape of a colour in a panel's legend.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +55,7 @@ impl Area {
         for ((key, class, _), word) in items.iter().zip(&words) {
             match key {
                 Key::Fill => svg.rect(&format!("area {class}"), [x, y - 8.0, 10.0, 8.0]),
-                Key::Stroke => svg.line(class, [x - 4.0, y - 4.0, x + 10.0, y - 4.0]),
+                Key::Stroke => svg.line(class, [x - 10.0, y - 4.0, x + 10.0, y - 4.0]),
             }
             svg.text("tick-label", x + 14.0, y, Anchor::Start, word);
             x += KEY + text_width(word);
@@ -178,6 +181,15 @@ pub(crate) fn latency(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &Scen
     ] {
         draw_line(svg, area, scale, slots, class, pick);
     }
+    // Colours and dashes are not enough for lines that touch: each has its name at its end.
+    let ends = slots.slots.iter().rev().find(|slot| slot.p50.is_some());
+    let ends = ends.map(|slot| [("p99", slot.p99), ("p95", slot.p95), ("p50", slot.p50)]);
+    let mut above = f64::NEG_INFINITY;
+    for (name, span) in ends.into_iter().flatten() {
+        let Some(span) = span else { continue };
+        above = (scale.at(span.high) + 3.5).max(above + APART);
+        svg.text("line-label", area.x[1] + 3.0, above, Anchor::Start, name);
+    }
 }
 
 pub(crate) fn in_flight(svg: &mut Svg, area: &Area, slots: &Slots) {
@@ -262,21 +274,47 @@ struct Limit {
     title: String,
 }
 
-/// The limits of a load's expectations of one kind.
+/// The limits of a load's expectations of one kind, in its unit.
 fn limits(scenario: &ScenarioResult, load: &str, kind: &str) -> Vec<Limit> {
     let phase_of = |name: &str| scenario.phases.iter().find(|phase: &&PhaseResult| phase.name == name);
     let mut list = Vec::new();
-    for it in scenario.expectations.iter().filter(|it| it.kind == kind && it.load == load) {
-        if !matches!(it.unit, Unit::Fraction | Unit::Seconds) {
-            continue;
-        }
+    for it in scenario.expectations.iter().filter(|it| it.load == load) {
+        let (factor, about) = match it.unit {
+            Unit::Fraction | Unit::Seconds if it.kind == kind => (1.0, ""),
+            // A ratio is a limit on the latency itself, as a multiple of the reference.
+            Unit::Times if kind == "latency" && it.kind == "latency_ratio" => match reference(scenario, it) {
+                Some(seconds) => (seconds, ", about"),
+                None => continue,
+            },
+            _ => continue,
+        };
         let Some(phase) = phase_of(&it.phase) else { continue };
-        for value in [it.min, it.max].into_iter().flatten() {
-            let title = format!("limit: {} ({})", it.limit_text, it.title);
+        for value in [it.min, it.max].into_iter().flatten().map(|limit| limit * factor) {
+            let title = match about {
+                "" => format!("limit: {} ({})", it.limit_text, it.title),
+                about => format!("limit: {}{about} {}", it.title, words::seconds(value)),
+            };
             list.push(Limit { from: phase.judged_from_s, to: phase.judged_to_s, value, title });
         }
     }
     list
+}
+
+/// The percentile with which a ratio compares, in seconds: of the phase in its title, `p95 at most 3 times baseline`.
+fn reference(scenario: &ScenarioResult, it: &ExpectationResult) -> Option<f64> {
+    let (before, after) = it.title.split_once(" times ")?;
+    let name = after.split(',').next()?;
+    let phase = scenario.phases.iter().find(|phase| phase.name == name)?;
+    let latency = phase.loads.iter().find(|load| load.load == it.load)?.stats.latency.as_ref()?;
+    let ms = match before.split(' ').next()? {
+        "p50" => latency.p50_ms,
+        "p90" => latency.p90_ms,
+        "p95" => latency.p95_ms,
+        "p99" => latency.p99_ms,
+        "p99.9" => latency.p999_ms,
+        _ => return None,
+    };
+    Some(ms / 1e3)
 }
 
 fn draw_limits(svg: &mut Svg, area: &Area, scale: Scale, limits: &[Limit]) {
@@ -284,5 +322,51 @@ fn draw_limits(svg: &mut Svg, area: &Area, scale: Scale, limits: &[Limit]) {
         let (from, to, y) = (area.time.at(limit.from), area.time.at(limit.to), scale.at(limit.value));
         svg.line("limit", [from, y, to, y]);
         svg.titled_rect("catch", [from, y - 3.0, to - from, 6.0], &limit.title);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_ratio_is_a_limit_on_the_latency() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        let found = limits(&scenario, "completions", "latency");
+        let p95 = scenario.phases[0].loads[0].stats.latency.unwrap().p95_ms / 1e3;
+        let values: Vec<f64> = found.iter().map(|limit| limit.value).collect();
+        assert_eq!(values, [3.0 * p95, 1.2 * p95]);
+        assert_eq!((found[0].from, found[0].to), (35.84, 90.9));
+        assert!(found[0].title.starts_with("limit: p95 at most 3 times baseline, about "), "{}", found[0].title);
+        let success: Vec<f64> = limits(&scenario, "completions", "success_rate").iter().map(|it| it.value).collect();
+        assert_eq!(success, [0.99, 0.8]);
+        for title in ["p95 at most 3 times nothing", "p12 at most 3 times baseline", "odd"] {
+            scenario.expectations[2].title = title.to_owned();
+            assert_eq!(limits(&scenario, "completions", "latency").len(), 1, "{title}");
+        }
+    }
+
+    #[test]
+    fn labels_of_lines_that_touch_are_apart() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        for point in &mut scenario.series[0].points {
+            (point.p50_ms, point.p95_ms, point.p99_ms) = (Some(80.0), Some(81.0), Some(82.0));
+        }
+        let slots = Slots::new(&scenario.series[0], 500);
+        let mut svg = Svg::new("chart", 300.0, 200.0, "x");
+        let area = Area { x: [48.0, 270.0], y: [20.0, 170.0], time: Scale::linear(0.0, 121.0, (48.0, 270.0)) };
+        latency(&mut svg, &area, &slots, &scenario, "completions");
+        let svg = svg.finish();
+        let labels: Vec<(f64, &str)> = svg
+            .split(r#"<text class="line-label" x="273" y=""#)
+            .skip(1)
+            .map(|rest| {
+                let (y, rest) = rest.split_once(r#"">"#).unwrap();
+                (y.parse().unwrap(), &rest[..3])
+            })
+            .collect();
+        assert_eq!(labels.iter().map(|(_, name)| *name).collect::<Vec<_>>(), ["p99", "p95", "p50"]);
+        assert!(labels.windows(2).all(|pair| pair[1].0 - pair[0].0 >= APART - 0.1), "{labels:?}");
     }
 }

@@ -5,6 +5,7 @@ use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResul
 
 use super::heat::heat;
 use super::panels::{Area, in_flight, latency, requests, success};
+use super::places::{Panel, places};
 use super::slots::Slots;
 use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
 use crate::{sentences, words};
@@ -13,6 +14,8 @@ use crate::{sentences, words};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     pub(crate) class: &'static str,
+    /// The end of the ids in this drawing.
+    pub(crate) id_end: &'static str,
     pub(crate) width: f64,
     /// The maximum number of slots.
     pub(crate) slots: usize,
@@ -28,12 +31,13 @@ impl Frame {
 }
 
 /// For screens and paper.
-pub(crate) const WIDE: Frame = Frame { class: "chart wide", width: 1060.0, slots: 530, time_ticks: 9 };
+pub(crate) const WIDE: Frame = Frame { class: "chart wide", id_end: "", width: 1060.0, slots: 530, time_ticks: 9 };
 /// For phones.
-pub(crate) const NARROW: Frame = Frame { class: "chart narrow", width: 358.0, slots: 160, time_ticks: 4 };
+pub(crate) const NARROW: Frame = Frame { class: "chart narrow", id_end: "n", width: 358.0, slots: 160, time_ticks: 4 };
 
 const LEFT: f64 = 48.0;
-const RIGHT: f64 = 10.0;
+/// The labels of the percentiles are there.
+const RIGHT: f64 = 28.0;
 const GAP: f64 = 30.0;
 
 /// A drawing, and the position of its time axis for reading values with the pointer.
@@ -58,13 +62,13 @@ pub(crate) fn end_of_scenario(scenario: &ScenarioResult) -> f64 {
     scenario.series.iter().map(|series| end_of(scenario, series)).fold(scenario.duration_s.max(1.0), f64::max)
 }
 
-/// Draws the timeline of one load.
-pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, frame: Frame) -> Timeline {
+/// Draws the timeline of one load. `id` is the URL fragment of the scenario.
+pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, id: &str, frame: Frame) -> Timeline {
     let slots = Slots::new(series, frame.slots);
     let end = end_of(scenario, series);
     let x = [frame.across().0, frame.across().1];
     let time = Scale::linear(0.0, end, (x[0], x[1]));
-    let moments = moments(scenario, &series.load);
+    let moments = moments(scenario, &series.load, end);
     let rows = label_rows(&moments, time, frame);
 
     let lanes = 24.0 + scenario.faults.len() as f64 * 26.0 + if scenario.faults.is_empty() { 0.0 } else { 4.0 };
@@ -97,8 +101,21 @@ pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, frame: Fr
     }
 
     let mut y = top;
+    let places = places(scenario, id, &series.load);
     for (panel, panel_height) in panels {
         let area = Area { x, y: [y + GAP - 8.0, y + GAP - 8.0 + panel_height], time };
+        let shown = match panel {
+            "requests" => Some(Panel::Requests),
+            "success" => Some(Panel::Success),
+            "latency" => Some(Panel::Latency),
+            "heat" => None,
+            _ => Some(Panel::InFlight),
+        };
+        for place in places.iter().filter(|place| Some(place.panel) == shown) {
+            let (from, to) = (time.at(place.from), time.at(place.to));
+            let rect = [from, area.y[0] - 3.0, (to - from).max(4.0), panel_height + 6.0];
+            svg.place(&format!("{}{}", place.id, frame.id_end), rect);
+        }
         match panel {
             "requests" => requests(&mut svg, &area, &slots),
             "success" => success(&mut svg, &area, &slots, scenario, &series.load),
@@ -189,8 +206,8 @@ fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) 
     }
 }
 
-/// Onset, failover and recovery as measured by one load's requests.
-fn moments(scenario: &ScenarioResult, load: &str) -> Vec<(f64, &'static str, String)> {
+/// Onset, failover and recovery as measured by one load's requests, and the moment up to which it had to recover.
+fn moments(scenario: &ScenarioResult, load: &str, end: f64) -> Vec<(f64, &'static str, String)> {
     let mut list = Vec::new();
     for Recovery { onset_s, failover_s, recovered_s, .. } in scenario.recoveries.iter().filter(|it| it.load == load) {
         for (at, class, word) in
@@ -201,8 +218,21 @@ fn moments(scenario: &ScenarioResult, load: &str) -> Vec<(f64, &'static str, Str
             }
         }
     }
+    let limits = recovery_limits(scenario, load).filter(|at| *at <= end);
+    list.extend(limits.map(|at| (at, "late", format!("recovery limit {}", words::moment(at)))));
     list.sort_by(|a, b| a.0.total_cmp(&b.0));
     list
+}
+
+/// The latest moments at which the load may recover.
+fn recovery_limits(scenario: &ScenarioResult, load: &str) -> impl Iterator<Item = f64> {
+    let asked = scenario.expectations.iter().filter(move |it| it.kind == "recovery_time" && it.load == load);
+    asked.filter_map(move |it| {
+        let until = scenario.phases.iter().find(|phase| phase.name == it.phase)?.end_s;
+        let recoveries = scenario.recoveries.iter().filter(|recovery| recovery.load == load);
+        let from = recoveries.filter_map(|recovery| recovery.struck_s.or(recovery.removed_s));
+        Some(from.filter(|at| *at <= until).reduce(f64::max)? + it.max?)
+    })
 }
 
 /// The row of each label, so that labels do not overlap.

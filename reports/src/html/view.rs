@@ -3,6 +3,7 @@
 
 mod diagnostics;
 mod generator;
+mod matrices;
 mod measures;
 mod parts;
 mod scenario;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
 
 use self::diagnostics::{EventRow, event_row};
+use self::matrices::{MatrixView, matrices};
 use self::parts::{Badge, ROWS, anchor, clock, trial};
 use self::scenario::ScenarioView;
 use crate::text::one_line;
@@ -23,11 +25,17 @@ pub(crate) struct View {
     verdict: Badge,
     many: bool,
     index: Vec<IndexRow>,
+    /// The verdicts of the scenarios, with their numbers. Empty if all are equal.
+    filters: Vec<(Badge, usize)>,
     summary: String,
     run: String,
     started: String,
     facts: Vec<(&'static str, String)>,
     scenarios: Vec<ScenarioView>,
+    matrices: Vec<MatrixView>,
+    /// The scenarios that did not run, each with its reason.
+    not_run: Vec<(String, String)>,
+    not_run_left_out: usize,
     events: Vec<EventRow>,
 }
 
@@ -50,14 +58,15 @@ impl View {
     /// The page of a result with sanitised texts.
     pub(crate) fn new(result: &RunResult) -> Result<Self, RenderError> {
         let run = &result.run;
-        let scenarios = result
-            .scenarios
-            .iter()
-            .enumerate()
-            .map(|(index, it)| ScenarioView::new(result, it, index))
-            .collect::<Result<Vec<_>, _>>()?;
+        // Failures first, otherwise in the order of the run.
+        let mut order: Vec<_> = result.scenarios.iter().enumerate().collect();
+        order.sort_by_key(|(_, it)| sentences::rank(it.verdict));
+        let scenarios = order.iter().map(|(index, it)| ScenarioView::new(result, it, *index));
+        let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
         let title = match result.scenarios.as_slice() {
-            [only] => format!("{}: {}", words::verdict(result.verdict), one_line(&only.name)),
+            [only] if result.not_run.is_empty() => {
+                format!("{}: {}", words::verdict(result.verdict), one_line(&only.name))
+            }
             _ => format!("{}: {}", words::verdict(result.verdict), words::plural(scenarios.len(), "scenario")),
         };
         let mut facts = vec![
@@ -79,37 +88,46 @@ impl View {
         Ok(Self {
             title,
             verdict: Badge::new(result.verdict),
-            many: scenarios.len() != 1,
-            index: index(result),
+            many: scenarios.len() != 1 || !result.not_run.is_empty(),
+            matrices: matrices(result),
+            not_run: result.not_run.iter().take(ROWS).map(|it| (it.name.clone(), it.reason.clone())).collect(),
+            not_run_left_out: result.not_run.len().saturating_sub(ROWS),
+            index: order.iter().map(|(index, it)| index_row(*index, it)).collect(),
+            filters: filters(result),
             summary: summary(result),
             run: run.id.clone(),
             started: clock(run.started_at),
             facts,
             scenarios,
-            events: result.events.iter().take(ROWS).map(event_row).collect(),
+            events: result.events.iter().take(ROWS).map(|event| event_row(event, None)).collect(),
         })
     }
 }
 
-/// The scenarios, failures first.
-fn index(result: &RunResult) -> Vec<IndexRow> {
-    let mut list: Vec<_> = result.scenarios.iter().enumerate().collect();
-    list.sort_by_key(|(_, it)| sentences::rank(it.verdict));
-    let row = |(index, it): (usize, &ScenarioResult)| IndexRow {
+fn index_row(index: usize, it: &ScenarioResult) -> IndexRow {
+    IndexRow {
         id: anchor(index),
         name: it.name.clone(),
         verdict: Badge::new(it.verdict),
         flaky: it.flaky,
         trial: it.trial.map_or("", trial),
-        sentence: sentences::headline(it).to_owned(),
+        sentence: sentences::headline(it),
         hold: format!("{} of {}", passed(it.expectations.iter().map(|it| it.verdict)), it.expectations.len()),
         faults: match it.faults.len() {
             0 => "–".to_owned(),
             all => format!("{} of {all}", passed(it.faults.iter().map(sentences::fault_verdict))),
         },
         took: words::seconds(it.duration_s),
-    };
-    list.into_iter().map(row).collect()
+    }
+}
+
+/// The verdicts to choose from, failures first.
+fn filters(result: &RunResult) -> Vec<(Badge, usize)> {
+    let mut verdicts: Vec<Verdict> = result.scenarios.iter().map(|it| it.verdict).collect();
+    verdicts.sort_by_key(|verdict| sentences::rank(*verdict));
+    let groups: Vec<(Badge, usize)> =
+        verdicts.chunk_by(|a, b| a == b).map(|same| (Badge::new(same[0]), same.len())).collect();
+    if groups.len() > 1 { groups } else { Vec::new() }
 }
 
 fn passed(verdicts: impl Iterator<Item = Verdict>) -> usize {
@@ -129,8 +147,12 @@ fn summary(result: &RunResult) -> String {
     .filter(|(verdict, _)| count(*verdict) > 0)
     .map(|(verdict, word)| format!("{} {word}", count(verdict)))
     .collect();
+    let left = match result.not_run.len() {
+        0 => String::new(),
+        count => format!(", {count} did not run"),
+    };
     if parts.is_empty() {
-        return format!("no scenario ran: {}", words::exit_code(result.exit_code));
+        return format!("no scenario ran: {}{left}", words::exit_code(result.exit_code));
     }
-    format!("{}: {}", words::plural(result.scenarios.len(), "scenario"), parts.join(", "))
+    format!("{}: {}{left}", words::plural(result.scenarios.len(), "scenario"), parts.join(", "))
 }

@@ -404,9 +404,11 @@ fn expectation(
     (min, max): (Option<f64>, Option<f64>),
     reason: &str,
 ) -> ExpectationResult {
+    // A factor has no sign in a limit.
+    let show = |value| crate::words::value(unit, value).trim_end_matches('x').to_owned();
     let limit = match (min, max) {
-        (Some(min), _) => format!("at least {}", crate::words::value(unit, min)),
-        (None, Some(max)) => format!("at most {}", crate::words::value(unit, max)),
+        (Some(min), _) => format!("at least {}", show(min)),
+        (None, Some(max)) => format!("at most {}", show(max)),
         (None, None) => String::new(),
     };
     ExpectationResult {
@@ -435,41 +437,46 @@ pub(super) fn expectations() -> Vec<ExpectationResult> {
         Some([1.98, 2.31]),
         1_100,
         (None, Some(3.0)),
-        "p95 rose to 2.14 times baseline's (1.98 to 2.31), allowed 3",
+        "p95 rose to 2.14 times the baseline (1.98 to 2.31), expected at most 3",
     );
-    ratio.terms.insert("p95 of partition".to_owned(), "301ms".to_owned());
-    ratio.terms.insert("p95 of baseline".to_owned(), "141ms".to_owned());
+    for (name, value) in [
+        ("partition p95", "301ms (1100 requests)"),
+        ("baseline p95", "141ms (600 requests)"),
+        ("decided by", "the observed value; the 95% interval is for information"),
+    ] {
+        ratio.terms.insert(name.to_owned(), value.to_owned());
+    }
     vec![
         expectation(
-            ("baseline", "success_rate", "success rate at least 99 %", 27),
+            ("baseline", "success_rate", "success rate at least 99%", 27),
             Unit::Fraction,
             p,
             1.0,
             Some([0.9936, 1.0]),
             600,
             (Some(0.99), None),
-            "all 600 requests succeeded",
+            "100% of 600 requests succeeded (99.36% to 100%), expected at least 99%",
         ),
         expectation(
-            ("partition", "success_rate", "success rate at least 80 %", 38),
+            ("partition", "success_rate", "success rate at least 80%", 38),
             Unit::Fraction,
             p,
             0.9724,
             Some([0.961, 0.981]),
             1_100,
             (Some(0.8), None),
-            "97.24% of 1,100 requests succeeded (96.1% to 98.1%), at least 80% asked",
+            "30 requests failed (20 timeout, 10 http_503): 97.24% of 1100 requests succeeded (96.1% to 98.1%), expected at least 80%",
         ),
         ratio,
         expectation(
-            ("recovery", "recovery_time", "recovered within 15s", 44),
+            ("recovery", "recovery_time", "recovery time at most 15s, holding 5s", 44),
             Unit::Seconds,
             p,
             4.0,
             None,
             600,
             (None, Some(15.0)),
-            "recovered 4s after the removal was confirmed, and stayed so for 5s",
+            "recovered after 4s ± 1s, expected at most 15s",
         ),
         expectation(
             ("recovery", "latency_ratio", "p95 at most 1.2 times baseline", 45),
@@ -479,7 +486,7 @@ pub(super) fn expectations() -> Vec<ExpectationResult> {
             Some([0.98, 1.09]),
             600,
             (None, Some(1.2)),
-            "p95 is 1.03 times baseline's (0.98 to 1.09), allowed 1.2",
+            "p95 rose to 1.03 times the baseline (0.98 to 1.09), expected at most 1.2",
         ),
     ]
 }
@@ -514,7 +521,13 @@ pub(super) fn events(start: f64, end: f64) -> Vec<Event> {
         state(end, FaultState::Undoing, ""),
         state(end + 0.4, FaultState::Undone, "not found any more"),
         phase(end + 0.4, "recovery", 30.0),
-        event(121.3, EventKind::ScenarioEnded { verdict: Verdict::Pass, reason: "all 5 expectations hold".to_owned() }),
+        event(
+            121.3,
+            EventKind::ScenarioEnded {
+                verdict: Verdict::Pass,
+                reason: "5 expectations hold, 1 fault applied and undone".to_owned(),
+            },
+        ),
     ]
 }
 

@@ -42,17 +42,44 @@ pub fn is_unseen(it: &Recovery) -> bool {
 
 /// The onset, failover, recovery and cost in one sentence.
 pub fn recovery(it: &Recovery) -> String {
-    let Some(onset) = it.onset_s else {
-        return match it.failed_requests {
-            0 => "within tolerance all the time".to_owned(),
-            count => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
-        };
-    };
+    match it.onset_s {
+        None => harm(it),
+        Some(_) => format!("{}, {}; {}", began(it), back(it), cost(it)),
+    }
+}
+
+/// The onset, failover and cost, without the recovery.
+pub fn harm(it: &Recovery) -> String {
+    match (it.onset_s, it.failed_requests) {
+        (Some(_), _) => format!("{}; {}", began(it), cost(it)),
+        (None, 0) => "within tolerance all the time".to_owned(),
+        (None, count) => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
+    }
+}
+
+fn began(it: &Recovery) -> String {
+    let onset = it.onset_s.unwrap_or_default();
     let failover = match it.failover_s {
         _ if it.struck_s.is_some() => String::new(),
         Some(at) => format!(", failed over after {}", words::seconds((at - onset).max(0.0))),
         None => ", no failover during the fault".to_owned(),
     };
+    format!("out of tolerance from {}{failover}", words::moment(onset))
+}
+
+fn cost(it: &Recovery) -> String {
+    format!(
+        "{} out of tolerance in total, {}",
+        words::seconds(it.out_of_tolerance_s),
+        words::plural(it.failed_requests as usize, "failed request")
+    )
+}
+
+/// The recovery, and the relapses.
+pub fn back(it: &Recovery) -> String {
+    if it.onset_s.is_none() {
+        return "never out of tolerance".to_owned();
+    }
     let recovered = match (it.struck_s.or(it.removed_s), it.recovered_s) {
         (Some(struck), Some(at)) if it.struck_s.is_some() => {
             format!("recovered {} after the strike", words::seconds((at - struck).max(0.0)))
@@ -63,6 +90,10 @@ pub fn recovery(it: &Recovery) -> String {
         }
         (Some(_), None) if is_unseen(it) => "no requests after the removal show whether it recovered".to_owned(),
         (Some(removed), None) => match it.seen_until_s {
+            Some(until) if until - removed <= it.resolution_s => {
+                let seen = words::seconds((until - removed).max(0.0));
+                format!("the {seen} that followed are too short to tell whether it recovered")
+            }
             Some(until) => format!("not recovered in the {} that followed", words::seconds((until - removed).max(0.0))),
             None => "not recovered within the run".to_owned(),
         },
@@ -73,12 +104,7 @@ pub fn recovery(it: &Recovery) -> String {
         [one] => format!(", relapsed once, at {}", words::moment(*one)),
         [.., last] => format!(", relapsed {} times, last at {}", it.relapses_s.len(), words::moment(*last)),
     };
-    format!(
-        "out of tolerance from {}{failover}, {recovered}{relapsed}; {} out of tolerance in total, {}",
-        words::moment(onset),
-        words::seconds(it.out_of_tolerance_s),
-        words::plural(it.failed_requests as usize, "failed request")
-    )
+    format!("{recovered}{relapsed}")
 }
 
 #[cfg(test)]
@@ -103,6 +129,9 @@ mod tests {
         let removed = it.removed_s.unwrap();
         it.seen_until_s = Some(removed + 20.0);
         assert!(recovery(&it).contains(", not recovered in the 20s that followed; "), "{}", recovery(&it));
+        it.seen_until_s = Some(removed + it.resolution_s);
+        let said = recovery(&it);
+        assert!(said.contains(" that followed are too short to tell whether it recovered; "), "{said}");
         it.seen_until_s = Some(removed);
         let said = recovery(&it);
         assert!(said.contains(", no requests after the removal show whether it recovered; "), "{said}");

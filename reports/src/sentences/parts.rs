@@ -1,6 +1,6 @@
 //! The requests of each load by step, and by the group that their answers name.
 
-use shakedown_schemas::result::{PartStats, ScenarioResult};
+use shakedown_schemas::result::{PartStats, PhaseLoad, ScenarioResult};
 
 use crate::words;
 
@@ -42,12 +42,13 @@ impl PartTable<'_> {
 
 const STEP: &str = "step";
 
+type PartsOf = fn(&PhaseLoad) -> &Vec<PartStats>;
+
 /// The tables of all loads that are broken down.
 pub fn parts(scenario: &ScenarioResult) -> Vec<PartTable<'_>> {
     let mut tables = Vec::new();
     for load in &scenario.loads {
-        let kinds: [(&str, fn(&shakedown_schemas::result::PhaseLoad) -> &Vec<PartStats>); 2] =
-            [(STEP, |it| &it.steps), (&load.group_by, |it| &it.groups)];
+        let kinds: [(&str, PartsOf); 2] = [(STEP, |it| &it.steps), (&load.group_by, |it| &it.groups)];
         for (by, of) in kinds {
             let mut rows = Vec::new();
             for phase in &scenario.phases {

@@ -50,7 +50,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
         return Ok(evaluate(&facts, jiff::Timestamp::now()));
     }
     let pods = readable(cluster.list(Kind::Pod, namespace, None).await)?.unwrap_or_default();
-    let nodes = readable(cluster.list(Kind::other("v1", "Node", "nodes"), "", None).await)?.unwrap_or_default();
+    let nodes = readable(cluster.list(Kind::Node, "", None).await)?.unwrap_or_default();
     for pod in &pods {
         if let Some(node) = pod["spec"]["nodeName"].as_str() {
             let there = nodes.iter().find(|it| it["metadata"]["name"] == node);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Finding, Level};
-use crate::cli::{args, proof, run};
+use crate::cli::{args, identity, proof};
 use shakedown_cluster::{Cluster, ClusterError, Kind};
 use shakedown_faults::chaos::canary::{self, Outcome};
 use shakedown_faults::chaos::{Trial, in_words};
@@ -47,7 +47,7 @@ pub(super) async fn look(
         }
         return Ok(known.into_iter().map(Finding::ok).collect());
     };
-    let run = run::run_id(jiff::Timestamp::now());
+    let run = identity::run_id(jiff::Timestamp::now());
     let mut findings = match canary::look(cluster, &run, namespace, &image, nodes).await {
         Ok(found) => evaluate(&found),
         Err(error) => {

@@ -99,7 +99,7 @@ const LLM: [&str; 9] =
 pub async fn look(cluster: &Cluster, namespace: &str) -> Result<Facts, ClusterError> {
     let info = cluster.info();
     let mut unreadable = Vec::new();
-    let services = readable(cluster.list(Kind::other("v1", "Service", "services"), namespace, None).await)?;
+    let services = readable(cluster.list(Kind::Service, namespace, None).await)?;
     let services = services.unwrap_or_else(|| {
         unreadable.push("services");
         Vec::new()

@@ -14,9 +14,10 @@ pub fn scenario(it: &Complete, schema: &str) -> String {
             format!("One pod of {pod} is cut off from {peer}. The other pods carry the load, and the pod returns."),
             "network-policy",
         ),
-        (Strike::PodKill, false) => {
-            (format!("One pod of {pod} is deleted without warning. The other pods carry the load."), "kubernetes")
-        }
+        (Strike::PodKill, false) => (
+            format!("One pod of {pod} is deleted with a grace period of 0 s. The other pods carry the load."),
+            "kubernetes",
+        ),
         (Strike::PodKill, true) => {
             (format!("The only pod of {pod} is deleted. Its replacement takes over within the phase."), "kubernetes")
         }

@@ -1,5 +1,7 @@
 //! The permissions of this account, dry runs of objects and logs of pods: requests that change nothing.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, LogParams, PostParams};
 use serde_json::{Value, json};
@@ -60,7 +62,7 @@ impl Cluster {
         Ok(super::objects::to_value(&made))
     }
 
-    /// The last lines that a container of a pod printed. It is named, because other containers may have been added to the pod.
+    /// The last lines that a container of a pod printed, of the time since then if one is given. It is named, because other containers may have been added to the pod.
     ///
     /// # Errors
     /// When the pod is not there or has not begun, or the server refuses or does not answer.
@@ -70,10 +72,12 @@ impl Cluster {
         name: &str,
         container: &str,
         lines: u32,
+        since: Option<Duration>,
     ) -> Result<String, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let (container, tail_lines) = (Some(container.to_owned()), Some(i64::from(lines)));
-        let parameters = LogParams { container, tail_lines, ..LogParams::default() };
+        let since_seconds = since.map(|since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX).saturating_add(1));
+        let parameters = LogParams { container, tail_lines, since_seconds, ..LogParams::default() };
         self.once(&format!("read the log of pod {name}"), api.logs(name, &parameters)).await
     }
 

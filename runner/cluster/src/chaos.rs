@@ -1,6 +1,7 @@
 //! Chaos Mesh as a part of a cluster: its served kinds, its events and its installation. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -65,7 +66,7 @@ impl Cluster {
     pub async fn events_of(&self, namespace: &str, uid: &str) -> Result<Vec<Value>, ClusterError> {
         let of = format!("involvedObject.uid={uid}");
         let listed = Listed { fields: Some(&of), ..Listed::of(namespace) };
-        let events = self.fetch_all(Kind::other("v1", "Event", "events"), listed, Vec::push).await;
+        let events = self.fetch_all(Kind::Event, listed, Vec::push).await;
         let mut events: Vec<Value> = match events {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => return Ok(Vec::new()),
             other => other?,
@@ -137,9 +138,9 @@ impl Cluster {
         Ok(found)
     }
 
-    /// The last log lines of Chaos Mesh's daemon on a node: only it knows why a tool failed there. None if there is no
-    /// daemon, or if this account may not read its log.
-    pub async fn chaos_daemon_log(&self, node: &str) -> Option<String> {
+    /// The last log lines of Chaos Mesh's daemon on a node, not older than this: only it knows why a tool failed there. None if
+    /// there is no daemon, or if this account may not read its log.
+    pub async fn chaos_daemon_log(&self, node: &str, age: Duration) -> Option<String> {
         const LINES: u32 = 200;
         let labels = component("chaos-daemon");
         let listed = Listed { labels: Some(&labels), ..Listed::default() };
@@ -150,7 +151,7 @@ impl Cluster {
         };
         let pod = self.fetch_all(Kind::Pod, listed, keep).await.ok()??;
         let name = |key: &str| pod["metadata"][key].as_str();
-        self.pod_log(name("namespace")?, name("name")?, "chaos-daemon", LINES).await.ok()
+        self.pod_log(name("namespace")?, name("name")?, "chaos-daemon", LINES, Some(age)).await.ok()
     }
 
     /// What is kept of the objects of the whole cluster. If this account may not read them, the kind is noted.

@@ -89,6 +89,21 @@ impl Cluster {
         Ok(there)
     }
 
+    /// Removes objects that appeared after their removal, because the server carried out a creation late that it had not
+    /// answered, and returns them. What cannot be read now is looked at the next time.
+    pub async fn remove_late(&self) -> Vec<Item> {
+        let mut removed = Vec::new();
+        let keys = self.ledger().late_keys();
+        for key in keys {
+            let Ok(Some(object)) = self.get_once(&key).await else { continue };
+            let key = exact(&key, &object);
+            if self.ledger().is_late(&key, &object) && self.delete(&key).await.is_ok() {
+                removed.push(Item::Object(key));
+            }
+        }
+        removed
+    }
+
     /// How something that is left is removed by hand, in its present state. Where that cannot be read, by deleting it.
     pub async fn remedy(&self, item: &Item) -> Remedy {
         match item {
@@ -154,6 +169,13 @@ pub(super) struct Begun<'a> {
 }
 
 impl Begun<'_> {
+    /// Records that one try had no answer and may still be carried out.
+    pub(super) fn unclear(&self, error: &ClusterError) {
+        if let (Some(journal), Some(entry)) = (&self.cluster.journal, self.entry) {
+            journal.settle(entry, Outcome::Unclear(error.to_string()));
+        }
+    }
+
     /// Takes note of how it ended.
     pub(super) fn end(mut self, answer: Result<Value, ClusterError>) -> Result<Value, ClusterError> {
         self.ended = true;

@@ -19,7 +19,7 @@ impl Cluster {
     /// When the server refuses or does not answer.
     pub async fn pod_events(&self, namespace: &str) -> Result<Vec<Value>, ClusterError> {
         let listed = Listed { fields: Some("involvedObject.kind=Pod"), ..Listed::of(namespace) };
-        self.fetch_all(Kind::other("v1", "Event", "events"), listed, Vec::push).await
+        self.fetch_all(Kind::Event, listed, Vec::push).await
     }
 
     /// The services of a namespace.
@@ -27,7 +27,7 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn services(&self, namespace: &str) -> Result<Vec<Value>, ClusterError> {
-        self.list(Kind::other("v1", "Service", "services"), namespace, None).await
+        self.list(Kind::Service, namespace, None).await
     }
 
     /// The names of a pod's containers.

@@ -197,3 +197,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// The first line of a message: the problem without its help.
+pub fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
+}

@@ -1,7 +1,7 @@
 //! The journal: before each action on a cluster, it records the action and its undo, on disk and synced; after it, its
 //! outcome. A dead run can then be undone exactly, and an active run can show that it recorded every action first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -226,6 +226,8 @@ pub struct Outstanding {
 /// When there is text, and none of its lines belongs to a journal.
 pub fn read(text: &str) -> Result<Told, String> {
     let mut acts: BTreeMap<(String, u64), (ObjectAction, Outstanding)> = BTreeMap::new();
+    // Acts of which one try had no answer. That another one was answered does not end it.
+    let mut unanswered: BTreeSet<(String, u64)> = BTreeSet::new();
     let mut unreadable = Vec::new();
     let mut lines = 0;
     for (index, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -248,7 +250,8 @@ pub fn read(text: &str) -> Result<Told, String> {
             }
             (_, Step::Refused | Step::Gone) => _ = acts.remove(&id),
             (_, Step::Done) => {
-                if let Some((_, left)) = acts.get_mut(&id) {
+                // An unanswered try may still make an object of that name, with another UID.
+                if let Some((_, left)) = acts.get_mut(&id).filter(|_| !unanswered.contains(&id)) {
                     left.unclear = None;
                     if let Item::Object(key) = &mut left.item {
                         key.uid = uid;
@@ -256,6 +259,9 @@ pub fn read(text: &str) -> Result<Told, String> {
                 }
             }
             (_, Step::Unclear | Step::Failed) => {
+                if step == Step::Unclear {
+                    unanswered.insert(id.clone());
+                }
                 if let Some((_, left)) = acts.get_mut(&id) {
                     left.unclear = Some(at);
                 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kube::core::ApiResource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shakedown_schemas::scenario::{FaultInfo, Resource};
 
 /// The kinds of objects that the runner handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +41,16 @@ pub enum Kind {
     TimeChaos,
     /// chaos-mesh.org/v1alpha1 PodNetworkChaos: the network faults of Chaos Mesh in one pod
     PodNetworkChaos,
+    /// chaos-mesh.org/v1alpha1 PodHttpChaos: the proxy of Chaos Mesh in one pod
+    PodHttpChaos,
+    /// chaos-mesh.org/v1alpha1 PodIOChaos: the file faults of Chaos Mesh in one pod
+    PodIoChaos,
+    /// v1 Event
+    Event,
+    /// v1 Service
+    Service,
+    /// v1 Node
+    Node,
     /// A kind that a manifest names.
     Other(OtherKind),
 }
@@ -85,12 +96,25 @@ impl<'de> Deserialize<'de> for OtherKind {
     }
 }
 
+impl From<Resource> for Kind {
+    fn from(it: Resource) -> Self {
+        let api_version =
+            if it.group.is_empty() { it.version.to_owned() } else { format!("{}/{}", it.group, it.version) };
+        Self::other(&api_version, it.kind, it.plural)
+    }
+}
+
 /// The API group of Chaos Mesh.
 pub const CHAOS_GROUP: &str = "chaos-mesh.org";
 
 impl Kind {
-    /// The kinds of Kubernetes' own that a run creates in namespaces, in the order in which they are removed.
+    /// The kinds of Kubernetes' own that every run may create in namespaces, in the order in which they are removed.
     pub const CREATED: [Self; 4] = [Self::NetworkPolicy, Self::Pod, Self::Lease, Self::Job];
+
+    /// The kinds of Kubernetes' own that a run creates in namespaces, with those of its faults. Faults come first.
+    pub fn created() -> impl Iterator<Item = Self> {
+        FaultInfo::created().map(Self::from).chain(Self::CREATED)
+    }
 
     /// The kinds of Chaos Mesh that a run creates in namespaces. They come before all others when a run is removed.
     pub const CHAOS: [Self; 7] = [
@@ -103,16 +127,33 @@ impl Kind {
         Self::TimeChaos,
     ];
 
+    /// Kinds of Kubernetes' own that a run only reads, and that manifests may name.
+    const READ: [Self; 3] = [Self::Event, Self::Service, Self::Node];
+
     /// A kind by its API version and its names.
     pub fn other(api_version: &str, kind: &str, plural: &str) -> Self {
-        let known = Self::CREATED.iter().chain(&Self::CHAOS).chain(&[Self::PodNetworkChaos]);
-        let same = |it: &&Self| it.name() == kind && it.api_version() == api_version;
-        known.copied().find(|it| same(&it)).unwrap_or_else(|| {
+        let children = Self::CHAOS.iter().filter_map(|kind| kind.child());
+        let known = Self::CREATED.into_iter().chain(Self::CHAOS).chain(children).chain(Self::READ);
+        let same = |it: &Self| it.name() == kind && it.api_version() == api_version;
+        known.into_iter().find(same).unwrap_or_else(|| {
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
             let text = str::to_owned;
             let parts = Parts { group: text(group), version: text(version), kind: text(kind), plural: text(plural) };
             Self::Other(OtherKind::of(parts))
         })
+    }
+
+    /// The kind of the objects that Chaos Mesh keeps for each pod because of this one; none where there is none.
+    pub const fn child(self) -> Option<Self> {
+        match self {
+            Self::NetworkChaos => Some(Self::PodNetworkChaos),
+            Self::HttpChaos => Some(Self::PodHttpChaos),
+            Self::IoChaos => Some(Self::PodIoChaos),
+            Self::PodChaos | Self::StressChaos | Self::DnsChaos | Self::TimeChaos => None,
+            Self::NetworkPolicy | Self::Job | Self::Lease | Self::Pod | Self::Namespace | Self::Endpoints => None,
+            Self::ReplicaSet | Self::Event | Self::Service | Self::Node => None,
+            Self::PodNetworkChaos | Self::PodHttpChaos | Self::PodIoChaos | Self::Other(_) => None,
+        }
     }
 
     /// Whether Chaos Mesh's controllers act on it.
@@ -137,6 +178,11 @@ impl Kind {
             Self::IoChaos => (CHAOS_GROUP, "v1alpha1", "IOChaos", "iochaos"),
             Self::TimeChaos => (CHAOS_GROUP, "v1alpha1", "TimeChaos", "timechaos"),
             Self::PodNetworkChaos => (CHAOS_GROUP, "v1alpha1", "PodNetworkChaos", "podnetworkchaos"),
+            Self::PodHttpChaos => (CHAOS_GROUP, "v1alpha1", "PodHttpChaos", "podhttpchaos"),
+            Self::PodIoChaos => (CHAOS_GROUP, "v1alpha1", "PodIOChaos", "podiochaos"),
+            Self::Event => ("", "v1", "Event", "events"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::Node => ("", "v1", "Node", "nodes"),
             Self::Other(other) => {
                 let Parts { group, version, kind, plural } = other.0;
                 (group.as_str(), version.as_str(), kind.as_str(), plural.as_str())

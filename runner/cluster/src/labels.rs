@@ -39,6 +39,11 @@ pub fn is_original(object: &serde_json::Value) -> bool {
     metadata["annotations"][CREATED].as_str().is_none_or(|created| created.starts_with(&begins))
 }
 
+/// Whether labels are those of an object that a run created.
+pub fn is_of_run<'a>(label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    label(MANAGED_BY) == Some(MANAGER) && label(RUN).is_some()
+}
+
 /// A name as a label's value: invalid characters are replaced by `-`, and it is cut at 63 characters.
 pub fn value(name: &str) -> String {
     let text: String =

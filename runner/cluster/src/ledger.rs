@@ -40,6 +40,8 @@ pub(super) struct Claim {
     ended: bool,
     /// Until when a try whose answer never came may still be carried out.
     unclear: Option<Instant>,
+    /// Its object was to be deleted. One that appears from now on is late.
+    undone: bool,
 }
 
 impl Ledger {
@@ -57,6 +59,7 @@ impl Ledger {
             entry,
             ended: false,
             unclear: None,
+            undone: false,
         });
         self.count
     }
@@ -106,6 +109,28 @@ impl Ledger {
     /// Whether this very object is ours.
     pub fn owns(&self, key: &ObjectKey, object: &Value) -> bool {
         self.claims.iter().any(|claim| claim.is_of(key) && claim.is(object))
+    }
+
+    /// The object is to be deleted, or is not there: one that a late try makes is not wanted any more.
+    pub fn undone(&mut self, key: &ObjectKey) {
+        self.claims.iter_mut().filter(|claim| claim.is_of(key)).for_each(|claim| claim.undone = true);
+    }
+
+    /// The names under which an object may still appear after its removal.
+    pub fn late_keys(&self) -> Vec<ObjectKey> {
+        let now = Instant::now();
+        let is_open =
+            |claim: &&Claim| claim.undone && claim.label.is_none() && claim.unclear.is_some_and(|until| until > now);
+        let mut keys: Vec<ObjectKey> = self.claims.iter().filter(is_open).map(|claim| claim.key.clone()).collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    /// Whether an object appeared after its removal: a try of a claim that was undone made it, and no other claim has it.
+    pub fn is_late(&self, key: &ObjectKey, object: &Value) -> bool {
+        let mut owners = self.claims.iter().filter(|claim| claim.is_of(key) && claim.is(object)).peekable();
+        owners.peek().is_some() && owners.all(|claim| claim.undone)
     }
 
     /// Whether we made the object with that UID.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
-use crate::quantity::quantity;
+use shakedown_schemas::units::quantity;
 
 /// A node, with what the kubelet says about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +94,7 @@ impl Cluster {
 
     /// Puts what is needed of each node into a collection; nothing where this account may not read them.
     pub(super) async fn gather_nodes<C: Default>(&self, keep: impl Fn(&mut C, ApiNode)) -> Result<C, ClusterError> {
-        match self.fetch_all(Kind::other("v1", "Node", "nodes"), Listed::default(), keep).await {
+        match self.fetch_all(Kind::Node, Listed::default(), keep).await {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(C::default()),
             nodes => nodes,
         }

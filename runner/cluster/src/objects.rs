@@ -58,6 +58,8 @@ impl Cluster {
         let note = |error: &ClusterError| {
             if error.is_unclear() {
                 self.ledger().unclear(begun.claim, Instant::now() + LATEST);
+                // At once: a run that is killed after the next try was answered must not forget this one.
+                begun.unclear(error);
             }
         };
         self.tried(action, request, note).await
@@ -178,6 +180,7 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+        self.ledger().undone(key);
         let Some(key) = self.own_key(key).await? else { return Ok(()) };
         let action = format!("delete {key}");
         // A journal that cannot be written must not keep us from undoing.

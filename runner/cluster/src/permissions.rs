@@ -6,7 +6,8 @@ mod grant;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use shakedown_schemas::scenario::{Access, Fault, FaultInfo, Means};
+use shakedown_schemas::generated;
+use shakedown_schemas::scenario::{Access, AccessNeeds, Fault, FaultInfo, Means};
 
 use crate::CHAOS_GROUP;
 
@@ -152,13 +153,20 @@ pub fn rows() -> Vec<Row> {
                 Means::NetworkPolicy => {
                     rows.push(row(&(Scope::Needed, &[POLICIES], &format!("`{}` by NetworkPolicy", kind.name))));
                 }
-                Means::Kubernetes { needs: [], .. } => {}
-                Means::Kubernetes { needs, .. } => rows.push(Row {
-                    scope: Scope::Optional,
-                    all: needs.to_vec(),
-                    is_choice: needs.len() > 1,
-                    purpose: format!("`{}`", kind.name),
-                }),
+                Means::Kubernetes { creates, needs, .. } => {
+                    let own = creates.iter().flat_map(|it| it.own().chain([it.list()]));
+                    let (each, choice) = match *needs {
+                        AccessNeeds::All(all) => (all, [].as_slice()),
+                        AccessNeeds::OneOf(all) => ([].as_slice(), all),
+                    };
+                    let all: Vec<Access> = own.chain(each.iter().copied()).collect();
+                    for (all, is_choice) in [(all, false), (choice.to_vec(), true)] {
+                        if !all.is_empty() {
+                            let purpose = format!("`{}`", kind.name);
+                            rows.push(Row { scope: Scope::Optional, all, is_choice, purpose });
+                        }
+                    }
+                }
                 Means::ChaosMesh(it) => match chaos.iter_mut().find(|(resource, _)| *resource == it.resource) {
                     Some((_, kinds)) => kinds.push(kind),
                     None => chaos.push((it.resource, vec![kind])),
@@ -277,30 +285,10 @@ fn rules(all: &[Access]) -> String {
     out
 }
 
-/// The document with its generated parts refreshed. A part begins with `<!-- generated: NAME -->` and ends with
-/// `<!-- end -->`; everything else is kept.
+/// The document with its generated parts refreshed.
 pub fn fill(document: &str) -> String {
-    let parts = parts();
-    let mut out = String::new();
-    let mut rest = document;
-    while let Some(at) = rest.find(BEGIN) {
-        let name = rest[at + BEGIN.len()..].split(" -->").next().unwrap_or_default();
-        let line = at + rest[at..].find('\n').map_or(rest.len() - at, |end| end + 1);
-        out.push_str(&rest[..line]);
-        rest = &rest[line..];
-        if let Some(part) = parts.get(name) {
-            out.push('\n');
-            out.push_str(part);
-            out.push('\n');
-            rest = rest.find(END).map_or("", |end| &rest[end..]);
-        }
-    }
-    out.push_str(rest);
-    out
+    generated::fill(document, &parts())
 }
-
-const BEGIN: &str = "<!-- generated: ";
-const END: &str = "<!-- end -->";
 
 fn parts() -> BTreeMap<&'static str, String> {
     let rows = rows();
@@ -363,7 +351,7 @@ mod tests {
         let now = std::fs::read_to_string(&path).expect("the document");
         assert!(now == fresh, "{FILE} is stale; refresh it with `{REFRESH}`");
         for (name, part) in parts() {
-            assert!(now.contains(&format!("{BEGIN}{name} -->\n\n{part}")), "the part `{name}` is missing");
+            assert!(now.contains(&format!("{}{name} -->\n\n{part}", generated::BEGIN)), "the part `{name}` is missing");
         }
         assert_eq!(fill(&fresh), fresh);
     }
@@ -385,14 +373,28 @@ mod tests {
         }
     }
 
+    /// Since Kubernetes 1.24 a service account has no secret with its token, and no run needs one.
     #[test]
-    fn what_is_possible_without_chaos_mesh_is_named() {
-        assert_eq!(without_chaos_mesh(), "partition (by NetworkPolicy), pod_kill and manifest");
+    fn no_secret_of_a_service_account_is_ever_read() {
+        let text = parts().into_values().collect::<String>();
+        for resource in ["secrets", "serviceaccounts", "*"] {
+            assert!(
+                !text.contains(&format!("\"{resource}\"")) && !text.contains(&format!("`{resource}`")),
+                "{resource}"
+            );
+        }
     }
 
     #[test]
-    fn a_part_that_is_not_known_is_kept() {
-        let text = "a\n<!-- generated: other -->\nkept\n<!-- end -->\nb\n";
-        assert_eq!(fill(text), text);
+    fn what_is_possible_without_chaos_mesh_is_named() {
+        let text = without_chaos_mesh();
+        assert!(
+            text.starts_with("partition (by NetworkPolicy), pod_kill") && text.ends_with(" and manifest"),
+            "{text}"
+        );
+        for kind in Fault::KINDS {
+            let only_chaos = kind.facts.means.iter().all(|it| matches!(it, Means::ChaosMesh(_)));
+            assert_ne!(text.split([',', ' ']).any(|word| word == kind.name), only_chaos, "{}: {text}", kind.name);
+        }
     }
 }

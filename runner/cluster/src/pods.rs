@@ -8,7 +8,7 @@ use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodSelector;
 
 use super::lists::Listed;
-use super::{Cluster, ClusterError, Kind};
+use super::{Cluster, ClusterError, Kind, labels};
 use shakedown_policy::{Labels, Selector};
 
 /// The resource of an owner such as `deployment/web`, or of `web`, a Deployment; none for a kind that is not supported.
@@ -230,10 +230,12 @@ impl ApiPod {
         self.status.phase.as_deref() == Some("Running") && self.metadata.deletion_timestamp.is_none()
     }
 
+    /// A pod that a run created, such as a witness, is none of the service's: no selector means it.
     fn matches(&self, selector: &PodSelector) -> bool {
         let name = self.metadata.name.as_deref().unwrap_or_default();
         let label = |key: &str| self.metadata.labels.as_ref()?.get(key).map(String::as_str);
-        selector.name.as_deref().is_none_or(|wanted| name == wanted)
+        !labels::is_of_run(label)
+            && selector.name.as_deref().is_none_or(|wanted| name == wanted)
             && selector.prefix.as_deref().is_none_or(|prefix| name.starts_with(prefix))
             && selector.labels.as_ref().is_none_or(|labels| Selector::from(labels).holds(label))
     }
@@ -364,6 +366,20 @@ mod tests {
             (r#"{"labels": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}"#, false),
         ] {
             assert_eq!(ApiPod::deserialize(&pod).unwrap().matches(&selector(text)), expected, "{text}");
+        }
+    }
+
+    /// The witness of one scenario was a peer of the next one, whose cut takes every pod.
+    #[test]
+    fn no_selector_means_a_pod_that_a_run_created() {
+        let pod =
+            |labels: Value| ApiPod::deserialize(&json!({"metadata": {"name": "web-1", "labels": labels}})).unwrap();
+        for text in [r#"{"prefix": ""}"#, r#"{"name": "web-1"}"#, r#"{"labels": {"app": "web"}}"#] {
+            let selector = serde_json::from_str::<PodSelector>(text).unwrap();
+            let ours = json!({"app": "web", labels::MANAGED_BY: labels::MANAGER, labels::RUN: "r"});
+            assert!(!pod(ours).matches(&selector), "{text}");
+            // A service may be called like this program.
+            assert!(pod(json!({"app": "web", labels::MANAGED_BY: labels::MANAGER})).matches(&selector), "{text}");
         }
     }
 }

@@ -301,13 +301,12 @@ fn service_port<'a>(object: &'a Value, service: &ServiceAddress) -> Result<&'a V
         })
 }
 
+/// A service's own addresses, of both families; none for a headless one. A server before 1.20 knows only the first.
 fn cluster_addresses(object: &Value, port: u16) -> Vec<SocketAddr> {
-    object["spec"]["clusterIP"]
-        .as_str()
-        .and_then(|ip| ip.parse().ok())
-        .map(|ip| SocketAddr::new(ip, port))
-        .into_iter()
-        .collect()
+    let spec = &object["spec"];
+    let several = spec["clusterIPs"].as_array().map_or(std::slice::from_ref(&spec["clusterIP"]), Vec::as_slice);
+    let ips = several.iter().filter_map(|ip| ip.as_str()?.parse().ok());
+    ips.map(|ip| SocketAddr::new(ip, port)).collect()
 }
 
 /// The first address that accepts a connection. While an address refuses, all are tried again until this limit: a
@@ -349,6 +348,28 @@ mod tests {
         assert_eq!(parsed("shop.there:http"), address("shop", "there", "http"));
         assert_eq!(parsed("shop.there.svc.cluster.local:80"), address("shop", "there", "80"));
         assert!(parse_service("shop", "here").unwrap_err().contains("shop:80"));
+    }
+
+    #[test]
+    fn a_dual_stack_service_has_an_address_of_each_family() {
+        let of = |spec: Value| -> Vec<String> {
+            cluster_addresses(&serde_json::json!({"spec": spec}), 80).iter().map(ToString::to_string).collect()
+        };
+        let both = serde_json::json!({"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd00::7"]});
+        assert_eq!(of(both), ["10.96.0.7:80", "[fd00::7]:80"]);
+        assert_eq!(of(serde_json::json!({"clusterIP": "10.96.0.7"})), ["10.96.0.7:80"]);
+        let headless = serde_json::json!({"clusterIP": "None", "clusterIPs": ["None"]});
+        assert_eq!(of(headless), [""; 0]);
+    }
+
+    /// A dual-stack service whose first address leads nowhere from here.
+    #[tokio::test]
+    async fn the_second_family_is_tried_as_well() {
+        let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
+        let port = listener.local_addr().unwrap().port();
+        let both = serde_json::json!({"spec": {"clusterIPs": ["127.0.0.1", "::1"]}});
+        let found = first_that_answers(&cluster_addresses(&both, port), Duration::ZERO).await;
+        assert_eq!(found, Some(SocketAddr::new("::1".parse().unwrap(), port)));
     }
 
     #[tokio::test]

@@ -180,6 +180,56 @@ mod tests {
         );
     }
 
+    /// Tokens of clouds live for minutes: a run that takes longer asks its plugin again, and its open watch goes on.
+    #[tokio::test]
+    async fn an_expired_token_of_a_plugin_is_asked_for_again_during_a_watch() {
+        use futures::StreamExt;
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let token = Arc::new(Mutex::new("one".to_owned()));
+        let current = token.clone();
+        let server = HttpServer::start(move |request| {
+            let is_known = request.header("authorization") == Some(&format!("Bearer {}", current.lock().unwrap()));
+            let pods = r#"{"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}"#;
+            match (is_known, request.target()) {
+                (false, _) => json_answer(401, r#"{"kind": "Status", "code": 401}"#),
+                (true, "/version") => json_answer(200, VERSION),
+                // Each watch ends at once, as behind a proxy that cuts it.
+                (true, target) if target.contains("watch=") => json_answer(200, ""),
+                (true, _) => json_answer(200, pods),
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let (file, runs) = (folder.path().join("token"), folder.path().join("runs"));
+        std::fs::write(&file, "one").unwrap();
+        let credential =
+            r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "%s"}}"#;
+        let script = format!("echo run >> {}; printf '{credential}' \"$(cat {})\"", runs.display(), file.display());
+        let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/sh",
+            "args": ["-c", script], "interactiveMode": "Never"}});
+        let options =
+            ConnectOptions { kubeconfig_text: Some(kubeconfig(&server.url(), &exec)), ..ConnectOptions::default() };
+        let cluster = crate::connect(&options).await.unwrap();
+        let runs = || std::fs::read_to_string(&runs).unwrap().lines().count();
+        let mut changes = cluster.watch(Kind::Pod, "n").boxed();
+        assert!(matches!(changes.next().await, Some(crate::Change::Listed(_))));
+        let before = runs();
+        *token.lock().unwrap() = "two".to_owned();
+        std::fs::write(&file, "two").unwrap();
+        let asked = server.requests().len();
+        assert!(cluster.list(Kind::Pod, "n", None).await.unwrap().is_empty());
+        assert_eq!(runs(), before + 1, "the plugin was asked once");
+        // The watch has the new token as well: nothing of it is refused.
+        let is_watched = || {
+            let later = server.requests().split_off(asked);
+            later.iter().any(|it| it.target().contains("watch=") && it.header("authorization") == Some("Bearer two"))
+        };
+        while !is_watched() {
+            let change = tokio::time::timeout(std::time::Duration::from_millis(50), changes.next()).await;
+            assert!(!matches!(change, Ok(Some(crate::Change::Broken { .. }))), "{change:?}");
+        }
+        assert_eq!(runs(), before + 1);
+    }
+
     #[tokio::test]
     async fn credentials_are_read_again_for_the_same_cluster_only() {
         _ = rustls::crypto::ring::default_provider().install_default();

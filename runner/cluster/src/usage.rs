@@ -9,7 +9,7 @@ use serde_json::Value;
 use shakedown_schemas::result::PodRef;
 
 use super::{Cluster, ClusterError};
-use crate::quantity::quantity;
+use shakedown_schemas::units::quantity;
 
 /// A source of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

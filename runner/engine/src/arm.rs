@@ -11,9 +11,7 @@ use shakedown_schemas::result::LoadInfo;
 use crate::plan::{Action, FaultSpec, LoadSpec, Plan, Route};
 use shakedown_cluster::{Cluster, ClusterError, Following, NotForwarded, Opener, PortForward};
 use shakedown_faults::chaos::ChaosFault;
-use shakedown_faults::manifest::Written;
 use shakedown_faults::partition::{NetworkPolicyPartition, Switch, Watching, watch};
-use shakedown_faults::pod_kill::Kill;
 use shakedown_faults::{ArmedFault, FaultDriver};
 use shakedown_load::{Addresses, Engine, NoTunnel, Tunnel};
 
@@ -127,16 +125,19 @@ fn driver(
     cluster: &Cluster,
     partitions: Option<&(Switch, Arc<Watching>)>,
 ) -> Result<Box<dyn FaultDriver>, ArmError> {
-    let targets = || fault.plan.targets.clone();
     Ok(match &fault.action {
         Action::NetworkPolicy(spec) => {
             let missing = || ArmError::NoPolicies(fault.plan.name.clone());
             let (switch, watching) = partitions.ok_or_else(missing)?;
-            Box::new(NetworkPolicyPartition::new(switch.clone(), spec.clone(), targets(), watching.clone()))
+            Box::new(NetworkPolicyPartition::new(
+                switch.clone(),
+                spec.clone(),
+                fault.plan.targets.clone(),
+                watching.clone(),
+            ))
         }
         Action::ChaosMesh(spec) => Box::new(ChaosFault::new(cluster.clone(), (**spec).clone())),
-        Action::PodKill(spec) => Box::new(Kill::new(cluster.clone(), targets(), *spec)),
-        Action::Manifest(spec) => Box::new(Written::new(cluster.clone(), (**spec).clone())),
+        Action::Kubernetes(it) => it.spec().driver(cluster, &fault.plan.targets),
     })
 }
 

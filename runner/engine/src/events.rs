@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shakedown_reports::Redactor;
+use shakedown_schemas::scenario::{Expectation, LatencyOf, Phase};
+use shakedown_schemas::units::Percent;
 use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
@@ -24,10 +26,79 @@ pub struct Progress {
     pub elapsed: Duration,
     /// The time until the phase's end.
     pub left: Duration,
+    /// The time until the end of the last phase, if no phase has to wait.
+    pub run_left: Duration,
+    /// The phase's expectations, in the order of the file.
+    pub expectations: Vec<Expected>,
+    /// Whether requests of this moment are judged: the faults act, and the settling time is over.
+    pub is_judged: bool,
     /// The numbers of each load since the previous update.
     pub loads: Vec<Live>,
     /// The faults that act now, with their states.
     pub faults: Vec<String>,
+}
+
+/// An expectation of the current phase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// In words, such as `success rate at least 99%`.
+    pub title: String,
+    /// The load. None for every load.
+    pub load: Option<String>,
+    /// What the display can say about it before the end of the run.
+    pub measure: Measure,
+}
+
+/// The measure of an expectation that the display follows, with its limits. A side without a limit is open.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Measure {
+    /// The share of requests that succeeded, from 0 to 1.
+    SuccessRate {
+        /// The smallest share that passes.
+        min: f64,
+        /// The largest share that passes.
+        max: f64,
+    },
+    /// A percentile of the latency, in milliseconds.
+    Latency {
+        /// The quantile, from 0 to 1.
+        quantile: f64,
+        /// The smallest latency that passes.
+        min_ms: f64,
+        /// The largest latency that passes.
+        max_ms: f64,
+    },
+    /// Known at the end of the run only.
+    AtTheEnd,
+}
+
+impl Expected {
+    /// The expectations of a phase.
+    pub fn of(phase: &Phase) -> Vec<Self> {
+        let one = |it: &Expectation| Self {
+            title: shakedown_judge::title(it),
+            load: it.load().map(str::to_owned),
+            measure: Measure::of(it),
+        };
+        phase.expect.iter().map(one).collect()
+    }
+}
+
+impl Measure {
+    fn of(expectation: &Expectation) -> Self {
+        match expectation {
+            Expectation::SuccessRate(it) => Self::SuccessRate {
+                min: it.min.map_or(0.0, Percent::fraction),
+                max: it.max.map_or(1.0, Percent::fraction),
+            },
+            Expectation::Latency(it) if it.of == LatencyOf::All => Self::Latency {
+                quantile: it.percentile.fraction(),
+                min_ms: it.min.map_or(0.0, |min| min.as_secs_f64() * 1e3),
+                max_ms: it.max.map_or(f64::INFINITY, |max| max.as_secs_f64() * 1e3),
+            },
+            _ => Self::AtTheEnd,
+        }
+    }
 }
 
 /// A receiver of events.

@@ -10,5 +10,6 @@ pub mod diagnostics;
 pub mod events;
 pub mod execute;
 pub mod plan;
+pub mod rehearsal;
 pub mod timeline;
 pub mod trial;

@@ -7,13 +7,11 @@ mod clocks;
 mod error;
 mod faults;
 mod loads;
-mod manifest;
 mod options;
 mod partition;
 mod peers;
 mod permissions;
 mod phases;
-mod pod_kill;
 mod request;
 #[cfg(test)]
 mod sandboxed;
@@ -104,6 +102,21 @@ pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Optio
     let default = default_namespace(scenario, Some(cluster), options);
     let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
     faults.map(|fault| own_namespace(fault, &default).to_owned()).collect()
+}
+
+/// The namespaces that a scenario touches: those in which its faults act and those of its services. Empty without a
+/// cluster.
+pub fn namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> BTreeSet<String> {
+    if scenario.needs_no_cluster() {
+        return BTreeSet::new();
+    }
+    let default = default_namespace(scenario, Some(cluster), options);
+    let services = scenario.load.values().filter_map(|load| load.service());
+    // `name.namespace:port`
+    let named = services.filter_map(|service| Some(service.split(':').next()?.split_once('.')?.1.to_owned()));
+    let mut found = target_namespaces(scenario, cluster, options);
+    found.extend(named.chain([default.clone()]));
+    found
 }
 
 /// The namespace in which a fault creates its objects: that of its targets, or of the object that a manifest is.

@@ -136,7 +136,7 @@ impl Canary<'_> {
     }
 
     async fn rounds(&self, pod: &ObjectKey) -> Vec<Round> {
-        let text = self.pods.cluster.pod_log(&pod.namespace, &pod.name, CONTAINER, 20).await.unwrap_or_default();
+        let text = self.pods.cluster.pod_log(&pod.namespace, &pod.name, CONTAINER, 20, None).await.unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 

@@ -14,7 +14,7 @@ mod driver;
 mod ending;
 pub mod fitness;
 mod follow;
-mod known;
+mod memory;
 mod meter;
 mod proof;
 pub mod quota;
@@ -163,7 +163,7 @@ struct ChaosState {
     begun: Option<Instant>,
     /// How long after that each resource began to act, by name.
     acting_since: BTreeMap<String, Duration>,
-    /// It was given up because the cluster did not answer.
+    /// It was given up without an answer: neither Chaos Mesh nor one of its daemons has said why.
     is_unanswered: bool,
     round: u32,
     /// Changes to the targets while the fault acted, as text.

@@ -1,7 +1,7 @@
 //! The cached answer to whether a cluster enforces NetworkPolicy: one small file per cluster in the user's cache folder.
 //! It is cached because the canary takes pods and seconds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -74,11 +74,20 @@ pub async fn remember(cluster: &Cluster, answer: &Enforcement) -> Result<Result<
             "this account may not read the namespace kube-system, whose UID identifies the cluster".to_owned()
         ));
     };
-    let written = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(&path, serde_json::to_vec(answer)?));
-    Ok(written.map(|()| path.clone()).map_err(|error| format!("{}: {error}", path.display())))
+    Ok(write(&path, answer).map(|()| path.clone()).map_err(|error| format!("{}: {error}", path.display())))
+}
+
+/// Writes answers as a whole: another run that reads or writes the file at the same time sees the old or the new ones.
+pub(crate) fn write(path: &Path, answers: &impl Serialize) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = folder.join(format!(".{name}.{}", std::process::id()));
+    let written = std::fs::write(&new, serde_json::to_vec(answers)?).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 /// Whether an answer of that time is still valid.
@@ -107,6 +116,28 @@ fn cache() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A run that is killed in the middle of a write, or two runs at once, must not leave half a file.
+    #[test]
+    fn a_file_of_answers_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clusters/uid.json");
+        write(&path, &"old").unwrap();
+        // Who reads the old file goes on reading it.
+        let mut old = std::fs::File::open(&path).unwrap();
+        write(&path, &"new and longer").unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut old, &mut text).unwrap();
+        assert_eq!(
+            (text.as_str(), std::fs::read_to_string(&path).unwrap().as_str()),
+            ("\"old\"", "\"new and longer\"")
+        );
+        // Nothing else is left, not even where it cannot be written.
+        let taken = folder.path().join("clusters/folder.json");
+        std::fs::create_dir(&taken).unwrap();
+        assert!(write(&taken, &"x").is_err());
+        assert_eq!(std::fs::read_dir(folder.path().join("clusters")).unwrap().count(), 2);
+    }
 
     #[test]
     fn answers_of_earlier_versions_can_be_read() {

@@ -1,7 +1,11 @@
 //! Faults: how each kind and engine is injected, proven, undone and proven to be undone.
 //!
-//! A driver acts only on the cluster. The timeline decides when, the plan decides on which pods. A new engine takes one
-//! file here, one arm in `plan::faults` and one in `arm` of the crate `engine`, and its tests.
+//! A driver acts only on the cluster. The timeline decides when, the plan decides on which pods. A kind that needs the
+//! Kubernetes API alone is one file here and one line in the list of kinds. A new engine also takes an arm in `arm` of the
+//! crate `engine`.
+
+#[macro_use]
+pub mod kubernetes;
 
 pub mod canary;
 pub mod chaos;
@@ -57,6 +61,13 @@ pub struct FaultPlan {
     /// The required proof that it acts.
     #[serde(rename = "prove")]
     pub effect: effect::RequiredProof,
+}
+
+kubernetes_kinds! {
+    /// Pods are deleted or evicted.
+    PodKill(pod_kill::KillSpec),
+    /// An object of the scenario's manifest is created.
+    Manifest(manifest::ManifestSpec),
 }
 
 /// A planned fault with its driver.

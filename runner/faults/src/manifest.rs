@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
-use shakedown_schemas::result::{Leftover, Proof};
+use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use shakedown_schemas::scenario::Condition;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
 use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
+use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
@@ -61,6 +62,16 @@ pub struct ManifestSpec {
     pub gone_when: Vec<Check>,
     /// The limits of its steps.
     pub limits: Limits,
+}
+
+impl KubernetesSpec for ManifestSpec {
+    fn driver(&self, cluster: &Cluster, _: &[PodRef]) -> Box<dyn FaultDriver> {
+        Box::new(Written::new(cluster.clone(), self.clone()))
+    }
+
+    fn named_object(&self) -> Option<&ObjectKey> {
+        Some(&self.key)
+    }
 }
 
 /// The limits of an object's steps.

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
+use super::kubernetes::KubernetesSpec;
 use super::partition::pod_key;
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError};
@@ -18,6 +19,12 @@ pub struct KillSpec {
     pub grace: Option<u32>,
     /// Whether they are evicted, which respects PodDisruptionBudgets.
     pub evict: bool,
+}
+
+impl KubernetesSpec for KillSpec {
+    fn driver(&self, cluster: &Cluster, targets: &[PodRef]) -> Box<dyn FaultDriver> {
+        Box::new(Kill::new(cluster.clone(), targets.to_vec(), *self))
+    }
 }
 
 /// Deletes or evicts pods.

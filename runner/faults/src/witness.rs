@@ -269,7 +269,7 @@ impl Witness {
         if self.cluster.own(&self.key).await?.is_none() {
             return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key)));
         }
-        let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, CONTAINER, LINES).await?;
+        let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, CONTAINER, LINES, None).await?;
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 }

@@ -11,6 +11,7 @@ use shakedown_schemas::EventKind;
 use shakedown_schemas::result::Leftover;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::fuse::Fuses;
 use crate::leftovers;
@@ -39,6 +40,8 @@ pub struct Guard {
     until: Instant,
     /// The objects that are known to be left.
     left: BTreeSet<String>,
+    /// The task that removes objects that appear after their removal.
+    late: Option<AbortOnDropHandle<()>>,
 }
 
 /// The cluster could not be protected.
@@ -76,7 +79,27 @@ impl Guard {
             cluster: cluster.clone(),
             until: Instant::now() + wait_lock,
             left: BTreeSet::new(),
+            late: None,
         }
+    }
+
+    /// Removes objects that appear after their removal, from now on. The server may carry out a creation late that it did
+    /// not answer, and the final check is too late for a fault that acts again.
+    fn remove_late(&mut self) {
+        let cluster = self.cluster.clone();
+        self.late = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SLOW_POLL).await;
+                for item in cluster.remove_late().await {
+                    let message = format!(
+                        "{item} appeared after its removal, because the server had not answered its creation and carried \
+                         it out late: it existed for up to {} s and was removed again",
+                        SLOW_POLL.as_secs()
+                    );
+                    cluster.tell(EventKind::Warning { message });
+                }
+            }
+        })));
     }
 
     /// Objects that could not be removed in the time for it. The final check does not wait for them again.
@@ -121,6 +144,7 @@ impl Guard {
         signal: &mut watch::Receiver<Option<&'static str>>,
     ) -> Result<(), GuardError> {
         self.wait(&namespaces, holder, signal).await?;
+        self.remove_late();
         for job in jobs {
             self.fuses.light(&self.cluster, job).await?;
             // Push it at once: the next fuse, a lock or a witness may take longer than its life.
@@ -152,6 +176,8 @@ impl Guard {
     /// a second signal for example, the check does not wait for such actions.
     pub async fn stand_down(mut self, holder: &Holder, hurry: bool) -> Remains {
         let cluster = self.cluster.clone().with_retry_limit(FINAL_RETRIES);
+        // The final check does the same.
+        self.late = None;
         let mut leftovers = self.locks.release(&cluster, holder).await;
         leftovers.extend(self.fuses.remove(&cluster).await);
         let unclear = cluster.unclear_until();

@@ -110,7 +110,7 @@ pub async fn objects(
     // Ask for Chaos Mesh's kinds only where the API serves them.
     let served = cluster.chaos_kinds().await?;
     let of_chaos = Kind::CHAOS.into_iter().filter(|kind| served.contains(kind.plural()));
-    let own: Vec<Kind> = of_chaos.chain(Kind::CREATED).collect();
+    let own: Vec<Kind> = of_chaos.chain(Kind::created()).collect();
     let more = kinds.more.iter().copied().filter(|kind| !own.contains(kind));
     // Objects of a scenario's manifests are removed before the fuse and the lock.
     let (last, first): (Vec<Kind>, Vec<Kind>) =

@@ -96,7 +96,7 @@ pub(super) fn terms(
     load: &str,
     phase: usize,
 ) -> Vec<(String, String)> {
-    let Some(load) = observations.loads.iter().find(|it| it.name == load) else { return Vec::new() };
+    let Some(load) = observations.load(load) else { return Vec::new() };
     let term = |it: Around| {
         let requests = total(load, phase, part(it.group));
         let failed = it.stats.requests - it.stats.succeeded;

@@ -6,8 +6,8 @@ use shakedown_schemas::scenario::Expectation;
 
 use super::answer::{Answer, Asked};
 use super::percentiles::Of;
-use super::{counts, goodput, lateness, outside, percentiles, rates, recovery, seconds, text};
-use shakedown_observe::{Observations, PhaseSpan};
+use super::{counts, goodput, lateness, outside, percentiles, rates, recovery, seconds, text, transient, waits};
+use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
 /// The answer of one load to an expectation about requests.
 pub(super) fn one(
@@ -23,31 +23,55 @@ pub(super) fn one(
     let Some(span) = observations.phases.get(phase) else {
         return Answer::inconclusive(format!("`{name}` never began"));
     };
-    let Some(load) = observations.loads.iter().find(|it| it.name == load) else {
+    let Some(load) = observations.load(load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
     };
     let asked = Asked { scenario, observations, load, phase, path, seed };
-    let answer = match expectation {
-        Expectation::SuccessRate(it) => counts::success_rate(&asked, it),
-        Expectation::Requests(it) => counts::requests(&asked, it),
-        Expectation::Latency(it) => percentiles::value(&asked, it, Of::Latency),
-        Expectation::LatencyRatio(it) => percentiles::ratio(&asked, it, Of::Latency),
-        Expectation::TimeToFirstToken(it) => percentiles::value(&asked, it, Of::FirstToken),
-        Expectation::TimeToFirstTokenRatio(it) => percentiles::ratio(&asked, it, Of::FirstToken),
-        Expectation::InterTokenLatency(it) => percentiles::value(&asked, it, Of::TokenGap),
-        Expectation::InterTokenLatencyRatio(it) => percentiles::ratio(&asked, it, Of::TokenGap),
-        Expectation::OutputTokensPerSecond(it) => rates::tokens(&asked, it),
-        Expectation::OutputTokensPerSecondRatio(it) => rates::ratio(&asked, it, rates::Of::Tokens),
-        Expectation::ThroughputRatio(it) => rates::ratio(&asked, it, rates::Of::Answers),
-        Expectation::Goodput(it) => goodput::goodput(&asked, it),
-        Expectation::Errors(it) => counts::errors(&asked, it),
-        Expectation::Stuck(it) => counts::stuck(&asked, it, scenario.observed_timeouts(&load.name)),
-        Expectation::RecoveryTime(it) => recovery::recovery_time(&asked, it),
-        Expectation::Pods(_) | Expectation::Prometheus(_) | Expectation::Logs(_) => {
-            outside::answer(observations, phase, expectation, path)
-        }
-    };
+    let mut answer = evaluate(&asked, expectation);
+    if let Some(reference) = reference(&asked, expectation) {
+        let name = asked.phase_name(reference);
+        let again = |load: &LoadObservations| evaluate(&Asked { load, ..asked }, expectation);
+        answer = transient::settle((asked.load, reference, name), answer, again);
+    }
+    let phases = reference(&asked, expectation).into_iter().chain([phase]);
+    let again = |load: &LoadObservations| evaluate(&Asked { load, ..asked }, expectation);
+    let answer = waits::settle(asked.load, phases, answer, again);
     unless_early(span, unless_late(&asked, expectation, answer))
+}
+
+/// The phase whose requests an expectation about requests compares with.
+fn reference(asked: &Asked<'_>, expectation: &Expectation) -> Option<usize> {
+    match expectation {
+        Expectation::RecoveryTime(it) => recovery::baseline(asked.observations, it.to.as_deref()).ok(),
+        // Its ratio only describes.
+        Expectation::Goodput(_) => None,
+        it => it.to().and_then(|name| asked.complete_phase(name).ok()),
+    }
+}
+
+/// The answer from these observations alone.
+fn evaluate(asked: &Asked<'_>, expectation: &Expectation) -> Answer {
+    let (scenario, observations, phase) = (asked.scenario, asked.observations, asked.phase);
+    match expectation {
+        Expectation::SuccessRate(it) => counts::success_rate(asked, it),
+        Expectation::Requests(it) => counts::requests(asked, it),
+        Expectation::Latency(it) => percentiles::value(asked, it, Of::Latency),
+        Expectation::LatencyRatio(it) => percentiles::ratio(asked, it, Of::Latency),
+        Expectation::TimeToFirstToken(it) => percentiles::value(asked, it, Of::FirstToken),
+        Expectation::TimeToFirstTokenRatio(it) => percentiles::ratio(asked, it, Of::FirstToken),
+        Expectation::InterTokenLatency(it) => percentiles::value(asked, it, Of::TokenGap),
+        Expectation::InterTokenLatencyRatio(it) => percentiles::ratio(asked, it, Of::TokenGap),
+        Expectation::OutputTokensPerSecond(it) => rates::tokens(asked, it),
+        Expectation::OutputTokensPerSecondRatio(it) => rates::ratio(asked, it, rates::Of::Tokens),
+        Expectation::ThroughputRatio(it) => rates::ratio(asked, it, rates::Of::Answers),
+        Expectation::Goodput(it) => goodput::goodput(asked, it),
+        Expectation::Errors(it) => counts::errors(asked, it),
+        Expectation::Stuck(it) => counts::stuck(asked, it, scenario.observed_timeouts(&asked.load.name)),
+        Expectation::RecoveryTime(it) => recovery::recovery_time(asked, it),
+        Expectation::Pods(_) | Expectation::Prometheus(_) | Expectation::Logs(_) => {
+            outside::answer(observations, phase, expectation, asked.path)
+        }
+    }
 }
 
 /// The answer, unless the load generator was too late in one of its phases: the delays of the service and of the machine

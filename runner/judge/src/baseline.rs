@@ -9,7 +9,8 @@ use shakedown_schemas::scenario::{Expectation, Model};
 
 use super::expectations::one;
 use super::phases::before_faults;
-use super::{lateness, stats, steady};
+use super::transient::{self, Transient};
+use super::{lateness, stats, steady, waits};
 use shakedown_observe::Observations;
 
 /// False for expectations that count requests, because requests in flight are missing.
@@ -39,16 +40,14 @@ pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> 
 
 /// The phases that later ones compare with and that were not in a steady state.
 pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<String> {
-    let end = before_faults(scenario);
     let mut found = Vec::new();
-    for (phase, spec) in scenario.phases.iter().enumerate().take(end.min(observations.phases.len())) {
-        // Recovery compares with the last phase before the first fault by default.
-        if !is_compared_with(scenario, &spec.name) && phase + 1 != end {
-            continue;
-        }
+    for phase in compared(scenario, observations) {
+        let spec = &scenario.phases[phase];
         for load in &observations.loads {
             if let Some(why) = lateness::too_late(load, phase) {
                 found.push(format!("`{}`: {why}", spec.name));
+            } else if let Some(why) = waits::too_many(load, phase) {
+                found.push(format!("`{}` of load `{}`: {why}", spec.name, load.name));
             } else if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
                 let name = &spec.name;
                 let pace = match scenario.model(&load.name, phase) {
@@ -59,10 +58,39 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
                     _ => String::new(),
                 };
                 found.push(format!("`{name}` of load `{}` is not in a steady state: {what}{pace}", load.name));
+            } else if let Some(what) = transient::slow_at_end(load, phase) {
+                let name = &spec.name;
+                found.push(format!("`{name}` of load `{}` does not end in a steady state: {what}", load.name));
             }
         }
     }
     found
+}
+
+/// The observed phases before the first fault that later ones compare with. Recovery and proof by traffic compare with the
+/// last one.
+fn compared(scenario: &Scenario, observations: &Observations) -> Vec<usize> {
+    let end = before_faults(scenario);
+    let is_compared = |phase: &usize| is_compared_with(scenario, &scenario.phases[*phase].name) || phase + 1 == end;
+    (0..end.min(observations.phases.len())).filter(is_compared).collect()
+}
+
+/// A sentence for each load and each compared phase with a transient that moves its limits.
+pub fn transients(scenario: &Scenario, observations: &Observations) -> Vec<String> {
+    let phases = compared(scenario, observations);
+    let of_phase = |phase: usize| {
+        observations.loads.iter().filter_map(move |load| {
+            let it = Transient::of(load, phase).filter(|it| it.matters)?;
+            let name = &observations.phases[phase].name;
+            Some(format!(
+                "`{name}` of load `{}` is not homogeneous: {}; expectations that compare with it are judged with and \
+                 without this part",
+                load.name,
+                it.words()
+            ))
+        })
+    };
+    phases.into_iter().flat_map(of_phase).collect()
 }
 
 fn is_compared_with(scenario: &Scenario, name: &str) -> bool {

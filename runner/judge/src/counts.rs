@@ -119,7 +119,7 @@ pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
 /// The number of failures of a kind that a scenario names.
 fn failures(requests: &Cell, kind: &str) -> u64 {
     let of_kind = |failure: &Failure| match failure {
-        Failure::Timeout | Failure::Unfinished => kind == "timeout",
+        Failure::Timeout | Failure::TimeoutAfterWait | Failure::Unfinished => kind == "timeout",
         Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls | Failure::TlsAlert => kind == "connection",
         Failure::Reset | Failure::Closed | Failure::GoAway | Failure::StreamRefused | Failure::StreamReset => {
             kind == "reset"
@@ -186,7 +186,7 @@ mod tests {
     fn every_failure_has_its_kind() {
         use Failure as F;
         let of_kind: [(&str, &[Failure]); 10] = [
-            ("timeout", &[F::Timeout, F::Unfinished]),
+            ("timeout", &[F::Timeout, F::TimeoutAfterWait, F::Unfinished]),
             ("connection", &[F::Dns, F::Refused, F::Connect, F::Tls, F::TlsAlert]),
             ("reset", &[F::Reset, F::Closed, F::GoAway, F::StreamRefused, F::StreamReset]),
             ("http_4xx", &[F::Status(400), F::Status(499)]),

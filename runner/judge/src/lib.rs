@@ -48,10 +48,12 @@ mod steady;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod text;
+mod transient;
 mod trend;
 mod verdict;
+mod waits;
 
-pub use baseline::{demote, problems};
+pub use baseline::{demote, problems, transients};
 pub use calibrate::{Calibration, calibrate};
 pub use compare::{Change, Moved, compare, history};
 pub use drift::warnings as drifts;
@@ -60,10 +62,12 @@ pub use expectations::{closed_loop_warning, expectations};
 pub use lateness::warning as late;
 pub use parts::join;
 pub use phases::phases;
+pub use question::title;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
 pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
+pub use waits::warning as waits;
 
 /// Nanoseconds in seconds.
 fn seconds(nanoseconds: u64) -> f64 {

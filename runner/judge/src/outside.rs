@@ -8,6 +8,7 @@ use shakedown_schemas::scenario::{Expectation, Logs, Over, Pods, Prometheus};
 
 use super::answer::Answer;
 use super::limits::Limits;
+use super::transient::{self, Transient};
 use super::{counts, seconds, text};
 use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen, SeriesSeen};
 
@@ -122,6 +123,34 @@ fn ready_again(
     if wanted == 0 {
         return (Verdict::Inconclusive, None, "none of these pods was ready before the first fault".to_owned());
     }
+    let found = ready_as(span, during, limits, wanted);
+    // A pod that was away only for a moment before the fault lowers the number that is asked for.
+    let usual = usually_ready(observations, looks).filter(|usual| *usual != wanted);
+    match usual.map(|usual| (usual, ready_as(span, during, limits, usual))) {
+        Some((usual, (verdict, ..))) if verdict != found.0 => {
+            let why = format!(
+                "{} ready right before the first fault and {usual} for most of the baseline, and the answer depends on \
+                 it: {}",
+                text::counted(wanted as u64, "pod"),
+                found.2
+            );
+            (Verdict::Inconclusive, found.1, why)
+        }
+        _ => found,
+    }
+}
+
+/// The number of pods that were ready for most of the phase before the first fault. None without samples of it.
+fn usually_ready(observations: &Observations, looks: &[PodsSeen]) -> Option<usize> {
+    let span = observations.phases.iter().take_while(|span| !span.has_faults).last()?;
+    let mut counts: Vec<usize> =
+        looks.iter().filter(|look| (span.start_ns..span.end_ns).contains(&look.at_ns)).map(ready).collect();
+    counts.sort_unstable();
+    counts.get(counts.len() / 2).copied()
+}
+
+/// Whether, when and why so many pods were ready.
+fn ready_as(span: &PhaseSpan, during: &[&PodsSeen], limits: Limits, wanted: usize) -> (Verdict, Option<f64>, String) {
     let from_ns = span.active_ns;
     let unready = during.iter().rposition(|look| ready(look) < wanted);
     let since = match unready {
@@ -164,19 +193,21 @@ fn prometheus(
     series: &BTreeMap<usize, Result<SeriesSeen, String>>,
 ) -> Answer {
     let limits = Limits { min: it.min, max: it.max };
-    let value_of = |phase: usize| -> Result<(f64, usize), String> {
+    let value_of = |phase: usize, left_out: &[bool]| -> Result<(f64, usize), String> {
         let name = &observations.phases[phase].name;
         let seen = match series.get(&phase) {
             None => return Err(format!("Prometheus was not queried for `{name}`")),
             Some(Err(why)) => return Err(format!("`{name}`: {why}")),
             Some(Ok(seen)) => seen,
         };
-        let finite: Vec<f64> = seen.values.iter().copied().filter(|value| value.is_finite()).collect();
+        let is_left_out = |at: usize| left_out.get(at).is_some_and(|out| *out);
+        let counted = seen.values.iter().enumerate().filter(|(at, value)| value.is_finite() && !is_left_out(*at));
+        let finite: Vec<f64> = counted.map(|(_, value)| *value).collect();
         let no_data = || format!("Prometheus has no data for `{name}`{}{}", no_numbers(seen), warned(seen));
         let value = one(it.over, &finite).ok_or_else(no_data)?;
         let expected = seen.expected.max(seen.values.len());
         let at_least = it.min_coverage.map_or(MIN_COVERAGE, |share| share.fraction());
-        if (finite.len() as f64) < at_least * expected as f64 {
+        if left_out.is_empty() && (finite.len() as f64) < at_least * expected as f64 {
             return Err(format!(
                 "Prometheus has {} of {expected} values for `{name}`, and {} are needed (`min_coverage`){}{}",
                 finite.len(),
@@ -187,11 +218,12 @@ fn prometheus(
         }
         Ok((value, finite.len()))
     };
-    let (value, samples) = match value_of(phase) {
+    let (value, samples) = match value_of(phase, &[]) {
         Ok(found) => found,
         Err(why) => return Answer::inconclusive(why),
     };
     let mut terms = vec![(observations.phases[phase].name.clone(), value, samples)];
+    let mut unusual = None;
     let (observed, unit, shown) = match &it.to {
         None => (value, Unit::Count, text::digits(value)),
         Some(to) => {
@@ -199,10 +231,13 @@ fn prometheus(
             let Some(earlier) = earlier.filter(|earlier| observations.phases[*earlier].complete) else {
                 return Answer::inconclusive(format!("the comparison phase `{to}` never began or ended early"));
             };
-            let (under, count) = match value_of(earlier) {
+            let (under, count) = match value_of(earlier, &[]) {
                 Ok(found) => found,
                 Err(why) => return Answer::inconclusive(why),
             };
+            let values = series.get(&earlier).and_then(|seen| seen.as_ref().ok()).map_or(&[][..], |seen| &seen.values);
+            unusual = unusual_values(observations, earlier, values)
+                .and_then(|(left_out, words)| Some((value_of(earlier, &left_out).ok()?.0, words)));
             terms.push((to.clone(), under, count));
             if under == 0.0 {
                 return Answer::inconclusive(format!("the value of `{to}` is 0: the ratio is undefined"));
@@ -233,7 +268,40 @@ fn prometheus(
         text::digits(observed),
         limits.against(observed, text::digits)
     );
-    answer.verdict(if limits.hold(observed) { Verdict::Pass } else { Verdict::Fail }, why)
+    let verdict = |observed: f64| if limits.hold(observed) { Verdict::Pass } else { Verdict::Fail };
+    let mut answer = answer.verdict(verdict(observed), why);
+    if let (Some((under, words)), Some(to)) = (unusual, &it.to) {
+        let without = value / under;
+        let why = format!("{} times the {to}'s", text::digits(without));
+        let other = Answer::new(unit, limits, text::digits).verdict(verdict(without), why);
+        transient::second_opinion(&mut answer, &other, to, &words, true);
+    }
+    answer
+}
+
+/// Which values of a phase belong to a transient of its requests, otherwise to one of the values themselves, and the
+/// transient in words.
+fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> Option<(Vec<bool>, String)> {
+    let span = &observations.phases[phase];
+    let of_loads = observations.loads.iter().filter_map(|load| Transient::of(load, phase));
+    let covered = |it: Transient| (it.covers(span.judged_from_ns, span.judged_to_ns, values.len()), it.words());
+    of_loads.map(covered).find(|(covered, _)| covered.contains(&true)).or_else(|| {
+        let stretch = transient::of_values(values)?;
+        let mean = |is_in: bool| {
+            let part =
+                values.iter().enumerate().filter(|(at, value)| stretch.contains(at) == is_in && value.is_finite());
+            let part: Vec<f64> = part.map(|(_, value)| *value).collect();
+            text::digits(one(Over::Mean, &part).unwrap_or_default())
+        };
+        let words = format!(
+            "the mean of its values {} to {} was {}, and {} in the rest",
+            stretch.start + 1,
+            stretch.end,
+            mean(true),
+            mean(false)
+        );
+        Some(((0..values.len()).map(|at| stretch.contains(&at)).collect(), words))
+    })
 }
 
 /// The values that are no numbers, each as what it is: `: 2 values are NaN`.

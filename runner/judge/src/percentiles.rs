@@ -11,7 +11,7 @@ use super::bootstrap::{self, Windows};
 use super::drift::Second;
 use super::limits::Limits;
 use super::trend::Trend;
-use super::{lateness, outcome, samples, shift, stats, text};
+use super::{lateness, outcome, samples, shift, stats, text, waits};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Cell, Histogram, LoadObservations};
 
@@ -199,7 +199,7 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     let without = |late: f64| limits.low_enough(value - late);
-    unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
+    unless_ours(asked, of, (it.percentile, value), without, answer.decide(&rules, &fact))
 }
 
 /// True when a value that is at least this much may still miss the largest that passes, or reach the smallest.
@@ -221,15 +221,24 @@ fn with_outcomes<'a>(
 }
 
 /// The answer, unless only the load generator's lateness makes the value too high: then the service is not the cause.
-/// `without` decides whether the value is low enough without this many seconds of lateness.
+/// `observed` is the percentile in seconds. `without` decides whether the value is low enough without this many of them.
 fn unless_ours(
     asked: &Asked<'_>,
     of: Of,
-    percentile: Percentile,
+    (percentile, observed): (Percentile, f64),
     without: impl Fn(f64) -> bool,
     answer: Answer,
 ) -> Answer {
     let late = lateness::share_of(asked.load, asked.phase, percentile.fraction());
+    if of == Of::Latency
+        && answer.verdict == Verdict::Fail
+        && !without(0.0)
+        && let Some((from_sent, words)) = waits::from_sent(asked.load, asked.phase, percentile.fraction())
+        && without((observed - from_sent).max(0.0))
+    {
+        let why = format!("{}; from sent to the end it was {}; {words}", answer.reason, text::seconds(from_sent));
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
     if of == Of::TokenGap || answer.verdict != Verdict::Fail || without(0.0) || !without(late) {
         return answer;
     }
@@ -375,7 +384,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         }
     }
     let without = |late: f64| limits.low_enough((over - late) / under.max(1e-6));
-    unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
+    unless_ours(asked, of, (it.percentile, over), without, answer.decide(&rules, &fact))
 }
 
 /// How many times the baseline's slowest request a value must be, or its quickest divided by the value, to be more than

@@ -22,6 +22,7 @@ use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile, 
 use super::recovery::{Band, Window, WindowState, baseline_index};
 use super::stats::{self, judged, total};
 use super::steady::inflation;
+use super::transient::Transient;
 use super::{samples, shift, text};
 use shakedown_observe::{Cell, LoadObservations, Observations};
 
@@ -69,9 +70,23 @@ fn chances(observations: &Observations) -> (f64, f64) {
     ((1.0 - ONSET) * here / TESTS as f64, ONSET * here)
 }
 
-/// Compares a phase of a load with the baseline. None without a baseline.
+/// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient, changes must
+/// be significant with and without it: a part of the baseline that was unusual makes no phase different.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
+    let seen = compare_with(observations, load, (first, phase));
+    let Some(transient) = Transient::of(load, first) else { return Some(seen) };
+    let usual = compare_with(observations, &transient.without(load), (first, phase));
+    if seen.changes.is_empty() != usual.changes.is_empty() {
+        let part = format!("with the part of the baseline {} and without it, the result differs", transient.words());
+        let windows = Some(usual.windows.map_or(part.clone(), |words| format!("{words}; {part}")));
+        return Some(Comparison { changes: Vec::new(), windows, ..usual });
+    }
+    Some(usual)
+}
+
+/// Compares a phase of a load with the baseline as it is.
+fn compare_with(observations: &Observations, load: &LoadObservations, (first, phase): (usize, usize)) -> Comparison {
     let (chance, chance_of_onset) = chances(observations);
     let mut changes: Vec<String> = success(load, (first, phase), chance).into_iter().collect();
     changes
@@ -83,7 +98,7 @@ pub(super) fn compare(observations: &Observations, load: &LoadObservations, phas
     let onset_s = windows.iter().filter_map(|it| it.onset_s).reduce(f64::min);
     let words: Vec<String> = windows.iter().map(OutOfTolerance::with_chance).collect();
     let windows = (!words.is_empty()).then(|| words.join(", "));
-    Some(Comparison { changes, onset_s, windows, hint: hint(load, first, phase) })
+    Comparison { changes, onset_s, windows, hint: hint(load, first, phase) }
 }
 
 /// Whether more of all requests of a phase failed than in the baseline, or more were slow than its interval allows. The
@@ -170,14 +185,13 @@ impl OutOfTolerance {
     /// The windows with failures and the slow windows, during the faults of a phase and in the baseline. They are separate,
     /// because slow windows of a noisy service say nothing about its failures.
     fn both(observations: &Observations, load: &LoadObservations, (first, phase): (usize, usize)) -> Option<Vec<Self>> {
-        let (baseline, span) = (&observations.phases[first], observations.phases.get(phase)?);
+        let span = observations.phases.get(phase)?;
         let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
-        let known = |from_ns, to_ns| -> Vec<Window> {
-            let windows = band.windows(load, from_ns, to_ns);
+        let known = |windows: Vec<Window>| -> Vec<Window> {
             windows.into_iter().filter(|it| it.state != WindowState::Unknown).collect()
         };
-        let before = known(baseline.judged_from_ns, baseline.judged_to_ns);
-        let during = known(span.active_ns, span.judged_to_ns);
+        let before = known(band.own_windows(observations, load, first));
+        let during = known(band.windows(load, span.active_ns, span.judged_to_ns));
         let levels: Vec<f64> = before.iter().filter_map(|it| it.level).collect();
         let one = |how: &'static str, is: fn(&Window) -> bool, of_level: f64| {
             let count = |windows: &[Window]| (windows.iter().filter(|it| is(it)).count() as u64, windows.len() as u64);

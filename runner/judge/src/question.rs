@@ -7,6 +7,11 @@ use shakedown_schemas::units::{Percent, short};
 use super::limits::Limits;
 use super::{counts, text};
 
+/// An expectation in words, such as `success rate at least 99%`.
+pub fn title(expectation: &Expectation) -> String {
+    Question::of(expectation).title
+}
+
 /// A question.
 pub(super) struct Question {
     /// In words.

@@ -61,7 +61,7 @@ impl Term {
     fn new(asked: &Asked<'_>, phase: usize, of: Of) -> Self {
         let total = stats::total(asked.load, phase);
         let span = asked.observations.phases.get(phase);
-        let seconds = span.map_or(0.0, stats::judged_seconds);
+        let seconds = span.map_or(0.0, |span| stats::counted_seconds(asked.load, phase, span));
         let count = of.pick()(&total);
         let per_second = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         // The number of requests planned from the phase's beginning to a moment. The windows of a ramp differ by plan.
@@ -82,7 +82,11 @@ impl Term {
                 (count, planned(from_ns + length_ns) - planned(from_ns))
             })
             .collect();
-        let judged = span.map_or(0.0, |span| planned(span.judged_to_ns) - planned(span.judged_from_ns));
+        let between = |(from_ns, to_ns): (u64, u64)| planned(to_ns) - planned(from_ns);
+        let judged = span.map_or(0.0, |span| {
+            let out = stats::left_out(asked.load, phase, span).into_iter().map(between).sum::<f64>();
+            between((span.judged_from_ns, span.judged_to_ns)) - out
+        });
         Self {
             phase: asked.phase_name(phase).to_owned(),
             requests: total.requests(),

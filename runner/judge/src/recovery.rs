@@ -21,14 +21,15 @@ use shakedown_schemas::scenario::{Expectation, RecoveryTime};
 
 use super::answer::{Answer, Asked};
 use super::limits::Limits;
+use super::transient::Transient;
 use super::{around, seconds, text};
 use shakedown_observe::{LoadObservations, Observations};
 
 mod band;
 mod settling;
 
-pub(super) use band::{Band, Window, WindowState, within};
-use band::{KNOWN, baseline};
+use band::KNOWN;
+pub(super) use band::{Band, Window, WindowState, baseline, within};
 use settling::Settling;
 
 /// The last phase without faults before the first with faults.
@@ -141,6 +142,15 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             }
             let expected = limits.text(text::seconds);
             let after = text::seconds(observed);
+            // A service that is down until an end before the limit might still have recovered in time.
+            if limits.low_enough(observed) {
+                let more = text::seconds((limits.max.unwrap_or(observed) - observed).max(0.0) + resolution);
+                let why = format!(
+                    "not recovered when the observation ended, {after} after the {event}{relapsed}: too early to tell, \
+                     expected {expected}; lengthen the phase by {more}"
+                );
+                return answer.verdict(Verdict::Inconclusive, why);
+            }
             let why = format!("not recovered {after} after the {event}{relapsed}, expected {expected}");
             answer.verdict(Verdict::Fail, why)
         }
@@ -176,13 +186,20 @@ pub fn recoveries(
     for (index, span) in observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults) {
         for load in &observations.loads {
             let settings = settings(scenario, observations, index, &load.name);
-            if let Ok(band) = Band::new(observations, load, &settings) {
+            if let Ok(band) = usual_band(observations, load, &settings) {
                 let acting_ns = acting_s(&span.name).map(|at_s| (at_s * 1e9) as u64);
                 recoveries.push(recovery(observations, load, index, band, acting_ns));
             }
         }
     }
     recoveries
+}
+
+/// The band around the usual state of the baseline: without its transient.
+fn usual_band(observations: &Observations, load: &LoadObservations, it: &RecoveryTime) -> Result<Band, String> {
+    let index = baseline(observations, it.to.as_deref())?;
+    let usual = Transient::of(load, index).and_then(|found| Band::new(observations, &found.without(load), it).ok());
+    usual.map_or_else(|| Band::new(observations, load, it), Ok)
 }
 
 /// The `recovery_time` of a load after a phase with faults, otherwise one with all defaults.

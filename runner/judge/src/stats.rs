@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use shakedown_schemas::result::{AnswerStats, LatencyStats, LoadSeries, Point, Stats};
 
 use super::{hdr, seconds};
-use shakedown_observe::{Answers, Cell, Failure, LoadObservations, Mark, Observations, PhasePart, PhaseSpan};
+use shakedown_observe::{Answers, Cell, Failure, LoadObservations, Mark, Observations, PhasePart, PhaseSpan, Segment};
 
 /// The most points of a load's series.
 const MOST_POINTS: usize = 1200;
@@ -95,6 +95,21 @@ pub(super) fn sum<T: Clone + Default>(parts: &[&T], merge: fn(&mut T, &T)) -> T 
 /// How long the judged part of a phase is, in seconds.
 pub(super) fn judged_seconds(span: &PhaseSpan) -> f64 {
     seconds(span.judged_to_ns.saturating_sub(span.judged_from_ns))
+}
+
+/// The stretches within the judged part of a phase that do not count, in nanoseconds since the load's start: a transient of
+/// a baseline (`transient`).
+pub(super) fn left_out(load: &LoadObservations, phase: usize, span: &PhaseSpan) -> Vec<(u64, u64)> {
+    let is_within = |it: &&Segment| {
+        it.mark.phase == phase && it.mark.part == PhasePart::Settling && it.mark.at_ns >= span.judged_from_ns
+    };
+    load.segments.iter().filter(is_within).map(|it| (it.mark.at_ns, it.end_ns.min(span.judged_to_ns))).collect()
+}
+
+/// How long the part of a phase is whose requests of a load are judged, in seconds.
+pub(super) fn counted_seconds(load: &LoadObservations, phase: usize, span: &PhaseSpan) -> f64 {
+    let out: u64 = left_out(load, phase, span).into_iter().map(|(from, to)| to.saturating_sub(from)).sum();
+    judged_seconds(span) - seconds(out)
 }
 
 /// Counts and percentiles of the requests that were due within so many seconds.

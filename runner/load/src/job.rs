@@ -13,6 +13,8 @@ pub(super) struct Job {
     pub(super) late_us: Option<u32>,
     /// From due to sent without `setup_us`, in microseconds. None until it is sent.
     pub(super) sent_us: Option<u32>,
+    /// It waited, or waits, because as many requests as allowed were under way.
+    pub(super) limited: bool,
     /// How long it waited for a tunnel, in microseconds. No part of its latency.
     pub(super) setup_us: u32,
     /// It has a due moment that the engine can miss.
@@ -45,6 +47,11 @@ impl Job {
         if self.can_be_late && self.late_us.is_none() {
             self.late_us = Some(micros(now_ns.saturating_sub(self.due_ns)));
         }
+    }
+
+    /// How long it waited for its turn before it was sent, in microseconds. None for a request that did not wait.
+    pub(super) fn turn_us(&self) -> Option<u32> {
+        Some(self.sent_us?.saturating_sub(self.late_us?)).filter(|_| self.limited)
     }
 }
 

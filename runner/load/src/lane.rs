@@ -314,8 +314,11 @@ impl Lane {
         // A request that an idle connection took is late until it is sent. The others wait for a connection, which is the
         // service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
+        // If all connections are in the making, the network is what they wait for.
+        let is_full = state.connections.len() >= self.limit && state.connecting < state.connections.len();
         for job in state.waiting.iter_mut().rev().take(issued) {
             job.end_lateness(now_ns);
+            job.limited = is_full;
         }
     }
 
@@ -431,6 +434,7 @@ impl Lane {
             in_flight,
             late_us: None,
             sent_us: None,
+            limited: false,
             setup_us: 0,
             can_be_late,
             resent: false,

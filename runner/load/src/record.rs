@@ -490,6 +490,7 @@ impl SegmentCounts {
             is_timed(record.failure).then(|| record.latency_us.saturating_sub(sent_us))
         };
         gather(values, &mut self.timings.lateness, &|record| record.job.late_us);
+        gather(values, &mut self.timings.turn, &|record| record.job.turn_us());
         gather(values, &mut self.timings.service, &service);
         let first_byte = |record: &Record| record.first_byte_us.filter(|_| record.failure.is_none());
         gather(values, &mut self.timings.first_byte, &first_byte);
@@ -607,7 +608,9 @@ fn integrity(record: &Record) -> Option<Integrity> {
         None | Some(Failure::Check) if is_repeated => Integrity::Repeated,
         None | Some(Failure::Check) if has_resumed() => Integrity::Resumed,
         None | Some(Failure::Check) => Integrity::Complete,
-        Some(Failure::Stalled | Failure::Timeout | Failure::Unfinished) => Integrity::Stalled,
+        Some(Failure::Stalled | Failure::Timeout | Failure::TimeoutAfterWait | Failure::Unfinished) => {
+            Integrity::Stalled
+        }
         Some(Failure::ApiError | Failure::FinishAbort | Failure::FinishError) => Integrity::Error,
         Some(_) => Integrity::Cut,
     })

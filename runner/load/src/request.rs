@@ -320,7 +320,7 @@ impl Requests {
     }
 
     /// The requests are the steps of one user, which capture this number of values.
-    pub(super) fn as_steps(mut self, values: usize) -> Self {
+    pub(super) fn with_steps(mut self, values: usize) -> Self {
         (self.are_steps, self.values) = (true, values);
         self
     }

@@ -117,13 +117,15 @@ impl Target {
         let base_uri: Uri = base
             .parse()
             .map_err(|cause| format!("`{base}` is not a URL ({cause}): write one such as `http://127.0.0.1:8080`"))?;
-        let (Some(scheme @ ("http" | "https")), Some(authority)) = (base_uri.scheme_str(), base_uri.authority()) else {
-            return Err(match base_uri.authority() {
-                Some(_) => format!("`{base}` must begin with `http://` or `https://`"),
-                None => format!("`{base}` must begin with `http://` or `https://`, and name a host"),
-            });
+        let sent = load.sent().ok_or_else(|| "needs exactly one kind of request, such as `http`".to_owned())?;
+        let schemes = sent.info().facts.schemes;
+        let scheme = schemes.iter().find(|scheme| base_uri.scheme_str() == Some(scheme.name));
+        let (Some(scheme), Some(authority)) = (scheme, base_uri.authority()) else {
+            let [plain, tls] = schemes.map(|it| it.name);
+            let end = if base_uri.authority().is_some() { "" } else { ", and name a host" };
+            return Err(format!("`{base}` must begin with `{plain}://` or `{tls}://`{end}"));
         };
-        let is_tls = scheme == "https";
+        let is_tls = *scheme == schemes[1];
         let pacing = Pacing::new(load).ok_or_else(|| "needs exactly one of `rate` and `concurrency`".to_owned())?;
         let table = match &load.feeder {
             None => None,
@@ -133,7 +135,6 @@ impl Target {
             }
         };
         let rows = Rows::new(table.as_ref().map(|(table, order)| (table, order.unwrap_or(Order::Sequential))));
-        let sent = load.sent().ok_or_else(|| "needs exactly one kind of request, such as `http`".to_owned())?;
         let captures = captured_names(sent);
         let mut compiler = Compiler::new(table.as_ref().map(|(table, _)| table)).with_captures(&captures);
         let dice = Dice::new(planned.seed, &planned.name);
@@ -147,11 +148,8 @@ impl Target {
         headers.insert(header::HOST, host);
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("shakedown/", env!("CARGO_PKG_VERSION"))));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        if let Sent::OpenAi(_) = sent {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
         let base = Base {
-            scheme: scheme.parse().map_err(|_| "no scheme".to_owned())?,
+            scheme: scheme.name.parse().map_err(|_| "no scheme".to_owned())?,
             authority: host_header.parse().map_err(|_| format!("`{authority}` is not a host"))?,
             path: base_uri.path(),
             http2,
@@ -160,34 +158,15 @@ impl Target {
             rows: table.as_ref().map_or(1, |(table, _)| table.rows.len()),
             dice,
         };
-        let (kind, requests, stall_after) = match sent {
-            Sent::Http(http) => {
-                let all = http.all_requests();
-                let mut requests = all
-                    .iter()
-                    .map(|it| {
-                        let body = body(planned, it, &mut compiler)?;
-                        Ok((Request::new(it, body, &base, &mut compiler)?, it.weight.max(1)))
-                    })
-                    .collect::<Result<Vec<_>, String>>()?;
-                for ((request, _), step) in requests.iter_mut().zip(&http.steps) {
-                    request.captures =
-                        Captures::new(&step.capture, &captures, |name| is_sent_as_credential(&all, name))?;
-                }
-                (AnswerFormat::Http, requests, None)
-            }
-            Sent::OpenAi(openai) => {
-                let kind = if openai.stream { AnswerFormat::Stream } else { AnswerFormat::Json };
-                let body = openai_body(planned, openai, &mut compiler)?;
-                let request = Request::new(&openai_request(openai), body, &base, &mut compiler)?;
-                (kind, vec![(request, 1)], openai.stall_after.map(|it| it.get()))
-            }
+        let over_http = match (http2, fresh) {
+            (false, _) => Sharing::InTurn,
+            (true, true) => Sharing::Streams(1),
+            (true, false) => Sharing::Streams(load.streams.map_or(DEFAULT_STREAMS, |streams| streams.max(1) as usize)),
         };
-
-        let credentials_vary = match sent {
-            Sent::Http(http) => http.all_requests().iter().any(|it| vary(&it.headers)),
-            Sent::OpenAi(openai) => vary(&openai.headers),
-        };
+        let Sending { format, sharing, requests, stall_after, credentials_vary } = match sent {
+            Sent::Http(http) => http_requests(planned, http, over_http, &base, &mut compiler, &captures),
+            Sent::OpenAi(openai) => openai_requests(planned, openai, over_http, base, &mut compiler),
+        }?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let tls = match is_tls {
             true => Some(Tls::new(&host, load.tls.as_ref(), http2, |name| planned.file(name))?),
@@ -195,7 +174,7 @@ impl Target {
         };
         Ok(Self {
             name: planned.name.clone(),
-            format: kind,
+            format,
             pacing,
             timeout: load.timeout.get(),
             observed_timeouts: 1.0,
@@ -204,23 +183,20 @@ impl Target {
             is_followed: false,
             tunnel: None,
             host,
-            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            port: authority
+                .port_u16()
+                .or(scheme.port)
+                .ok_or_else(|| format!("`{}` names no port", planned.endpoint.base))?,
             resolver: Resolver::default(),
             #[cfg(test)]
             wire: None,
             tls,
-            sharing: match (http2, fresh) {
-                (false, _) => Sharing::InTurn,
-                (true, true) => Sharing::Streams(1),
-                (true, false) => {
-                    Sharing::Streams(load.streams.map_or(DEFAULT_STREAMS, |streams| streams.max(1) as usize))
-                }
-            },
+            sharing,
             fresh,
             stall_after,
             requests: match sent {
                 Sent::Http(Http { steps, .. }) if !steps.is_empty() => {
-                    Requests::new(requests, rows, dice).as_steps(captures.len())
+                    Requests::new(requests, rows, dice).with_steps(captures.len())
                 }
                 _ => Requests::new(requests, rows, dice),
             },
@@ -249,6 +225,60 @@ impl Target {
             Sharing::Streams(streams) => streams,
         }
     }
+}
+
+/// What follows from the kind of a load.
+struct Sending {
+    format: AnswerFormat,
+    sharing: Sharing,
+    /// The requests with their weights.
+    requests: Vec<(Request, u32)>,
+    stall_after: Option<Duration>,
+    credentials_vary: bool,
+}
+
+fn http_requests(
+    planned: &PlannedLoad,
+    http: &Http,
+    sharing: Sharing,
+    base: &Base<'_>,
+    compiler: &mut Compiler<'_>,
+    captures: &[String],
+) -> Result<Sending, String> {
+    let all = http.all_requests();
+    let mut request = |it: &HttpRequest| {
+        let body = body(planned, it, compiler)?;
+        Ok((Request::new(it, body, base, compiler)?, it.weight.max(1)))
+    };
+    let mut requests = all.iter().map(&mut request).collect::<Result<Vec<_>, String>>()?;
+    for ((request, _), step) in requests.iter_mut().zip(&http.steps) {
+        request.captures = Captures::new(&step.capture, captures, |name| is_sent_as_credential(&all, name))?;
+    }
+    Ok(Sending {
+        format: AnswerFormat::Http,
+        sharing,
+        requests,
+        stall_after: None,
+        credentials_vary: all.iter().any(|it| vary(&it.headers)),
+    })
+}
+
+fn openai_requests(
+    planned: &PlannedLoad,
+    openai: &OpenAi,
+    sharing: Sharing,
+    mut base: Base<'_>,
+    compiler: &mut Compiler<'_>,
+) -> Result<Sending, String> {
+    base.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = openai_body(planned, openai, compiler)?;
+    Ok(Sending {
+        format: if openai.stream { AnswerFormat::Stream } else { AnswerFormat::Json },
+        sharing,
+        requests: vec![(Request::new(&openai_request(openai), body, &base, compiler)?, 1)],
+        stall_after: openai.stall_after.map(|it| it.get()),
+        credentials_vary: vary(&openai.headers),
+    })
 }
 
 /// Whether a header with a credential has data of each request. Captured values are known, so that they can be redacted.

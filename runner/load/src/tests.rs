@@ -371,6 +371,25 @@ async fn at_the_limit_requests_wait_and_are_timed_from_when_they_were_due() {
     assert_eq!(all.failed, [(Failure::Timeout, 3), (Failure::NotSentLimit, 7)].into());
 }
 
+/// The service takes 50 ms for every request. Those that waited for their turn have less than that left, which is not its
+/// timeout.
+#[tokio::test(start_paused = true)]
+async fn a_timeout_after_a_wait_at_the_limit_is_not_the_service_s() {
+    let load = json!({"http": {"path": "/slow/50"}, "rate": "100/s", "max_in_flight": 2, "timeout": "280ms"});
+    let seen = send_paused(wired(&server::in_memory(), &plan(load)), 1000 * MS, 20_000 * MS).await;
+    let all = total(&seen);
+    let count = |failure| all.failed.get(&failure).copied().unwrap_or_default();
+    assert_eq!(count(Failure::Timeout), 0, "{:?}", all.failed);
+    let of_the_wait = count(Failure::TimeoutAfterWait) + count(Failure::NotSentLimit);
+    assert!(count(Failure::TimeoutAfterWait) > 5 && of_the_wait == all.requests() - all.succeeded, "{:?}", all.failed);
+    let turn = seen.timings().turn;
+    assert!(turn.len() > 20 && turn.max().unwrap() > 200_000.0, "{}", turn.len());
+    // Without a limit that is reached, nothing waits and the timeout is the service's.
+    let load = json!({"http": {"path": "/slow/50"}, "rate": "100/s", "timeout": "40ms"});
+    let seen = send_paused(wired(&server::in_memory(), &plan(load)), 500 * MS, 20_000 * MS).await;
+    assert_eq!((total(&seen).failed, seen.timings().turn.len()), ([(Failure::Timeout, 50)].into(), 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_closed_loop_keeps_one_request_per_worker_under_way() {
     for workers in [1_u64, 5, 40] {

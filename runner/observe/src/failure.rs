@@ -31,6 +31,9 @@ macro_rules! failures {
 failures! {
     /// The answer did not end within the load's timeout.
     Timeout = "timeout";
+    /// The answer did not end within the load's timeout, and the request had waited for `max_in_flight` for a tenth of it or
+    /// more. The service did not have the whole timeout.
+    TimeoutAfterWait = "timeout_after_wait";
     /// The request was still under way at the end of the run.
     Unfinished = "unfinished";
     /// The name could not be resolved.
@@ -90,9 +93,14 @@ impl Failure {
         matches!(self, Self::NotSentLimit | Self::NotSentConnections | Self::NotSentForward | Self::NotSentLate)
     }
 
+    /// True if the limit of requests under way is the cause or a part of it, or may be.
+    pub const fn is_of_limit(self) -> bool {
+        matches!(self, Self::TimeoutAfterWait | Self::NotSentLimit)
+    }
+
     /// True if the request never ended, so that its duration belongs in the latency.
     pub const fn is_timed(self) -> bool {
-        matches!(self, Self::Timeout | Self::Unfinished) || self.is_not_sent()
+        matches!(self, Self::Timeout | Self::TimeoutAfterWait | Self::Unfinished) || self.is_not_sent()
     }
 
     /// The code of the failure, within this process.

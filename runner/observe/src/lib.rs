@@ -35,6 +35,14 @@ pub struct Observations {
     pub outside: BTreeMap<String, Outside>,
 }
 
+impl Observations {
+    /// What was recorded of the load with this name. None if it never began.
+    #[must_use]
+    pub fn load(&self, name: &str) -> Option<&LoadObservations> {
+        self.loads.iter().find(|it| it.name == name)
+    }
+}
+
 /// One phase as it was executed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PhaseSpan {

@@ -90,6 +90,9 @@ pub struct Timings {
     /// The engine's own delay with a request that was due, until it was sent or began to wait for a connection. One value
     /// for each request of an open loop.
     pub lateness: Histogram,
+    /// The time that requests waited because `max_in_flight` others were under way. One value for each request that waited
+    /// and was sent.
+    pub turn: Histogram,
     /// From sent to the end, for requests that were sent and count in the latency.
     pub service: Histogram,
     /// From sent to the head of the answer, for requests that succeeded.
@@ -110,6 +113,7 @@ impl Timings {
     /// Adds the timings of other requests.
     pub fn merge(&mut self, other: &Self) {
         self.lateness.merge(&other.lateness);
+        self.turn.merge(&other.turn);
         self.service.merge(&other.service);
         self.first_byte.merge(&other.first_byte);
         self.connect.merge(&other.connect);

@@ -3,11 +3,13 @@
 //!
 //! - [`frontend`] speaks the OpenAI API and hands requests to workers;
 //! - [`worker`] answers them with made-up text at configured service times;
-//! - [`bus`] is a NATS server, small; Debian's `nats-server` does as well.
+//! - [`bus`] is a NATS server, small; Debian's `nats-server` does as well;
+//! - [`discovery`] keeps the list of workers by leases, as etcd does for NVIDIA Dynamo.
 //!
-//! Workers send heartbeats over the bus and take requests from it; an answer goes straight back, over a connection that
-//! the worker opens to the frontend. So a cut between worker and bus, and one between worker and frontend, each have an
-//! onset, a failover and a recovery of their own.
+//! Workers take requests from the bus, or directly from the frontend; an answer goes straight back, over a connection that the
+//! worker opens to the frontend. A frontend knows its workers by their leases in the registry, or, in a quick deployment
+//! without one, by heartbeats on the bus. So a cut between worker and bus, registry or frontend each has an onset, a failover
+//! and a recovery of its own.
 //!
 //! In scope: the programs and what they say to each other. Out of scope: pods, services and policies (the
 //! rest of the sandbox), the command line, and load.
@@ -17,9 +19,8 @@
 
 mod bus;
 mod config;
+mod discovery;
 mod frontend;
-mod http;
-mod log;
 mod nats;
 mod protocol;
 mod worker;
@@ -27,8 +28,9 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use crate::log::Log;
 pub use bus::bus;
-pub use config::{BusConfig, FrontendConfig, WorkerConfig};
+pub use config::{BusConfig, DiscoveryConfig, FrontendConfig, Plane, WorkerConfig};
+pub use discovery::discovery;
 pub use frontend::frontend;
-pub use log::Log;
 pub use worker::worker;

@@ -14,6 +14,7 @@ mod dns;
 mod error;
 pub mod inference;
 mod kills;
+mod log;
 mod logs;
 mod mesh;
 pub mod net;
@@ -27,15 +28,18 @@ mod ready;
 mod registry;
 mod resource;
 mod selector;
+pub mod shop;
 mod store;
 pub mod topology;
 mod typed;
 mod uid;
 mod usage;
 mod validate;
+mod web;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use base64::Engine as _;
@@ -45,6 +49,8 @@ use tokio::task::JoinSet;
 use addresses::Addresses;
 use api::Access;
 use clock::Clock;
+#[cfg(any(test, feature = "testing"))]
+pub use controllers::chaos::{ChaosMesh, Request};
 use controllers::{chaos, deployments, disruptions, endpoints, garbage, jobs, links, namespaces, stateful_sets};
 use kills::Kills;
 use logs::Logs;
@@ -80,6 +86,20 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::start`].
     pub async fn start_on(topology: Topology, port: u16) -> anyhow::Result<Self> {
+        Self::start_with(topology, port, true).await
+    }
+
+    /// Like [`Sandbox::start`], without its network: nothing acts on NetworkPolicies and on the objects of Chaos Mesh, so that a
+    /// test can play that part.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start`].
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn start_without_network(topology: Topology) -> anyhow::Result<Self> {
+        Self::start_with(topology, 0, false).await
+    }
+
+    async fn start_with(topology: Topology, port: u16, has_network: bool) -> anyhow::Result<Self> {
         topology.check()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
@@ -90,6 +110,7 @@ impl Sandbox {
             addresses: Addresses::claim()?,
             logs: Logs::default(),
             kills: Kills::default(),
+            starting: AtomicBool::new(true),
         });
         let mut sandbox = Self {
             server: format!("https://{address}"),
@@ -105,7 +126,7 @@ impl Sandbox {
         for definition in custom::objects(&registry.store.clock.stamp()) {
             registry.store.lock().put(Key::of(&DEFINITIONS, &definition), definition);
         }
-        sandbox.run(listener);
+        sandbox.run(listener, has_network);
         for object in topology.objects() {
             let kind = resource::find_kind(object::text(&object, "/apiVersion"), object::text(&object, "/kind"));
             let kind = kind.context("the topology made an object of a kind that is not served")?;
@@ -113,19 +134,22 @@ impl Sandbox {
             registry.create(kind, &namespace, object, WriteOptions::default())?;
         }
         ready::wait(&registry, &topology).await?;
+        registry.starting.store(false, Ordering::Relaxed);
         Ok(sandbox)
     }
 
-    fn run(&mut self, listener: TcpListener) {
+    fn run(&mut self, listener: TcpListener, has_network: bool) {
         let registry = &self.registry;
         let ruled = net::Links::new();
         let mut plugin = links::Plugin::new(ruled.clone());
         let dns = Arc::new(dns::Dns(registry.clone()));
-        let mut mesh = chaos::Controller::new(ruled.ailments().clone(), dns.clone());
-        self.tasks.spawn(controllers::run(registry.clone(), move |registry| mesh.reconcile(registry)));
+        let mut mesh = chaos::Controller::new(Some(ruled.ailments().clone()), dns.clone());
+        if has_network {
+            self.tasks.spawn(controllers::run(registry.clone(), move |registry| mesh.reconcile(registry)));
+            self.tasks.spawn(controllers::run(registry.clone(), move |registry| plugin.reconcile(registry)));
+        }
         self.tasks.spawn(proxy::run(registry.clone(), ruled.outside()));
         self.tasks.spawn(api::serve(listener, registry.clone(), self.access.clone()));
-        self.tasks.spawn(controllers::run(registry.clone(), move |registry| plugin.reconcile(registry)));
         self.tasks.spawn(node::run(registry.clone(), ruled, dns));
         for reconcile in [
             namespaces::reconcile,

@@ -7,8 +7,8 @@
 //!
 //! In the sandbox, every pod has its own address in 127.0.0.0/8. A client socket is bound to its pod's address before it
 //! connects, so that the other end knows the client. Both ends of a connection hold the same [`Link`], which is named after
-//! the client. Each end gates its *reads*: bytes sent into a blocked link wait in the kernel, as they would wait in a
-//! sender's buffer for a retransmission.
+//! the client. Each end gates its *reads*: bytes sent into a blocked link wait, as they would wait in a sender's buffer for a
+//! retransmission.
 
 mod ailments;
 mod files;
@@ -43,9 +43,11 @@ use super::mesh::units::glob;
 const BIND_TRIES: u32 = 16;
 /// The length of the accept queue.
 const BACKLOG: u32 = 1024;
-/// The time without an answer after which the first packet of a connection is retransmitted (RFC 6298). It doubles.
+/// The time without an answer after which the first packet of a connection is retransmitted (RFC 6298).
 const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
-/// The retransmissions after which the connect fails: `tcp_syn_retries` of Linux.
+/// The retransmissions before that time begins to double: `tcp_syn_linear_timeouts` of Linux since 6.5.
+const LINEAR_RETRIES: u32 = 4;
+/// The further retransmissions after which the connect fails: `tcp_syn_retries` of Linux.
 const CONNECT_RETRIES: u32 = 6;
 /// The bytes of such a packet on Ethernet.
 const CONNECT_BYTES: usize = 74;
@@ -129,7 +131,7 @@ impl Net {
 
     /// Opens a connection to `host`, which is a name or an address.
     ///
-    /// Waits while the link is blocked, like a connect whose packets are dropped. Callers need a timeout.
+    /// While the link is blocked, the first packet is sent again and again, as Linux does. Callers need a timeout.
     ///
     /// # Errors
     /// The kernel's error; `NotFound` for an unknown name in the sandbox, and `ConnectionRefused` for a service without a
@@ -280,8 +282,8 @@ impl Pod {
 /// Waits for the first two packets of a connection, and fails when they do not get through. The stream handles all later
 /// packets.
 async fn shake_hands(gate: &mut Gate) -> io::Result<()> {
-    for retry in 0..=CONNECT_RETRIES {
-        gate.open().await;
+    for retry in 0..=LINEAR_RETRIES + CONNECT_RETRIES {
+        gate.look();
         let (back, there) = gate.ways();
         let now = Instant::now();
         match there.send(now, CONNECT_BYTES).and_then(|at| back.send(at, CONNECT_BYTES)) {
@@ -289,7 +291,7 @@ async fn shake_hands(gate: &mut Gate) -> io::Result<()> {
                 sleep_until(answered).await;
                 return Ok(());
             }
-            None => sleep_until(now + FIRST_TIMEOUT * (1 << retry)).await,
+            None => sleep_until(now + FIRST_TIMEOUT * (1 << retry.saturating_sub(LINEAR_RETRIES))).await,
         }
     }
     Err(io::Error::new(io::ErrorKind::TimedOut, "the other end does not answer"))

@@ -78,10 +78,12 @@ impl Node {
         let registry = &self.ground.registry;
         self.pods.retain(|uid, Living { stop, life, images }| {
             let Some(pod) = pods.iter().find(|pod| object::uid(pod) == uid) else {
-                // Removed without grace: like SIGKILL.
-                life.abort();
-                registry.logs.forget(uid);
-                return false;
+                // Removed without grace. Its programs still get SIGTERM and a moment, as from a real kubelet.
+                stop.cancel();
+                if life.is_finished() {
+                    registry.logs.forget(uid);
+                }
+                return !life.is_finished();
             };
             if object::is_terminating(pod) {
                 if life.is_finished() {

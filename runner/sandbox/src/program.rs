@@ -1,6 +1,6 @@
 //! The programs that containers of the sandbox can run, and how a container's command line names them.
 //!
-//! In scope: converting a command line to settings, and back. Out of scope: the programs (`inference`), and when they run
+//! In scope: converting a command line to settings, and back. Out of scope: the programs (`inference`, `shop`), and when they run
 //! (`node`).
 //!
 //! The command line is that of the hidden command `shakedown pod`, so that the same pod runs here and, from an image
@@ -8,36 +8,51 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::inference::{self, BusConfig, FrontendConfig, Log, WorkerConfig};
+use super::inference::{self, BusConfig, DiscoveryConfig, FrontendConfig, Log, WorkerConfig};
 use super::net::Net;
+use super::shop::{self, PostgresConfig, RedisConfig, ServiceConfig};
 use shakedown_probe::{self as probe, ProbeConfig};
 
-/// A program of the inference deployment with its settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A program with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Program {
-    /// The message bus.
+    /// The message bus of an LLM deployment.
     Bus(BusConfig),
-    /// The OpenAI API.
+    /// The registry of workers of an LLM deployment: what etcd is for NVIDIA Dynamo.
+    Discovery(DiscoveryConfig),
+    /// The OpenAI API of an LLM deployment.
     Frontend(FrontendConfig),
-    /// Answers requests.
+    /// Answers requests of an LLM deployment.
     Worker(WorkerConfig),
-    /// Tries to connect, and prints the reachable endpoints.
+    /// An HTTP service that calls others.
+    Service(ServiceConfig),
+    /// A cache with the protocol of Redis.
+    Redis(RedisConfig),
+    /// A database with the protocol of PostgreSQL.
+    Postgres(PostgresConfig),
+    /// Tries to connect, and prints the reachable endpoints. The runner starts it; a topology has no use for it.
+    #[schemars(skip)]
     Probe(ProbeConfig),
 }
 
 impl Program {
-    /// Its name in command lines: `bus`, `frontend`, `worker`.
+    /// Its name in command lines: `bus`, `frontend`, `worker`, …
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Bus(_) => "bus",
+            Self::Discovery(_) => "discovery",
             Self::Frontend(_) => "frontend",
             Self::Worker(_) => "worker",
+            Self::Service(_) => "service",
+            Self::Redis(_) => "redis",
+            Self::Postgres(_) => "postgres",
             Self::Probe(_) => "probe",
         }
     }
@@ -48,8 +63,7 @@ impl Program {
     /// A sentence about the problem: an unknown program, flag or setting, or a bad value.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-        let (name, flags) =
-            words.split_first().ok_or("the program is missing; choose bus, frontend, probe or worker")?;
+        let (name, flags) = words.split_first().ok_or_else(|| format!("the program is missing; choose {CHOICES}"))?;
         let config = match flags {
             [] => "{}",
             ["--config", config] => config,
@@ -60,10 +74,29 @@ impl Program {
         };
         match *name {
             "bus" => settings(config).map(Self::Bus),
+            "discovery" => settings(config).map(Self::Discovery),
             "frontend" => settings(config).map(Self::Frontend),
             "worker" => settings(config).map(Self::Worker),
+            "service" => settings(config).map(Self::Service),
+            "redis" => settings(config).map(Self::Redis),
+            "postgres" => settings(config).map(Self::Postgres),
             "probe" => settings(config).map(Self::Probe),
-            other => Err(format!("there is no program `{other}`; choose bus, frontend, probe or worker")),
+            other => Err(format!("there is no program `{other}`; choose {CHOICES}")),
+        }
+    }
+
+    /// Checks the rules that the types of the settings cannot express.
+    ///
+    /// # Errors
+    /// A setting that the program cannot work with.
+    pub fn check(&self) -> io::Result<()> {
+        match self {
+            Self::Bus(config) => config.check(),
+            Self::Frontend(config) => config.check(),
+            Self::Worker(config) => config.check(),
+            Self::Service(config) => config.check(),
+            Self::Postgres(config) => config.check(),
+            Self::Discovery(_) | Self::Redis(_) | Self::Probe(_) => Ok(()),
         }
     }
 
@@ -71,8 +104,12 @@ impl Program {
     pub fn to_args(&self) -> Vec<String> {
         let config = match self {
             Self::Bus(config) => changes(config),
+            Self::Discovery(config) => changes(config),
             Self::Frontend(config) => changes(config),
             Self::Worker(config) => changes(config),
+            Self::Service(config) => changes(config),
+            Self::Redis(config) => changes(config),
+            Self::Postgres(config) => changes(config),
             Self::Probe(config) => changes(config),
         };
         let mut words = vec![self.name().to_string()];
@@ -94,12 +131,19 @@ impl Program {
     ) -> io::Result<()> {
         match self {
             Self::Bus(config) => inference::bus(net, config, Log::new(print), stop).await,
+            Self::Discovery(config) => inference::discovery(net, config, Log::new(print), stop).await,
             Self::Frontend(config) => inference::frontend(net, config, Log::new(print), stop).await,
             Self::Worker(config) => inference::worker(net, config, Log::new(print), stop).await,
+            Self::Service(config) => shop::service(net, config, Log::new(print), stop).await,
+            Self::Redis(config) => shop::redis(net, config, Log::new(print), stop).await,
+            Self::Postgres(config) => shop::postgres(net, config, Log::new(print), stop).await,
             Self::Probe(config) => probe::run(net, config, print, stop).await,
         }
     }
 }
+
+/// The programs, for messages.
+const CHOICES: &str = "bus, discovery, frontend, worker, service, redis, postgres or probe";
 
 fn settings<T: DeserializeOwned>(config: &str) -> Result<T, String> {
     serde_json::from_str(config).map_err(|error| format!("--config is not valid: {error}"))

@@ -8,6 +8,7 @@ mod delete;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
@@ -29,6 +30,8 @@ pub(crate) struct Registry {
     pub addresses: Addresses,
     pub logs: Logs,
     pub kills: Kills,
+    /// Whether the sandbox is being started: the pods with which it begins are there without a delay.
+    pub starting: AtomicBool,
 }
 
 /// The handling of fields that a kind does not have.

@@ -1,14 +1,21 @@
-//! The topology of the sandbox: a small file, and its Kubernetes objects.
+//! The topology of the sandbox: a small file, and its Kubernetes objects (`objects`).
 //!
 //! In scope: the file's format, its checks, and the objects. Out of scope: running the objects (`controllers`, `node`).
 
+mod objects;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::anyhow;
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+use shakedown_schemas::diagnostic::Code;
 use shakedown_schemas::units::Duration;
+use shakedown_schemas::{Diagnostic, json_schema, read_yaml};
 
 use super::inference::WorkerConfig;
 use super::program::Program;
@@ -17,14 +24,22 @@ use super::program::Program;
 const MAX_PODS: u32 = 100;
 /// The annotation of a pod with the time from its scheduling to the start of its program.
 pub(crate) const START_ANNOTATION: &str = "sandbox.shakedown.dev/start";
-/// The image of the topology's containers: this program itself.
-const IMAGE: &str = "shakedown:latest";
+/// The schema's file in a checkout.
+pub const SCHEMA_FILE: &str = "schemas/topology.schema.json";
 
-/// The topology of the sandbox.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The topologies that are part of the program, by name. The first is the default.
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("dynamo", include_str!("topologies/dynamo.yaml")),
+    ("quick", include_str!("topologies/quick.yaml")),
+    ("shop", include_str!("topologies/shop.yaml")),
+];
+
+/// What runs in a sandbox: namespaces and workloads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
     /// The default namespace of workloads, and the current namespace of the kubeconfig.
+    #[schemars(extend("examples" = ["shop"]))]
     pub namespace: String,
     /// Further namespaces with their labels.
     #[serde(default)]
@@ -34,10 +49,11 @@ pub struct Topology {
 }
 
 /// A group of pods that run the same program.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// The name of the Deployment or StatefulSet, of its service, and the value of the label `app` of its pods.
+    #[schemars(extend("examples" = ["payments"]))]
     pub name: String,
     /// The namespace, if not the topology's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,15 +70,19 @@ pub struct Workload {
     /// Whether a service of the same name leads to the pods.
     #[serde(default = "yes")]
     pub service: bool,
-    /// The time from the scheduling of a pod to the start of its program.
+    /// The time from the scheduling of a replaced pod to the start of its program.
     #[serde(default = "default_start")]
     pub start: Duration,
+    /// The delay of the first readiness check of a replaced pod after the start of its program, in whole seconds. The pods
+    /// with which the sandbox begins are there without any delay.
+    #[serde(default)]
+    pub ready_after: Duration,
     /// The program of the pods.
     pub program: Program,
 }
 
 /// The kind of object that owns pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkloadKind {
     /// A Deployment: a replaced pod has a new name.
@@ -85,28 +105,44 @@ fn default_start() -> Duration {
 }
 
 impl Default for Topology {
-    /// A frontend, three workers and a bus.
     fn default() -> Self {
-        match Self::parse(Self::DEFAULT) {
-            Ok(topology) => topology,
-            Err(error) => unreachable!("the embedded topology is tested: {error:#}"),
-        }
+        Self::built_in(BUILT_IN[0].0)
+            .unwrap_or_else(|| unreachable!("the first of the built-in topologies is the default"))
     }
 }
 
 impl Topology {
-    /// The default topology's file.
-    pub const DEFAULT: &str = include_str!("topology.yaml");
+    /// The topology of this name that is part of the program.
+    pub fn built_in(name: &str) -> Option<Self> {
+        let text = Self::text(name)?;
+        match Self::read(name, text.as_bytes()) {
+            Ok(topology) => Some(topology),
+            Err(problems) => unreachable!("the built-in topologies are tested: {problems:?}"),
+        }
+    }
 
-    /// Reads a topology from YAML.
+    /// The file of a built-in topology.
+    pub fn text(name: &str) -> Option<&'static str> {
+        BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
+    /// Reads a topology from YAML. `file` is its name for messages.
     ///
     /// # Errors
-    /// When the text is not YAML or has unknown keys, when names are not unique DNS labels, or when there are more than 100
-    /// pods.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let topology: Self = serde_saphyr::from_str(text).context("the topology cannot be read")?;
-        topology.check()?;
-        Ok(topology)
+    /// All problems of the file with their positions: unknown keys, names that are not unique DNS labels, settings that a
+    /// program cannot work with, or more than 100 pods.
+    pub fn read(file: &str, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
+        read_yaml(file, bytes, |topology: &Self, problems| {
+            topology.problems().into_iter().for_each(|(path, problem)| problems.push(&path, problem));
+        })
+    }
+
+    /// Reads a topology from YAML, for tests.
+    ///
+    /// # Errors
+    /// As [`Topology::read`].
+    pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        Self::read("topology.yaml", text.as_bytes())
     }
 
     /// The workload of that name.
@@ -122,151 +158,67 @@ impl Topology {
         })
     }
 
-    /// Checks the rules that the file's format cannot express.
+    /// Checks what the file's format cannot express.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let mut names = BTreeSet::new();
-        for namespace in self.namespaces.keys().chain([&self.namespace]) {
-            ensure!(is_dns_label(namespace), "`{namespace}` cannot be the name of a namespace");
+        match self.problems().into_iter().next() {
+            None => Ok(()),
+            Some((path, problem)) => Err(anyhow!("{path}: {}", problem.message)),
         }
-        for workload in &self.workloads {
-            let name = &workload.name;
-            ensure!(is_dns_label(name), "`{name}` cannot be the name of a workload");
-            if !names.insert((self.namespace_of(workload), name)) {
-                bail!("there are two workloads `{name}`");
+    }
+
+    /// The problems that the file's format cannot express, with their paths.
+    fn problems(&self) -> Vec<(String, Diagnostic)> {
+        let mut found = Vec::new();
+        let mut name = |text: &str, what: &str, path: String| {
+            if !is_dns_label(text) {
+                let message = format!("`{text}` cannot be the name of a {what}");
+                found.push((path, Diagnostic::error(Code::Name, message).help(NAMES)));
+            }
+        };
+        name(&self.namespace, "namespace", "namespace".into());
+        for namespace in self.namespaces.keys() {
+            name(namespace, "namespace", format!("namespaces.{namespace}"));
+        }
+        for (index, workload) in self.workloads.iter().enumerate() {
+            name(&workload.name, "workload", format!("workloads[{index}].name"));
+            if let Some(namespace) = &workload.namespace {
+                name(namespace, "namespace", format!("workloads[{index}].namespace"));
             }
         }
-        let pods: u64 = self.workloads.iter().map(|w| u64::from(w.replicas)).sum();
-        ensure!(pods <= u64::from(MAX_PODS), "{pods} pods are more than the {MAX_PODS} that a sandbox can hold");
-        Ok(())
+        let (mut names, mut pods) = (BTreeSet::new(), 0_u64);
+        for (index, workload) in self.workloads.iter().enumerate() {
+            let path = format!("workloads[{index}]");
+            if !names.insert((self.namespace_of(workload), &workload.name)) {
+                let message = format!("there are two workloads `{}` in one namespace", workload.name);
+                found.push((format!("{path}.name"), Diagnostic::error(Code::DuplicateName, message)));
+            }
+            if let Err(error) = workload.program.check() {
+                let path = format!("{path}.program.{}", workload.program.name());
+                found.push((path, Diagnostic::error(Code::InvalidValue, error.to_string())));
+            }
+            let before = pods;
+            pods += u64::from(workload.replicas);
+            if before <= u64::from(MAX_PODS) && pods > u64::from(MAX_PODS) {
+                let message = format!("{pods} pods are more than the {MAX_PODS} that a sandbox can hold");
+                found.push((format!("{path}.replicas"), Diagnostic::error(Code::InvalidValue, message)));
+            }
+        }
+        found
     }
 
     /// The namespace of a workload.
     pub(crate) fn namespace_of<'a>(&'a self, workload: &'a Workload) -> &'a str {
         workload.namespace.as_deref().unwrap_or(&self.namespace)
     }
-
-    /// The namespaces that it needs, in order, with their labels.
-    pub(crate) fn namespace_objects(&self) -> Vec<Value> {
-        let mut all: IndexMap<&str, IndexMap<String, String>> =
-            ["default", "kube-node-lease", "kube-public", "kube-system"].map(|name| (name, IndexMap::new())).into();
-        all.entry(&self.namespace).or_default();
-        for workload in &self.workloads {
-            all.entry(self.namespace_of(workload)).or_default();
-        }
-        for (name, labels) in &self.namespaces {
-            all.insert(name, labels.clone());
-        }
-        all.into_iter()
-            .map(|(name, labels)| {
-                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-            })
-            .collect()
-    }
-
-    /// Services and workloads, in the order of creation.
-    pub(crate) fn objects(&self) -> Vec<Value> {
-        let services = self.workloads.iter().filter(|w| w.service).map(|w| self.service(w));
-        services.chain(self.workloads.iter().map(|w| self.owner(w))).collect()
-    }
-
-    fn service(&self, workload: &Workload) -> Value {
-        let ports: Vec<Value> = workload
-            .ports()
-            .into_iter()
-            .map(|(name, port)| json!({"name": name, "port": port, "targetPort": name, "protocol": "TCP"}))
-            .collect();
-        json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": workload.name, "namespace": self.namespace_of(workload), "labels": workload.all_labels()},
-            "spec": {"selector": {"app": workload.name}, "ports": ports},
-        })
-    }
-
-    fn owner(&self, workload: &Workload) -> Value {
-        let ports: Vec<Value> =
-            workload.ports().into_iter().map(|(name, port)| json!({"name": name, "containerPort": port})).collect();
-        let mut program = workload.program.clone();
-        let mut env = json!([]);
-        if let Program::Worker(config) = &mut program {
-            // The kubelet puts the variable's value in its place, here and on a real node.
-            config.id = "$(POD_NAME)".into();
-            env = json!([{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
-        }
-        let volume = match &program {
-            Program::Worker(WorkerConfig { cache: Some(folder), .. }) => Some(folder.clone()),
-            _ => None,
-        };
-        let mut container = json!({
-            "name": workload.program.name(),
-            "image": IMAGE,
-            "imagePullPolicy": "Never",
-            "command": ["shakedown", "pod"],
-            "args": program.to_args(),
-            "env": env,
-            "ports": ports,
-            "readinessProbe": workload.probe(),
-        });
-        if let Program::Worker(_) = &workload.program {
-            // The processor that its work shares with stress.
-            container["resources"] = json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}});
-        }
-        let mut pod = json!({"terminationGracePeriodSeconds": 5});
-        if let Some(folder) = volume {
-            container["volumeMounts"] = json!([{"name": "data", "mountPath": folder}]);
-            pod["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
-        }
-        pod["containers"] = json!([container]);
-        let labels = workload.all_labels();
-        let kind = match workload.kind {
-            WorkloadKind::Deployment => "Deployment",
-            WorkloadKind::StatefulSet => "StatefulSet",
-        };
-        let mut object = json!({
-            "apiVersion": "apps/v1", "kind": kind,
-            "metadata": {"name": workload.name, "namespace": self.namespace_of(workload), "labels": labels},
-            "spec": {
-                "replicas": workload.replicas,
-                "selector": {"matchLabels": {"app": workload.name}},
-                "template": {
-                    "metadata": {"labels": labels, "annotations": {START_ANNOTATION: workload.start.to_string()}},
-                    "spec": pod,
-                },
-            },
-        });
-        if workload.kind == WorkloadKind::StatefulSet {
-            object["spec"]["serviceName"] = workload.name.clone().into();
-        }
-        object
-    }
 }
 
-impl Workload {
-    fn all_labels(&self) -> IndexMap<String, String> {
-        let mut labels: IndexMap<_, _> = [("app".to_string(), self.name.clone())].into();
-        labels.extend(self.labels.clone());
-        labels
-    }
-
-    fn ports(&self) -> Vec<(&'static str, u16)> {
-        match &self.program {
-            Program::Bus(config) => vec![("client", config.port)],
-            Program::Frontend(config) => vec![("http", config.port), ("responses", config.response_port)],
-            Program::Worker(config) => vec![("health", config.health_port)],
-            Program::Probe(config) if config.listen == 0 => Vec::new(),
-            Program::Probe(config) => vec![("listen", config.listen)],
-        }
-    }
-
-    fn probe(&self) -> Value {
-        match &self.program {
-            Program::Bus(_) => json!({"tcpSocket": {"port": "client"}, "periodSeconds": 1}),
-            Program::Frontend(_) => json!({"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}),
-            Program::Worker(_) => json!({"httpGet": {"path": "/ready", "port": "health"}, "periodSeconds": 1}),
-            Program::Probe(config) if config.listen == 0 => Value::Null,
-            Program::Probe(_) => json!({"tcpSocket": {"port": "listen"}, "periodSeconds": 1}),
-        }
-    }
+/// The JSON Schema of a topology file.
+pub fn schema() -> Value {
+    json_schema::of::<Topology>("shakedown topology", "urn:shakedown:schema:topology:1")
 }
+
+/// The rule of names.
+const NAMES: &str = "a name has at most 52 lower-case letters, digits and `-`, and begins with a letter";
 
 fn is_dns_label(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -274,48 +226,4 @@ fn is_dns_label(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.ends_with(edge)
         && text.chars().all(|c| edge(c) || c == '-')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_has_a_frontend_three_workers_and_a_bus() {
-        let topology = Topology::default();
-        let shown: Vec<_> =
-            topology.workloads.iter().map(|w| (w.name.as_str(), w.replicas, w.program.name())).collect();
-        assert_eq!(
-            shown,
-            [("nats", 1, "bus"), ("vllm-agg-0-frontend", 1, "frontend"), ("vllm-agg-0-vllmdecodeworker", 3, "worker"),]
-        );
-        let text = serde_json::to_string(&topology).unwrap();
-        assert_eq!(serde_json::from_str::<Topology>(&text).unwrap(), topology);
-    }
-
-    #[test]
-    fn replicas_can_be_set() {
-        let mut topology = Topology::default();
-        topology.workers_mut().for_each(|(replicas, _)| *replicas = 1);
-        assert_eq!(topology.workload_mut("vllm-agg-0-vllmdecodeworker").unwrap().replicas, 1);
-    }
-
-    #[test]
-    fn what_cannot_run_is_refused() {
-        for (text, part) in [
-            ("namespace: a\nworkloads: []\nextra: 1\n", "extra"),
-            ("namespace: A\nworkloads: []\n", "`A` cannot be"),
-            ("namespace: a\nworkloads: [{name: b, program: {nginx: {}}}]\n", "nginx"),
-            ("namespace: a\nworkloads: [{name: b, replicas: 101, program: {bus: {}}}]\n", "101 pods"),
-            (
-                "namespace: a\nworkloads: [{name: b, program: {bus: {}}}, {name: b, program: {bus: {}}}]\n",
-                "two workloads",
-            ),
-            ("namespace: a\nworkloads: [{name: b, program: {worker: {heartbeat: 5}}}]\n", "5"),
-            ("", "topology"),
-        ] {
-            let error = format!("{:#}", Topology::parse(text).unwrap_err());
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
 }

@@ -6,9 +6,8 @@ mod never;
 
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::samples;
 use crate::scenario::{Effect, Expectation, Load, Model, Pace, Prove, Scenario};
-use crate::units::{Duration, Percent, short};
+use crate::units::{Duration, short};
 use counted::{Count, asked, count, is_doubtful, is_silent};
 
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
@@ -49,44 +48,7 @@ impl Need {
 }
 
 fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<Need> {
-    let percents = |min: Option<Percent>, max: Option<Percent>| {
-        let words = match (min, max) {
-            (Some(min), _) => format!("`min: {min}`"),
-            (None, Some(max)) => format!("`max: {max}`"),
-            (None, None) => return None,
-        };
-        Some((samples::success_rate(min.map(Percent::fraction), max.map(Percent::fraction)), words, true))
-    };
-    let kind = format!("`{}`", expectation.kind());
-    let asked = match expectation {
-        Expectation::SuccessRate(it) => (percents(it.min, it.max)?, Some(it.sampling())),
-        Expectation::Goodput(it) => (percents(it.min, it.max)?, Some(it.sampling())),
-        Expectation::Latency(it) | Expectation::TimeToFirstToken(it) => {
-            let words = format!("`{}`", it.percentile);
-            ((samples::percentile(it.percentile.fraction()), words, true), Some(it.sampling()))
-        }
-        Expectation::LatencyRatio(it) | Expectation::TimeToFirstTokenRatio(it) => {
-            let words = format!("`{}`", it.percentile);
-            ((samples::percentile(it.percentile.fraction()), words, true), Some(it.sampling()))
-        }
-        // `min_samples` counts the gaps between tokens, and how many a stream has is not known.
-        Expectation::InterTokenLatency(it) if it.min_samples.is_some() => return None,
-        Expectation::InterTokenLatencyRatio(it) if it.min_samples.is_some() => return None,
-        Expectation::InterTokenLatency(it) => ((samples::FLOOR, kind, false), Some(it.sampling())),
-        Expectation::InterTokenLatencyRatio(it) => ((samples::FLOOR, kind, false), Some(it.sampling())),
-        Expectation::OutputTokensPerSecond(it) => ((samples::FLOOR, kind, false), Some(it.sampling())),
-        Expectation::OutputTokensPerSecondRatio(it) | Expectation::ThroughputRatio(it) => {
-            ((samples::FLOOR, kind, false), Some(it.sampling()))
-        }
-        Expectation::Errors(_) | Expectation::Stuck(_) => ((samples::FLOOR, kind, true), None),
-        Expectation::RecoveryTime(_) => {
-            ((samples::percentile(0.95), "the baseline of `recovery_time`".into(), false), None)
-        }
-        Expectation::Requests(_) | Expectation::Pods(_) | Expectation::Prometheus(_) | Expectation::Logs(_) => {
-            return None;
-        }
-    };
-    let ((requests, what, can_fail), sampling) = asked;
+    let sample = expectation.sample()?;
     let named = expectation.to().and_then(|to| scenario.phases.iter().position(|phase| phase.name == to));
     let phases = match expectation {
         Expectation::RecoveryTime(it) => {
@@ -98,16 +60,12 @@ fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<
         Expectation::Goodput(_) => vec![index],
         _ => named.into_iter().chain([index]).collect(),
     };
-    let given = sampling.and_then(|it| it.min_samples);
+    let given = sample.sampling.and_then(|it| it.min_samples);
     Some(Need {
-        requests: given.unwrap_or(requests),
-        what: given.map_or(what, |given| format!("`min_samples: {given}`")),
-        decides: match (expectation, can_fail) {
-            (Expectation::Errors(_) | Expectation::Stuck(_), _) => 1,
-            (_, true) => samples::FLOOR_FOR_FAILURE,
-            (_, false) => u64::MAX,
-        },
-        has_min_samples: sampling.is_some() && given.is_none(),
+        requests: given.unwrap_or(sample.requests),
+        what: given.map_or(sample.part, |given| format!("`min_samples: {given}`")),
+        decides: sample.decides,
+        has_min_samples: sample.sampling.is_some() && given.is_none(),
         phases,
     })
 }

@@ -68,11 +68,22 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     transport::check(path, load, findings);
     let mut rows = Rows::new(path, load.feeder.as_ref(), findings);
     for sent in all {
+        without(path, sent.kind(), sent.info().facts.without, findings);
         sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);
     }
     rows.finish(findings);
     if let Some(by) = &load.group_by {
         capture::group(&format!("{path}.group_by"), by, findings);
+    }
+}
+
+/// Refuses the keys of a load that have no meaning for its kind.
+fn without(path: &str, kind: &str, keys: &[&str], findings: &mut Findings<'_>) {
+    for key in keys.iter().filter(|key| findings.map.has(&format!("{path}.{key}"))).collect::<Vec<_>>() {
+        findings.push_at_key(
+            &format!("{path}.{key}"),
+            Diagnostic::error(Code::Transport, format!("`{key}` has no meaning for `{kind}`")).help("remove it"),
+        );
     }
 }
 

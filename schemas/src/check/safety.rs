@@ -3,7 +3,7 @@
 use super::load::target::url_address;
 use super::{Findings, unknown};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{BlastRadius, Scenario, StopCondition};
+use crate::scenario::{BlastRadius, Scenario, Scheme, StopCondition};
 use crate::units::Duration;
 
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
@@ -78,7 +78,7 @@ fn one(path: &str, condition: &StopCondition, findings: &mut Findings<'_>) {
         StopCondition::Http(it) => {
             // A probe may have a path and a query.
             let base = it.url.split(['?', '#']).next().unwrap_or_default();
-            url_address(&format!("{path}.url"), base, findings);
+            url_address(&format!("{path}.url"), base, Scheme::HTTP, findings);
             for (key, value) in [("every", it.every), ("timeout", it.timeout)] {
                 if value.is_zero() {
                     findings.push(

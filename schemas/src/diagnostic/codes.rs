@@ -44,6 +44,8 @@ codes! {
     UndefinedVariable = "S021", "A template expression names a variable that does not exist.";
     UnknownOverride = "S022", "The command line sets a variable that the scenario does not have.";
     UnusedVariable = "S023", "A variable that no template expression uses.";
+    VariableValue = "S024", "A variable without a value, or with one that is not allowed.";
+    Reuse = "S025", "A part in another file that cannot be used.";
     Version = "S030", "A version of the format that this program does not read.";
     Name = "S031", "A name with invalid characters.";
     DuplicateName = "S032", "A name that is given twice.";

@@ -192,6 +192,22 @@ fn explanation(code: Code) -> About {
             "vars: {team: web}",
             "vars: {team: web}\ndescription: \"for {{ team }}\"",
         ),
+        Code::VariableValue => about(
+            "`vars` declares what a value must be: `required`, `values` or `type`. The scenario would mean something else with \
+             this one, or nothing without one.",
+            "Give it a value with `--var`, `--vars-file` or `default`.",
+            Scenario,
+            "vars: {team: {required: true}}\ndescription: \"for {{ team }}\"",
+            "vars: {team: {default: web, values: [web, data]}}\ndescription: \"for {{ team }}\"",
+        ),
+        Code::Reuse => about(
+            "`extends` or `use` names a file that does not exist, that is outside the folder of the scenario, or that uses \
+             itself. A scenario must be the same on all machines, and end.",
+            "Correct the path, which is relative to the file in which it is written, or write the keys out.",
+            Scenario,
+            "extends: nowhere.fragment.yaml",
+            "description: all keys are in this file",
+        ),
         Code::Version => about(
             "This program does not read the version. A guess could change the meaning of the file.",
             "Write `version: 1`, or use the program that the file was written for.",

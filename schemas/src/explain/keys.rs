@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use crate::diagnostic::{closest, words as listed};
+use crate::diagnostic::closest;
 use crate::json_schema::{plain_scenario, rules};
 use crate::reference::{is_value, split_default, text_of, words};
 use crate::scenario::{Expectation, Fault, Load};
@@ -78,7 +78,8 @@ impl Keys {
         if starts.is_empty() {
             let mut known: Vec<String> = self.below(&self.root).into_iter().map(|(name, ..)| name).collect();
             known.extend(self.kinds().into_iter().map(|(name, _)| name));
-            return Err(self.unknown(first, "", &known));
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            return Err(unknown(first, "", "", &known));
         }
         let mut missing = None;
         let found: Vec<Place> = starts
@@ -89,17 +90,40 @@ impl Keys {
     }
 
     fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, String> {
-        rest.iter().try_fold(start, |place, part| {
+        let mut place = start;
+        // Where the keys of the place are listed, for a path with a name of the file: `load` for `load.shop`.
+        let mut listed = place.path.clone();
+        let mut named = false;
+        for part in rest {
             let below = self.below(&place.property);
             let path = format!("{}.{part}", place.path);
-            match below.iter().find(|(name, ..)| name == part) {
-                Some((_, property, required)) => Ok(Place { path, property: property.clone(), required: *required }),
-                None => {
-                    let names: Vec<String> = below.into_iter().map(|(name, ..)| name).collect();
-                    Err(self.unknown(part, &place.path, &names))
-                }
+            if let Some((_, property, required)) = below.iter().find(|(name, ..)| name == part) {
+                place = Place { path: path.clone(), property: property.clone(), required: *required };
+                (listed, named) = (path, false);
+                continue;
             }
-        })
+            let names: Vec<&str> = below.iter().map(|(name, ..)| name.as_str()).collect();
+            let is_name = !named && self.has_free_names(&place.property, 0);
+            if !is_name || closest(part, names.iter().copied()).is_some() {
+                return Err(unknown(part, &place.path, &listed, &names));
+            }
+            place.path = path;
+            named = true;
+        }
+        Ok(place)
+    }
+
+    /// Whether a key contains a map with names that the file chooses, such as `load` and `faults`.
+    fn has_free_names(&self, schema: &Value, depth: u8) -> bool {
+        if depth > 8 || schema["properties"].is_object() {
+            return false;
+        }
+        if schema["additionalProperties"].is_object() {
+            return true;
+        }
+        let definition = schema["$ref"].as_str().and_then(|it| self.definitions.get(it.strip_prefix("#/$defs/")?));
+        let options = schema["anyOf"].as_array().into_iter().flatten();
+        definition.into_iter().chain(options).any(|it| self.has_free_names(it, depth + 1))
     }
 
     /// The places where a path can begin: a key of the scenario, a kind, a type by its name, or a key of a phase or a load.
@@ -194,26 +218,6 @@ impl Keys {
         let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|it| it.is_object());
         let options = schema["anyOf"].as_array().into_iter().flatten();
         inner.chain(options).find_map(|it| self.container(it, depth + 1))
-    }
-
-    fn unknown(&self, part: &str, path: &str, known: &[String]) -> String {
-        let place = if path.is_empty() { "a scenario".to_owned() } else { format!("`{path}`") };
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let mut unique: Vec<&str> = Vec::new();
-        known.iter().for_each(|it| {
-            if !unique.contains(it) {
-                unique.push(*it)
-            }
-        });
-        let help = match closest(part, unique.iter().copied()) {
-            Some(meant) => {
-                let before = if path.is_empty() { String::new() } else { format!("{path}.") };
-                format!("did you mean `{before}{meant}`?")
-            }
-            None if unique.is_empty() => format!("{place} has no keys of its own"),
-            None => format!("there are {}", listed(&unique)),
-        };
-        format!("`{part}` is no key of {place}\nhelp: {help}")
     }
 
     fn text(&self, place: &Place, recursive: bool) -> String {
@@ -345,7 +349,10 @@ impl Keys {
             _ => String::new(),
         };
         match schema["type"].as_str() {
-            Some("array") => format!("list of {}", self.type_of(&schema["items"])),
+            Some("array") => match self.type_of(&schema["items"]) {
+                any if any.is_empty() => "list".to_owned(),
+                inner => format!("list of {inner}"),
+            },
             Some("object") => match &schema["additionalProperties"] {
                 inner @ Value::Object(_) => format!("map to {}", self.type_of(inner)),
                 _ => "map".to_owned(),
@@ -387,6 +394,21 @@ impl Keys {
         .into_iter();
         all.find(|(kind, _)| *kind == name).map(|(kind, example)| format!("{kind}: {example}"))
     }
+}
+
+/// The answer to a key that does not exist. `listed` is the topic that lists the keys of the place.
+fn unknown(part: &str, path: &str, listed: &str, known: &[&str]) -> String {
+    let place = if path.is_empty() { "a scenario".to_owned() } else { format!("`{path}`") };
+    let help = match closest(part, known.iter().copied()) {
+        Some(meant) => {
+            let before = if path.is_empty() { String::new() } else { format!("{path}.") };
+            format!("did you mean `{before}{meant}`?")
+        }
+        None if known.is_empty() => format!("{place} has no keys of its own"),
+        None if listed.is_empty() => "`shakedown explain` lists its keys".to_owned(),
+        None => format!("`shakedown explain {listed}` lists its keys"),
+    };
+    format!("`{part}` is no key of {place}\nhelp: {help}")
 }
 
 fn short(value: &Value) -> String {

@@ -20,8 +20,8 @@ mod success_rate;
 pub use effect::Effect;
 pub use errors::Errors;
 pub use goodput::{Goodput, GoodputBounds};
-pub use kind::{About, ExpectationFacts, ExpectationInfo};
-pub(crate) use kind::{At, PhaseFacts};
+pub use kind::{About, ExpectationFacts, ExpectationInfo, PodsRead};
+pub(crate) use kind::{At, PhaseFacts, Sample};
 pub use latency::{Latency, LatencyOf, LatencyRatio};
 pub use limits::{CountLimits, Decide, Sampling};
 pub use logs::Logs;
@@ -97,6 +97,15 @@ impl Expectation {
 }
 
 impl ExpectationInfo {
+    /// The complete expectation that its help texts show.
+    ///
+    /// # Panics
+    /// Never: a test reads the example of every kind.
+    pub fn example(&self) -> Expectation {
+        let text = format!("{}: {}", self.name, self.facts.example);
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("the example of {}: {error}", self.name))
+    }
+
     /// The kind with this key.
     pub fn of(name: &str) -> Option<&'static Self> {
         Expectation::KINDS.iter().find(|kind| kind.name == name)

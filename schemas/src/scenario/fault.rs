@@ -22,7 +22,7 @@ pub use container_kill::ContainerKill;
 pub use dns::{DnsAnswer, DnsFault};
 pub use http::HttpFault;
 pub use io::{IoError, IoFault, IoMethod};
-pub use kind::{Access, ChaosMesh, FaultFacts, FaultInfo, Means, Sandbox};
+pub use kind::{Access, AccessNeeds, ChaosMesh, FaultFacts, FaultInfo, Means, Resource, Sandbox};
 pub use manifest::{Condition, Field, Manifest, ObjectName};
 pub use netem::Netem;
 pub use partition::{Engine, Partition};
@@ -101,6 +101,18 @@ impl Fault {
         self.shared().prove()
     }
 
+    /// The permissions that it needs on objects that it does not create, if the Kubernetes API alone carries it out.
+    pub fn needs(&self) -> Vec<Access> {
+        let of = |means: &Means| match means {
+            Means::Kubernetes { needs: AccessNeeds::All(all), .. } => all.to_vec(),
+            Means::Kubernetes { needs: AccessNeeds::OneOf(all), .. } => {
+                all.iter().copied().filter(|it| self.uses(it)).collect()
+            }
+            Means::NetworkPolicy | Means::ChaosMesh(_) => Vec::new(),
+        };
+        self.info().facts.means.iter().flat_map(of).collect()
+    }
+
     /// True if it happens once. There is nothing to undo, and the removal of its object changes nothing.
     pub fn is_once(&self) -> bool {
         self.info().is_once()
@@ -108,6 +120,24 @@ impl Fault {
 }
 
 impl FaultInfo {
+    /// The complete fault that its help texts show.
+    ///
+    /// # Panics
+    /// Never: a test reads the example of every kind.
+    pub fn example(&self) -> Fault {
+        let text = format!("{}: {}", self.name, self.facts.example);
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("the example of {}: {error}", self.name))
+    }
+
+    /// The kinds of the objects that faults by the Kubernetes API alone create.
+    pub fn created() -> impl Iterator<Item = Resource> {
+        let of = |means: &'static Means| match means {
+            Means::Kubernetes { creates, .. } => *creates,
+            Means::NetworkPolicy | Means::ChaosMesh(_) => &[],
+        };
+        Fault::KINDS.iter().flat_map(|kind| kind.facts.means).flat_map(of).copied()
+    }
+
     /// The kind with this key.
     pub fn of(name: &str) -> Option<&'static Self> {
         Fault::KINDS.iter().find(|kind| kind.name == name)

@@ -17,7 +17,7 @@ pub use check::{Check, JsonCheck, TextCheck};
 pub use feeder::{Feeder, Order, Prompts, WordRange};
 pub use group::GroupBy;
 pub use http::{Capture, Http, HttpRequest, HttpStep};
-pub use kind::{LoadFacts, LoadKindInfo};
+pub use kind::{LoadFacts, LoadKindInfo, Scheme};
 pub use openai::{OpenAi, OpenAiEndpoint};
 pub use pace::{Arrival, Leg, LoadChange, Pace, Ramp, Steps, ThinkTime, WorkerRamp, Workers};
 pub use reach::Reach;
@@ -39,6 +39,10 @@ load_kinds! {
     /// A load: a named stream of requests. It has exactly one kind of request, such as `http`, and exactly one of
     /// `rate` (open loop) and `concurrency` (closed loop).
     pub struct Load {
+        /// Files with keys of this load, merged as by `extends`.
+        #[serde(default, rename = "use", skip_serializing_if = "Vec::is_empty")]
+        #[schemars(extend("examples" = [["customers.fragment.yaml"]]))]
+        pub parts: Vec<String>,
         /// Open loop: the rate at which requests start, however slow the answers are. A ramp or steps start again with
         /// each phase. A phase can have another rate.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,8 @@ pub struct Span {
     pub line: u32,
     /// The column in characters, from 1.
     pub column: u32,
+    /// The number of its file: 0 for the scenario, more for the files that it uses.
+    pub file: u16,
 }
 
 /// A value and its position.
@@ -55,6 +57,19 @@ pub(crate) enum Step {
 }
 
 impl Node {
+    /// Sets the file of all positions.
+    pub fn put_into(&mut self, file: u16) {
+        self.span.file = file;
+        match &mut self.value {
+            Value::Seq(nodes) => nodes.iter_mut().for_each(|node| node.put_into(file)),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| {
+                entry.key_span.file = file;
+                entry.node.put_into(file);
+            }),
+            _ => {}
+        }
+    }
+
     /// The node at a path.
     pub fn at_mut(&mut self, path: &[Step]) -> Option<&mut Self> {
         let Some((step, rest)) = path.split_first() else { return Some(self) };

@@ -140,6 +140,10 @@ const ANSWERED: &[(&str, &str)] = &[
     ("fault", "kill_pod: {pods: {labels: {app: web}}}"),
     ("fault", "kill_pod: {pods: app=web}"),
     ("fault", "kill_pod: web"),
+    ("fault", "kill_pod: {pods: {app: web}}"),
+    ("fault", "kill_pod: {pods: {app: web, tier: front, count: 1}}"),
+    ("fault", "cpu_stress: {pods: {app: web}, cpu: 80%}"),
+    ("fault", "network_loss: {target: {app: web}, percent: 20}"),
     ("fault", "kill_pod: {prefix: checkout-, count: 2}"),
     ("fault", "kill_pod: {labels: {app: web}, count: 1}"),
     ("fault", "delete_pod: {deployment: checkout}"),
@@ -155,6 +159,7 @@ const ANSWERED: &[(&str, &str)] = &[
     ("netem with a delay", "target: postgres"),
     ("partition", "target: postgres"),
     ("partition", "target: {labels: {app: db}}"),
+    ("partition", "target: {app: db}"),
     ("partition with peers", "target: postgres"),
     ("whole pod_kill", "duration: 20s"),
     ("whole pod_kill", "target: web"),
@@ -169,6 +174,7 @@ const ANSWERED: &[(&str, &str)] = &[
     ("pod_kill", "pods: app=checkout"),
     ("pod_kill", "pods: deployment/checkout"),
     ("pod_kill", "pods: checkout"),
+    ("pod_kill", "target: {app: web}"),
     ("pod_kill", "target: {labels: {app: web}}"),
     ("pod_kill", "labels: {app: web}"),
     ("selector", "deployment: checkout"),
@@ -187,6 +193,11 @@ const ANSWERED: &[(&str, &str)] = &[
     ("load", "warmup: 10s"),
     ("load", "duration: 60s"),
     ("http", "status: 200"),
+    ("http", "tls: {}"),
+    ("http", "rate: 20/s"),
+    ("http", "connections: per_request"),
+    ("http", "timeout: 5s"),
+    ("http", "concurrency: 4"),
     ("check", "status_code: 200"),
     ("scenario", "warmup: 10s"),
     ("scenario", "assert: [{success_rate: 99%}]"),
@@ -234,6 +245,10 @@ fn corrected(spot: &str, help: &str) -> Option<String> {
         return Some(file(spot, ""));
     }
     let line = help.split_once("write `")?.1.split('`').next()?;
+    if help.contains(" in the load, next to ") {
+        let has_pace = !line.starts_with("rate") && !line.starts_with("concurrency");
+        return Some(file(if has_pace { "load" } else { "load without a pace" }, line));
+    }
     if help.starts_with("remove it") {
         return match line.starts_with("duration") {
             // The phase has one.

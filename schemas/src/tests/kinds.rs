@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::as_json;
 use crate::rule::Rule;
-use crate::scenario::{About, Expectation, ExpectationInfo, Fault, FaultInfo, Load, LoadKindInfo, Secret};
+use crate::scenario::{
+    About, AccessNeeds, Expectation, ExpectationInfo, Fault, FaultInfo, Load, LoadKindInfo, Means, Secret,
+};
 use crate::{Diagnostic, Document, Overrides, json_schema, parse};
 
 /// A kind, and a scenario that contains it.
@@ -142,15 +144,22 @@ fn values(kind: &Kind) -> Map<String, Value> {
     let mut found = table(kind.definition);
     if found.is_empty() {
         found = kind.body.as_object().cloned().unwrap_or_default();
-        let limit = found.get("min").or_else(|| found.get("max")).and_then(Value::as_u64);
-        if let Some(limit) = limit {
-            found.insert("min".to_owned(), json!(limit));
-            found.insert("max".to_owned(), json!(limit + 1));
+        if let Some((limit, more)) = found.get("min").or_else(|| found.get("max")).and_then(and_more) {
+            found.insert("min".to_owned(), limit);
+            found.insert("max".to_owned(), more);
         }
+        let scheme = LoadKindInfo::of(&kind.name).map_or("http", |load| load.facts.schemes[0].name);
         found.insert("service".to_owned(), json!("shop:80"));
-        found.insert("url".to_owned(), json!("http://h"));
+        found.insert("url".to_owned(), json!(format!("{scheme}://h:80")));
     }
     found
+}
+
+/// A limit such as `3`, `5s` or `98%`, and a larger one.
+fn and_more(limit: &Value) -> Option<(Value, Value)> {
+    let Some(text) = limit.as_str() else { return Some((limit.clone(), json!(limit.as_u64()? + 1))) };
+    let (number, unit) = text.split_at(text.find(|it: char| !it.is_ascii_digit())?);
+    Some((limit.clone(), json!(format!("{}{unit}", number.parse::<u64>().ok()? + 1))))
 }
 
 fn table(definition: &str) -> Map<String, Value> {
@@ -162,10 +171,8 @@ fn table(definition: &str) -> Map<String, Value> {
         "Http" => json!({"service": "shop:80", "url": "http://h"}),
         "OpenAi" => json!({"service": "shop:80", "url": "http://h", "prompt": "p", "prompts": {"file": "none"}}),
         "Goodput" => json!({"min": "10%", "max": "90%", "of": {"latency": "1s"}}),
-        "SuccessRate" => json!({"min": "10%", "max": "90%"}),
         "Latency" | "RecoveryTime" => json!({"min": "1s", "max": "10s"}),
         "LatencyRatio" | "RateRatio" | "Prometheus" | "TokenRate" => json!({"min": 1.5, "max": 2.5}),
-        "Stuck" | "Requests" | "Logs" => json!({"min": 1, "max": 2}),
         "Pods" => json!({"restarts": {"max": 0}, "ready_within": "30s"}),
         "Errors" => {
             let Some(Rule::Some(kinds)) =
@@ -351,4 +358,32 @@ fn names_of_kinds_are_unique_and_have_a_summary() {
         let has_load = schema["$defs"][kind.definition]["properties"]["load"].is_object();
         assert_eq!(has_load, kind.facts.about == About::Requests, "{}", kind.name);
     }
+}
+
+/// The permissions of an expectation follow from the pods that it reads.
+#[test]
+fn an_expectation_about_the_cluster_names_the_pods_that_it_reads() {
+    for kind in Expectation::KINDS {
+        assert_eq!(kind.example().pods().is_some(), kind.facts.about == About::Cluster, "{}", kind.name);
+    }
+}
+
+/// Where a key of a fault chooses between permissions, exactly one of them is needed.
+#[test]
+fn a_fault_that_needs_one_of_several_permissions_names_it() {
+    let mut asked = 0;
+    for kind in Fault::KINDS {
+        for means in kind.facts.means {
+            if let Means::Kubernetes { needs: AccessNeeds::OneOf(_), .. } = means {
+                assert_eq!(
+                    kind.example().needs().len(),
+                    1,
+                    "{} does not say which of its permissions it uses",
+                    kind.name
+                );
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 0, "no kind was asked");
 }

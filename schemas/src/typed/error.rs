@@ -160,7 +160,7 @@ impl ReadError {
                 let whose = match steps.first() {
                     Some(Step::Key(owner)) => format!("`{owner}` needs the key `{key}`"),
                     Some(Step::Index(_)) => format!("this element needs the key `{key}`"),
-                    None => format!("the scenario needs the key `{key}`"),
+                    None => format!("the file needs the key `{key}`"),
                 };
                 Diagnostic::error(Code::MissingKey, whose).label(format!("`{key}` is missing")).maybe_help(example(key))
             }

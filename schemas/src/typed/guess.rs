@@ -4,13 +4,14 @@
 
 mod write;
 
+use crate::rule::Rule;
+use crate::scenario::{Expectation, Fault};
 use crate::source::{Entry, Node};
 use write::{comparison, folded, line_of_comparison};
 
 /// Words for one thing, where they may be tried, and how to write it.
 struct Guess {
-    /// The types, by their names in the code.
-    of: &'static [&'static str],
+    of: Of,
     /// The words, in lower case, with `_` between their parts.
     words: &'static [&'static str],
     means: Means,
@@ -23,16 +24,61 @@ enum Means {
     Line(&'static str),
     /// This text, after the entry is removed: it belongs somewhere else.
     Elsewhere(&'static str),
+    /// The same entry, next to the kind of the load.
+    InLoad,
     /// Nothing, for this reason.
     Remove(&'static str),
     /// What this function makes of the key and the value; none where they are not what it is about.
     Made(fn(&str, &Node) -> Option<String>),
 }
 
-use Means::{Elsewhere, Key, Line, Made, Remove};
+use Means::{Elsewhere, InLoad, Key, Line, Made, Remove};
 
 const fn guess(of: &'static [&'static str], words: &'static [&'static str], means: Means) -> Guess {
+    Guess { of: Of::Types(of), words, means }
+}
+
+/// A guess about all kinds with something in common.
+const fn common(of: Of, words: &'static [&'static str], means: Means) -> Guess {
     Guess { of, words, means }
+}
+
+/// The types in which a word may be tried.
+#[derive(Clone, Copy)]
+enum Of {
+    /// These, by their names in the code.
+    Types(&'static [&'static str]),
+    /// Everything with `min` and `max`: expectations, and counts.
+    Limited,
+    /// Faults with target pods.
+    Targeted,
+    /// Faults with target pods that happen once.
+    Once,
+    /// Faults with target pods that last.
+    Lasting,
+}
+
+impl Of {
+    /// The types, by their names in the code. The descriptions of the kinds say which have something in common.
+    fn types(self) -> Vec<&'static str> {
+        // The pods of a manifest are not its targets.
+        let targeted =
+            || Fault::KINDS.iter().filter(|it| it.shared_keys.contains(&"pods") && it.definition != "Manifest");
+        match self {
+            Self::Types(all) => all.to_vec(),
+            Self::Limited => {
+                let limited = Expectation::KINDS.iter().filter(|it| it.rules.contains(&Rule::LIMITS));
+                let mut all: Vec<&str> = limited.map(|it| it.definition).chain(["CountLimits"]).collect();
+                // Kinds with the same keys share a type.
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
+            Self::Targeted => targeted().map(|it| it.definition).collect(),
+            Self::Once => targeted().filter(|it| it.is_once()).map(|it| it.definition).collect(),
+            Self::Lasting => targeted().filter(|it| !it.is_once()).map(|it| it.definition).collect(),
+        }
+    }
 }
 
 const EXPECTATION: &[&str] = &["Expectation"];
@@ -42,45 +88,24 @@ const PHASE: &[&str] = &["Phase"];
 const SCENARIO: &[&str] = &["Scenario"];
 const EFFECT: &[&str] = &["Effect"];
 
-/// Expectations with `min` and `max`.
-const LIMITED: &[&str] = &[
-    "SuccessRate",
-    "Latency",
-    "LatencyRatio",
-    "TokenRate",
-    "RateRatio",
-    "Goodput",
-    "RecoveryTime",
-    "Requests",
-    "Prometheus",
-    "Logs",
-    "Stuck",
-    "CountLimits",
-];
-
-/// Faults with target pods.
-const FAULTS: &[&str] = &[
-    "Partition",
-    "Netem",
-    "PodKill",
-    "PodFailure",
-    "ContainerKill",
-    "Stress",
-    "HttpFault",
-    "DnsFault",
-    "IoFault",
-    "TimeFault",
-];
-
-/// Faults that happen once.
-const KILLS: &[&str] = &["PodKill", "ContainerKill"];
-
-/// Faults that last.
-const LASTING: &[&str] =
-    &["Partition", "Netem", "PodFailure", "Stress", "HttpFault", "DnsFault", "IoFault", "TimeFault"];
-
 /// The key of the other end of a link, by kind of fault.
 const PEERS: &[(&str, &str)] = &[("from", "Partition"), ("to", "Netem")];
+
+/// Keys of a load that are easily written inside its kind.
+const OF_LOADS: &[&str] = &[
+    "use",
+    "rate",
+    "arrival",
+    "concurrency",
+    "think_time",
+    "timeout",
+    "max_in_flight",
+    "version",
+    "connections",
+    "streams",
+    "tls",
+    "feeder",
+];
 
 const LATENCIES: &[&str] = &["latency", "time_to_first_token", "inter_token_latency"];
 
@@ -106,8 +131,8 @@ const TABLE: &[Guess] = &[
     ),
     guess(EXPECTATION, &["log", "no_logs", "logs_contain"], Line("logs: {matches: {}, max: 0}")),
     guess(EXPECTATION, &[""], Made(write::any_limit)),
-    guess(LIMITED, write::AT_MOST, Key("max")),
-    guess(LIMITED, write::AT_LEAST, Key("min")),
+    common(Of::Limited, write::AT_MOST, Key("max")),
+    common(Of::Limited, write::AT_LEAST, Key("min")),
     guess(&["Logs"], &["contains", "pattern", "match", "text", "grep", "regex"], Key("matches")),
     guess(&["Pods", "Logs"], &["selector", "targets", "target"], Key("pods")),
     guess(&["Pods", "Logs"], &["labels", "name", "prefix", "owner"], Made(write::in_pods)),
@@ -132,16 +157,16 @@ const TABLE: &[Guess] = &[
     guess(&["Netem"], &["packet_loss", "drop", "loss_percent"], Key("loss")),
     guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Made(write::bandwidth)),
     guess(&["Partition"], &["peers", "with", "between", "target_service", "service"], Key("from")),
-    guess(FAULTS, &["pods"], Made(write::pods)),
-    guess(FAULTS, &["targets", "target", "selector", "select"], Made(write::pods)),
-    guess(FAULTS, &["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
-    guess(LASTING, &["duration", "lasts", "length"], Key("for")),
-    guess(
-        KILLS,
+    common(Of::Targeted, &["pods"], Made(write::pods)),
+    common(Of::Targeted, &["targets", "target", "selector", "select"], Made(write::pods)),
+    common(Of::Targeted, &["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
+    common(Of::Lasting, &["duration", "lasts", "length"], Key("for")),
+    common(
+        Of::Once,
         &["duration", "lasts", "length", "for"],
         Remove("a kill happens once, and the phase has a `duration`"),
     ),
-    guess(FAULTS, &["start", "start_after", "wait", "at"], Key("after")),
+    common(Of::Targeted, &["start", "start_after", "wait", "at"], Key("after")),
     guess(&["Stress"], &["cpu"], Made(write::cpu)),
     guess(&["PodSelector"], write::WORKLOADS, Made(write::owner)),
     guess(&["PodSelector"], &["app"], Line("labels: {app: {}}")),
@@ -167,6 +192,7 @@ const TABLE: &[Guess] = &[
     guess(LOAD, &["target", "host", "endpoint"], Line("http: {url: {}}")),
     guess(LOAD, &["warmup", "warm_up"], Elsewhere("settle: {}")),
     guess(LOAD, &["duration", "length"], Elsewhere("duration: {}")),
+    guess(&["Http", "OpenAi"], OF_LOADS, InLoad),
     guess(
         &["Http", "OpenAi", "HttpRequest", "HttpStep"],
         &["status", "expect_status", "expected_status"],
@@ -206,7 +232,9 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
             false => Some(format!("write `{other}: {}`", write::peer(node))),
         };
     }
-    let fits = |guess: &&Guess| guess.of.contains(&of) && (guess.words.contains(&word.as_str()) || guess.words == [""]);
+    let fits = |guess: &&Guess| {
+        guess.of.types().contains(&of) && (guess.words.contains(&word.as_str()) || guess.words == [""])
+    };
     TABLE.iter().filter(fits).find_map(|guess| {
         let filled = |text: &str| text.replace("{KEY}", key).replace("{}", &crate::source::flow::flow(node));
         Some(match guess.means {
@@ -215,6 +243,9 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
             Remove(why) => format!("remove it: {why}"),
             Line(text) => format!("write `{}`", filled(text)),
             Elsewhere(text) => format!("remove it, and write `{}` in a phase", filled(text)),
+            InLoad => {
+                format!("remove it, and write `{}` in the load, next to `{}`", filled("{KEY}: {}"), of.to_lowercase())
+            }
             Made(make) => {
                 let line = make(&word, node)?;
                 match line.split_once(':').map(|(key, _)| key).filter(|it| has(it)) {
@@ -239,16 +270,19 @@ pub(super) fn of_text(of: &str, text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::rule::Rule;
-    use crate::scenario::{Expectation, Fault};
+    use crate::scenario::Load;
 
     #[test]
     fn no_word_is_there_twice_and_none_is_a_key_of_the_format() {
         let schema = crate::json_schema::bare_scenario();
         let mut seen: Vec<(&str, &str)> = Vec::new();
         for guess in TABLE {
-            for (of, word) in guess.of.iter().flat_map(|of| guess.words.iter().map(move |word| (*of, *word))) {
+            for (of, word) in
+                guess.of.types().into_iter().flat_map(|of| guess.words.iter().map(move |word| (of, *word)))
+            {
                 assert!(!seen.contains(&(of, word)), "{of}.{word}");
                 assert_eq!(word, folded(word));
                 seen.push((of, word));
@@ -258,21 +292,27 @@ mod tests {
         }
     }
 
-    fn sorted<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
-        let mut names: Vec<&str> = names.into_iter().collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    #[test]
+    fn groups_follow_from_the_descriptions_of_the_kinds() {
+        let (targeted, once, lasting) = (Of::Targeted.types(), Of::Once.types(), Of::Lasting.types());
+        assert!(targeted.contains(&"Netem") && !targeted.contains(&"Manifest"));
+        assert!(once.contains(&"PodKill") && !once.contains(&"Netem"));
+        assert!(lasting.contains(&"Netem") && !lasting.contains(&"PodKill"));
+        assert_eq!(targeted.len(), once.len() + lasting.len());
+        let limited = Of::Limited.types();
+        assert!(limited.contains(&"Latency") && limited.contains(&"CountLimits") && !limited.contains(&"Pods"));
     }
 
     #[test]
-    fn no_kind_is_missing() {
-        // The pods of a manifest are not its targets.
-        let targeted = Fault::KINDS.iter().filter(|kind| kind.shared_keys.contains(&"pods") && kind.name != "manifest");
-        assert_eq!(sorted(FAULTS.iter().copied()), sorted(targeted.map(|kind| kind.definition)));
-        assert_eq!(sorted(FAULTS.iter().copied()), sorted(KILLS.iter().chain(LASTING).copied()));
-        let limited = Expectation::KINDS.iter().filter(|kind| kind.rules.contains(&Rule::LIMITS));
-        let limited = limited.map(|kind| kind.definition).chain(["CountLimits"]);
-        assert_eq!(sorted(LIMITED.iter().copied()), sorted(limited));
+    fn the_keys_of_selectors_and_loads_are_those_of_the_format() {
+        let schema = crate::json_schema::bare_scenario();
+        let keys = |of: &str| -> BTreeSet<String> {
+            schema["$defs"][of]["properties"].as_object().expect("keys").keys().cloned().collect()
+        };
+        let same = |list: &[&str]| -> BTreeSet<String> { list.iter().map(|it| (*it).to_owned()).collect() };
+        assert_eq!(same(write::SELECTS), keys("PodSelector"));
+        let mut of_loads = keys("Load");
+        of_loads.retain(|key| Load::KINDS.iter().all(|kind| kind.name != key));
+        assert_eq!(same(OF_LOADS), of_loads);
     }
 }

@@ -266,7 +266,9 @@ pub(super) fn first_and_last<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
     events[..ROWS / 2].iter().chain(&events[events.len() - ROWS / 2..]).copied().collect()
 }
 
-pub(super) fn event_row(event: &Event) -> EventRow {
+/// An event. Its moment counts from `zero`, the load's start, also before it, so that a list has one clock.
+pub(super) fn event_row(event: &Event, zero: Option<jiff::Timestamp>) -> EventRow {
+    let since = |zero: jiff::Timestamp| event.at.duration_since(zero).as_secs_f64();
     let joined =
         |first: &str, second: &str| if second.is_empty() { first.to_owned() } else { format!("{first}: {second}") };
     let (kind, text) = match &event.kind {
@@ -298,7 +300,7 @@ pub(super) fn event_row(event: &Event) -> EventRow {
         }
     };
     EventRow {
-        at: event.elapsed_s.map(words::moment).unwrap_or_default(),
+        at: event.elapsed_s.or(zero.map(since)).map(words::moment).unwrap_or_default(),
         clock: event.at.strftime("%H:%M:%S").to_string(),
         kind,
         text,

@@ -52,9 +52,15 @@ pub(super) struct Cell {
     ratio: String,
 }
 
-pub(super) fn chart(scenario: &ScenarioResult, series: &LoadSeries, id: String) -> Result<ChartView, RenderError> {
-    let wide = timeline(scenario, series, WIDE);
-    let narrow = timeline(scenario, series, NARROW);
+/// The timeline of a load. `scenario_id` is the URL fragment of the scenario, `id` that of the timeline.
+pub(super) fn chart(
+    scenario: &ScenarioResult,
+    series: &LoadSeries,
+    scenario_id: &str,
+    id: String,
+) -> Result<ChartView, RenderError> {
+    let wide = timeline(scenario, series, scenario_id, WIDE);
+    let narrow = timeline(scenario, series, scenario_id, NARROW);
     let slots = Slots::new(series, WIDE.slots);
     let row = |slot: &Slot| json!([tenth(slot.from), tenth(slot.to), readout(scenario, slot, &slots)]);
     let rows: Vec<_> = slots.slots.iter().map(row).collect();

@@ -13,6 +13,7 @@ use super::generator::{GeneratorView, generators, matters};
 use super::measures::{ChartView, Comparison, chart, comparisons};
 use super::parts::{Badge, ROWS, anchor, clock, trial};
 use crate::html::bar::interval_bar;
+use crate::html::places::{Place, place};
 use crate::text::{SOURCE, tame};
 use crate::{RenderError, sentences, words, yaml};
 
@@ -49,6 +50,8 @@ pub(super) struct ScenarioView {
     faults: Vec<FaultView>,
     /// The effect on users, by load and fault.
     felt: Vec<Felt>,
+    /// Whether anything is left in the cluster.
+    left: Option<Left>,
     recoveries: Vec<RecoveryRow>,
     pods: Option<PodDiagnostics>,
     events: Vec<EventRow>,
@@ -87,6 +90,16 @@ struct Felt {
     load: String,
     /// The requests compared with the reference. Empty if there is nothing to compare.
     fared: String,
+    /// The onset, failover and cost.
+    harm: String,
+    /// The recovery.
+    back: String,
+}
+
+/// Whether anything of the run is left in the cluster.
+#[derive(Debug, Serialize)]
+struct Left {
+    badge: Badge,
     text: String,
 }
 
@@ -108,7 +121,8 @@ struct ExpectationRow {
     interval: String,
     bar: String,
     samples: String,
-    limit: String,
+    /// The URL fragment of its place in the timeline. Empty without one.
+    place: String,
     reason: String,
     terms: Vec<(String, String)>,
     line: Option<u32>,
@@ -162,10 +176,6 @@ impl ScenarioView {
         if !it.namespace.is_empty() {
             facts.push(("Namespace", it.namespace.clone()));
         }
-        if it.leftovers.is_empty() && it.errors.is_empty() && it.faults.iter().any(|fault| fault.injecting_s.is_some())
-        {
-            facts.push(("Left in the cluster", "nothing".to_owned()));
-        }
         if !it.tags.is_empty() {
             facts.push(("Tags", it.tags.join(", ")));
         }
@@ -174,16 +184,17 @@ impl ScenarioView {
             .iter()
             .enumerate()
             .filter(|(_, series)| !series.points.is_empty())
-            .map(|(k, series)| chart(it, series, format!("{id}-t{}", k + 1)))
+            .map(|(k, series)| chart(it, series, &id, format!("{id}-t{}", k + 1)))
             .collect::<Result<Vec<_>, _>>()?;
         let events: Vec<&Event> = it.events.iter().collect();
         let shown = first_and_last(&events);
+        let zero = zero(&events);
         let generators = generators(it);
         Ok(Self {
             name: it.name.clone(),
             description: it.description.clone().unwrap_or_default(),
             verdict: Badge::new(it.verdict),
-            sentence: sentences::headline(it).to_owned(),
+            sentence: sentences::headline(it),
             facts,
             notes: sentences::notes(it),
             errors: it.errors.clone(),
@@ -192,7 +203,7 @@ impl ScenarioView {
             flaky: it.flaky,
             trial: it.trial.map_or("", trial),
             leftovers: it.leftovers.iter().map(|l| (l.what.clone(), l.error.clone(), l.command.clone())).collect(),
-            expectations: sentences::expectations(it).into_iter().map(expectation_row).collect(),
+            expectations: expectations(it, &id),
             names_loads: sentences::names_loads(it),
             charts,
             comparisons: comparisons(it),
@@ -203,12 +214,13 @@ impl ScenarioView {
             generators,
             faults: it.faults.iter().map(|fault| fault_view(it, fault)).collect(),
             felt: it.recoveries.iter().take(FELT).map(|recovery| felt(it, recovery)).collect(),
+            left: left(it),
             recoveries: recoveries(it),
             pods: pod_diagnostics(it),
             events_summary: events_summary(&events),
             events_left_out: events.len() - shown.len(),
-            events: shown.into_iter().map(event_row).collect(),
-            command: sentences::command(&result.run),
+            events: shown.into_iter().map(|event| event_row(event, zero)).collect(),
+            command: sentences::command_alone(&result.run, it),
             versions: versions(result, it),
             seed: result.run.seed,
             vars: it.vars.iter().map(|(name, value)| (name.clone(), sentences::variable(value))).collect(),
@@ -221,7 +233,14 @@ impl ScenarioView {
     }
 }
 
-fn expectation_row(it: &ExpectationResult) -> ExpectationRow {
+/// The expectations, failures first, otherwise in the order of the file.
+fn expectations(scenario: &ScenarioResult, id: &str) -> Vec<ExpectationRow> {
+    let mut all: Vec<(usize, &ExpectationResult)> = scenario.expectations.iter().enumerate().collect();
+    all.sort_by_key(|(_, it)| sentences::rank(it.verdict));
+    all.into_iter().map(|(index, it)| expectation_row(it, place(scenario, id, index))).collect()
+}
+
+fn expectation_row(it: &ExpectationResult, place: Option<Place>) -> ExpectationRow {
     ExpectationRow {
         badge: Badge::new(it.verdict),
         phase: it.phase.clone(),
@@ -231,7 +250,7 @@ fn expectation_row(it: &ExpectationResult) -> ExpectationRow {
         interval: it.interval.map(|interval| words::interval(it.unit, interval)).unwrap_or_default(),
         bar: interval_bar(it),
         samples: words::count(it.samples as f64),
-        limit: it.limit_text.clone(),
+        place: place.map(|it| it.id).unwrap_or_default(),
         reason: it.reason.clone(),
         terms: it.terms.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         line: it.line,
@@ -311,8 +330,29 @@ fn felt(scenario: &ScenarioResult, it: &Recovery) -> Felt {
         phase: it.phase.clone(),
         load: it.load.clone(),
         fared: sentences::felt(scenario, it).unwrap_or_default(),
-        text: sentences::recovery(it),
+        harm: sentences::harm(it),
+        back: sentences::back(it),
     }
+}
+
+/// What is left in the cluster. None if no fault was injected.
+fn left(scenario: &ScenarioResult) -> Option<Left> {
+    let mut injected = scenario.faults.iter().filter(|fault| fault.injecting_s.is_some()).peekable();
+    let count = scenario.leftovers.len();
+    injected.peek().is_some().then(|| match (count, injected.all(|fault| fault.undo == Verdict::Pass)) {
+        (0, true) => Left { badge: Badge::new(Verdict::Pass), text: "nothing, every removal is confirmed".to_owned() },
+        (0, false) => {
+            Left { badge: Badge::new(Verdict::Error), text: "not known, a removal is not confirmed".to_owned() }
+        }
+        (count, _) => {
+            Left { badge: Badge::new(Verdict::Error), text: format!("{}, see below", words::plural(count, "object")) }
+        }
+    })
+}
+
+/// The zero of the timeline: when the load started.
+fn zero(events: &[&Event]) -> Option<jiff::Timestamp> {
+    events.iter().find(|event| matches!(event.kind, EventKind::LoadStarted)).map(|event| event.at)
 }
 
 fn attempt(it: &Attempt) -> AttemptRow {

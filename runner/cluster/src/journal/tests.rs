@@ -62,6 +62,12 @@ fn what_is_unclear_says_since_when() {
     assert!(unclear(folder.path()), "killed in the middle of it");
     journal.settle(made, Outcome::Unclear("reset".into()));
     assert!(unclear(folder.path()));
+    // Another try was answered. The first one may still be carried out, as an object with another UID.
+    journal.settle(made, Outcome::Done(Some("u".into())));
+    assert!(unclear(folder.path()));
+    assert_eq!(left(folder.path()), [Item::Object(key("a"))]);
+    journal.settle(made, Outcome::Gone);
+    let made = journal.intend(&ObjectAction::Create(key("a")), typed).unwrap();
     journal.settle(made, Outcome::Done(Some("u".into())));
     assert!(!unclear(folder.path()));
 }

@@ -30,9 +30,11 @@ impl Execution<'_> {
     pub(super) fn judge(&self, plan: &Plan, seen: &RunRecord) -> Judged {
         let scenario = &self.document.scenario;
         let (observations, seed) = (&seen.outcome.observations, self.options.seed);
-        let mut warnings = judge::drifts(observations, seed);
+        let mut warnings = judge::transients(scenario, observations);
+        warnings.extend(judge::drifts(observations, seed));
         for (phase, span) in observations.phases.iter().enumerate() {
             warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
+            warnings.extend(observations.loads.iter().filter_map(|load| judge::waits(load, phase, &span.name)));
         }
         warnings.extend(of_loads(&seen.loads));
         let faults = self.faults(plan, seen, &mut warnings);

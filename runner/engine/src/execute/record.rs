@@ -36,8 +36,8 @@ fn scope(plan: &Plan) -> Scope {
     for fault in &plan.faults {
         match &fault.action {
             Action::ChaosMesh(spec) => scope.fault(spec),
-            Action::Manifest(spec) => scope.object(&spec.key),
-            Action::NetworkPolicy(_) | Action::PodKill(_) => {}
+            Action::Kubernetes(it) => it.spec().named_object().into_iter().for_each(|key| scope.object(key)),
+            Action::NetworkPolicy(_) => {}
         }
     }
     scope

@@ -7,6 +7,7 @@ use super::context::Execution;
 use super::judge::Judged;
 use super::run::RunRecord;
 use crate::plan::Options;
+use crate::rehearsal;
 use crate::timeline::Outcome;
 use shakedown_cluster::Cluster;
 use shakedown_judge::{remarks, scenario_verdict};
@@ -54,6 +55,7 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
         cluster: cluster.map(|cluster| cluster.info().clone()),
         namespace: scenario.namespace.clone().or_else(|| options.namespace.clone()).unwrap_or_default(),
         vars: document.vars.clone(),
+        matrix: document.matrix.clone(),
         source: document.text.clone(),
         resolved: document.resolved.clone(),
         loads: Vec::new(),
@@ -78,4 +80,5 @@ pub(super) fn conclude(result: &mut ScenarioResult) {
     if result.verdict == Verdict::Pass {
         remarks(result).iter().for_each(|remark| result.reason.push_str(&format!("; {remark}")));
     }
+    rehearsal::demote(result);
 }

@@ -48,10 +48,11 @@ impl Execution<'_> {
         if !plan.faults.is_empty() && plan.fuses.is_empty() {
             warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
         }
-        let recording = self.record(plan, &mut warnings).await;
         let collectors = Collectors::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
+        let mut recording = None;
         // Errors and panics in here must not prevent the removal below.
-        let acting = contained(self.act(plan, engine, &mut faults, guard.as_mut())).await;
+        let record = async { recording = self.record(plan, &mut warnings).await };
+        let acting = contained(self.act(plan, engine, &mut faults, guard.as_mut(), record)).await;
         let mut outcome = acting.unwrap_or_else(|panic| Outcome { errors: vec![panic], ..Outcome::default() });
         result.leftovers = self.take_down(guard, &mut outcome).await;
         if let Some(recording) = recording {
@@ -62,7 +63,7 @@ impl Execution<'_> {
             warnings.extend(collectors.finish(&mut outcome.observations, zero).await);
         }
         let counted = |load: &ArmedLoad| {
-            let seen = outcome.observations.loads.iter().find(|seen| seen.name == load.name());
+            let seen = outcome.observations.load(load.name());
             seen.map_or_else(|| load.info(), |seen| counted(load.info(), seen))
         };
         let loads = loads.iter().map(counted).collect();
@@ -94,13 +95,14 @@ impl Execution<'_> {
         Some(diagnostics::Before::look(cluster, namespaces).await)
     }
 
-    /// Prepares the run and runs the timeline.
+    /// Prepares the run, begins to `record` it, and runs the timeline. What canaries do is not part of a recording.
     async fn act(
         &self,
         plan: &Plan,
         engine: Engine,
         faults: &mut Vec<ArmedFault>,
         mut guard: Option<&mut Guard>,
+        record: impl Future<Output = ()>,
     ) -> Outcome {
         let context = self.context;
         let prepared = prepare(context, faults, plan, guard.as_deref_mut()).await;
@@ -117,6 +119,7 @@ impl Execution<'_> {
             }
             return Outcome { errors, ..Outcome::default() };
         }
+        record.await;
         let scenario = &self.document.scenario;
         let (judged, seed) = (scenario.clone(), context.seed);
         let gate: timeline::Gate = Box::new(move |seen| judge::problems(&judged, seen, seed));

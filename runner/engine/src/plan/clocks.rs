@@ -4,7 +4,7 @@ use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::Clock;
 
 use super::spec::{Action, FaultSpec, LoadSpec, Route};
-use shakedown_cluster::{Cluster, Kind, ObjectKey, ServiceAddress, parse_service};
+use shakedown_cluster::{Cluster, Kind, ObjectKey};
 use shakedown_faults::chaos::Recipe;
 
 /// Notes the loads at each fault that shifts the wall clock.
@@ -30,11 +30,9 @@ async fn comes_from(load: &LoadSpec, targets: &[PodRef], cluster: &Cluster) -> b
             let host = load.base.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
             return host.is_some_and(|host| targets.iter().any(|pod| pod.ip.as_ref() == Some(&host)));
         }
-        Route::Endpoints { service, .. } | Route::PortForward { service } => service.clone(),
-        Route::Direct { .. } => match service_of(load) {
-            Some(service) => service,
-            None => return false,
-        },
+        Route::Direct { service, .. } | Route::Endpoints { service, .. } | Route::PortForward { service } => {
+            service.clone()
+        }
     };
     let key = ObjectKey { kind: Kind::Endpoints, namespace: service.namespace, name: service.name, uid: None };
     let Ok(Some(endpoints)) = cluster.get(&key).await else { return false };
@@ -42,10 +40,4 @@ async fn comes_from(load: &LoadSpec, targets: &[PodRef], cluster: &Cluster) -> b
     let ready: Vec<&serde_json::Value> = subsets.filter_map(|it| it["addresses"].as_array()).flatten().collect();
     let is_target = |uid: &serde_json::Value| targets.iter().any(|pod| *uid == *pod.uid);
     !ready.is_empty() && ready.iter().all(|address| is_target(&address["targetRef"]["uid"]))
-}
-
-/// The service of a load that is reached directly.
-fn service_of(load: &LoadSpec) -> Option<ServiceAddress> {
-    let (service, namespace) = load.target.strip_prefix("service ")?.split_once(" in namespace ")?;
-    parse_service(service, namespace).ok()
 }

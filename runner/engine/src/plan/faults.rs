@@ -1,5 +1,8 @@
 //! Plans the faults of a scenario: their targets, their objects and the specs of their drivers.
 
+mod manifest;
+mod pod_kill;
+
 use shakedown_schemas::Document;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Direction, Engine, Fault, Partition, PodSelector, Prove, Sandbox};
@@ -8,13 +11,13 @@ use super::chaos::{self, can_partition, can_tell, check_overlaps};
 use super::error::PlanError;
 use super::options::Options;
 use super::partition::{self, Refusal};
-use super::request::{ChaosRequest, CutRequest, ManifestRequest};
-use super::spec::{FaultSpec, Planned};
+use super::request::{ChaosRequest, CutRequest, KubernetesRequest};
+use super::spec::{Action, FaultSpec, Planned};
 use super::words::selector_text;
-use super::{manifest, pod_kill};
 use shakedown_cluster::{Cluster, Installation, choose};
 use shakedown_faults::enforcement::Enforcement;
 use shakedown_faults::partition::PartitionsSpec;
+use shakedown_faults::{ByKubernetes, FaultPlan};
 
 /// The planned faults of a scenario.
 #[derive(Default)]
@@ -51,17 +54,23 @@ pub(super) async fn plan(
                 Some(selector) => targets(name, selector, cluster, namespace, options).await?,
                 None => Vec::new(),
             };
+            let request = |targets| KubernetesRequest {
+                name,
+                number,
+                phase,
+                fault,
+                targets,
+                namespace,
+                scenario,
+                cluster,
+                options,
+            };
             match fault {
                 Fault::Partition(partition) if partition.engine != Engine::ChaosMesh => {
                     policies.push(CutRequest { name, number, phase, partition, targets });
                 }
-                Fault::PodKill(kill) => {
-                    planned.push((number, pod_kill::plan(name, phase, kill, targets, cluster).await?));
-                }
-                Fault::Manifest(it) => {
-                    let request = ManifestRequest { name, number, phase, manifest: it, targets, namespace };
-                    planned.push((number, manifest::plan(request, scenario, cluster, options).await?));
-                }
+                Fault::PodKill(it) => planned.push((number, kubernetes(pod_kill::plan(&request(targets), it).await?))),
+                Fault::Manifest(it) => planned.push((number, kubernetes(manifest::plan(&request(targets), it).await?))),
                 Fault::Partition(_)
                 | Fault::Netem(_)
                 | Fault::PodFailure(_)
@@ -123,6 +132,11 @@ pub(super) async fn plan(
     planned.sort_by_key(|(number, _)| *number);
     let faults = planned.into_iter().map(|(_, (plan, action))| FaultSpec::new(document, plan, action)).collect();
     Ok(Faults { faults, partitions })
+}
+
+/// A planned fault by the Kubernetes API alone.
+fn kubernetes((plan, spec): (FaultPlan, impl Into<ByKubernetes>)) -> Planned {
+    (plan, Action::Kubernetes(spec.into()))
 }
 
 /// Whether Chaos Mesh may make a partition as well: the scenario leaves the choice, and the effect is the same. A partition

@@ -24,7 +24,7 @@ pub(super) async fn plan(
     for (name, load) in &document.scenario.load {
         let called = match (load.service(), load.url()) {
             (Some(service), _) => by_service(name, load, service, cluster, namespace).await?,
-            (None, Some(url)) => by_url(name, url).await?,
+            (None, Some(url)) => by_url(name, load, url).await?,
             (None, None) => return Err(PlanError::Scenario(format!("load `{name}` names no service and no url"))),
         };
         planned.push(spec(document, name, load, called, seed)?);
@@ -44,7 +44,7 @@ struct Called {
 fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64) -> Result<LoadSpec, PlanError> {
     let Called { target, base, route } = called;
     let addresses = match route {
-        Route::Direct { address } => vec![address],
+        Route::Direct { address, .. } => vec![address],
         Route::Endpoints { ref addresses, .. } => addresses.clone(),
         Route::Url | Route::PortForward { .. } => Vec::new(),
     };
@@ -99,24 +99,33 @@ async fn by_service(
     let found = cluster.route(&address, load.reach()).await?;
     Ok(Called {
         target: format!("service {}:{} in namespace {}", address.name, address.port, address.namespace),
-        base: format!("{}://{}", if load.tls.is_some() { "https" } else { "http" }, found.host),
+        base: format!("{}://{}", scheme(load)?, found.host),
         route: match found.direct {
             Some(_) if !found.endpoints.is_empty() => {
                 Route::Endpoints { service: found.service, addresses: found.endpoints }
             }
-            Some(address) => Route::Direct { address },
+            Some(address) => Route::Direct { service: found.service, address },
             None => Route::PortForward { service: found.service },
         },
     })
 }
 
+/// The scheme of the URL of a service.
+fn scheme(load: &Load) -> Result<&'static str, PlanError> {
+    let sent = load.sent().ok_or_else(|| PlanError::Scenario("a load has no kind of request".to_owned()))?;
+    let [plain, tls] = sent.info().facts.schemes;
+    Ok(if load.tls.is_some() { tls.name } else { plain.name })
+}
+
 /// Connects to a URL once before the load starts. If the service is down from the start, the run shows nothing about
 /// faults.
-async fn by_url(name: &str, url: &str) -> Result<Called, PlanError> {
+async fn by_url(name: &str, load: &Load, url: &str) -> Result<Called, PlanError> {
     let wrong = |what: String| PlanError::Scenario(format!("load `{name}`: {what}"));
     let uri: http::Uri = url.parse().map_err(|error| wrong(format!("`{url}` is not a URL: {error}")))?;
     let host = uri.host().ok_or_else(|| wrong(format!("`{url}` has no host")))?;
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let known = load.sent().into_iter().flat_map(|sent| sent.info().facts.schemes);
+    let default = known.into_iter().find(|scheme| uri.scheme_str() == Some(scheme.name)).and_then(|scheme| scheme.port);
+    let port = uri.port_u16().or(default).ok_or_else(|| wrong(format!("`{url}` has no port")))?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((bare, port))).await {
         Ok(Ok(_)) => {}

@@ -74,7 +74,7 @@ impl World {
                 let (namespace, name) = (&pod["metadata"]["namespace"], &pod["metadata"]["name"]);
                 let container = pod["spec"]["containers"][0]["name"].as_str().unwrap();
                 let (namespace, name) = (namespace.as_str().unwrap(), name.as_str().unwrap());
-                let log = self.cluster.pod_log(namespace, name, container, 1).await.unwrap();
+                let log = self.cluster.pod_log(namespace, name, container, 1, None).await.unwrap();
                 let round: Option<Round> = log.lines().last().and_then(|line| serde_json::from_str(line).ok());
                 let reached: BTreeSet<String> = round.map(|round| round.open).unwrap_or_default();
                 cut.extend(

@@ -1,6 +1,7 @@
 //! The plan of each scenario that ships with this program, against the sandbox's own deployment. What differs from run to run
 //! (addresses, UIDs, the last part of pod names) is masked.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,15 +64,22 @@ fn masked(plan: &Plan) -> String {
 
 #[tokio::test]
 async fn every_shipped_scenario_has_this_plan() {
-    let sandbox = Sandbox::start(Topology::default()).await.unwrap();
-    let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
-    let cluster = cluster::connect(&options).await.unwrap();
+    let mut sandboxes = BTreeMap::new();
+    for name in ["quick", "shop"] {
+        let sandbox = Sandbox::start(Topology::built_in(name).unwrap()).await.unwrap();
+        let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
+        sandboxes.insert(name, (cluster::connect(&options).await.unwrap(), sandbox));
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let files = scenarios();
     assert!(files.len() > 20, "{files:?}");
     for path in files {
-        let plan = planned(&document(&path, &listener), &cluster).await;
+        let document = document(&path, &listener);
+        let topology = document.scenario.sandbox.as_ref().map_or("quick", |sandbox| &sandbox.topology);
+        let plan = planned(&document, &sandboxes[topology].0).await;
         insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), masked(&plan));
     }
-    sandbox.stop().await;
+    for (_, sandbox) in sandboxes.into_values() {
+        sandbox.stop().await;
+    }
 }

@@ -79,7 +79,10 @@ fn canaries(out: &mut String, plan: &Plan) {
         return;
     }
     let image = plan.canary_image.as_ref();
-    let how = image.map_or(super::NO_CANARY, |_| "before the load, for nodes whose abilities are not known");
+    let how = image.map_or(
+        super::NO_CANARY,
+        |_| "before the load, for nodes whose abilities are not known; without an answer the run goes on",
+    );
     _ = writeln!(out, "\ncanaries ({how})");
     for trial in &plan.canaries {
         let (what, node) = (in_words(&trial.abilities), &trial.node);

@@ -12,11 +12,9 @@ use shakedown_schemas::scenario::{Direction, Expectation, Fault};
 use shakedown_schemas::units::as_text;
 
 use shakedown_cluster::{ServiceAddress, WitnessImage};
-use shakedown_faults::FaultPlan;
 use shakedown_faults::chaos::{ChaosSpec, Trial};
-use shakedown_faults::manifest::ManifestSpec;
 use shakedown_faults::partition::{PartitionSpec, PartitionsSpec};
-use shakedown_faults::pod_kill::KillSpec;
+use shakedown_faults::{ByKubernetes, FaultPlan};
 use shakedown_load::CompiledLoad;
 
 /// The complete description of a scenario's run.
@@ -54,6 +52,18 @@ pub struct Plan {
     /// The image of the canaries; without it they are not tried.
     #[serde(skip)]
     pub canary_image: Option<WitnessImage>,
+}
+
+impl Plan {
+    /// The load with this name.
+    pub(super) fn load(&self, name: &str) -> Option<&LoadSpec> {
+        self.loads.iter().find(|spec| spec.name == name)
+    }
+
+    /// The fault with this name.
+    pub(super) fn fault(&self, name: &str) -> Option<&FaultSpec> {
+        self.faults.iter().find(|spec| spec.plan.name == name)
+    }
 }
 
 /// A phase.
@@ -117,7 +127,7 @@ impl LoadSpec {
     pub fn info(&self) -> LoadInfo {
         let (reach, address) = match &self.route {
             Route::Url => ("url", self.base.clone()),
-            Route::Direct { address } => ("direct", address.to_string()),
+            Route::Direct { address, .. } => ("direct", address.to_string()),
             Route::Endpoints { addresses, .. } => ("endpoints", endpoints(addresses)),
             Route::PortForward { .. } => ("port-forward", String::new()),
         };
@@ -158,6 +168,9 @@ pub enum Route {
     Url,
     /// An address of the service that is reachable from here.
     Direct {
+        /// The service. It is not serialised, because the load names it.
+        #[serde(skip)]
+        service: ServiceAddress,
         /// The address.
         address: SocketAddr,
     },
@@ -218,10 +231,9 @@ pub enum Action {
     NetworkPolicy(PartitionSpec),
     /// Chaos Mesh acts on its resources.
     ChaosMesh(Box<ChaosSpec>),
-    /// Pods are deleted or evicted.
-    PodKill(KillSpec),
-    /// An object of the scenario's manifest is created.
-    Manifest(Box<ManifestSpec>),
+    /// The Kubernetes API alone: the kind says how.
+    #[serde(untagged)]
+    Kubernetes(ByKubernetes),
 }
 
 /// A planned fault without its place in the scenario.

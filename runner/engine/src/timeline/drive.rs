@@ -18,7 +18,7 @@ use super::phase::{self, FaultStep, FaultTiming};
 use super::state::{Action, Ending, Plan, RunState};
 use super::watchdog::Watchdog;
 use super::{Breach, Gate, Outcome, Stop, Timeline, panicked};
-use crate::events::{Events, Progress};
+use crate::events::{Events, Expected, Progress};
 use shakedown_faults::FaultPlan;
 use shakedown_load::{Live, LoadDriver, LoadError};
 use shakedown_observe::{LoadObservations, Mark, Marks, Observations, PhasePart, PhaseSpan};
@@ -360,12 +360,17 @@ impl<'a> Run<'a> {
         let is_there =
             |fault: &&Fault| matches!(fault.state, FaultState::Injected | FaultState::Claimed | FaultState::Proven);
         let there = self.faults.iter().filter(is_there);
+        let (now, current) = (Instant::now(), &self.scenario.phases[phase]);
+        let judged_from = self.state.counting_since().map(|active| active + current.settle.get());
         self.events.progress(Progress {
-            phase: self.scenario.phases[phase].name.clone(),
+            run_left: self.state.left_of_run(now),
+            expectations: Expected::of(current),
+            is_judged: judged_from.is_some_and(|from| now >= from),
+            phase: current.name.clone(),
             phase_number: phase + 1,
             phases: self.scenario.phases.len(),
             elapsed: self.zero.elapsed(),
-            left: self.state.left(Instant::now()),
+            left: self.state.left(now),
             loads,
             faults: there.map(|fault| format!("{} {}", fault.plan.name, fault.state.word())).collect(),
         });

@@ -245,6 +245,20 @@ impl RunState {
         }
     }
 
+    /// The time until the last phase's end, if no later phase has to wait.
+    pub(super) fn left_of_run(&self, now: Instant) -> Duration {
+        let later = self.phase().and_then(|phase| self.phases.get(phase + 1..)).unwrap_or_default();
+        self.left(now) + later.iter().map(|it| it.duration).sum::<Duration>()
+    }
+
+    /// Since when the current phase counts. None before its faults act.
+    pub(super) const fn counting_since(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Counting(_, active) => Some(active),
+            _ => None,
+        }
+    }
+
     /// Whether a phase has faults that are injected before it counts.
     pub(super) fn begins_with_faults(&self, phase: usize) -> bool {
         self.timings.iter().any(|timing| timing.phase == phase && timing.after.is_zero())

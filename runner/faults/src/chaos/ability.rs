@@ -14,7 +14,6 @@ use super::spec::{Ends, Inside, Resource, pod_id};
 use super::{ChaosSpec, Naming};
 use crate::canary::pods::PORT;
 use crate::witness::CONTAINER;
-use shakedown_cluster::Kind;
 
 /// An address that no host has (RFC 5737): a rule for it changes no connection.
 const NOWHERE: &str = "192.0.2.1";
@@ -63,17 +62,19 @@ pub fn in_words<'a>(abilities: impl IntoIterator<Item = &'a Ability>) -> String 
     }
 }
 
-/// The abilities that a resource takes; none where no node can lack one.
-fn taken(resource: &Resource) -> BTreeSet<Ability> {
+/// The abilities that a recipe's resource takes; none where no node can lack one.
+fn taken(recipe: &Recipe, resource: &Resource) -> BTreeSet<Ability> {
     let links = if resource.filtered { Some(Ability::Links) } else { None };
-    match (resource.kind, resource.spec["action"].as_str()) {
-        (Kind::NetworkChaos, Some("partition")) => [Ability::Partition].into(),
-        (Kind::NetworkChaos, Some("bandwidth")) => [Ability::Bandwidth].into_iter().chain(links).collect(),
-        (Kind::NetworkChaos, _) => [links.unwrap_or(Ability::Netem)].into(),
-        (Kind::StressChaos, _) => [Ability::Stress].into(),
-        (Kind::TimeChaos, _) => [Ability::Time].into(),
-        (Kind::HttpChaos, _) => [Ability::Http].into(),
-        _ => BTreeSet::new(),
+    match recipe {
+        Recipe::Partition { .. } => [Ability::Partition].into(),
+        Recipe::Netem { .. } if resource.spec["action"] == "bandwidth" => {
+            [Ability::Bandwidth].into_iter().chain(links).collect()
+        }
+        Recipe::Netem { .. } => [links.unwrap_or(Ability::Netem)].into(),
+        Recipe::Stress(_) => [Ability::Stress].into(),
+        Recipe::Time(_) => [Ability::Time].into(),
+        Recipe::Http(_) => [Ability::Http].into(),
+        Recipe::PodFailure(_) | Recipe::ContainerKill(_) | Recipe::Dns(_) | Recipe::Io(_) => BTreeSet::new(),
     }
 }
 
@@ -154,10 +155,7 @@ pub fn trials<'a>(faults: impl IntoIterator<Item = &'a ChaosSpec>) -> Vec<Trial>
 fn of_fault(spec: &ChaosSpec) -> Vec<Trial> {
     let ChaosSpec { naming: Naming { fault, namespace, .. }, targets, recipe, .. } = spec;
     let Some(tried) = harmless(recipe) else { return Vec::new() };
-    let peers = match recipe {
-        Recipe::Netem { ends: Some(ends), .. } | Recipe::Partition { ends, .. } => &ends.pods[..],
-        _ => &[],
-    };
+    let peers = recipe.ends().into_iter().flat_map(|ends| &ends.pods);
     let pods = targets.iter().map(|target| &target.pod).chain(peers);
     let nodes: BTreeMap<String, &str> = pods.filter_map(|pod| Some((pod_id(pod), pod.node.as_deref()?))).collect();
     let mut needed: BTreeMap<&str, BTreeSet<Ability>> = BTreeMap::new();
@@ -165,7 +163,7 @@ fn of_fault(spec: &ChaosSpec) -> Vec<Trial> {
         let inside = targets.iter().map(|target| pod_id(&target.pod)).filter(|_| resource.shapes.is_empty());
         for pod in resource.shapes.iter().cloned().chain(inside) {
             if let Some(node) = nodes.get(&pod) {
-                needed.entry(node).or_default().extend(taken(&resource));
+                needed.entry(node).or_default().extend(taken(recipe, &resource));
             }
         }
     }
@@ -214,7 +212,7 @@ pub fn survey(namespace: &str, node: &str) -> Vec<Trial> {
             recipe,
         };
         let resources = trial.recipe.resources(&[trial.target("canary", "", None)]);
-        trial.abilities = resources.iter().flat_map(taken).collect();
+        trial.abilities = resources.iter().flat_map(|resource| taken(&trial.recipe, resource)).collect();
         Some(trial)
     };
     faults.into_iter().filter_map(recipe).filter_map(trial).collect()

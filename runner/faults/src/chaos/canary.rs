@@ -1,21 +1,23 @@
 //! The canaries of Chaos Mesh: before any load, each node of a fault gets a pod of ours, and this pod the same kind of fault.
 //! A fault that cannot be injected there can never be injected into the targets.
 //!
+//! A node refuses a fault only by an answer: Chaos Mesh or its daemon says why it fails, or the manager is down or stuck. A canary
+//! without an answer says nothing, as its manager may only be slow; then the fault itself has to be proven.
+//!
 //! A canary touches no target. It is removed by the deletion of its pod: Chaos Mesh lets go of a pod that is gone, and none of
 //! its rules can be left.
 
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::join_all;
+use futures::{FutureExt, StreamExt};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_guard::fuse::{self, Fuses};
 use shakedown_probe::ProbeConfig;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 pub use super::ability::Outcome;
 use super::ability::{Ability, Trial, in_words, survey};
-use super::known::Memory;
+use super::memory::Memory;
 use super::{ChaosFault, ChaosSpec, Limits, Naming};
 use crate::canary::CanaryError;
 use crate::canary::pods::{PAUSE, PORT, Pods};
@@ -29,8 +31,17 @@ const SURVEY_START: Duration = Duration::from_secs(60);
 const INJECT: Duration = Duration::from_secs(17);
 /// How long a failure may take to heal, from the beginning of the injection.
 const FAIL: Duration = Duration::from_secs(10);
-/// How long its removal may take. Together, a canary takes less than 60 s.
+/// How long its removal may take at least: of its pod, and of its fault. Together, a canary takes less than 60 s.
 const REMOVE: Duration = Duration::from_secs(14);
+const UNDO: Duration = Duration::from_secs(6);
+/// How long all canaries of a run may take together.
+const WHOLE: Duration = Duration::from_secs(59);
+/// The same for `doctor`, within the life of its fuse.
+const SURVEY: Duration = Duration::from_secs(110);
+/// The least time that a canary needs to show anything.
+const LEAST: Duration = Duration::from_secs(5);
+/// How many canaries there are at a time.
+const AT_ONCE: usize = 8;
 /// The time limit that Chaos Mesh has for its fault.
 const LIFE: Duration = Duration::from_secs(120);
 /// The numbers of canaries in object names begin here, far above those of faults.
@@ -60,7 +71,7 @@ impl Canaries<'_> {
     pub async fn check(&self, trials: &[Trial]) -> Result<Vec<String>, String> {
         let mut memory = Memory::recall(self.cluster).await.unwrap_or_default();
         let open: Vec<&Trial> = trials.iter().filter(|trial| !memory.is_able(&trial.node, &trial.abilities)).collect();
-        let outcomes = self.run(&open, START).await;
+        let outcomes = self.run(&open, START, WHOLE).await;
         let (mut unable, mut unknown) = (Vec::new(), Vec::new());
         for (trial, outcome) in open.into_iter().zip(outcomes) {
             memory.learn(trial, &outcome);
@@ -75,7 +86,8 @@ impl Canaries<'_> {
                     ));
                 }
                 Outcome::Unknown(why) => unknown.push(format!(
-                    "it is not known whether Chaos Mesh can inject {what} on node {node}: the canary was not tried: {why}"
+                    "fault {}: it is not known whether Chaos Mesh can inject {what} on node {node}: {why}",
+                    trial.fault
                 )),
             }
         }
@@ -83,20 +95,29 @@ impl Canaries<'_> {
         if unable.is_empty() { Ok(unknown) } else { Err(unable.join("\n")) }
     }
 
-    /// Tries all of them at the same time.
-    async fn run(&self, trials: &[&Trial], start: Duration) -> Vec<Outcome> {
-        join_all(trials.iter().enumerate().map(|(number, trial)| self.attempt(number, trial, start).boxed())).await
+    /// Tries all of them, a few at a time, for as long as `whole`. A pod may take `start` to run.
+    async fn run(&self, trials: &[&Trial], start: Duration, whole: Duration) -> Vec<Outcome> {
+        let until = Instant::now() + whole;
+        let attempts =
+            trials.iter().enumerate().map(|(number, trial)| self.attempt(number, trial, start, until).boxed());
+        futures::stream::iter(attempts).buffered(AT_ONCE).collect().await
     }
 
-    async fn attempt(&self, number: usize, trial: &Trial, start: Duration) -> Outcome {
+    async fn attempt(&self, number: usize, trial: &Trial, start: Duration, until: Instant) -> Outcome {
+        let Some(left) = until.checked_duration_since(Instant::now() + LEAST + REMOVE) else {
+            return Outcome::Unknown(
+                "the canary was not tried: those before it took all the time that there is".to_owned(),
+            );
+        };
         let Self { cluster, run, serial, image, fuses } = self;
         let owner = fuses.owner(&trial.namespace).cloned();
         let pods = Pods { cluster, run, namespace: &trial.namespace, image, owner };
         let role = format!("{serial}-{number}");
         let key = pods.key(Kind::Pod, &role);
         let mut fault = None;
-        let outcome = match self.pod(&pods, &key, &role, trial, Instant::now() + start).await {
+        let outcome = match self.pod(&pods, &key, &role, trial, Instant::now() + start.min(left)).await {
             Ok(target) => {
+                let left = until.saturating_duration_since(Instant::now() + REMOVE);
                 let naming = Naming {
                     run: (*run).to_owned(),
                     serial: *serial,
@@ -112,21 +133,19 @@ impl Canaries<'_> {
                     follow: false,
                     observe: false,
                     // Its pod is gone by then.
-                    limits: Limits { active: INJECT, failing: Some(FAIL), force_after: Some(Duration::ZERO) },
+                    limits: Limits {
+                        active: INJECT.min(left),
+                        failing: Some(FAIL.min(left)),
+                        force_after: Some(Duration::ZERO),
+                    },
                 };
                 self.inject(fault.insert(ChaosFault::new((*cluster).clone(), spec))).await
             }
-            Err(error) => Outcome::Unknown(error.to_string()),
+            Err(error) => Outcome::Unknown(format!("the canary was not tried: {error}")),
         };
-        let removed = timeout(REMOVE, self.remove(&key, fault.as_mut())).await;
-        let problem = match removed {
-            Ok(Ok(())) => return outcome,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", REMOVE.as_secs()),
-        };
-        match outcome {
-            Outcome::Able => Outcome::Unknown(format!("{key} could not be removed: {problem}")),
-            other => other,
+        match (outcome, self.remove(&key, fault.as_mut(), until).await) {
+            (Outcome::Able, Err(problem)) => Outcome::Unknown(format!("{key} could not be removed: {problem}")),
+            (outcome, _) => outcome,
         }
     }
 
@@ -154,26 +173,35 @@ impl Canaries<'_> {
         };
         match injected {
             Ok(()) => Outcome::Able,
-            // What the cluster did not answer says nothing about the node.
-            Err(FaultError::Impossible(why)) if fault.is_unanswered() => Outcome::Unknown(why),
+            Err(FaultError::Impossible(why)) if fault.is_unanswered() => Outcome::Unknown(format!(
+                "the canary had no answer in time, so the fault itself has to be proven: {why}"
+            )),
             Err(FaultError::Impossible(why)) => Outcome::Unable(why),
-            Err(error) => Outcome::Unknown(error.to_string()),
+            Err(error) => Outcome::Unknown(format!("the canary was not tried: {error}")),
         }
     }
 
     /// Deletes the pod, and once it is gone the resource. A resource that stays then is removed by force: it acts on no other
-    /// pod.
-    async fn remove(&self, key: &ObjectKey, fault: Option<&mut ChaosFault>) -> Result<(), FaultError> {
-        self.cluster.delete(key).await?;
-        while self.cluster.own(key).await?.is_some() {
-            tokio::time::sleep(PAUSE).await;
-        }
-        match fault {
-            Some(fault) => match fault.undo().await {
-                Err(FaultError::Dirty(_)) | Ok(()) => Ok(()),
-                Err(error) => Err(error),
-            },
-            None => Ok(()),
+    /// pod. The resource is deleted even where the pod stays.
+    async fn remove(&self, key: &ObjectKey, fault: Option<&mut ChaosFault>, until: Instant) -> Result<(), String> {
+        let until = until.max(Instant::now() + REMOVE);
+        let gone = async {
+            self.cluster.delete(key).await?;
+            while self.cluster.own(key).await?.is_some() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Ok::<(), ClusterError>(())
+        };
+        let gone = timeout_at(until - UNDO, gone).await;
+        let undone = match fault {
+            Some(fault) => timeout_at(until, fault.undo()).await,
+            None => Ok(Ok(())),
+        };
+        let late = |_| "no answer in time".to_owned();
+        gone.map_err(late)?.map_err(|error| error.to_string())?;
+        match undone.map_err(late)? {
+            Err(FaultError::Dirty(_)) | Ok(()) => Ok(()),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
@@ -204,7 +232,7 @@ pub async fn look(
     let outcomes = match lit {
         Ok(()) => {
             let canaries = Canaries { cluster, run, serial: SERIAL, image, fuses: &fuses };
-            Ok(canaries.run(&trials.iter().collect::<Vec<_>>(), SURVEY_START).await)
+            Ok(canaries.run(&trials.iter().collect::<Vec<_>>(), SURVEY_START, SURVEY).await)
         }
         Err(error) => Err(error),
     };

@@ -195,7 +195,8 @@ pub fn stopped(pod: &Value, before: u64) -> Option<String> {
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         return Some(format!("container {} is not ready{why}", name(container)));
     }
-    if condition(pod, "Ready") != Some("True") {
+    // Readiness gates and native sidecars make a pod unready whose programs run.
+    if containers(pod).next().is_none() && condition(pod, "Ready") != Some("True") {
         return Some("it is not ready".to_owned());
     }
     (restarts(pod).map(|(_, count)| count).sum::<u64>() > before)
@@ -362,6 +363,27 @@ mod tests {
         assert_eq!(crash(&pod(true, 3, running)), None);
         let crashes = crash(&pod(false, 7, json!({"waiting": {"reason": "CrashLoopBackOff"}}))).unwrap();
         assert_eq!(crashes, "container main does not run (CrashLoopBackOff, started again 7 times)");
+    }
+
+    /// Chaos Mesh changes the images of init containers as well. A native sidecar has no grace period of the pod's own programs.
+    #[test]
+    fn a_native_sidecar_that_ends_first_does_not_show_that_the_programs_have_ended() {
+        let pod = |main: bool, sidecar: bool| {
+            let ready = if main && sidecar { "True" } else { "False" };
+            json!({
+                "spec": {"initContainers": [{"name": "proxy", "restartPolicy": "Always"}], "containers": [{"name": "main"}]},
+                "status": {
+                    "conditions": [{"type": "Ready", "status": ready}],
+                    "containerStatuses": [{"name": "main", "ready": main, "restartCount": 0, "state": {"running": {}}}],
+                    "initContainerStatuses": [{"name": "proxy", "ready": sidecar, "restartCount": 1}],
+                },
+            })
+        };
+        assert_eq!((stopped(&pod(true, true), 0), stopped(&pod(true, false), 0)), (None, None));
+        assert_eq!(stopped(&pod(false, true), 0).unwrap(), "container main is not ready");
+        // Objects that no kubelet has taken have only conditions.
+        let bare = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+        assert_eq!(stopped(&bare, 0).unwrap(), "it is not ready");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct ChaosFault {
 }
 
 impl ChaosFault {
-    /// Whether its injection was given up because the cluster did not answer.
+    /// Whether its injection was given up without an answer, so that it may only be slow.
     pub(super) fn is_unanswered(&self) -> bool {
         self.inner.state().is_unanswered
     }

@@ -18,7 +18,7 @@ use super::{Inner, Made, pod_key};
 use crate::FaultError;
 use crate::partition::{Note, Owners, Roster, RosterPod};
 use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
-use shakedown_cluster::{Change, Cluster, ClusterError, Kind, pod_ref};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, first_line, pod_ref};
 
 /// How long one read is tried before the watching task turns to other changes.
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
@@ -269,10 +269,6 @@ impl Follower {
             false => self.back_off.done(),
         }
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 /// The names of a pod's containers, in their order.

@@ -73,9 +73,7 @@ impl Meter {
     /// Adds what a fault asks for of a target.
     pub(super) fn expect(&mut self, recipe: &Recipe, target: &Inside, pod: &Value) {
         let Recipe::Stress(Stress { cpu, memory, containers, .. }) = recipe else { return };
-        let first = target.containers.iter().take(1);
-        let named: Vec<&String> = if containers.is_empty() { first.collect() } else { containers.iter().collect() };
-        for container in named {
+        for container in target.chosen(containers) {
             self.wants.push(Want {
                 pod: target.pod.clone(),
                 id: format!("{}/{container}", pod_id(&target.pod)),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use shakedown_schemas::result::Proof;
 use tokio::time::Instant;
@@ -16,6 +17,13 @@ use shakedown_cluster::{ClusterError, Kind, ObjectKey};
 
 /// How long Chaos Mesh may go on trying what no retry can mend: a node without the kernel's module.
 const LASTING: Duration = Duration::from_secs(10);
+
+/// The object of a kind that has the namespace and the name of the pod that a record's id begins with.
+fn child_of(kind: Kind, id: &str) -> ObjectKey {
+    let mut parts = id.split('/');
+    let mut next = || parts.next().unwrap_or_default().to_owned();
+    ObjectKey { kind, namespace: next(), name: next(), uid: None }
+}
 
 /// The number of planned records, as text. Both ends of a link count.
 fn planned(records: &BTreeSet<Record>) -> String {
@@ -95,10 +103,7 @@ impl Inner {
 
     /// The pod that a record's id begins with.
     async fn pod(&self, id: &str) -> Result<Option<Value>, ClusterError> {
-        let mut parts = id.split('/');
-        let mut next = || parts.next().unwrap_or_default().to_owned();
-        let key = ObjectKey { kind: Kind::Pod, namespace: next(), name: next(), uid: None };
-        self.cluster.get_once(&key).await
+        self.cluster.get_once(&child_of(Kind::Pod, id)).await
     }
 
     /// The failures of the pods' containers, for a resource that is not applied or not removed in time.
@@ -116,82 +121,112 @@ impl Inner {
         ending::network(&self.cluster, pod).await
     }
 
-    /// What is missing, with a remedy. If the status gives no reason, it includes the latest event.
-    async fn diagnosis(&self, made: &Made, missing: &Missing, waited: Duration) -> String {
+    /// What is missing, with a remedy, and whether that is an answer: Chaos Mesh or one of its daemons said why, or its manager
+    /// is down or stuck. If the status gives no reason, it includes the latest event.
+    async fn diagnosis(&self, made: &Made, missing: &Missing, waited: Duration) -> (String, bool) {
         let mut text = missing.text();
+        let mut is_answer = matches!(missing, Missing::Pending { failure: Some(_), .. } | Missing::Wrong(_));
         if !matches!(missing, Missing::Pending { failure: Some(_), .. })
             && let Some(message) = self.event(made).await
         {
+            is_answer = true;
             text.push_str(&format!(": {message}"));
         }
         let is_silent = matches!(missing, Missing::Untouched | Missing::Pending { failure: None, .. });
         let ids: Vec<&str> = made.resource.records.iter().map(|record| record.id.as_str()).collect();
         if is_silent {
-            text.push_str(&self.silence(&made.key, &ids, waited).await);
+            let (silence, is_over) = self.silence(&made.key, &ids, waited).await;
+            text.push_str(&silence);
+            is_answer |= is_over;
         }
         if diagnose::is_mute(&text) || is_silent && *missing != Missing::Untouched {
             let words = missing.text();
             let named: Vec<&str> = ids.into_iter().filter(|id| words.contains(id)).collect();
-            text.push_str(&self.asked_the_daemons(&named, !is_silent).await);
+            let (daemons, is_said) = self.asked_the_daemons(&named, !is_silent, waited).await;
+            text.push_str(&daemons);
+            is_answer |= is_said;
         }
         let mut explained = explained(&text);
         if *missing == Missing::Untouched && !explained.contains("\nhelp: ") {
             explained = format!("{text}\n{}", diagnose::NO_CONTROLLER);
         }
-        format!("{}: {explained}", made.key)
+        (format!("{}: {explained}", made.key), is_answer)
     }
 
-    /// The messages of the daemons on these pods' nodes, or where to find them.
-    async fn asked_the_daemons(&self, ids: &[&str], names_nodes: bool) -> String {
+    /// What the daemons on these pods' nodes have said for that time, or where to find them, and whether one has said something.
+    async fn asked_the_daemons(&self, ids: &[&str], names_nodes: bool, waited: Duration) -> (String, bool) {
         let mut nodes = BTreeSet::new();
         for id in ids {
             let pod = self.pod(id).await.ok().flatten();
             nodes.extend(pod.and_then(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)));
         }
-        let mut told = String::new();
+        let (mut told, mut is_said) = (String::new(), false);
         for node in nodes {
-            let log = self.cluster.chaos_daemon_log(&node).await.unwrap_or_default();
+            let log = self.cluster.chaos_daemon_log(&node, waited).await.unwrap_or_default();
             match diagnose::last_words(&log) {
-                Some(words) => _ = write!(told, "; the chaos-daemon on node {node} says: {words}"),
+                Some(words) => {
+                    is_said = true;
+                    _ = write!(told, "; the chaos-daemon on node {node} says: {words}");
+                }
                 None if names_nodes => _ = write!(told, "; on node {node}"),
                 None => {}
             }
         }
-        told
+        (told, is_said)
     }
 
     /// Why a resource has no status: its controller does not run, or has had no answer for a child object for that time.
-    /// Empty if neither is the case.
-    async fn silence(&self, key: &ObjectKey, ids: &[&str], waited: Duration) -> String {
-        let Ok(installed) = self.cluster.chaos_programs().await else { return String::new() };
+    /// Empty if neither is the case. Also whether waiting does not help.
+    async fn silence(&self, key: &ObjectKey, ids: &[&str], waited: Duration) -> (String, bool) {
+        let Ok(installed) = self.cluster.chaos_programs().await else { return (String::new(), false) };
         if let Some(down) = fitness::unavailable(&installed) {
-            return format!("; {}: {}", down.text, down.help);
+            return (format!("; {}: {}", down.text, down.help), true);
         }
-        let (child, others) = match key.kind {
-            Kind::HttpChaos => (Kind::other("chaos-mesh.org/v1alpha1", "PodHttpChaos", "podhttpchaos"), "HTTPChaos"),
-            Kind::IoChaos => (Kind::other("chaos-mesh.org/v1alpha1", "PodIOChaos", "podiochaos"), "IOChaos"),
-            Kind::NetworkChaos => (Kind::PodNetworkChaos, "NetworkChaos"),
-            _ => return String::new(),
-        };
-        for id in ids {
-            let mut parts = id.split('/');
-            let mut next = || parts.next().unwrap_or_default().to_owned();
-            let child = ObjectKey { kind: child, namespace: next(), name: next(), uid: None };
-            let there = self.cluster.get_once(&child).await.ok().flatten();
-            let Some(generation) = there.as_ref().and_then(contract::unanswered) else { continue };
-            if waited < UNANSWERED {
-                return format!("; {child} (generation {generation}) has no answer yet");
-            }
+        let Some(kind) = key.kind.child() else { return (String::new(), false) };
+        let stuck = |child: &ObjectKey, generation: i64| {
             let namespace = installed.controllers.first().and_then(|it| it["metadata"]["namespace"].as_str());
-            return format!(
+            format!(
                 "; {child} has had no answer for its generation {generation} within {} s: the manager of Chaos Mesh hangs on a call, or the \
-                 node is very slow, and every other {others} waits behind it; if it hangs, only a restart helps (`kubectl -n {} rollout \
+                 node is very slow, and every other {} waits behind it; if it hangs, only a restart helps (`kubectl -n {} rollout \
                  restart deployment chaos-controller-manager`)",
                 UNANSWERED.as_secs(),
+                key.kind.name(),
                 namespace.unwrap_or("chaos-mesh")
-            );
+            )
+        };
+        let mut waits = String::new();
+        for id in ids {
+            let child = child_of(kind, id);
+            let there = self.cluster.get_once(&child).await.ok().flatten();
+            let Some(generation) = there.as_ref().and_then(contract::unanswered) else { continue };
+            if waited >= UNANSWERED {
+                return (stuck(&child, generation), true);
+            }
+            waits = format!("; {child} (generation {generation}) has no answer yet");
+            break;
         }
-        String::new()
+        match self.waits_behind(key, kind, waited).await {
+            Some((other, generation)) => (stuck(&other, generation), true),
+            None => (waits, false),
+        }
+    }
+
+    /// Another child object that has had no answer for [`UNANSWERED`], and its generation. The server's clock counts.
+    async fn waits_behind(&self, key: &ObjectKey, child: Kind, waited: Duration) -> Option<(ObjectKey, i64)> {
+        let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
+        let own = self.cluster.get_once(key).await.ok()??;
+        let now = time(&own["metadata"]["creationTimestamp"])?.checked_add(waited).ok()?;
+        let others = self.cluster.list(child, &key.namespace, None).await.ok()?;
+        others.iter().find_map(|other| {
+            let metadata = &other["metadata"];
+            let writes = metadata["managedFields"].as_array().into_iter().flatten();
+            let written =
+                writes.filter_map(|it| time(&it["time"])).chain(time(&metadata["creationTimestamp"])).max()?;
+            let generation = contract::unanswered(other)?;
+            let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+            let is_long = Duration::try_from(now.duration_since(written)).is_ok_and(|age| age >= UNANSWERED);
+            is_long.then(|| (child_of(child, &format!("{}/{}", text("namespace"), text("name"))), generation))
+        })
     }
 
     /// Why a controller does not release a resource, if its status does not say so.
@@ -201,8 +236,8 @@ impl Inner {
         }
         let waited = self.state().begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         let ids: Vec<&str> = contract::unsettled(object).collect();
-        let silence = self.silence(key, &ids, waited).await;
-        silence + &self.asked_the_daemons(&ids, false).await
+        let (silence, _) = self.silence(key, &ids, waited).await;
+        silence + &self.asked_the_daemons(&ids, false, waited).await.0
     }
 
     /// The latest failure event.
@@ -263,7 +298,7 @@ impl Inner {
         let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
             && self.event(made).await.is_some_and(|event| event.contains("Failed to select"));
         if is_failing && begun.elapsed() >= LASTING && diagnosed.insert(made.key.name.clone()) {
-            let diagnosis = self.diagnosis(made, &missing, begun.elapsed()).await;
+            let (diagnosis, _) = self.diagnosis(made, &missing, begun.elapsed()).await;
             if diagnose::lasts(&diagnosis) {
                 return Err(FaultError::Impossible(diagnosis));
             }
@@ -271,10 +306,11 @@ impl Inner {
         if begun.elapsed() < limit && !hopeless {
             return Ok(false);
         }
-        self.state().is_unanswered = transient;
-        Err(FaultError::Impossible(match transient {
-            true => format!("{}: {}", made.key, missing.text()),
+        let (diagnosis, is_answer) = match transient {
+            true => (format!("{}: {}", made.key, missing.text()), false),
             false => self.diagnosis(made, &missing, begun.elapsed()).await,
-        }))
+        };
+        self.state().is_unanswered = !is_answer;
+        Err(FaultError::Impossible(diagnosis))
     }
 }

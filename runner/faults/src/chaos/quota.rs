@@ -2,7 +2,7 @@
 //! was seen.
 
 use serde_json::Value;
-use shakedown_cluster::quantity;
+use shakedown_schemas::units::quantity;
 
 /// The limits of a container; none without a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

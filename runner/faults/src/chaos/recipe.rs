@@ -61,6 +61,16 @@ impl Recipe {
         }
     }
 
+    /// The peers of its links, if there are any.
+    pub const fn ends(&self) -> Option<&Ends> {
+        match self {
+            Self::Netem { ends, .. } => ends.as_ref(),
+            Self::Partition { ends, .. } => Some(ends),
+            Self::PodFailure(_) | Self::ContainerKill(_) | Self::Stress(_) | Self::Http(_) => None,
+            Self::Dns(_) | Self::Io(_) | Self::Time(_) => None,
+        }
+    }
+
     /// The resources for some targets.
     pub fn resources(&self, targets: &[Inside]) -> Vec<Resource> {
         let pods = || -> Vec<PodRef> { targets.iter().map(|target| target.pod.clone()).collect() };

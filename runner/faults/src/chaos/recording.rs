@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ChaosSpec, Recipe};
+use super::ChaosSpec;
 use shakedown_cluster::{CHAOS_GROUP, Change, Cluster, Kind, ObjectKey};
 
 /// How long a recording waits for the first list of each kind.
@@ -42,12 +42,8 @@ impl Scope {
         self.kinds.extend(spec.recipe.resources(&spec.targets).iter().flat_map(|it| with_children(it.kind)));
         self.namespaces.insert(spec.naming.namespace.clone());
         self.namespaces.extend(spec.targets.iter().map(|target| target.pod.namespace.clone()));
-        let ends = match &spec.recipe {
-            Recipe::Netem { ends, .. } => ends.as_ref(),
-            Recipe::Partition { ends, .. } => Some(ends),
-            _ => None,
-        };
-        self.namespaces.extend(ends.into_iter().flat_map(|ends| &ends.pods).map(|pod| pod.namespace.clone()));
+        self.namespaces
+            .extend(spec.recipe.ends().into_iter().flat_map(|ends| &ends.pods).map(|pod| pod.namespace.clone()));
     }
 
     /// Adds an object that a scenario writes out, if it is one of Chaos Mesh.
@@ -61,18 +57,11 @@ impl Scope {
 
 /// A kind, and the kinds that Chaos Mesh creates because of it.
 fn with_children(kind: Kind) -> Vec<Kind> {
-    let of_pods = |name: &str| Kind::other("chaos-mesh.org/v1alpha1", name, &name.to_ascii_lowercase());
-    let mut kinds = vec![kind];
-    match kind {
-        Kind::NetworkChaos => kinds.push(Kind::PodNetworkChaos),
-        Kind::HttpChaos => kinds.push(of_pods("PodHttpChaos")),
-        Kind::IoChaos => kinds.push(of_pods("PodIOChaos")),
-        // A Workflow or a Schedule creates any of them.
-        Kind::Other(_) => {
-            kinds.extend(Kind::CHAOS.into_iter().flat_map(with_children));
-            kinds.push(Kind::other("chaos-mesh.org/v1alpha1", "WorkflowNode", "workflownodes"));
-        }
-        _ => {}
+    let mut kinds: Vec<Kind> = [Some(kind), kind.child()].into_iter().flatten().collect();
+    // A Workflow or a Schedule creates any of them.
+    if matches!(kind, Kind::Other(_)) {
+        kinds.extend(Kind::CHAOS.into_iter().flat_map(with_children));
+        kinds.push(Kind::other("chaos-mesh.org/v1alpha1", "WorkflowNode", "workflownodes"));
     }
     kinds
 }
@@ -91,9 +80,8 @@ impl Recording {
         if scope.kinds.is_empty() {
             return None;
         }
-        let event = Kind::other("v1", "Event", "events");
         let watches = scope.namespaces.iter().flat_map(|namespace| {
-            scope.kinds.iter().copied().chain([event]).map(move |kind| {
+            scope.kinds.iter().copied().chain([Kind::Event]).map(move |kind| {
                 let place = (kind, namespace.clone());
                 cluster.watch(kind, namespace).map(move |change| (place.clone(), change)).boxed()
             })
@@ -182,7 +170,7 @@ impl Pages {
         let (kind, namespace) = place.clone();
         match change {
             Change::Listed(objects) => {
-                self.begun.insert(place, true);
+                let is_first = self.begun.insert(place, true) != Some(true);
                 self.missing.remove(&kind);
                 let there: BTreeSet<&str> = objects.iter().map(|it| text(it, "/metadata/name")).collect();
                 let of_place = |(its, within, _): &&(Kind, String, String)| *its == kind && *within == namespace;
@@ -192,7 +180,15 @@ impl Pages {
                         self.write(kind, "DELETED", last);
                     }
                 }
-                objects.into_iter().for_each(|object| self.applied(kind, &namespace, object));
+                for object in objects {
+                    // What was said before is about what was there before.
+                    if is_first && kind == Kind::Event {
+                        self.known
+                            .insert((kind, namespace.clone(), text(&object, "/metadata/name").to_owned()), object);
+                    } else {
+                        self.applied(kind, &namespace, object);
+                    }
+                }
             }
             Change::Applied(object) => self.applied(kind, &namespace, object),
             Change::Deleted(object) => {
@@ -220,7 +216,7 @@ impl Pages {
     }
 
     fn write(&mut self, kind: Kind, change: &str, mut object: Value) {
-        if kind.name() == "Event" && !text(&object, "/involvedObject/apiVersion").starts_with(CHAOS_GROUP) {
+        if kind == Kind::Event && !text(&object, "/involvedObject/apiVersion").starts_with(CHAOS_GROUP) {
             return;
         }
         if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -237,7 +233,7 @@ impl Pages {
 
     fn append(&mut self, kind: Kind, line: &[u8]) -> std::io::Result<()> {
         if !self.files.contains_key(&kind) {
-            let name = if kind.name() == "Event" { "events".to_owned() } else { kind.name().to_ascii_lowercase() };
+            let name = if kind == Kind::Event { "events".to_owned() } else { kind.name().to_ascii_lowercase() };
             let path = self.folder.join(format!("{name}.ndjson"));
             self.files.insert(kind, File::options().append(true).create(true).open(path)?);
         }
@@ -310,14 +306,16 @@ mod tests {
     }
 
     #[test]
-    fn of_the_events_only_those_about_chaos_mesh_are_kept() {
+    fn of_the_events_only_those_about_chaos_mesh_are_kept_and_none_of_earlier_runs() {
         let folder = tempfile::tempdir().unwrap();
         let mut pages = pages(folder.path());
-        let place = (Kind::other("v1", "Event", "events"), "shop".to_owned());
+        let place = (Kind::Event, "shop".to_owned());
         let about =
             |name: &str, version: &str| json!({"metadata": {"name": name}, "involvedObject": {"apiVersion": version}});
-        let all = vec![about("a", "chaos-mesh.org/v1alpha1"), about("b", "v1")];
-        pages.take(place, Change::Listed(all));
+        pages.take(place.clone(), Change::Listed(vec![about("old", "chaos-mesh.org/v1alpha1")]));
+        for event in [about("a", "chaos-mesh.org/v1alpha1"), about("b", "v1")] {
+            pages.take(place.clone(), Change::Applied(event));
+        }
         let kept = lines(folder.path(), "events.ndjson");
         assert_eq!((kept.len(), &kept[0]["object"]["metadata"]["name"]), (1, &json!("a")));
     }

@@ -10,8 +10,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
-use shakedown_cluster::Kind;
 use shakedown_cluster::testing::store::Store;
+use shakedown_cluster::{Kind, labels};
 use shakedown_fakes::recordings::{self, Recorded, Trace};
 use shakedown_schemas::scenario::{Fault, FaultInfo};
 use tokio::time::Instant;
@@ -186,6 +186,38 @@ async fn a_recording_of_ours_is_replayed_as_a_real_one() {
     }
 }
 
+/// A user's recording has other names than ours: the namespace, the pods, the container and the fault.
+#[tokio::test(start_paused = true)]
+async fn a_recording_of_another_namespace_is_replayed() {
+    for name in ["delay", "cut", "stress", "ckill"] {
+        let (case, events) = (case(name), events(case(name)));
+        let told = run(case, &events, None).await;
+        let renamed = |text: &str| {
+            let text = text.replace("-0-1-f-", "-3-12-slow-link-").replace("edge-7b76bbc7d8", "web-5d4f");
+            text.replace("\"shop\"", "\"prod\"").replace("shop/", "prod/").replace("nginx", "server")
+        };
+        let elsewhere: Vec<Recorded> = events
+            .iter()
+            .map(|event| Recorded {
+                name: renamed(&event.name),
+                object: serde_json::from_str(&renamed(&event.object.to_string())).unwrap(),
+                ..event.clone()
+            })
+            .collect();
+        let fault = Case { fault: renamed(case.fault).leak(), ..case };
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::new(fault, &elsewhere);
+        let recording = Recording::start(&stage.cluster(), &stage.scope(), folder.path(), Box::new(|it| it)).await;
+        assert_eq!(verdict(&run_on(&mut stage, fault, &elsewhere, turn(&elsewhere), None).await), verdict(&told));
+        assert_eq!(recording.expect("a fault of Chaos Mesh").finish().await, Vec::<String>::new());
+        let sent = stage::of_first_fault(recordings::folder(folder.path()));
+        assert!(sent.iter().all(|event| event.object["metadata"]["namespace"] == "prod"), "{name}");
+        assert_eq!(stage::fault_name(&sent).as_deref(), Some("slow-link"));
+        let again = run(fault, &sent, None).await;
+        assert_eq!((verdict(&again), again.lines().count()), (verdict(&told), told.lines().count()), "{name}: {again}");
+    }
+}
+
 /// Recordings as they were sent to us, each in a folder with its scenario: those of `SHAKEDOWN_RECORDINGS`, or the ones of which
 /// `tests/recordings` is the short form.
 #[tokio::test(start_paused = true)]
@@ -200,12 +232,13 @@ async fn recordings_that_were_sent_are_replayed() {
     assert!(!folders.is_empty(), "no recording in {root}");
     for folder in folders {
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
-        let scenario = std::fs::read_to_string(folder.join("scenario.yaml")).expect("a scenario");
-        let scenario: Value = serde_saphyr::from_str(&scenario).expect("YAML");
-        let phases = scenario["phases"].as_array().expect("phases");
-        let fault = phases.iter().find_map(|phase| phase["faults"].as_object()?.values().next()).expect("a fault");
-        let sent = Case { name: name.clone().leak(), fault: fault.to_string().leak() };
-        let events = stage::whole(recordings::folder(&folder));
+        let events = stage::of_first_fault(stage::whole(recordings::folder(&folder)));
+        let named = stage::fault_name(&events).expect("a resource of a run");
+        let scenario = std::fs::read(folder.join("scenario.yaml")).expect("a scenario");
+        let scenario = shakedown_schemas::parse("scenario.yaml", &scenario, &Default::default()).expect("a scenario");
+        let mut faults = scenario.scenario.phases.iter().flat_map(|phase| &phase.faults);
+        let (_, fault) = faults.find(|(name, _)| labels::name_part(name) == named).expect("the fault");
+        let sent = Case { name: name.clone().leak(), fault: serde_json::to_string(fault).expect("JSON").leak() };
         let told = run(sent, &events, None).await;
         println!("== {name}\n{told}");
         if let Some(short) = cases().find(|case| case.name == name) {

@@ -236,6 +236,14 @@ pub struct Inside {
     pub containers: Vec<String>,
 }
 
+impl Inside {
+    /// The containers that the fault acts on: the named ones, or else the first.
+    pub fn chosen<'a>(&'a self, named: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let first = self.containers.iter().take(if named.is_empty() { 1 } else { 0 });
+        named.iter().chain(first).map(String::as_str)
+    }
+}
+
 fn whole(kind: Kind, role: &'static str, targets: &[Inside], fields: Value) -> Resource {
     let pods: Vec<PodRef> = targets.iter().map(|target| target.pod.clone()).collect();
     let mut spec = json!({"mode": "all", "selector": selector(&pods)});
@@ -252,14 +260,11 @@ fn within(kind: Kind, role: &'static str, targets: &[Inside], containers: &[Stri
     if !containers.is_empty() {
         made.spec["containerNames"] = json!(containers);
     }
-    let meant = |target: &Inside| -> Vec<String> {
-        if containers.is_empty() { target.containers.iter().take(1).cloned().collect() } else { containers.to_vec() }
-    };
     made.records = targets
         .iter()
         .flat_map(|target| {
             let id = pod_id(&target.pod);
-            meant(target).into_iter().map(move |container| Record { id: format!("{id}/{container}"), key: "." })
+            target.chosen(containers).map(move |container| Record { id: format!("{id}/{container}"), key: "." })
         })
         .collect();
     made

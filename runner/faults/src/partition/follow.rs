@@ -22,7 +22,7 @@ use super::mark::{Mark, pod_key};
 use super::roster::{Note, Roster, RosterPod};
 use super::switch::{Source, Switch};
 use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
-use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, first_line, labels, pod_ref};
 use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
 /// How long one read is tried before the watching task turns to other changes.
@@ -350,7 +350,10 @@ impl Follower {
             self.note(note, changes);
         }
         let mut taken = Ok(());
-        for object in &objects {
+        // A witness is no peer of the service.
+        for object in
+            objects.iter().filter(|object| !labels::is_of_run(|key| object["metadata"]["labels"][key].as_str()))
+        {
             let peer = self.take_peer(namespace, object, changes).await;
             taken = taken.and(peer);
             self.take_address(object, changes);
@@ -525,10 +528,6 @@ impl Follower {
 /// An error in its first line: the help of a permission is in the warning.
 fn reason(error: &ClusterError) -> String {
     first_line(&error.to_string()).to_owned()
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 /// The top owners of pods. A Deployment owns its pods through ReplicaSets, which it replaces.

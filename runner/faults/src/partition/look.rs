@@ -202,14 +202,15 @@ impl Switch {
                 }
             }
         }
+        // A pod that is both a target and a peer has two marks, and one sentence.
+        let mut said: BTreeSet<String> = BTreeSet::new();
         for mark in marks {
             let object = self.cluster.get(&mark.object).await?;
             let gone = object.is_none_or(|object| object["metadata"]["labels"][&mark.label].is_null());
-            findings.push(Finding {
-                shows: Proof::Removed,
-                holds: gone,
-                detail: format!("{} {} our label", mark.object, if gone { "is without" } else { "still has" }),
-            });
+            let detail = format!("{} {} our label", mark.object, if gone { "is without" } else { "still has" });
+            if said.insert(detail.clone()) {
+                findings.push(Finding { shows: Proof::Removed, holds: gone, detail });
+            }
             if gone {
                 let mut state = self.state();
                 if !state.desired(&state.standing).unwrap_or_default().marks.contains(&mark) {

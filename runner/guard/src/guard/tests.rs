@@ -64,11 +64,48 @@ async fn the_end_waits_for_a_delayed_action_and_undoes_it() {
             });
             assert_eq!(world.create().await.is_ok(), tries == 1, "{how:?}");
             world.cluster.delete(&key()).await.unwrap();
-            assert_eq!(world.outstanding(), [(NAME.to_owned(), tries > 1)], "{how:?}: it may still arrive");
+            assert_eq!(world.outstanding(), [(NAME.to_owned(), true)], "{how:?}: it may still arrive");
             let remains = guard.stand_down(&world.holder, false).await;
             assert!(remains.leftovers.is_empty() && remains.unknown.is_none(), "{how:?}: {remains:?}");
             assert_eq!(world.store.all(), Vec::<String>::new(), "{how:?}");
             assert_eq!(world.outstanding(), [], "{how:?}: looked at again, and proven gone");
+        }
+    }
+}
+
+/// A fault whose removal was confirmed acted again until the end of the run.
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_arrives_after_its_undo_is_removed_while_the_run_goes_on() {
+    for how in UNANSWERED {
+        for tries in [1, 1000] {
+            let mut world = World::new();
+            let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+            world.cluster = world.cluster.clone().notifying({
+                let told = std::sync::Arc::clone(&told);
+                std::sync::Arc::new(move |event| told.lock().unwrap().push(format!("{event:?}")))
+            });
+            let mut guard = Guard::new(&world.cluster, Duration::ZERO);
+            let mut signal = watch::channel(None).1;
+            guard.put_up(BTreeSet::new(), &[], &world.holder, &mut signal).await.unwrap();
+            let mut count = 0;
+            world.store.script(move |_, asked| {
+                count += i32::from(asked.starts_with("POST"));
+                let late = asked.starts_with("POST") && count <= tries;
+                if late { Fate::Late(how, Duration::from_secs(40)) } else { Fate::Answered }
+            });
+            assert_eq!(world.create().await.is_ok(), tries == 1, "{how:?}");
+            world.cluster.delete(&key()).await.unwrap();
+            assert_eq!(world.cluster.own(&key()).await.unwrap(), None, "{how:?}: the undo is confirmed");
+            tokio::time::sleep(Duration::from_secs(75)).await;
+            assert_eq!(world.store.all(), Vec::<String>::new(), "{how:?} {tries}");
+            let words = told.lock().unwrap().join("\n");
+            assert!(
+                words.contains("networkpolicy/cut in namespace n appeared after its removal"),
+                "{how:?} {tries}: {words}"
+            );
+            let remains = guard.stand_down(&world.holder, false).await;
+            assert!(remains.leftovers.is_empty() && remains.unknown.is_none(), "{how:?}: {remains:?}");
+            assert_eq!(world.outstanding(), [], "{how:?}");
         }
     }
 }

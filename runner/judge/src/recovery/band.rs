@@ -2,7 +2,7 @@
 
 use shakedown_schemas::scenario::RecoveryTime;
 
-use crate::stats::{Placed, cells, judged_seconds, total};
+use crate::stats::{Placed, cells, counted_seconds, judged, total};
 use crate::{samples, text};
 use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, PhasePart};
 
@@ -90,7 +90,7 @@ impl Band {
             slowest: requests.latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
             usual: (0, 0),
         };
-        let own = band.windows(load, span.judged_from_ns, span.judged_to_ns);
+        let own = band.own_windows(observations, load, index);
         let count = |is: fn(WindowState) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
         band.usual = (count(|it| it == WindowState::Bad), count(|it| it != WindowState::Unknown));
         Ok(band)
@@ -126,12 +126,27 @@ impl Band {
         (if fails || !quick { WindowState::Bad } else { WindowState::Good }, fails)
     }
 
+    /// The whole windows of the judged part of a phase.
+    pub(crate) fn own_windows(
+        &self,
+        observations: &Observations,
+        load: &LoadObservations,
+        phase: usize,
+    ) -> Vec<Window> {
+        let span = &observations.phases[phase];
+        self.windows_of(judged(load, phase), span.judged_from_ns, span.judged_to_ns)
+    }
+
     /// The whole windows between two moments. A cell counts where it begins.
     pub(crate) fn windows(&self, load: &LoadObservations, from_ns: u64, to_ns: u64) -> Vec<Window> {
+        self.windows_of(within(load, from_ns, to_ns), from_ns, to_ns)
+    }
+
+    fn windows_of<'a>(&self, cells: impl Iterator<Item = Placed<'a>>, from_ns: u64, to_ns: u64) -> Vec<Window> {
         // The last window may be shorter by a cell, because phases end some microseconds early or late.
         let count = (to_ns.saturating_sub(from_ns) + CELL_NS / 2) / self.window_ns;
         let mut sums = vec![Cell::default(); count as usize];
-        for placed in within(load, from_ns, to_ns) {
+        for placed in cells.filter(|placed| placed.start_ns >= from_ns) {
             if let Some(sum) = sums.get_mut(((placed.start_ns - from_ns) / self.window_ns) as usize) {
                 sum.merge(placed.cell);
             }
@@ -167,7 +182,7 @@ impl Band {
 /// needs enough requests. In a closed loop the service determines the rate, and only the phase itself counts.
 fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -> f64 {
     let rate = |index: usize| {
-        let seconds = judged_seconds(&observations.phases[index]);
+        let seconds = counted_seconds(load, index, &observations.phases[index]);
         total(load, index).requests() as f64 / seconds.max(1e-9)
     };
     let first = rate(phase);
@@ -184,7 +199,7 @@ pub(crate) fn within(load: &LoadObservations, from_ns: u64, to_ns: u64) -> impl 
 }
 
 /// The reference phase: the named one, otherwise the last one without faults before the first with faults.
-pub(super) fn baseline(observations: &Observations, name: Option<&str>) -> Result<usize, String> {
+pub(crate) fn baseline(observations: &Observations, name: Option<&str>) -> Result<usize, String> {
     let phases = &observations.phases;
     let index = match name {
         Some(name) => phases.iter().position(|span| span.name == name),

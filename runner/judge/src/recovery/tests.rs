@@ -105,6 +105,30 @@ fn a_relapse_is_not_a_recovery() {
     assert_eq!(record.failed_requests, 500);
 }
 
+/// The run ended a second after the removal, and the service was said not to recover.
+#[test]
+fn an_end_before_the_limit_leaves_the_recovery_open() {
+    let ends_after = |seconds: f64, max: &str| {
+        let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("recovery", seconds);
+        let observations =
+            timeline.answer(|it| if it.phase == "baseline" { it.ok_in(50.0) } else { it.refused() }).observe();
+        judge(&observations, json!({"max": max}))
+    };
+    for seconds in [1.0, 2.0, 14.0] {
+        let result = ends_after(seconds, "15s");
+        check(&result, Verdict::Inconclusive, &format!("> {seconds}s"));
+        assert!(result.censored);
+        let more = 16.0 - seconds;
+        let reason = format!(
+            "not recovered when the observation ended, {seconds}s after the removal: too early to tell, expected at most \
+             15s; lengthen the phase by {more}s"
+        );
+        assert_eq!(result.reason, reason);
+    }
+    check(&ends_after(16.0, "15s"), Verdict::Fail, "> 16s");
+    check(&ends_after(0.5, "15s"), Verdict::Inconclusive, "nothing");
+}
+
 #[test]
 fn a_relapse_at_the_end_leaves_the_recovery_open() {
     let late = |max: &str| judge(&down_while(|into| into < 2.0 || (27.0..28.0).contains(&into)), json!({"max": max}));

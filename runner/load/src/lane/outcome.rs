@@ -16,6 +16,9 @@ use crate::session::as_slice;
 use crate::tunnel::OPENING;
 use shakedown_observe::{DateSample, Failure, Peculiarities, Sample};
 
+/// A timeout counts as one after a wait if the wait took this part of it or more.
+const WAITED: u32 = 10;
+
 impl Lane {
     /// Why the request that has waited longest is not sent. If it waits for a connection in the making, the network is the
     /// cause (`making`); otherwise the load generator is.
@@ -24,6 +27,7 @@ impl Lane {
         match () {
             // It timed out before the engine processed it.
             () if is_new => Failure::NotSentLate,
+            () if state.waiting.front().is_some_and(|job| job.limited) => Failure::NotSentLimit,
             () if state.connecting > 0 => making,
             () if state.connections.len() >= self.limit => Failure::NotSentLimit,
             () if now_ns < state.no_files_until_ns => Failure::NotSentConnections,
@@ -130,7 +134,9 @@ impl Lane {
     /// The duration of a request that ends now.
     fn took_ns(&self, job: &Job, failure: Option<Failure>, now_ns: u64) -> u64 {
         let took_ns = now_ns.saturating_sub(job.begun_ns());
-        if failure == Some(Failure::Timeout) && self.observation_timeout_ns > self.timeout_ns {
+        if matches!(failure, Some(Failure::Timeout | Failure::TimeoutAfterWait))
+            && self.observation_timeout_ns > self.timeout_ns
+        {
             // Even if it was observed for longer, its client gave up at the timeout.
             return took_ns.min(self.timeout_ns);
         }
@@ -305,6 +311,24 @@ impl Lane {
         Failed::new(Failure::Timeout, connection.excerpt.borrow().progress(is_sent))
     }
 
+    /// A timeout of a request that had waited for its turn for a large part of the timeout is not the service's alone.
+    fn after_wait(&self, connection: &Connection, failed: Failed) -> Failed {
+        let waited_us = connection.job().and_then(|job| job.turn_us()).unwrap_or_default();
+        let waited = Duration::from_micros(waited_us.into());
+        let timeout = Duration::from_nanos(self.timeout_ns);
+        if failed.kind != Failure::Timeout || waited * WAITED < timeout {
+            return failed;
+        }
+        let left = timeout.saturating_sub(waited);
+        let cause = format!(
+            "the request waited {} ms for `max_in_flight` and had {} ms left when it was sent: {}",
+            waited.as_millis(),
+            left.as_millis(),
+            failed.cause
+        );
+        Failed::new(Failure::TimeoutAfterWait, cause)
+    }
+
     fn ended(
         self: &Rc<Self>,
         connection: &Connection,
@@ -321,6 +345,7 @@ impl Lane {
             None if is_over => Some(Failed::new(Failure::Timeout, "the answer was whole only after the timeout")),
             failed => failed,
         };
+        let failed = failed.map(|failed| self.after_wait(connection, failed));
         let ended = connection.take()?;
         let mut state = self.state.borrow_mut();
         if failed.is_none() && self.target.requests.has_next(&ended.job) {

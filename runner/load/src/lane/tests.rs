@@ -77,6 +77,7 @@ fn a_lane_stays_awake_while_a_connection_needs_it() {
         in_flight: 1,
         late_us: None,
         sent_us: None,
+        limited: false,
         can_be_late: true,
         resent: false,
         setup_us: 0,

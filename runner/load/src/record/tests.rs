@@ -9,6 +9,7 @@ fn record(due_ns: u64) -> Record {
         in_flight: 3,
         late_us: Some(1),
         sent_us: Some(2),
+        limited: false,
         can_be_late: true,
         resent: false,
         setup_us: 0,

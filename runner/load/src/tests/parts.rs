@@ -28,6 +28,7 @@ fn answered(due_ns: u64) -> Record {
         in_flight: 1,
         late_us: Some((draw(3) % 90) as u32),
         sent_us,
+        limited: false,
         setup_us: 0,
         can_be_late: true,
         resent: false,

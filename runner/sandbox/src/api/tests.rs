@@ -4,9 +4,6 @@ mod objects;
 mod server;
 mod watches;
 
-use std::net::Ipv4Addr;
-use std::sync::Arc;
-
 use base64::Engine as _;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
@@ -19,6 +16,8 @@ use kube::api::{
 use kube::runtime::watcher;
 use kube::{Client, Config, Error};
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -47,6 +46,7 @@ async fn served_with_log(length: usize) -> Served {
         addresses: Addresses::claim().unwrap(),
         logs: Default::default(),
         kills: Default::default(),
+        starting: Default::default(),
     });
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
     registry.create(&NAMESPACES, "", namespace, WriteOptions::default()).unwrap();

@@ -7,6 +7,8 @@
 //! that fails half-way therefore blocks its own deletion, as the real one does.
 
 mod act;
+#[cfg(any(test, feature = "testing"))]
+mod elsewhere;
 #[cfg(test)]
 mod tests;
 
@@ -29,13 +31,17 @@ use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::store::Key;
 
+#[cfg(any(test, feature = "testing"))]
+pub use elsewhere::{ChaosMesh, Request};
+
 const COMPONENT: &str = "chaos-controller-manager";
 /// The first and the longest pause before a failed step is retried.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
 /// The controller, and its state in addition to the objects.
 pub(crate) struct Controller {
-    ailments: Ailments,
+    /// None where the pods are not the sandbox's: their ailments are then in the books alone.
+    ailments: Option<Ailments>,
     dns: Arc<Dns>,
     /// Chaos that selected no pod, by uid, with the inputs that must be unchanged for that to be final.
     unlucky: BTreeMap<String, String>,
@@ -47,7 +53,7 @@ pub(crate) struct Controller {
 
 impl Controller {
     /// Sets the board for the ailments of pods.
-    pub fn new(ailments: Ailments, dns: Arc<Dns>) -> Self {
+    pub fn new(ailments: Option<Ailments>, dns: Arc<Dns>) -> Self {
         let (unlucky, failed, expired) = Default::default();
         Self { ailments, dns, unlucky, failed, expired }
     }
@@ -98,7 +104,7 @@ impl Controller {
             });
             match (before, terminating) {
                 (_, true) => say("Deleted", "Experiment has been deleted"),
-                ("", _) => say("Started", "Experiment has started"),
+                ("", _) if !is_once => say("Started", "Experiment has started"),
                 _ => {}
             }
             updated("desiredPhase");
@@ -216,7 +222,7 @@ impl Controller {
             return (Some(*at - now), true);
         }
         let before = records[index].phase;
-        let act = act::ChaosAction { registry, ailments: &self.ailments, dns: &self.dns, resource, chaos };
+        let act = act::ChaosAction { registry, ailments: self.ailments.as_ref(), dns: &self.dns, resource, chaos };
         let came = match operation {
             Operation::Apply => act.apply(records, &records[index], instances),
             Operation::Recover => act.recover(&records[index], instances),

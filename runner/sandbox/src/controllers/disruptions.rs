@@ -50,6 +50,7 @@ mod tests {
             addresses: Addresses::claim().unwrap(),
             logs: Default::default(),
             kills: Default::default(),
+            starting: Default::default(),
         };
         let create = |resource: &'static Resource, mut object: Value| {
             object["apiVersion"] = resource.api_version().into();

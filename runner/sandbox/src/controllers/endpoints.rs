@@ -35,6 +35,8 @@ struct Backend {
     address: Value,
     ip: String,
     ready: bool,
+    /// It answers, and may be being deleted.
+    serving: bool,
     terminating: bool,
     ports: Vec<Value>,
 }
@@ -68,15 +70,27 @@ fn update(registry: &Registry, service: &Value, selector: &Labels) {
     let mut slice_labels = labels;
     slice_labels["kubernetes.io/service-name"] = name.into();
     slice_labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io".into();
-    let items: Vec<Value> = backends.iter().map(slice_endpoint).collect();
-    let ports = combinations.first().map(|ports| ports.to_vec()).unwrap_or_default();
     let owner = object::controller_reference("v1", "Service", service);
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": {"name": format!("{name}-sandbox"), "labels": slice_labels, "ownerReferences": [owner]},
-        "addressType": "IPv4", "endpoints": items, "ports": ports,
-    });
-    put(registry, &ENDPOINT_SLICES, object::namespace(service), slice);
+    // All endpoints of a slice have the same ports. A service always has at least one slice.
+    let none = Vec::new();
+    combinations.extend(combinations.is_empty().then_some(&none));
+    for (number, ports) in combinations.iter().enumerate() {
+        let items: Vec<Value> = backends.iter().filter(|it| it.ports == **ports).map(slice_endpoint).collect();
+        let suffix = if number == 0 { String::new() } else { format!("-{number}") };
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": format!("{name}-sandbox{suffix}"), "labels": slice_labels, "ownerReferences": [owner]},
+            "addressType": "IPv4", "endpoints": items, "ports": ports,
+        });
+        put(registry, &ENDPOINT_SLICES, object::namespace(service), slice);
+    }
+    let first_unused = combinations.len();
+    for slice in registry.store.list(&ENDPOINT_SLICES, object::namespace(service)) {
+        let number = object::name(&slice).strip_prefix(&format!("{name}-sandbox-")).and_then(|it| it.parse().ok());
+        if number.is_some_and(|number: usize| number >= first_unused) {
+            let _ = registry.delete(&Key::of(&ENDPOINT_SLICES, &slice), &DeleteOptions::of(object::uid(&slice)));
+        }
+    }
 }
 
 fn backend(service: &Value, pod: &Value) -> Backend {
@@ -95,6 +109,7 @@ fn backend(service: &Value, pod: &Value) -> Backend {
         address: json!({"ip": ip, "nodeName": pod["spec"]["nodeName"], "targetRef": target}),
         ip,
         ready: pods::is_ready(pod),
+        serving: object::condition(pod, "Ready") == Some("True"),
         terminating: object::is_terminating(pod),
         ports: ports.collect(),
     }
@@ -136,7 +151,7 @@ fn subset(backends: &[Backend], ports: &Vec<Value>) -> Option<Value> {
 fn slice_endpoint(backend: &Backend) -> Value {
     json!({
         "addresses": [backend.ip],
-        "conditions": {"ready": backend.ready, "serving": backend.ready || backend.terminating, "terminating": backend.terminating},
+        "conditions": {"ready": backend.ready, "serving": backend.serving, "terminating": backend.terminating},
         "nodeName": backend.address["nodeName"],
         "targetRef": backend.address["targetRef"],
     })

@@ -99,7 +99,8 @@ impl Plugin {
         for object in chaos {
             let generation = object::number(object, "/metadata/generation").unwrap_or(0);
             let known = self.rules.get(object::uid(object));
-            if known.is_none_or(|read| read.generation != generation) {
+            // What failed is tried again.
+            if known.is_none_or(|read| read.generation != generation || read.rules.is_err()) {
                 let is_its = |pod: &&Arc<Value>| {
                     object::name(pod) == object::name(object) && object::namespace(pod) == object::namespace(object)
                 };

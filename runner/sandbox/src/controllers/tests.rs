@@ -1,5 +1,7 @@
 //! The controllers under a paused clock, without HTTP and without a node.
 
+pub(super) mod generated;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use crate::clock::Clock;
 use crate::object;
 use crate::registry::{DeleteOptions, Propagation, Registry, WriteOptions};
 use crate::resource::{
-    CONFIGMAPS, DEPLOYMENTS, ENDPOINTS, EVENTS, JOBS, NAMESPACES, NETWORK_POLICIES, PODS, REPLICA_SETS, Resource,
-    SERVICES, STATEFUL_SETS,
+    CONFIGMAPS, DEPLOYMENTS, ENDPOINT_SLICES, ENDPOINTS, EVENTS, JOBS, NAMESPACES, NETWORK_POLICIES, PODS,
+    REPLICA_SETS, Resource, SERVICES, STATEFUL_SETS,
 };
 use crate::store::{Key, Store};
 
@@ -31,6 +33,7 @@ impl Cluster {
             addresses: Addresses::claim().unwrap(),
             logs: Default::default(),
             kills: Default::default(),
+            starting: Default::default(),
         });
         let mut tasks = JoinSet::new();
         for reconcile in [
@@ -374,4 +377,65 @@ async fn endpoints_follow_ready_pods() {
     cluster.delete(&SERVICES, "web", None);
     cluster.settle().await;
     assert!(cluster.get(&ENDPOINTS, "web").is_none());
+}
+
+/// As the real controllers do it: one slice for each combination of ports, and a pod that is being deleted is an endpoint that
+/// serves and is not ready. Endpoints have it no longer.
+#[tokio::test(start_paused = true)]
+async fn pods_with_other_ports_have_slices_of_their_own_and_deleted_ones_are_terminating() {
+    let cluster = Cluster::new();
+    for (name, port) in [("old-0", 8080), ("old-1", 8080), ("new-0", 9090)] {
+        let ports = json!([{"name": "web", "containerPort": port}]);
+        let container = json!({"name": "main", "image": "x", "ports": ports});
+        cluster.create(
+            &PODS,
+            json!({"metadata": {"name": name, "labels": {"app": "web"}, "finalizers": ["test/hold"]},
+                "spec": {"containers": [container]}}),
+        );
+        cluster.make_ready(name);
+    }
+    let ports = json!([{"name": "web", "port": 80, "targetPort": "web"}]);
+    cluster
+        .create(&SERVICES, json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": ports}}));
+    cluster.settle().await;
+    let slices = |cluster: &Cluster| -> Vec<(i64, Vec<(String, Value)>)> {
+        let all = cluster.registry.store.list(&ENDPOINT_SLICES, "a");
+        let mut slices: Vec<_> = all
+            .iter()
+            .map(|slice| {
+                assert_eq!(object::labels(slice).unwrap()["kubernetes.io/service-name"], "web");
+                let of = |it: &Value| (object::text(it, "/targetRef/name").to_owned(), it["conditions"].clone());
+                let endpoints = object::list(slice, "/endpoints").iter().map(of).collect();
+                (object::number(slice, "/ports/0/port").unwrap(), endpoints)
+            })
+            .collect();
+        slices.sort_by_key(|(port, _)| *port);
+        slices
+    };
+    let ready = json!({"ready": true, "serving": true, "terminating": false});
+    let pod = |name: &str, conditions: &Value| (name.to_owned(), conditions.clone());
+    assert_eq!(
+        slices(&cluster),
+        [(8080, vec![pod("old-0", &ready), pod("old-1", &ready)]), (9090, vec![pod("new-0", &ready)])]
+    );
+    cluster.delete(&PODS, "old-1", None);
+    cluster.settle().await;
+    let ending = json!({"ready": false, "serving": true, "terminating": true});
+    assert_eq!(slices(&cluster)[0], (8080, vec![pod("old-0", &ready), pod("old-1", &ending)]));
+    let endpoints = cluster.get(&ENDPOINTS, "web").unwrap();
+    let subsets = object::list(&endpoints, "/subsets").iter();
+    let addresses: usize =
+        subsets.map(|it| object::list(it, "/addresses").len() + object::list(it, "/notReadyAddresses").len()).sum();
+    assert_eq!(addresses, 2, "{endpoints:#}");
+    // The last pod of a slice takes the slice with it.
+    for name in ["old-0", "old-1"] {
+        cluster.delete(&PODS, name, None);
+        let pod = cluster.get(&PODS, name).unwrap();
+        cluster.registry.modify(&Key::of(&PODS, &pod), object::uid(&pod), |pod| {
+            object::meta_mut(pod).insert("finalizers".into(), json!([]));
+            object::meta_mut(pod).insert("deletionGracePeriodSeconds".into(), json!(0));
+        });
+    }
+    cluster.settle().await;
+    assert_eq!(slices(&cluster), [(9090, vec![pod("new-0", &ready)])]);
 }

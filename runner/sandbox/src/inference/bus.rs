@@ -13,13 +13,13 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::hub::{Hub, Outbox};
 use super::BusConfig;
-use super::log::Log;
 use super::nats::wire::{self, Info, Op};
+use crate::log::Log;
 use crate::net::{Net, Stream};
 
 /// How long a rejected or dropped client may take to read the reason.
@@ -66,8 +66,16 @@ pub async fn bus(net: Net, config: BusConfig, log: Log, stop: CancellationToken)
 async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Arc<Hub>, log: Log) {
     let outbox = hub.join();
     let out = BytesMut::new();
-    let mut client =
-        Client { hub: &hub, config: &config, outbox: &outbox, out, verbose: true, unanswered: 0, name: None };
+    let mut client = Client {
+        hub: &hub,
+        config: &config,
+        outbox: &outbox,
+        out,
+        verbose: true,
+        unanswered: 0,
+        owes: None,
+        name: None,
+    };
     let (mut reader, mut writer) = tokio::io::split(stream);
     let ended =
         client.run(&mut reader, &mut writer, &|name| log.info(format_args!("client {name} of {from} connected"))).await;
@@ -95,6 +103,8 @@ struct Client<'a> {
     verbose: bool,
     /// The number of PINGs since the last answer.
     unanswered: u32,
+    /// When something was first sent to it since it last said something.
+    owes: Option<tokio::time::Instant>,
     /// Its name.
     name: Option<String>,
 }
@@ -118,12 +128,20 @@ impl Client<'_> {
         let mut ping = interval_at(tokio::time::Instant::now() + period, period);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let silent_at = self.owes.zip(self.config.silent_after).map(|(since, after)| since + after.get());
+            let silent = async {
+                match silent_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 read = reader.read_buf(&mut input) => {
                     if read? == 0 {
                         return Ok(());
                     }
                     self.unanswered = 0;
+                    self.owes = None;
                     while let Some(op) = wire::read(&mut input, self.config.max_payload).map_err(io::Error::other)? {
                         let known = self.name.is_some();
                         self.handle(op)?;
@@ -133,7 +151,11 @@ impl Client<'_> {
                     }
                 }
                 written = writer.write(&self.out), if !self.out.is_empty() => self.out.advance(written?),
-                waiting = self.outbox.take(), if self.out.is_empty() => self.out = waiting,
+                waiting = self.outbox.take(), if self.out.is_empty() => {
+                    self.out = waiting;
+                    self.owes.get_or_insert_with(tokio::time::Instant::now);
+                }
+                () = silent => return Err(io::Error::other("Slow Consumer")),
                 () = self.outbox.overflowed() => return Err(io::Error::other("Slow Consumer")),
                 _ = ping.tick() => {
                     if self.unanswered >= 2 {

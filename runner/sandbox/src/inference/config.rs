@@ -1,14 +1,15 @@
-//! The settings of the three programs, with defaults that fit a laptop.
+//! The settings of the programs, with defaults that fit a laptop.
 //!
 //! In scope: plain data. Out of scope: reading flags and variables (the command line does that).
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shakedown_schemas::units::Duration;
 
 /// Settings of the bus.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
     /// The port for clients.
@@ -21,6 +22,10 @@ pub struct BusConfig {
     pub max_payload: usize,
     /// The interval of PINGs to a silent client. After two PINGs without an answer, it is dropped.
     pub ping_interval: Duration,
+    /// A client is dropped that says nothing for this long after something was sent to it. A real server drops a client into
+    /// which it cannot write: once its buffers are full, and 10 s more. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_after: Option<Duration>,
 }
 
 impl Default for BusConfig {
@@ -31,6 +36,7 @@ impl Default for BusConfig {
             max_pending: 8 << 20,
             max_payload: 1 << 20,
             ping_interval: Duration::from_secs(5),
+            silent_after: None,
         }
     }
 }
@@ -45,8 +51,33 @@ impl BusConfig {
     }
 }
 
+/// Settings of the registry of workers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiscoveryConfig {
+    /// The port for workers and frontends.
+    pub port: u16,
+}
+
+impl Default for DiscoveryConfig {
+    fn default() -> Self {
+        Self { port: 2379 }
+    }
+}
+
+/// How requests reach a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Plane {
+    /// As messages on the bus.
+    #[default]
+    Bus,
+    /// Over a connection from the frontend to the worker (`tcp` in NVIDIA Dynamo). Needs `discovery`.
+    Direct,
+}
+
 /// Settings of a worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
     /// The worker's name, unique in the deployment: a word without dots, such as its pod's name.
@@ -55,6 +86,16 @@ pub struct WorkerConfig {
     pub model: String,
     /// The bus: `host:port`.
     pub bus: String,
+    /// The registry of workers: `host:port`. Default: none, and the worker announces itself by heartbeats on the bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<String>,
+    /// How long the registry lists the worker after its last sign of life. A worker that learns that its lease is over ends
+    /// with an error.
+    pub lease: Duration,
+    /// How requests arrive.
+    pub plane: Plane,
+    /// The port for requests with `plane: direct`.
+    pub request_port: u16,
     /// The port of `GET /health` and `GET /ready`.
     pub health_port: u16,
     /// Whether `/ready` fails while the worker has no bus. Off, as in most deployments: then a cut from the bus does not
@@ -80,8 +121,12 @@ pub struct WorkerConfig {
     pub queue: usize,
     /// The interval of heartbeats.
     pub heartbeat: Duration,
+    /// How long the bus may be silent until the worker gives up the connection. Until then, the connection resumes if TCP does.
+    pub bus_dead_after: Duration,
     /// The pause before it reconnects to a lost bus. A long one makes a deployment slow to recover.
     pub reconnect_after: Duration,
+    /// The longest pause between failed tries to reconnect. The pause begins with 300 ms and doubles.
+    pub reconnect_max: Duration,
     /// How long a connection to a frontend may take.
     pub connect_timeout: Duration,
     /// The time limit of running requests after the worker was stopped.
@@ -94,6 +139,10 @@ impl Default for WorkerConfig {
             id: "worker".into(),
             model: "Qwen/Qwen3-0.6B".into(),
             bus: "nats:4222".into(),
+            discovery: None,
+            lease: Duration::from_secs(10),
+            plane: Plane::Bus,
+            request_port: 9091,
             health_port: 9090,
             ready_needs_bus: false,
             time_to_first_token: Duration::from_millis(20),
@@ -105,7 +154,9 @@ impl Default for WorkerConfig {
             slots: 8,
             queue: 256,
             heartbeat: Duration::from_millis(500),
+            bus_dead_after: Duration::from_secs(2),
             reconnect_after: Duration::from_millis(300),
+            reconnect_max: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(1),
             drain: Duration::from_secs(2),
         }
@@ -128,13 +179,18 @@ impl WorkerConfig {
         if self.slots == 0 || self.slots > LIMIT || self.queue > LIMIT {
             return Err(invalid(format!("`slots` must be between 1 and {LIMIT}, and `queue` at most {LIMIT}")));
         }
+        if self.plane == Plane::Direct && self.discovery.is_none() {
+            return Err(invalid("`plane: direct` needs `discovery`".into()));
+        }
+        positive("lease", self.lease)?;
+        positive("bus_dead_after", self.bus_dead_after)?;
         positive("reconnect_after", self.reconnect_after)?;
         positive("heartbeat", self.heartbeat)
     }
 }
 
 /// Settings of the frontend.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FrontendConfig {
     /// The model that is served; requests for another are refused.
@@ -148,7 +204,23 @@ pub struct FrontendConfig {
     /// The address at which workers reach this frontend. Without it: the pod's address in the sandbox, elsewhere the
     /// address that the connection to the bus has at this end.
     pub advertise: Option<String>,
-    /// A worker that was silent for this long is dropped, and its requests fail.
+    /// The registry of workers: `host:port`. Default: none, and workers are known by their heartbeats on the bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<String>,
+    /// How requests reach a worker.
+    pub plane: Plane,
+    /// How long a worker may take to accept a request. Then the request fails: with status 503 if it went over the bus, and 504
+    /// if it went to the worker directly.
+    pub accept_timeout: Duration,
+    /// How often a request is sent to another worker after a failure. It goes on with the token at which it failed.
+    pub migration_limit: u32,
+    /// The interval at which all workers that were set aside return. Without it, each returns after `sidelined`, with one
+    /// request as a trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<Duration>,
+    /// How long the bus may be silent until the frontend gives up the connection.
+    pub bus_dead_after: Duration,
+    /// A worker without heartbeats for this long is dropped, and its requests fail. Not with `discovery`.
     pub heartbeat_timeout: Duration,
     /// The largest difference between a worker's clock and the frontend's. Heartbeats beyond it are taken for delayed old ones
     /// and ignored.
@@ -175,6 +247,12 @@ impl Default for FrontendConfig {
             port: 8000,
             response_port: 8001,
             advertise: None,
+            discovery: None,
+            plane: Plane::Bus,
+            accept_timeout: Duration::from_secs(10),
+            migration_limit: 0,
+            reconcile: None,
+            bus_dead_after: Duration::from_secs(2),
             heartbeat_timeout: Duration::from_secs(2),
             clock_tolerance: Duration::from_secs(30),
             response_timeout: Duration::from_secs(3),
@@ -196,6 +274,14 @@ impl FrontendConfig {
         if self.max_requests > LIMIT || self.max_connections > LIMIT {
             return Err(invalid(format!("`max_requests` and `max_connections` must be at most {LIMIT}")));
         }
+        if self.plane == Plane::Direct && self.discovery.is_none() {
+            return Err(invalid("`plane: direct` needs `discovery`".into()));
+        }
+        if let Some(reconcile) = self.reconcile {
+            positive("reconcile", reconcile)?;
+        }
+        positive("accept_timeout", self.accept_timeout)?;
+        positive("bus_dead_after", self.bus_dead_after)?;
         positive("heartbeat_timeout", self.heartbeat_timeout)?;
         positive("response_timeout", self.response_timeout)
     }

@@ -1,5 +1,5 @@
-//! The messages between frontend and workers. Heartbeats and requests are messages on the bus; an answer is a
-//! connection that the worker opens to the frontend, with one frame of JSON per line.
+//! The messages between frontend and workers. Heartbeats, requests and acceptances are messages on the bus, or lines of a
+//! connection; an answer is a connection that the worker opens to the frontend, with one frame of JSON per line.
 
 use std::time::SystemTime;
 
@@ -12,8 +12,10 @@ use crate::net::Stream;
 const HEARTBEATS: &str = "inference.heartbeat";
 /// The subject prefix of requests, followed by the worker's name.
 const REQUESTS: &str = "inference.request";
-/// The longest line of an answer, bytes.
-const MAX_LINE: usize = 64 << 10;
+/// The subject prefix of acceptances, followed by the frontend's id and the request's.
+const ACCEPTED: &str = "inference.accepted";
+/// The longest line, bytes: a request has a prompt of up to the frontend's `max_body`, and JSON can make it longer.
+const MAX_LINE: usize = 8 << 20;
 
 /// An answer's connection.
 pub type Lines = Framed<Stream, LinesCodec>;
@@ -28,14 +30,19 @@ pub fn heartbeat_subject(worker: &str) -> String {
     format!("{HEARTBEATS}.{worker}")
 }
 
-/// The subject of one worker's requests.
-pub fn request_subject(worker: &str) -> String {
-    format!("{REQUESTS}.{worker}")
+/// The subject of one worker's requests in one of its lives.
+pub fn request_subject(worker: &str, life: u64) -> String {
+    format!("{REQUESTS}.{worker}-{life:x}")
 }
 
-/// The heartbeat of a worker.
+/// The subject on which a frontend hears that a request was accepted; `*` for all of its requests.
+pub fn accepted_subject(frontend: &str, request: &str) -> String {
+    format!("{ACCEPTED}.{frontend}.{request}")
+}
+
+/// A worker, as frontends know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heartbeat {
+pub struct Record {
     /// Its name.
     pub worker: String,
     /// Differs each time that the worker starts: requests of an earlier life are lost.
@@ -44,6 +51,16 @@ pub struct Heartbeat {
     pub model: String,
     /// The subject of its requests.
     pub subject: String,
+    /// The address for requests without the bus: `host:port`.
+    pub address: Option<String>,
+}
+
+/// The heartbeat of a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The worker.
+    #[serde(flatten)]
+    pub record: Record,
     /// Whether it is stopping: it accepts no new requests, but finishes the current ones.
     pub leaving: bool,
     /// When it was sent, by the worker's clock: milliseconds since 1970.
@@ -61,6 +78,8 @@ pub struct Request {
     pub prompt: String,
     /// The number of tokens to generate.
     pub max_tokens: u32,
+    /// The index of the first token: more than 0 if another worker began the answer.
+    pub first: u32,
 }
 
 /// One line of an answer.

@@ -4,5 +4,7 @@ mod ailing;
 mod bus;
 mod cuts;
 mod harness;
+mod leases;
+mod likeness;
 mod real_bus;
 mod serving;

@@ -4,6 +4,7 @@
 //! take (`worker::pace`), and which prompts are worked out already (`worker::cache`).
 
 mod cache;
+mod direct;
 mod pace;
 
 use std::io;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::StatusCode;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,17 +24,22 @@ use tracing::debug;
 
 use self::cache::Cache;
 use self::pace::{Pace, text};
-use super::WorkerConfig;
-use super::log::Log;
+use super::discovery::{self, hold_lease};
 use super::nats::client::{Client, ClientConfig, client, split_address};
-use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbeat_subject, lines, request_subject};
-use super::{http as server, protocol};
+use super::protocol::{
+    Frame, Heartbeat, Lines, Record, Request, decode, encode, heartbeat_subject, lines, request_subject,
+};
+use super::{Plane, WorkerConfig, protocol};
+use crate::log::Log;
 use crate::net::Net;
+use crate::web as server;
 
 /// The most concurrent refusals. Further requests are silently dropped.
 const MAX_REFUSALS: usize = 64;
 /// The interval at which a worker logs the number of answered requests.
 const ACCOUNT: Duration = Duration::from_secs(5);
+/// The most requests that wait to be taken.
+const QUEUE: usize = 1024;
 /// The most connections to the health port.
 const MAX_HEALTH: usize = 64;
 
@@ -44,14 +50,28 @@ const MAX_HEALTH: usize = 64;
 pub async fn worker(net: Net, config: WorkerConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
     config.check()?;
     let health = net.listen(config.health_port).await?;
-    let bus = ClientConfig::new(&config.bus, &config.id, log.clone());
-    let (bus, driver) = client(net.clone(), ClientConfig { reconnect_after: config.reconnect_after.get(), ..bus });
+    let bus = ClientConfig::new(&config.bus, &config.id, log.clone()).dead_after(config.bus_dead_after.get());
+    let (reconnect_after, max_retry) = (config.reconnect_after.get(), config.reconnect_max.get());
+    let (bus, driver) = client(net.clone(), ClientConfig { reconnect_after, max_retry, ..bus });
+    let life = rand::random();
+    let direct = match config.plane {
+        Plane::Direct => Some(net.listen(config.request_port).await?),
+        Plane::Bus => None,
+    };
+    let host = net.address().map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string());
+    let address = direct.as_ref().and_then(|it| it.local_addr().ok()).map(|at| format!("{host}:{}", at.port()));
     let worker = Arc::new(Worker {
+        record: Record {
+            worker: config.id.clone(),
+            life,
+            model: config.model.clone(),
+            subject: request_subject(&config.id, life),
+            address,
+        },
         slots: Semaphore::new(config.slots),
         taken: AtomicUsize::new(0),
         delivered: AtomicU64::new(0),
         undelivered: AtomicU64::new(0),
-        life: rand::random(),
         cache: config.cache.as_deref().map(|folder| Cache::new(folder, net.clone(), log.clone())),
         net,
         bus,
@@ -59,7 +79,13 @@ pub async fn worker(net: Net, config: WorkerConfig, log: Log, stop: Cancellation
         log,
     });
     let mut background = JoinSet::new();
-    background.spawn(driver);
+    if config_uses_bus(&worker.config) {
+        background.spawn(driver);
+    }
+    let (taken, mut given) = mpsc::channel(QUEUE);
+    if let Some(direct) = direct {
+        background.spawn(direct::accept(direct, taken));
+    }
     let asked = Arc::clone(&worker);
     background.spawn(server::serve(health, MAX_HEALTH, move |request| {
         let answer = asked.health(request.uri().path());
@@ -67,17 +93,36 @@ pub async fn worker(net: Net, config: WorkerConfig, log: Log, stop: Cancellation
     }));
     let (id, model, slots) = (&worker.config.id, &worker.config.model, worker.config.slots);
     worker.log.info(format_args!("worker {id} is up: model {model}, {slots} slots"));
-    worker.work(stop).await;
-    Ok(())
+    let Some(server) = &worker.config.discovery else {
+        worker.work(&mut given, stop).await;
+        return Ok(());
+    };
+    let held = hold_lease(&worker.net, server, &worker.record, worker.config.lease.get(), &worker.log);
+    let lease = async {
+        tokio::select! {
+            () = held => {}
+            // A worker that stops gives up its lease itself.
+            () = stop.cancelled() => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = worker.work(&mut given, stop.clone()) => Ok(()),
+        () = lease => Err(io::Error::other("the lease of this worker is over")),
+    }
+}
+
+/// Whether a worker has any use for a bus.
+fn config_uses_bus(config: &WorkerConfig) -> bool {
+    config.plane == Plane::Bus || config.discovery.is_none()
 }
 
 struct Worker {
+    record: Record,
     net: Net,
     bus: Client,
     config: WorkerConfig,
     log: Log,
     cache: Option<Cache>,
-    life: u64,
     slots: Semaphore,
     /// Requests that hold a slot or wait for one.
     taken: AtomicUsize,
@@ -88,20 +133,22 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(self: &Arc<Self>, stop: CancellationToken) {
+    /// Works on requests from the bus and on those that were `given` directly.
+    async fn work(self: &Arc<Self>, given: &mut mpsc::Receiver<Request>, stop: CancellationToken) {
         // The name was checked: this is a valid subject.
-        let Some(mut requests) = self.bus.subscribe(&request_subject(&self.config.id), None) else { return };
+        let Some(mut requests) = self.bus.subscribe(&self.record.subject, None) else { return };
         let mut answers = JoinSet::new();
         let mut beat = interval(self.config.heartbeat.get());
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut account = interval_at(Instant::now() + ACCOUNT, ACCOUNT);
         account.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut bus = self.bus.state();
+        let beats = self.config.discovery.is_none();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = beat.tick() => self.heartbeat(false),
-                Ok(()) = bus.changed() => {
+                _ = beat.tick(), if beats => self.heartbeat(false),
+                Ok(()) = bus.changed(), if beats => {
                     self.heartbeat(false);
                     if bus.borrow_and_update().connected.is_some() {
                         self.log.info(format_args!("registered as {} for model {}", self.config.id, self.config.model));
@@ -109,26 +156,24 @@ impl Worker {
                 }
                 _ = account.tick() => self.account(),
                 Some(_) = answers.join_next() => {}
-                Some(message) = requests.next() => match decode::<Request>(&message.payload) {
-                    Some(request) if self.taken.load(Ordering::Relaxed) < self.config.slots + self.config.queue => {
-                        self.taken.fetch_add(1, Ordering::Relaxed);
-                        let worker = Arc::clone(self);
-                        answers.spawn(async move {
-                            worker.answer(request).await;
-                            worker.taken.fetch_sub(1, Ordering::Relaxed);
-                        });
+                Some(request) = given.recv() => self.take(request, &mut answers),
+                Some(message) = requests.next() => {
+                    if let Some(reply) = &message.reply {
+                        // Without the bus, the frontend gives up this request.
+                        _ = self.bus.publish(reply, None, Bytes::from_static(b"accepted"));
                     }
-                    Some(request) if answers.len() < self.config.slots + self.config.queue + MAX_REFUSALS => {
-                        let worker = Arc::clone(self);
-                        answers.spawn(async move { worker.refuse(request).await });
+                    match decode::<Request>(&message.payload) {
+                        Some(request) => self.take(request, &mut answers),
+                        None => self.log.warn("a message on the request subject is no request"),
                     }
-                    Some(request) => self.log.warn(format_args!("far too many requests: {} was dropped", request.id)),
-                    None => self.log.warn("a message on the request subject is no request"),
-                },
+                }
             }
         }
         self.log.info("stopping: leaving the registry and finishing running requests");
-        self.heartbeat(true);
+        match &self.config.discovery {
+            Some(server) => discovery::leave(&self.net, server, &self.record).await,
+            None => self.heartbeat(true),
+        }
         drop(requests);
         let _ = timeout(self.config.drain.get(), async {
             // Without this, an idle worker would end before its farewell is sent.
@@ -136,6 +181,22 @@ impl Worker {
             while answers.join_next().await.is_some() {}
         })
         .await;
+    }
+
+    /// Begins to answer a request, or refuses it.
+    fn take(self: &Arc<Self>, request: Request, answers: &mut JoinSet<()>) {
+        let worker = Arc::clone(self);
+        if self.taken.load(Ordering::Relaxed) < self.config.slots + self.config.queue {
+            self.taken.fetch_add(1, Ordering::Relaxed);
+            answers.spawn(async move {
+                worker.answer(request).await;
+                worker.taken.fetch_sub(1, Ordering::Relaxed);
+            });
+        } else if answers.len() < self.config.slots + self.config.queue + MAX_REFUSALS {
+            answers.spawn(async move { worker.refuse(request).await });
+        } else {
+            self.log.warn(format_args!("far too many requests: {} was dropped", request.id));
+        }
     }
 
     /// Logs the answers since the last line. A worker without requests logs that once.
@@ -155,14 +216,8 @@ impl Worker {
     }
 
     fn heartbeat(&self, leaving: bool) {
-        let heartbeat = Heartbeat {
-            worker: self.config.id.clone(),
-            life: self.life,
-            model: self.config.model.clone(),
-            subject: request_subject(&self.config.id),
-            leaving,
-            at_ms: protocol::millis(self.net.now()),
-        };
+        let (record, at_ms) = (self.record.clone(), protocol::millis(self.net.now()));
+        let heartbeat = Heartbeat { record, leaving, at_ms };
         let payload = Bytes::from(encode(&heartbeat));
         if let Err(error) = self.bus.publish(&heartbeat_subject(&self.config.id), None, payload) {
             debug!(id = self.config.id, %error, "no heartbeat");
@@ -217,7 +272,7 @@ impl Worker {
         }
         // The time of each token counts from the start, so that the rounding of timers does not accumulate.
         let mut due = Instant::now();
-        for index in 0..request.max_tokens {
+        for index in request.first..request.max_tokens {
             // Read for each token, because the share of the processor may change in between.
             due += pace.before(index).mul_f64(self.net.busy());
             sleep_until(due).await;

@@ -15,6 +15,8 @@ const NETEM: &str = "sch_netem";
 const TABLES: &str = "iptables";
 /// The API in which Chaos Mesh finds its daemons. Strictly, the cluster lacks it.
 const SLICES: &str = "discovery.k8s.io/v1";
+/// The containers of its pods, which the daemon does not find any more.
+const CONTAINERS: &str = "containers";
 
 fn lacks(node: Option<&Value>, what: &str) -> bool {
     let annotation = node.and_then(|node| node["metadata"]["annotations"][LACKS].as_str()).unwrap_or_default();
@@ -24,6 +26,12 @@ fn lacks(node: Option<&Value>, what: &str) -> bool {
 /// Why no daemon is found on a node; `None` where one is.
 pub(crate) fn daemon(node: Option<&Value>) -> Option<String> {
     lacks(node, SLICES).then(|| format!("no matches for kind \"EndpointSlice\" in version \"{SLICES}\""))
+}
+
+/// Why a daemon finds no container; `None` where it does.
+pub(crate) fn containers(node: Option<&Value>) -> Option<String> {
+    lacks(node, CONTAINERS)
+        .then(|| "rpc error: code = Unknown desc = no running task found for the container".to_owned())
 }
 
 /// Why a node cannot put the rules of a PodNetworkChaos in place; `None` where it can.
@@ -37,6 +45,7 @@ pub(crate) fn rules(node: Option<&Value>, network: &Value) -> Option<String> {
     };
     match () {
         () if daemon(node).is_some() => daemon(node),
+        () if containers(node).is_some() => containers(node).map(|why| format!("failed to apply for pod {pod}: {why}")),
         () if lacks(node, TABLES) && has("/iptables") => failed("iptables"),
         () if lacks(node, NETEM) && object::list(spec, "/tcs").iter().any(|rule| rule["type"] == "netem") => {
             failed("tcs")
@@ -68,6 +77,7 @@ mod tests {
         assert_eq!(all("iptables"), [false, true, false, true]);
         assert_eq!(all("iptables, sch_netem"), [true, true, false, true]);
         assert_eq!(all("discovery.k8s.io/v1"), [true; 4]);
+        assert_eq!(all("containers"), [true; 4]);
         assert_eq!((rules(None, &slow), daemon(Some(&node("sch_netem")))), (None, None));
         let words = rules(Some(&node("sch_netem")), &slow).unwrap();
         assert_eq!(words, "failed to apply for pod a/p: unable to set tcs for pod p");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -173,7 +174,9 @@ impl Container {
             return;
         };
         let outside = self.ground.links.outside();
-        sleep(probe.delay).await;
+        if !self.ground.registry.starting.load(Ordering::Relaxed) {
+            sleep(probe.delay).await;
+        }
         let (mut ready, mut was_ready, mut failures) = (false, false, 0);
         loop {
             let ok = probe.ask(&outside).await;

@@ -1,6 +1,7 @@
 //! The life of one pod on the node, from its address to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,6 +22,8 @@ use crate::topology::START_ANNOTATION;
 
 /// The default time from the scheduling of a pod to the start of its program.
 const START: Duration = Duration::from_millis(500);
+/// The least time from SIGTERM to SIGKILL, also of a pod that was removed from the API: that of a real kubelet.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
 /// The pause before the next try to get an address.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -49,7 +52,9 @@ pub(super) async fn live(
             ground.registry.addresses.release(ip);
             return;
         }
-        sleep(start_time(&pod)).await;
+        if !ground.registry.starting.load(Ordering::Relaxed) {
+            sleep(start_time(&pod)).await;
+        }
         let net = ground.links.pod(ip.into(), key.namespace.clone(), ground.dns.clone());
         let mut containers = JoinSet::new();
         for index in 0..object::list(&pod, "/spec/containers").len() {
@@ -64,9 +69,11 @@ pub(super) async fn live(
         () = &mut lived => {}
         () = stop.cancelled() => {
             let stored = ground.registry.store.get(key.resource, &key.namespace, &key.name);
-            let grace = stored.and_then(|pod| object::number(&pod, "/metadata/deletionGracePeriodSeconds")).unwrap_or(0);
+            let stored = stored.filter(|stored| object::uid(stored) == uid);
+            let grace = stored.and_then(|pod| object::number(&pod, "/metadata/deletionGracePeriodSeconds"));
+            let grace = grace.and_then(|seconds| u64::try_from(seconds).ok()).map_or(LEAST_GRACE, Duration::from_secs);
             // A program that is still running after its grace period is killed: dropped with this future.
-            let _ = timeout(Duration::from_secs(u64::try_from(grace).unwrap_or(0)), &mut lived).await;
+            let _ = timeout(grace.max(LEAST_GRACE), &mut lived).await;
         }
     }
     let is_to_go = ground

@@ -15,6 +15,7 @@ fn registry() -> Registry {
         addresses: Addresses::claim().unwrap(),
         logs: Default::default(),
         kills: Default::default(),
+        starting: Default::default(),
     };
     create(&registry, &NAMESPACES, json!({"metadata": {"name": "a"}}));
     registry

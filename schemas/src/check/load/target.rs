@@ -2,21 +2,24 @@
 
 use crate::check::{Findings, dns_label, is_dns_label};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::Reach;
+use crate::scenario::{Reach, Scheme};
 
 /// Checks a `service` or a `url`, exactly one of which is given.
 pub(crate) fn target(
     path: &str,
     service: Option<&str>,
     url: Option<&str>,
+    schemes: [Scheme; 2],
     reach: Option<Reach>,
     findings: &mut Findings<'_>,
 ) {
     match (service, url) {
         (None, None) => findings.push(
             path,
-            Diagnostic::error(Code::ExactlyOne, "this load has no target")
-                .help("write `service: name:port` for a service of the cluster, or `url: http://host:port`"),
+            Diagnostic::error(Code::ExactlyOne, "this load has no target").help(format!(
+                "write `service: name:port` for a service of the cluster, or `url: {}://host:port`",
+                schemes[0].name
+            )),
         ),
         (Some(_), Some(_)) => findings.push_at_key(
             &format!("{path}.url"),
@@ -24,7 +27,7 @@ pub(crate) fn target(
         ),
         (Some(text), None) => service_address(&format!("{path}.service"), text, findings),
         (None, Some(text)) => {
-            url_address(&format!("{path}.url"), text, findings);
+            url_address(&format!("{path}.url"), text, schemes, findings);
             if reach.is_some() {
                 findings.push_at_key(
                     &format!("{path}.reach"),
@@ -90,20 +93,26 @@ fn of_shell(text: &str) -> Option<String> {
     ))
 }
 
-pub(crate) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
+/// Checks a URL of one of these schemes.
+pub(crate) fn url_address(path: &str, text: &str, schemes: [Scheme; 2], findings: &mut Findings<'_>) {
+    let [plain, tls] = schemes.map(|it| it.name);
+    let name = plain.to_uppercase();
+    let wrong = || {
+        let article = if name.starts_with('H') { "an" } else { "a" };
+        Diagnostic::error(Code::Url, format!("`{text}` is not {article} {name} URL"))
+    };
     let lower = text.to_ascii_lowercase();
-    let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) else {
+    let found = schemes.iter().find_map(|scheme| Some((scheme, scheme.strip(&lower)?)));
+    let Some((scheme, rest)) = found else {
         return findings.push(
             path,
-            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help(
-                if let Some(help) = of_shell(text) {
-                    help
-                } else if text.contains("://") {
-                    "use `http://` or `https://`".to_owned()
-                } else {
-                    format!("write `http://{text}`")
-                },
-            ),
+            wrong().help(if let Some(help) = of_shell(text) {
+                help
+            } else if text.contains("://") {
+                format!("use `{plain}://` or `{tls}://`")
+            } else {
+                format!("write `{plain}://{text}`")
+            }),
         );
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -120,11 +129,12 @@ pub(crate) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
         },
     };
     let bad_host = host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control());
-    if bad_host || port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
-        findings.push(
-            path,
-            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help("write `http://host:port`"),
-        );
+    let has_port = match port {
+        Some(port) => port.parse::<u16>().is_ok_and(|port| port > 0),
+        None => scheme.port.is_some(),
+    };
+    if bad_host || !has_port {
+        findings.push(path, wrong().help(format!("write `{plain}://host:port`")));
     } else if authority.contains('@') {
         findings.push(
             path,
@@ -137,5 +147,33 @@ pub(crate) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
             Diagnostic::error(Code::Url, "a base URL has no `?` or `#`")
                 .help("remove it; put the query of an `http` load into its `path`, such as `path: /search?q=1`"),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Map;
+    use crate::files::Reader;
+    use crate::source::{Node, Span, Value};
+
+    #[test]
+    fn a_scheme_without_a_default_port_needs_one_in_its_urls() {
+        let schemes = [Scheme { name: "tcp", port: None }, Scheme { name: "tls", port: Some(853) }];
+        for (text, help) in [
+            ("tcp://h:53", None),
+            ("tls://h", None),
+            ("TCP://h:53", None),
+            ("tcp://h", Some("write `tcp://host:port`")),
+            ("http://h:53", Some("use `tcp://` or `tls://`")),
+            ("h:53", Some("write `tcp://h:53`")),
+        ] {
+            let tree = Node { span: Span::default(), value: Value::Map(Vec::new()) };
+            let (map, reader) = (Map::new(&tree, &[]), Reader::of_scenario(""));
+            let mut findings = Findings { map: &map, found: Vec::new(), reader };
+            url_address("url", text, schemes, &mut findings);
+            let helps: Vec<&str> = findings.found.iter().filter_map(|it| it.help.as_deref()).collect();
+            assert_eq!(helps, help.into_iter().collect::<Vec<_>>(), "{text}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Connections, HttpVersion, Load, TlsOptions};
+use crate::scenario::{Connections, HttpVersion, Load, Scheme, TlsOptions};
 
 /// The largest number of streams on one connection. No server allows more.
 const MAX_STREAMS: u32 = 10_000;
@@ -32,16 +32,17 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         }
     }
     if let Some(it) = &load.tls {
-        tls(&format!("{path}.tls"), it, load.url(), findings);
+        let plain = load.all_sent().first().map(|sent| sent.info().facts.schemes);
+        tls(&format!("{path}.tls"), it, load.url().zip(plain), findings);
     }
 }
 
-fn tls(path: &str, it: &TlsOptions, url: Option<&str>, findings: &mut Findings<'_>) {
-    if let Some(url) = url.filter(|url| url.to_ascii_lowercase().starts_with("http://")) {
+fn tls(path: &str, it: &TlsOptions, url: Option<(&str, [Scheme; 2])>, findings: &mut Findings<'_>) {
+    if let Some((rest, [plain, tls])) = url.and_then(|(url, schemes)| Some((schemes[0].strip(url)?, schemes))) {
         findings.push_at_key(
             path,
-            Diagnostic::error(Code::Transport, "a URL with `http://` does not use TLS")
-                .help(format!("write `url: https://{}`, or remove `tls`", &url["http://".len()..])),
+            Diagnostic::error(Code::Transport, format!("a URL with `{}://` does not use TLS", plain.name))
+                .help(format!("write `url: {}://{rest}`, or remove `tls`", tls.name)),
         );
     }
     for (key, other, given, has_other) in

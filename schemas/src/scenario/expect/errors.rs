@@ -1,6 +1,6 @@
 //! `errors`: how many requests failed, by the kind of failure.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -12,6 +12,7 @@ pub(super) const ERRORS: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "0",
     example: "{any: {max: 10}, timeout: {max: 0}}",
 };
@@ -119,6 +120,11 @@ impl ExpectationKind for Errors {
 
     fn to(&self) -> Option<&str> {
         None
+    }
+
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
+        // One failure decides.
+        Some(Sample { decides: 1, ..Sample::floor(kind) })
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

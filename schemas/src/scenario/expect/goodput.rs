@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -15,6 +15,7 @@ pub(super) const GOODPUT: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "90%",
     example: "{min: 90%, of: {time_to_first_token: 500ms, inter_token_latency_mean: 50ms, latency: 10s}}",
 };
@@ -86,6 +87,10 @@ impl ExpectationKind for Goodput {
 
     fn to(&self) -> Option<&str> {
         self.to.as_deref()
+    }
+
+    fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
+        Sample::share(self.min, self.max, self.sampling())
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

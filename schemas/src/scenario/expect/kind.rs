@@ -1,9 +1,11 @@
 //! The description of a kind of expectation: everything that is known before a verdict.
 
+use super::limits::Sampling;
 use crate::check::Findings;
 use crate::rule::Rule;
-use crate::scenario::Secret;
-use crate::units::Duration;
+use crate::samples;
+use crate::scenario::{PodSelector, Secret};
+use crate::units::{Duration, Percent, Percentile};
 
 /// A kind of expectation.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct ExpectationFacts {
     /// True if its value grows with the number of requests. It can then be judged only after all requests have ended,
     /// and a comparison of phases depends on their pace.
     pub counts_work: bool,
+    /// True if its sample is the gaps between tokens. How many of them a request has is not known before a run.
+    pub counts_gaps: bool,
     /// A limit, as an example in help texts.
     pub limit: &'static str,
     /// The value of its key in a complete expectation, as one line of YAML.
@@ -87,6 +91,58 @@ impl At<'_> {
     }
 }
 
+/// How many requests a verdict takes, as far as that is known before a run.
+pub(crate) struct Sample {
+    /// The number of requests, unless `min_samples` is given.
+    pub requests: u64,
+    /// The part of the expectation that takes them, as the file has it.
+    pub part: String,
+    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a
+    /// pass may still refute a limit, and one failure decides a limit on their number.
+    pub decides: u64,
+    /// The values of `min_samples` and others, for a kind that has them.
+    pub sampling: Option<Sampling>,
+}
+
+impl Sample {
+    /// The smallest sample of any kind, which decides nothing if it is not complete.
+    pub(super) fn floor(kind: &ExpectationInfo) -> Self {
+        let part = format!("`{}`", kind.name);
+        Self { requests: samples::FLOOR, part, decides: u64::MAX, sampling: None }
+    }
+
+    /// The sample of a share of the requests.
+    pub(super) fn share(min: Option<Percent>, max: Option<Percent>, sampling: Sampling) -> Option<Self> {
+        let part = match (min, max) {
+            (Some(min), _) => format!("`min: {min}`"),
+            (None, Some(max)) => format!("`max: {max}`"),
+            (None, None) => return None,
+        };
+        let requests = samples::success_rate(min.map(Percent::fraction), max.map(Percent::fraction));
+        Some(Self { requests, part, decides: samples::FLOOR_FOR_FAILURE, sampling: Some(sampling) })
+    }
+
+    /// The sample of a percentile.
+    pub(super) fn percentile(percentile: Percentile, kind: &ExpectationInfo, sampling: Sampling) -> Option<Self> {
+        let sampling = Some(sampling);
+        if kind.facts.counts_gaps {
+            let is_given = sampling.is_some_and(|it| it.min_samples.is_some());
+            return (!is_given).then(|| Self { sampling, ..Self::floor(kind) });
+        }
+        let requests = samples::percentile(percentile.fraction());
+        Some(Self { requests, part: format!("`{percentile}`"), decides: samples::FLOOR_FOR_FAILURE, sampling })
+    }
+}
+
+/// The pods that an expectation reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PodsRead<'e> {
+    /// Which pods. None for the targets of all faults.
+    pub select: Option<&'e PodSelector>,
+    /// True if it reads their logs as well.
+    pub logs: bool,
+}
+
 /// The interface of the type of a kind.
 pub(crate) trait ExpectationKind {
     /// Rules on combinations of its keys.
@@ -94,6 +150,14 @@ pub(crate) trait ExpectationKind {
 
     /// The earlier phase that it compares with, if it names one.
     fn to(&self) -> Option<&str>;
+
+    /// How many requests a verdict takes. None for a kind that takes no sample of requests.
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample>;
+
+    /// The pods that it reads, and so the permissions that it needs. A kind that is about the cluster must name them.
+    fn pods(&self) -> Option<PodsRead<'_>> {
+        None
+    }
 
     /// Checks its limits: that they can be met, can be missed and can be observed.
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>);
@@ -171,6 +235,7 @@ macro_rules! expectation_kinds {
         /// One expectation: a map with one key, its kind. `min` and `max` are inclusive. At least one of them is
         /// required.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[expect(clippy::large_enum_variant, reason = "a file has few of them")]
         pub enum Expectation {
             $($(#[doc = $summary])+ #[serde(rename = $name)] $variant($type),)*
         }
@@ -204,6 +269,17 @@ macro_rules! expectation_kinds {
             /// The earlier phase that it compares with, if it names one.
             pub fn to(&self) -> Option<&str> {
                 match self { $(Self::$variant(it) => ExpectationKind::to(it),)* }
+            }
+
+            /// How many requests a verdict takes. None for a kind that takes no sample of requests.
+            pub(crate) fn sample(&self) -> Option<Sample> {
+                let kind = self.info();
+                match self { $(Self::$variant(it) => ExpectationKind::sample(it, kind),)* }
+            }
+
+            /// The pods that it reads.
+            pub fn pods(&self) -> Option<PodsRead<'_>> {
+                match self { $(Self::$variant(it) => ExpectationKind::pods(it),)* }
             }
 
             /// Checks the expectation at this path, the path of its map.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -18,6 +18,7 @@ pub(super) const LATENCY: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
 };
@@ -26,6 +27,7 @@ pub(super) const LATENCY_RATIO: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
 };
@@ -34,6 +36,7 @@ pub(super) const TIME_TO_FIRST_TOKEN: ExpectationFacts = ExpectationFacts {
     noun: "time to first token ",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
 };
@@ -42,6 +45,7 @@ pub(super) const TIME_TO_FIRST_TOKEN_RATIO: ExpectationFacts = ExpectationFacts 
     noun: "time to first token ",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
 };
@@ -50,6 +54,7 @@ pub(super) const INTER_TOKEN_LATENCY: ExpectationFacts = ExpectationFacts {
     noun: "inter-token latency ",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: true,
     limit: "100ms",
     example: "{percentile: p95, max: 100ms}",
 };
@@ -58,6 +63,7 @@ pub(super) const INTER_TOKEN_LATENCY_RATIO: ExpectationFacts = ExpectationFacts 
     noun: "inter-token latency ",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: true,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
 };
@@ -109,6 +115,10 @@ impl ExpectationKind for Latency {
 
     fn to(&self) -> Option<&str> {
         None
+    }
+
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
+        Sample::percentile(self.percentile, kind, self.sampling())
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
@@ -165,6 +175,10 @@ impl ExpectationKind for LatencyRatio {
 
     fn to(&self) -> Option<&str> {
         Some(&self.to)
+    }
+
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
+        Sample::percentile(self.percentile, kind, self.sampling())
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,6 @@
 //! `logs`: lines in the logs of pods that match a pattern.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -12,6 +12,7 @@ pub(super) const LOGS: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Cluster,
     counts_work: false,
+    counts_gaps: false,
     limit: "0",
     example: "{matches: \"panicked at|FATAL\", max: 0}",
 };
@@ -45,6 +46,14 @@ impl ExpectationKind for Logs {
 
     fn to(&self) -> Option<&str> {
         None
+    }
+
+    fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
+        None
+    }
+
+    fn pods(&self) -> Option<PodsRead<'_>> {
+        Some(PodsRead { select: self.select.as_ref(), logs: true })
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

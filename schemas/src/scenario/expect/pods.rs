@@ -1,6 +1,6 @@
 //! `pods`: restarts and readiness of pods.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -13,6 +13,7 @@ pub(super) const PODS: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Cluster,
     counts_work: false,
+    counts_gaps: false,
     limit: "0",
     example: "{restarts: {max: 0}, ready_within: 30s}",
 };
@@ -40,6 +41,14 @@ impl ExpectationKind for Pods {
 
     fn to(&self) -> Option<&str> {
         None
+    }
+
+    fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
+        None
+    }
+
+    fn pods(&self) -> Option<PodsRead<'_>> {
+        Some(PodsRead { select: self.select.as_ref(), logs: false })
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -16,6 +16,7 @@ pub(super) const PROMETHEUS: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Elsewhere,
     counts_work: false,
+    counts_gaps: false,
     limit: "2",
     example: "{url: \"http://prometheus.monitoring:9090\", query: sum(up), min: 3}",
 };
@@ -64,6 +65,10 @@ impl ExpectationKind for Prometheus {
 
     fn to(&self) -> Option<&str> {
         self.to.as_deref()
+    }
+
+    fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
+        None
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,6 @@
 //! Work per second, absolute and relative to an earlier phase.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::rule::Rule;
@@ -10,6 +10,7 @@ pub(super) const OUTPUT_TOKENS_PER_SECOND: ExpectationFacts = ExpectationFacts {
     noun: "output tokens per second ",
     about: About::Requests,
     counts_work: true,
+    counts_gaps: false,
     limit: "100",
     example: "{min: 100}",
 };
@@ -18,6 +19,7 @@ pub(super) const OUTPUT_TOKENS_PER_SECOND_RATIO: ExpectationFacts = ExpectationF
     noun: "output tokens per second ",
     about: About::Requests,
     counts_work: true,
+    counts_gaps: false,
     limit: "0.8",
     example: "{to: baseline, min: 0.8}",
 };
@@ -26,6 +28,7 @@ pub(super) const THROUGHPUT_RATIO: ExpectationFacts = ExpectationFacts {
     noun: "throughput ",
     about: About::Requests,
     counts_work: true,
+    counts_gaps: false,
     limit: "0.8",
     example: "{to: baseline, min: 0.8}",
 };
@@ -56,6 +59,10 @@ impl ExpectationKind for TokenRate {
 
     fn to(&self) -> Option<&str> {
         None
+    }
+
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
+        Some(Sample { sampling: Some(self.sampling()), ..Sample::floor(kind) })
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
@@ -95,6 +102,10 @@ impl ExpectationKind for RateRatio {
 
     fn to(&self) -> Option<&str> {
         Some(&self.to)
+    }
+
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
+        Some(Sample { sampling: Some(self.sampling()), ..Sample::floor(kind) })
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

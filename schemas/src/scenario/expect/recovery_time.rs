@@ -1,10 +1,11 @@
 //! `recovery_time`: how soon the service behaves again as it did before the faults.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
+use crate::samples;
 use crate::scenario::Secret;
 use crate::units::{Duration, Percent, short};
 
@@ -15,6 +16,7 @@ pub(super) const RECOVERY_TIME: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "15s",
     example: "{max: 15s, hold: 5s}",
 };
@@ -87,6 +89,11 @@ impl ExpectationKind for RecoveryTime {
 
     fn to(&self) -> Option<&str> {
         self.to.as_deref()
+    }
+
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
+        let part = "the baseline of `recovery_time`".to_owned();
+        Some(Sample { requests: samples::percentile(0.95), part, ..Sample::floor(kind) })
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,14 +1,20 @@
 //! `requests`: the number of requests that were due.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::rule::Rule;
 use crate::scenario::Secret;
 
-pub(super) const REQUESTS: ExpectationFacts =
-    ExpectationFacts { noun: "", about: About::Requests, counts_work: true, limit: "100", example: "{min: 100}" };
+pub(super) const REQUESTS: ExpectationFacts = ExpectationFacts {
+    noun: "",
+    about: About::Requests,
+    counts_work: true,
+    counts_gaps: false,
+    limit: "100",
+    example: "{min: 100}",
+};
 
 expectation! {
     /// Limits on the number of requests that were due.
@@ -30,6 +36,10 @@ impl ExpectationKind for Requests {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
 
     fn to(&self) -> Option<&str> {
+        None
+    }
+
+    fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
         None
     }
 

@@ -1,6 +1,6 @@
 //! `stuck`: requests that never end.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -13,6 +13,7 @@ pub(super) const STUCK: ExpectationFacts = ExpectationFacts {
     noun: "",
     about: About::Requests,
     counts_work: false,
+    counts_gaps: false,
     limit: "0",
     example: "{max: 0, times: 2}",
 };
@@ -50,6 +51,11 @@ impl ExpectationKind for Stuck {
 
     fn to(&self) -> Option<&str> {
         None
+    }
+
+    fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
+        // One stuck request decides.
+        Some(Sample { decides: 1, ..Sample::floor(kind) })
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,14 +1,20 @@
 //! `success_rate`: the share of requests that succeeded.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::rule::Rule;
 use crate::scenario::Secret;
 use crate::units::Percent;
 
-pub(super) const SUCCESS_RATE: ExpectationFacts =
-    ExpectationFacts { noun: "", about: About::Requests, counts_work: false, limit: "99%", example: "{min: 99%}" };
+pub(super) const SUCCESS_RATE: ExpectationFacts = ExpectationFacts {
+    noun: "",
+    about: About::Requests,
+    counts_work: false,
+    counts_gaps: false,
+    limit: "99%",
+    example: "{min: 99%}",
+};
 
 expectation! {
     /// Limits on the share of requests that succeeded.
@@ -33,6 +39,10 @@ impl ExpectationKind for SuccessRate {
 
     fn to(&self) -> Option<&str> {
         None
+    }
+
+    fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
+        Sample::share(self.min, self.max, self.sampling())
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

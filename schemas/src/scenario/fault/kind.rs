@@ -55,14 +55,37 @@ pub enum Means {
     NetworkPolicy,
     /// The Kubernetes API alone.
     Kubernetes {
-        /// Permissions of the account in addition to those of every run. If a key of the fault chooses between them,
-        /// one is enough.
-        needs: &'static [Access],
+        /// The kinds of the objects that it creates. The search for leftovers covers them.
+        creates: &'static [Resource],
+        /// Permissions of the account in addition to those of every run and those on the objects that it creates.
+        needs: AccessNeeds,
         /// Permissions that depend on the fault, in words. Empty for none.
         note: &'static str,
     },
     /// A resource of Chaos Mesh.
     ChaosMesh(ChaosMesh),
+}
+
+/// Permissions on objects that the fault does not create.
+#[derive(Debug)]
+pub enum AccessNeeds {
+    /// Each of them.
+    All(&'static [Access]),
+    /// One of them. [`FaultKind::uses`] says which.
+    OneOf(&'static [Access]),
+}
+
+/// A kind of objects of the Kubernetes API, in namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource {
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The version, such as `v1`.
+    pub version: &'static str,
+    /// The kind's name, such as `ResourceQuota`.
+    pub kind: &'static str,
+    /// The resource's name in the API, such as `resourcequotas`.
+    pub plural: &'static str,
 }
 
 /// What a kind of fault needs of Chaos Mesh.
@@ -153,6 +176,22 @@ impl Means {
     }
 }
 
+impl Resource {
+    /// The permissions to create an object, to read it, and to delete it.
+    pub fn own(&self) -> impl Iterator<Item = Access> {
+        ["get", "create", "delete"].into_iter().map(|verb| self.access(verb))
+    }
+
+    /// The permission to find the objects of earlier runs.
+    pub const fn list(&self) -> Access {
+        self.access("list")
+    }
+
+    const fn access(&self, verb: &'static str) -> Access {
+        Access::new(self.group, self.plural, verb)
+    }
+}
+
 impl Access {
     /// A permission by its API group, resource and verb.
     pub const fn new(group: &'static str, resource: &'static str, verb: &'static str) -> Self {
@@ -180,6 +219,11 @@ pub(crate) trait FaultKind {
     /// Checks values and combinations of the kind's own keys that a type cannot express. `path` is the path of the
     /// fault.
     fn check(&self, path: &str, findings: &mut Findings<'_>);
+
+    /// True if the fault uses this permission of [`AccessNeeds::OneOf`].
+    fn uses(&self, _: &Access) -> bool {
+        true
+    }
 
     /// Its secrets, which must not appear in a report.
     fn secrets(&self) -> Vec<Secret>;
@@ -346,6 +390,11 @@ macro_rules! fault_kinds {
             /// Its secrets, which must not appear in a report.
             pub fn secrets(&self) -> Vec<Secret> {
                 match self { $(Self::$variant(it) => FaultKind::secrets(it),)* }
+            }
+
+            /// True if it uses this permission of those that its keys choose between.
+            fn uses(&self, access: &Access) -> bool {
+                match self { $(Self::$variant(it) => FaultKind::uses(it, access),)* }
             }
         }
     };

@@ -8,7 +8,7 @@ pub use condition::{Condition, Field, ObjectName};
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::kind::{FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{AccessNeeds, FaultFacts, FaultKind, Means, Sandbox, between};
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::Secret;
@@ -43,7 +43,9 @@ fault! {
 impl FaultKind for Manifest {
     const FACTS: FaultFacts = FaultFacts {
         means: &[Means::Kubernetes {
-            needs: &[],
+            // The scenario names its kind.
+            creates: &[],
+            needs: AccessNeeds::All(&[]),
             note: "get, create and delete on the kind of its object, and get on the objects that its conditions name",
         }],
         sandbox: Sandbox::Partly("objects of the kinds that it serves"),

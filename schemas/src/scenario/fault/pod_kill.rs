@@ -1,10 +1,13 @@
 //! `pod_kill`: deletes or evicts pods.
 
-use super::kind::{Access, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{Access, AccessNeeds, FaultFacts, FaultKind, Means, Sandbox, between};
 use crate::check::Findings;
 use crate::check::inside::wrong;
 use crate::scenario::Secret;
 use crate::units::Duration;
+
+const DELETE: Access = Access::new("", "pods", "delete");
+const EVICT: Access = Access::new("", "pods/eviction", "create");
 
 fault! {
     /// Deletes the target pods once. Their controller creates replacements. Pods without a controller are refused.
@@ -14,7 +17,8 @@ fault! {
         /// injected. Default `false`.
         #[serde(default)]
         pub evict: bool,
-        /// The time for the containers to shut down. `0s` kills them at once. Default: the grace period of each pod.
+        /// The time for the containers to shut down. With `0s` the pod is removed from the API at once, and a real kubelet
+        /// still sends SIGTERM, then SIGKILL after 2 s. Default: the grace period of each pod.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub grace_period: Option<Duration>,
     }
@@ -23,10 +27,7 @@ fault! {
 
 impl FaultKind for PodKill {
     const FACTS: FaultFacts = FaultFacts {
-        means: &[Means::Kubernetes {
-            needs: &[Access::new("", "pods", "delete"), Access::new("", "pods/eviction", "create")],
-            note: "",
-        }],
+        means: &[Means::Kubernetes { creates: &[], needs: AccessNeeds::OneOf(&[DELETE, EVICT]), note: "" }],
         sandbox: Sandbox::Modelled,
         rules: &[],
         not_settings: &[],
@@ -47,6 +48,10 @@ impl FaultKind for PodKill {
                 findings,
             );
         }
+    }
+
+    fn uses(&self, access: &Access) -> bool {
+        *access == if self.evict { EVICT } else { DELETE }
     }
 
     fn secrets(&self) -> Vec<Secret> {

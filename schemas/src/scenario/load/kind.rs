@@ -23,12 +23,36 @@ pub struct LoadKindInfo {
 pub struct LoadFacts {
     /// The paths that may contain request data, below the kind's key. `*` is any key, `[]` any element of a list.
     pub sent: &'static [&'static [&'static str]],
+    /// The schemes of its URLs: without TLS, and with it.
+    pub schemes: [Scheme; 2],
+    /// The keys of a load that have no meaning for this kind, such as `version`. `check` refuses them.
+    pub without: &'static [&'static str],
     /// Rules on combinations of its keys. `check` enforces the same rules and has the messages.
     pub rules: &'static [Rule],
     /// The shortest valid value, for help texts.
     pub hint: &'static str,
     /// The value of its key in a complete load, as one line of YAML.
     pub example: &'static str,
+}
+
+/// A scheme of a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheme {
+    /// Its name, such as `https`.
+    pub name: &'static str,
+    /// The port of a URL that names none. None if every URL must name one.
+    pub port: Option<u16>,
+}
+
+impl Scheme {
+    /// HTTP, without TLS and with it.
+    pub const HTTP: [Self; 2] = [Self { name: "http", port: Some(80) }, Self { name: "https", port: Some(443) }];
+
+    /// What follows `scheme://`, for a URL of this scheme.
+    pub fn strip<'u>(&self, url: &'u str) -> Option<&'u str> {
+        let (name, rest) = url.split_once("://")?;
+        name.eq_ignore_ascii_case(self.name).then_some(rest)
+    }
 }
 
 impl LoadKindInfo {
@@ -116,6 +140,12 @@ macro_rules! load_kinds {
                 match self { $(Self::$variant(_) => $name,)* }
             }
 
+            /// The description of its kind.
+            pub const fn info(self) -> &'static LoadKindInfo {
+                enum Index { $($variant,)* }
+                match self { $(Self::$variant(_) => &Load::KINDS[Index::$variant as usize],)* }
+            }
+
             fn service(self) -> Option<&'l str> {
                 match self { $(Self::$variant(it) => LoadKind::service(it),)* }
             }
@@ -130,7 +160,8 @@ macro_rules! load_kinds {
 
             /// Checks what is sent, and the target.
             pub(crate) fn check(self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
-                crate::check::load::target::target(path, self.service(), self.url(), self.reach(), findings);
+                let schemes = self.info().facts.schemes;
+                crate::check::load::target::target(path, self.service(), self.url(), schemes, self.reach(), findings);
                 match self { $(Self::$variant(it) => LoadKind::check(it, path, rows, findings),)* }
             }
 

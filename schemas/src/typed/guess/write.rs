@@ -1,5 +1,6 @@
 //! Lines that take more than the value under another key.
 
+use crate::scenario::LoadKindInfo;
 use crate::source::flow::{flow, quoted};
 use crate::source::{Node, Value};
 use crate::units::short;
@@ -80,6 +81,9 @@ pub(super) const CUTS: &[&str] = &[
 /// Kinds of workloads that own pods.
 pub(super) const WORKLOADS: &[&str] =
     &["deployment", "deploy", "statefulset", "sts", "daemonset", "ds", "replicaset", "rs", "job"];
+
+/// The keys of a selector.
+pub(super) const SELECTS: &[&str] = &["name", "prefix", "labels", "owner", "namespace", "count", "percent"];
 
 /// The pods of a suggestion whose guess names none.
 const SOME_PODS: &str = "{labels: {app: worker}}";
@@ -418,7 +422,16 @@ fn some_pods(key: &str, node: &Node) -> String {
                 let owner = WORKLOADS.contains(&key.as_str()).then(|| owner(&key, &entry.node)).flatten();
                 owner.unwrap_or_else(|| format!("{}: {}", entry.key, flow(&entry.node)))
             };
-            format!("{{{}}}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
+            // Other keys are labels without the key `labels`.
+            let is_select = |entry: &&crate::source::Entry| {
+                SELECTS.contains(&entry.key.as_str()) || WORKLOADS.contains(&folded(&entry.key).as_str())
+            };
+            let (selects, labels): (Vec<_>, Vec<_>) = entries.iter().partition(is_select);
+            let mut parts: Vec<String> = selects.into_iter().map(one).collect();
+            if !labels.is_empty() && !entries.iter().any(|entry| entry.key == "labels") {
+                parts.push(format!("labels: {{{}}}", labels.into_iter().map(one).collect::<Vec<_>>().join(", ")));
+            }
+            format!("{{{}}}", parts.join(", "))
         }
         _ => match text_of(node) {
             Some(text) if text.contains('=') => format!("{{labels: {}}}", quoted(text)),
@@ -520,7 +533,7 @@ pub(super) fn load(_: &str, node: &Node) -> Option<String> {
             loads.map(|loads| format!("load: {{{}}}", loads.join(", ")))
         }
         Value::Map(entries) => {
-            let is_kind = |key: &str| matches!(key, "http" | "openai");
+            let is_kind = |key: &str| LoadKindInfo::of(key).is_some();
             let is_load = |node: &Node, key: &str| match &node.value {
                 Value::Map(entries) => entries.iter().any(|entry| entry.key == key),
                 _ => false,

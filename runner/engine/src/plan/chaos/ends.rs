@@ -209,7 +209,7 @@ impl Reader<'_> {
             found.ends.pods.iter().chain(self.targets).map(|pod| &pod.namespace).collect();
         let namespaces: Vec<String> = namespaces.into_iter().cloned().collect();
         for namespace in namespaces {
-            let services = match self.cluster.list(Kind::other("v1", "Service", "services"), &namespace, None).await {
+            let services = match self.cluster.list(Kind::Service, &namespace, None).await {
                 Err(ClusterError::Forbidden { .. }) => {
                     let text = "this account may not list services, so what goes through services that are not named here stays \
                                 as it is";

@@ -146,10 +146,7 @@ fn check_containers(fault: &str, wanted: &[String], targets: &[(Inside, Value)])
 /// Chaos Mesh puts a file system in front of a mount, and a resource for any other place can not even be removed again.
 fn check_volume(fault: &str, io: &IoFault, targets: &[(Inside, Value)]) -> Result<(), PlanError> {
     for (target, there) in targets {
-        let meant = |name: &str| match io.containers.is_empty() {
-            true => target.containers.first().is_some_and(|first| first == name),
-            false => io.containers.iter().any(|wanted| wanted == name),
-        };
+        let meant = |name: &str| target.chosen(&io.containers).any(|chosen| chosen == name);
         let containers = there["spec"]["containers"].as_array().into_iter().flatten();
         for container in containers.filter(|it| it["name"].as_str().is_some_and(meant)) {
             let mounts = container["volumeMounts"].as_array().into_iter().flatten();

@@ -28,9 +28,7 @@ impl Demand<'_> {
     /// The containers that Chaos Mesh acts on: the named ones, or the first of each pod.
     fn containers(&self) -> impl Iterator<Item = (&Inside, &Value, &str)> {
         self.targets.iter().flat_map(move |(target, there)| {
-            let named = &self.stress.containers;
-            let first = target.containers.iter().take(if named.is_empty() { 1 } else { 0 });
-            named.iter().chain(first).map(move |name| (target, there, name.as_str()))
+            target.chosen(&self.stress.containers).map(move |name| (target, there, name))
         })
     }
 

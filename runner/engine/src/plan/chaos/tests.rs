@@ -23,7 +23,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let sandbox = Sandbox::start(Topology::default()).await.unwrap();
+        let sandbox = Sandbox::start(Topology::built_in("quick").unwrap()).await.unwrap();
         let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
         let cluster = cluster::connect(&options).await.unwrap();
         Self { _sandbox: sandbox, cluster, load: TcpListener::bind("127.0.0.1:0").await.unwrap() }
@@ -75,7 +75,7 @@ impl World {
     async fn service_with(&self, name: &str, selector: Value, ports: Value) {
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "dynamo"},
             "spec": {"selector": selector, "ports": ports}});
-        self.cluster.create(Kind::other("v1", "Service", "services"), "dynamo", &service).await.unwrap();
+        self.cluster.create(Kind::Service, "dynamo", &service).await.unwrap();
     }
 }
 

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shakedown_schemas::Document;
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{
-    Access, Engine, Expectation, Fault, Manifest, Means, Peer, PodSelector, Prove, Reach,
-};
+use shakedown_schemas::scenario::{Access, Engine, Fault, Manifest, Means, Peer, PodSelector, PodsRead, Prove, Reach};
 
 use crate::plan::options::Options;
 use crate::plan::own_namespace;
@@ -14,6 +12,7 @@ use crate::plan::peers::peer_namespace;
 use crate::plan::spec::{Action, FaultSpec, Plan, Route};
 use shakedown_cluster::permissions::{self, CHAOS_PEERS, FUSE, LOCK, Names, Need, Needs, On, POLICIES, USAGE_METRICS};
 use shakedown_cluster::{CHAOS_GROUP, Kind, ObjectKey, owner_plural, parse_service};
+use shakedown_faults::ByKubernetes;
 use shakedown_faults::manifest::Check;
 use shakedown_faults::partition::PartitionsSpec;
 use shakedown_guard::lock;
@@ -109,7 +108,7 @@ impl Scenario<'_> {
         self.loads(&mut needs);
         let phases = &self.document.scenario.phases;
         for (name, fault) in phases.iter().flat_map(|phase| &phase.faults) {
-            let spec = self.plan.and_then(|plan| plan.faults.iter().find(|spec| spec.plan.name == *name));
+            let spec = self.plan.and_then(|plan| plan.fault(name));
             let shared = self.plan.and_then(|plan| plan.partitions.as_ref());
             FaultNeeds { fault, scenario: self, spec, shared }.add_to(&mut needs);
         }
@@ -130,7 +129,7 @@ impl Scenario<'_> {
         for (name, load) in &self.document.scenario.load {
             let service = load.service().map(|service| parse_service(service, self.namespace));
             let Some(Ok(service)) = service else { continue };
-            let route = self.plan.and_then(|plan| plan.loads.iter().find(|spec| spec.name == *name));
+            let route = self.plan.and_then(|plan| plan.load(name));
             let route = route.map(|spec| &spec.route);
             let forwarded = match route {
                 Some(route) => matches!(route, Route::PortForward { .. }),
@@ -150,11 +149,7 @@ impl Scenario<'_> {
 
     fn expectations(&self, needs: &mut Sorted) {
         for expectation in self.document.scenario.phases.iter().flat_map(|phase| &phase.expect) {
-            let (select, logs) = match expectation {
-                Expectation::Pods(it) => (&it.select, false),
-                Expectation::Logs(it) => (&it.select, true),
-                _ => continue,
-            };
+            let Some(PodsRead { select, logs }) = expectation.pods() else { continue };
             let pods: Vec<&PodSelector> = match select {
                 Some(select) => vec![select],
                 None => self.faults().filter_map(Fault::pods).collect(),
@@ -295,24 +290,13 @@ impl FaultNeeds<'_> {
                     self.by_chaos_mesh(needs, how, &partition.from);
                 }
             }
-            Fault::PodKill(kill) => {
-                for means in self.fault.info().facts.means {
-                    if let Means::Kubernetes { needs: declared, .. } = means {
-                        for access in declared.iter().filter(|it| it.resource.contains('/') == kill.evict) {
-                            needs.add_one(How::Certain, own, *access, &self.targets());
-                        }
-                    }
-                }
-            }
             Fault::Manifest(it) => self.by_manifest(needs, it),
             Fault::Netem(netem) => self.by_chaos_mesh(needs, How::Certain, &netem.to),
-            Fault::PodFailure(_)
-            | Fault::ContainerKill(_)
-            | Fault::Stress(_)
-            | Fault::Http(_)
-            | Fault::Dns(_)
-            | Fault::Io(_)
-            | Fault::Time(_) => self.by_chaos_mesh(needs, How::Certain, &[]),
+            // One engine can carry it out. Its kind says what that takes.
+            _ => {
+                self.by_kubernetes(needs);
+                self.by_chaos_mesh(needs, How::Certain, &[]);
+            }
         }
         if matches!(self.fault, Fault::Stress(stress) if stress.prove != Prove::Applied) {
             // The kubelets' statistics are not granted: their permission allows commands in pods on some releases.
@@ -395,6 +379,27 @@ impl FaultNeeds<'_> {
         needs.add(how, self.own(), &("", "pods/log", &["get"]), &names);
     }
 
+    /// What a fault by the Kubernetes API alone needs, as its kind declares it.
+    fn by_kubernetes(&self, needs: &mut Sorted) {
+        let own = self.own();
+        for access in self.fault.needs() {
+            let of_pods = access.group.is_empty() && access.resource.split('/').next() == Some("pods");
+            let names = if of_pods { self.targets() } else { Names::Any };
+            needs.add_one(How::Certain, own, access, &names);
+        }
+        for means in self.fault.info().facts.means {
+            if let Means::Kubernetes { creates, .. } = means {
+                for resource in *creates {
+                    for access in resource.own() {
+                        needs.add_one(How::Certain, own, access, &self.objects(resource.kind));
+                    }
+                    // `cleanup` finds it without a journal.
+                    needs.add_one(How::Optional, own, resource.list(), &Names::Any);
+                }
+            }
+        }
+    }
+
     /// What a fault of Chaos Mesh needs.
     fn by_chaos_mesh(&self, needs: &mut Sorted, how: How, peers: &[Peer]) {
         let Some(chaos) = self.fault.info().chaos_mesh() else { return };
@@ -449,7 +454,7 @@ impl FaultNeeds<'_> {
     /// something.
     fn by_manifest(&self, needs: &mut Sorted, manifest: &Manifest) {
         let (how, object, others) = match self.spec.map(|spec| &spec.action) {
-            Some(Action::Manifest(it)) => {
+            Some(Action::Kubernetes(ByKubernetes::Manifest(it))) => {
                 let checks = it.active_when.iter().chain(&it.gone_when);
                 let others: Vec<ObjectKey> = checks.filter_map(|Check { of, .. }| of.clone()).collect();
                 (How::Certain, Some((it.key.kind, Names::only([&it.key.name]))), others)

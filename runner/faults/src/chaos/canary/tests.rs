@@ -1,9 +1,11 @@
 //! Canaries against an API server in memory, with a kubelet and a Chaos Mesh that answer as the recorded ones did.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use shakedown_cluster::testing::store::Store;
+use shakedown_cluster::testing::store::{Fate, Store};
 use shakedown_fakes::recordings;
 use shakedown_schemas::scenario::{Direction, Fault};
 use tokio::task::JoinHandle;
@@ -14,8 +16,8 @@ use crate::chaos::recipe::Recipe;
 use crate::chaos::spec::{Ends, Inside};
 use shakedown_schemas::result::PodRef;
 
-/// The longest that a canary may take.
-const WHOLE: Duration = Duration::from_secs(60);
+/// The longest that canaries may take.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How a node's kubelet and daemon treat a canary.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ enum Node {
     Fails(&'static str),
     /// The manager never answers, and lets nothing go.
     Silent,
+    /// The manager has more to do: it has not answered yet.
+    Slow,
     /// The image cannot be pulled.
     NoImage,
 }
@@ -38,11 +42,17 @@ fn no_netem() -> &'static str {
     failed.expect("a failure").leak()
 }
 
-/// Plays the nodes until it is dropped. Returns also every pod that was ever selected.
+/// Plays the nodes until it is dropped.
 fn play(store: Store, nodes: BTreeMap<&'static str, Node>) -> JoinHandle<()> {
+    watched(store, nodes, Arc::default())
+}
+
+/// The same. `most` is the largest number of pods at a time.
+fn watched(store: Store, nodes: BTreeMap<&'static str, Node>, most: Arc<AtomicUsize>) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
+            most.fetch_max(store.all().iter().filter(|path| path.contains("/pods/")).count(), Ordering::Relaxed);
             for path in store.all() {
                 let Some(object) = store.get(&path) else { continue };
                 match path.rsplit('/').nth(1) {
@@ -85,6 +95,10 @@ fn manage(store: &Store, path: &str, chaos: &Value, nodes: &BTreeMap<&'static st
         }
         return;
     };
+    if chaos["metadata"]["deletionTimestamp"].is_string() && nodes.values().all(|node| *node == Node::Able) {
+        store.remove(path);
+        return;
+    }
     if !chaos["metadata"]["finalizers"].is_null() {
         return;
     }
@@ -162,7 +176,15 @@ const REFUSED: &str = "http: {pods: {prefix: web}, port: 8080, status: 503}";
 async fn tried(fault_text: &str, nodes: &[(&'static str, Node)]) -> Result<Vec<String>, String> {
     let store = Store::default();
     store.serve_chaos();
-    let playing = play(store.clone(), nodes.iter().copied().collect());
+    let answer = tried_on(&store, fault_text, nodes).await;
+    assert_eq!(store.all(), Vec::<String>::new(), "nothing is left");
+    answer
+}
+
+/// The same on a server that has more, or that refuses something.
+async fn tried_on(store: &Store, fault_text: &str, nodes: &[(&'static str, Node)]) -> Result<Vec<String>, String> {
+    let most = Arc::new(AtomicUsize::default());
+    let playing = watched(store.clone(), nodes.iter().copied().collect(), most.clone());
     let cluster = store.cluster();
     let (image, fuses) = (WitnessImage::named("shakedown:latest"), Fuses::default());
     let canaries = Canaries { cluster: &cluster, run: "r", serial: 0, image: &image, fuses: &fuses };
@@ -171,9 +193,9 @@ async fn tried(fault_text: &str, nodes: &[(&'static str, Node)]) -> Result<Vec<S
     assert_eq!(trials.len(), nodes.len());
     let begun = Instant::now();
     let answer = canaries.check(&trials).await;
-    assert!(begun.elapsed() <= WHOLE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= MINUTE, "{:?}", begun.elapsed());
+    assert!(most.load(Ordering::Relaxed) <= 8, "{most:?} pods at a time");
     playing.abort();
-    assert_eq!(store.all(), Vec::<String>::new(), "nothing is left");
     answer
 }
 
@@ -214,12 +236,100 @@ async fn a_kubernetes_that_is_too_old_is_told() {
     }
 }
 
-/// As a node without the ebtables table `broute`: no event, no message, and the object does not go either.
+/// Neither a slow manager nor one that hangs says anything: no event, no message. The run goes on.
 #[tokio::test(start_paused = true)]
-async fn a_manager_that_never_answers_is_told_and_nothing_is_left() {
+async fn a_manager_without_an_answer_in_time_shows_nothing_about_a_node() {
     for text in [REFUSED, DELAY] {
-        let error = tried(text, &[("node-1", Node::Silent)]).await.unwrap_err();
-        names(&error, &["on node node-1", "Not Injected/Wait"]);
+        for node in [Node::Slow, Node::Silent] {
+            let warnings = tried(text, &[("node-1", node), ("node-2", Node::Able)]).await.unwrap();
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            names(
+                &warnings[0],
+                &["fault late", "not known", "on node node-1", "no answer in time", "has to be proven"],
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_is_down_refuses() {
+    let store = Store::default();
+    store.serve_chaos();
+    let labels = json!({"app.kubernetes.io/component": "controller-manager"});
+    let manager =
+        json!({"metadata": {"name": "chaos-controller-manager", "namespace": "chaos-mesh", "labels": labels}});
+    store.put(Kind::other("apps/v1", "Deployment", "deployments"), manager);
+    let error = tried_on(&store, DELAY, &[("node-1", Node::Slow)]).await.unwrap_err();
+    names(
+        &error,
+        &["cannot inject netem on node node-1", "no chaos-controller-manager is available in namespace chaos-mesh"],
+    );
+}
+
+/// Another object of the kind has had no answer for a minute, by the server's clock.
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_is_stuck_refuses_and_one_that_is_busy_does_not() {
+    for (age, is_stuck) in [(120, true), (30, false)] {
+        let store = Store::default();
+        store.serve_chaos();
+        let now = jiff::Timestamp::now();
+        let created = now - jiff::SignedDuration::from_secs(age);
+        let metadata = json!({"name": "other", "namespace": "shop", "generation": 2, "creationTimestamp": created});
+        store.put(Kind::PodNetworkChaos, json!({"metadata": metadata, "status": {"observedGeneration": 1}}));
+        store.script(move |store, _| {
+            // The server's part of a new object.
+            for path in store.all().into_iter().filter(|path| path.contains("/networkchaos/")) {
+                if store.get(&path).is_some_and(|it| it["metadata"]["creationTimestamp"].is_null()) {
+                    store.change(&path, |object| object["metadata"]["creationTimestamp"] = json!(now));
+                }
+            }
+            Fate::Answered
+        });
+        let answer = tried_on(&store, DELAY, &[("node-1", Node::Slow)]).await;
+        assert_eq!(answer.is_err(), is_stuck, "{answer:?}");
+        if is_stuck {
+            names(&answer.unwrap_err(), &["podnetworkchaos/other in namespace shop", "within 60 s", "rollout restart"]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_nodes_are_tried_a_few_at_a_time() {
+    let nodes = |node: Node| -> Vec<(&'static str, Node)> {
+        (0..40).map(|number| (&*format!("node-{number:02}").leak(), node)).collect()
+    };
+    assert_eq!(tried(DELAY, &nodes(Node::Able)).await, Ok(vec![]));
+    // What there was no time for is said, and nothing else about those nodes.
+    let warnings = tried(DELAY, &nodes(Node::Slow)).await.unwrap();
+    assert_eq!(warnings.len(), 40);
+    let untried =
+        warnings.iter().filter(|warning| warning.contains("was not tried: those before it took all the time"));
+    let untried = untried.count();
+    assert!((8..=24).contains(&untried), "{untried} of {warnings:#?}");
+}
+
+/// A pod that cannot be deleted, or does not go, keeps no fault.
+#[tokio::test(start_paused = true)]
+async fn the_fault_is_deleted_even_where_the_pod_stays() {
+    for goes in [None, Some(false)] {
+        let store = Store::default();
+        store.serve_chaos();
+        store.script(move |store, asked| {
+            if !asked.starts_with("DELETE") || !asked.contains("/pods/") {
+                return Fate::Answered;
+            }
+            if goes.is_none() {
+                return Fate::Refused(403);
+            }
+            let path = asked.trim_start_matches("DELETE ").to_owned();
+            store.change(&path, |pod| pod["metadata"]["finalizers"] = json!(["kubelet"]));
+            Fate::Answered
+        });
+        let warnings = tried_on(&store, DELAY, &[("node-1", Node::Able)]).await.unwrap();
+        names(&warnings[0], &["could not be removed"]);
+        let left = store.all();
+        assert!(!left.iter().any(|path| path.contains("/networkchaos/")), "{left:?}");
+        assert!(left.iter().any(|path| path.contains("/pods/")), "{left:?}");
     }
 }
 
@@ -236,8 +346,8 @@ async fn an_account_that_may_not_create_pods_is_warned() {
     let store = Store::default();
     store.serve_chaos();
     store.script(|_, asked| match asked.starts_with("POST") && asked.ends_with("/pods") {
-        true => shakedown_cluster::testing::store::Fate::Refused(403),
-        false => shakedown_cluster::testing::store::Fate::Answered,
+        true => Fate::Refused(403),
+        false => Fate::Answered,
     });
     let cluster = store.cluster();
     let (image, fuses) = (WitnessImage::named("shakedown:latest"), Fuses::default());
@@ -260,7 +370,7 @@ async fn doctor_looks_at_each_ability_of_each_node() {
     let trials = survey("shop", "node-1");
     let shown: BTreeSet<Ability> = trials.iter().flat_map(|trial| trial.abilities.clone()).collect();
     let networks: Vec<&Trial> = trials.iter().filter(|trial| !trial.abilities.contains(&Ability::Time)).collect();
-    let outcomes = canaries.run(&networks, SURVEY_START).await;
+    let outcomes = canaries.run(&networks, SURVEY_START, SURVEY).await;
     playing.abort();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Able), "{outcomes:?}");
     assert_eq!((shown.len(), store.all()), (6, vec![]));

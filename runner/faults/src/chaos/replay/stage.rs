@@ -24,13 +24,16 @@ pub struct Case {
     pub fault: &'static str,
 }
 
-/// The kind of Chaos Mesh's with this name.
+/// The kind with this name: one of Chaos Mesh, or of its children.
 pub fn kind(name: &str) -> Kind {
-    if name == "PodHttpChaos" {
-        return Kind::other("chaos-mesh.org/v1alpha1", name, "podhttpchaos");
-    }
-    let all = Kind::CHAOS.into_iter().chain([Kind::PodNetworkChaos]);
-    all.into_iter().find(|kind| kind.name() == name).unwrap_or_else(|| Kind::other("v1", "Event", "events"))
+    let all = Kind::CHAOS.into_iter().flat_map(|kind| [Some(kind), kind.child()]).flatten();
+    all.chain([Kind::Event]).find(|kind| kind.name() == name).unwrap_or_else(|| panic!("{name} in a recording"))
+}
+
+/// The path of an object of a recording.
+fn path(recorded: &Recorded) -> String {
+    let namespace = recorded.object["metadata"]["namespace"].as_str().unwrap_or_default();
+    Store::path(kind(&recorded.kind), namespace, &recorded.name)
 }
 
 pub fn is_chaos(recorded: &Recorded) -> bool {
@@ -153,38 +156,80 @@ pub struct Stage {
     pub fault: ChaosFault,
 }
 
-/// The pods and containers of a recording, and the ends of its links.
+/// The pods and containers of a recording, and the ends of its links. A pod is `namespace/name`.
 struct Cast {
     targets: Vec<String>,
+    containers: Vec<String>,
     peers: Vec<String>,
     addresses: Vec<String>,
     back: Vec<String>,
 }
 
 fn named(selector: &Value) -> Vec<String> {
-    let pods = selector["pods"]["shop"].as_array().into_iter().flatten();
-    pods.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    let namespaces = selector["pods"].as_object().into_iter().flatten();
+    let of = |(namespace, names): (&String, &Value)| {
+        texts(names).into_iter().map(move |name| format!("{namespace}/{name}")).collect::<Vec<_>>()
+    };
+    namespaces.flat_map(of).collect()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect()
 }
 
 impl Cast {
     fn of(events: &[Recorded]) -> Self {
         let firsts: Vec<&Recorded> = events.iter().filter(|event| is_chaos(event) && event.change == "ADDED").collect();
         let spec = &firsts[0].object["spec"];
-        let texts = |value: &Value| -> Vec<String> {
-            value.as_array().into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect()
-        };
         let mut targets = named(&spec["selector"]);
         if targets.is_empty() {
-            targets.push(HTTP_POD.to_owned());
+            targets.push(format!("shop/{HTTP_POD}"));
         }
+        let records = events.iter().filter(|event| is_chaos(event)).flat_map(|event| {
+            event.object["status"]["experiment"]["containerRecords"].as_array().into_iter().flatten()
+        });
+        let mut inside = records.filter_map(|record| record["id"].as_str()?.split('/').nth(2));
+        let containers = vec![inside.next().unwrap_or("nginx").to_owned()];
         let back = firsts.iter().find(|event| event.name.ends_with("back") || event.name.contains("-back-"));
         Self {
             targets,
+            containers,
             peers: named(&spec["target"]["selector"]),
             addresses: texts(&spec["externalTargets"]),
             back: back.map(|event| texts(&event.object["spec"]["externalTargets"])).unwrap_or_default(),
         }
     }
+}
+
+/// The names of the fault of a recorded resource: `shakedown-RUN-SERIAL-NUMBER-FAULT-ROLE`, where a run's id has three parts.
+fn naming(recorded: &Recorded) -> Naming {
+    let parts: Vec<&str> = recorded.name.trim_start_matches("shakedown-").splitn(6, '-').collect();
+    let [day, time, random, serial, number, rest] = parts[..] else { panic!("the name {}", recorded.name) };
+    let fault = rest.trim_end_matches("-rate").rsplit_once('-').map_or(rest, |(fault, _)| fault);
+    Naming {
+        run: format!("{day}-{time}-{random}"),
+        serial: serial.parse().expect("a number"),
+        number: number.parse().expect("a number"),
+        fault: fault.to_owned(),
+        namespace: recorded.object["metadata"]["namespace"].as_str().expect("a namespace").to_owned(),
+        duration: Duration::from_secs(135),
+    }
+}
+
+/// The name of the fault of a recording's first resource, as it is in the names of objects.
+pub fn fault_name(events: &[Recorded]) -> Option<String> {
+    events.iter().find(|event| is_chaos(event)).map(|first| naming(first).fault)
+}
+
+/// The same events without the resources of other faults.
+pub fn of_first_fault(mut events: Vec<Recorded>) -> Vec<Recorded> {
+    let own = |event: &Recorded| {
+        let Naming { run, serial, number, .. } = naming(event);
+        format!("shakedown-{run}-{serial}-{number}-")
+    };
+    let Some(ours) = events.iter().find(|event| is_chaos(event)).map(own) else { return events };
+    events.retain(|event| !is_chaos(event) || event.name.starts_with(&ours));
+    events
 }
 
 /// The driver's recipe for a fault of a scenario.
@@ -195,10 +240,10 @@ fn recipe(fault: &str, cast: &Cast, peers: Vec<PodRef>) -> Recipe {
         addresses: cast.addresses.iter().cloned().collect(),
         back: cast.back.iter().cloned().collect(),
     };
-    match fault {
+    match fault.clone() {
         Fault::Netem(it) => {
             let direction = it.direction.unwrap_or_default();
-            let ends = (!ends.pods.is_empty()).then_some(ends);
+            let ends = (!ends.pods.is_empty() || !ends.addresses.is_empty()).then_some(ends);
             Recipe::Netem { netem: Box::new(it), ends, direction }
         }
         Fault::Partition(it) => Recipe::Partition { ends, direction: it.direction },
@@ -207,7 +252,9 @@ fn recipe(fault: &str, cast: &Cast, peers: Vec<PodRef>) -> Recipe {
         Fault::Stress(it) => Recipe::Stress(it),
         Fault::Http(it) => Recipe::Http(it),
         Fault::Time(it) => Recipe::Time(it),
-        other => panic!("no recording of {}", other.kind()),
+        Fault::Dns(it) => Recipe::Dns(it),
+        Fault::Io(it) => Recipe::Io(it),
+        Fault::PodKill(_) | Fault::Manifest(_) => panic!("this driver does not act for {}", fault.kind()),
     }
 }
 
@@ -222,35 +269,33 @@ impl Stage {
         let store = Store::default();
         store.serve_chaos();
         let cast = Cast::of(events);
-        let pod = |name: &String| -> PodRef {
+        let containers = cast.containers.clone();
+        let pod = |id: &String| -> PodRef {
+            let (namespace, name) = id.split_once('/').expect("a namespace");
+            let status =
+                |name: &String| json!({"name": name, "ready": true, "restartCount": 0, "state": {"running": {}}});
+            let statuses: Vec<Value> = containers.iter().map(status).collect();
+            let named: Vec<Value> = containers.iter().map(|name| json!({"name": name})).collect();
             let status = json!({
                 "phase": "Running", "podIP": "10.244.1.9", "conditions": [{"type": "Ready", "status": "True"}],
-                "containerStatuses": [{"name": "nginx", "ready": true, "restartCount": 0, "state": {"running": {}}}],
+                "containerStatuses": statuses,
             });
             let made = store.put(
                 Kind::Pod,
-                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"},
-                    "spec": {"nodeName": "node-1", "containers": [{"name": "nginx"}]}, "status": status}),
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
+                    "spec": {"nodeName": "node-1", "containers": named}, "status": status}),
             );
             let uid = made["metadata"]["uid"].as_str().expect("a UID").to_owned();
             let (node, ip) = (Some("node-1".into()), Some("10.244.1.9".into()));
-            PodRef { namespace: "shop".into(), name: name.clone(), uid, node, ip }
+            PodRef { namespace: namespace.to_owned(), name: name.to_owned(), uid, node, ip }
         };
         let targets: Vec<PodRef> = cast.targets.iter().map(pod).collect();
         let peers: Vec<PodRef> = cast.peers.iter().map(pod).collect();
         let cluster = way(store.cluster(), &targets[0]);
         let first = events.iter().find(|event| is_chaos(event)).expect("a resource");
-        let run = first.name.trim_start_matches("shakedown-").split("-0-1-").next().expect("a run").to_owned();
-        let inside = |pod: PodRef| Inside { pod, containers: vec!["nginx".into()] };
+        let inside = |pod: PodRef| Inside { pod, containers: containers.clone() };
         let spec = ChaosSpec {
-            naming: Naming {
-                run,
-                serial: 0,
-                number: 1,
-                fault: "f".into(),
-                namespace: "shop".into(),
-                duration: Duration::from_secs(135),
-            },
+            naming: naming(first),
             targets: targets.into_iter().map(inside).collect(),
             recipe: recipe(case.fault, &cast, peers),
             follow: false,
@@ -301,7 +346,7 @@ pub struct Player {
 
 impl Player {
     fn there(&self, recorded: &Recorded) -> Option<Value> {
-        self.store.get(&Store::path(kind(&recorded.kind), "shop", &recorded.name))
+        self.store.get(&path(recorded))
     }
 
     /// Lets the server know what was recorded. The driver's own object keeps the UID that the driver was told.
@@ -323,16 +368,13 @@ impl Player {
         }
         if recorded.kind == "Event" {
             let about = &object["involvedObject"];
-            let path = Store::path(
-                kind(about["kind"].as_str().unwrap_or_default()),
-                "shop",
-                about["name"].as_str().unwrap_or_default(),
-            );
+            let text = |field: &str| about[field].as_str().unwrap_or_default();
+            let path = Store::path(kind(text("kind")), text("namespace"), text("name"));
             let uid = self.store.get(&path).map(|its| its["metadata"]["uid"].clone());
             object["involvedObject"]["uid"] = uid.unwrap_or_default();
         }
         match recorded.change.as_str() {
-            "DELETED" => _ = self.store.remove(&Store::path(kind(&recorded.kind), "shop", &recorded.name)),
+            "DELETED" => _ = self.store.remove(&path(recorded)),
             _ => self.store.set(kind(&recorded.kind), object),
         }
     }
@@ -341,9 +383,10 @@ impl Player {
     fn kubelet(&self, object: &Value) {
         let action = object["spec"]["action"].as_str().unwrap_or_default();
         for record in object["status"]["experiment"]["containerRecords"].as_array().into_iter().flatten() {
-            let name = record["id"].as_str().and_then(|id| id.split('/').nth(1)).unwrap_or_default();
+            let mut parts = record["id"].as_str().unwrap_or_default().split('/');
+            let (namespace, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let injected = record["phase"] == "Injected";
-            let path = Store::path(Kind::Pod, "shop", name);
+            let path = Store::path(Kind::Pod, namespace, name);
             match action {
                 "pod-failure" => self.store.change(&path, |pod| {
                     pod["status"]["containerStatuses"][0]["ready"] = json!(!injected);

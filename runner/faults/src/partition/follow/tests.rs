@@ -154,6 +154,24 @@ async fn what_is_answered_is_followed_at_once() {
     assert_eq!(world.stretches(), stretches);
 }
 
+/// The witness of a run matches the selector of the peers, if that is every pod: it is none, and nothing is unproven.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_a_run_created_is_no_peer() {
+    let world = World::new().await;
+    let object = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "shakedown-w0", "namespace": "n",
+            "labels": {"app": "bus", labels::MANAGED_BY: labels::MANAGER, labels::RUN: "20260301-105959-abcde"},
+        },
+        "status": {"phase": "Running", "podIP": "10.0.9.9"},
+    });
+    world.store.put(Kind::Pod, object);
+    sleep(SECOND).await;
+    assert_eq!(world.uncut().len(), 1, "the witness has no mark of ours");
+    assert_eq!(world.stretches(), Vec::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_label_that_is_refused_is_sent_again() {
     for code in [403, 503] {

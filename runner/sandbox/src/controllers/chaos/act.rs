@@ -25,7 +25,7 @@ const OWN_NAMESPACE: &str = "chaos-mesh";
 /// The chaos of a step.
 pub(super) struct ChaosAction<'a> {
     pub registry: &'a Registry,
-    pub ailments: &'a Ailments,
+    pub ailments: Option<&'a Ailments>,
     pub dns: &'a Arc<Dns>,
     pub resource: &'a Resource,
     pub chaos: &'a Value,
@@ -42,8 +42,8 @@ impl ChaosAction<'_> {
         }
         let pod = self.pod(record).ok_or_else(|| Failed::whole(format!("pod {:?} not found", record.id)))?;
         let node = self.registry.store.get(&NODES, "", object::text(&pod, "/spec/nodeName"));
-        let is_by_daemon = !matches!(object::text(self.chaos, "/spec/action"), "pod-kill" | "pod-failure");
-        let missing = lacks::daemon(node.as_deref()).filter(|_| is_by_daemon && self.resource.kind != "NetworkChaos");
+        let missing =
+            lacks::daemon(node.as_deref()).filter(|_| self.is_by_daemon() && self.resource.kind != "NetworkChaos");
         if let Some(missing) = missing {
             return Err(Failed::whole(missing));
         }
@@ -51,6 +51,8 @@ impl ChaosAction<'_> {
             ("NetworkChaos", _) => self.apply_rules(&pod, all, record, instances),
             ("PodChaos", "pod-kill") => self.kill_pod(&pod),
             ("PodChaos", "pod-failure") => Ok(self.fail_pod(&pod)),
+            // Whatever else is done to the pods of another cluster, its daemons would do.
+            _ if self.ailments.is_none() => Ok(Phase::Injected),
             ("PodChaos", _) => match self.registry.kills.kill(object::uid(&pod), record.parts().2) {
                 true => Ok(Phase::Injected),
                 false => Err(Failed::whole(format!("container {:?} does not run", record.id))),
@@ -58,7 +60,7 @@ impl ChaosAction<'_> {
             (kind, _) => {
                 let ailment = ailing::ailment(kind, &self.chaos["spec"], &pod).map_err(Failed::whole)?;
                 let ip = address(&pod).ok_or_else(|| Failed::whole(format!("pod {:?} has no address", record.id)))?;
-                self.ailments.inflict(ip.into(), &self.key(record), ailment);
+                self.ailments.inspect(|it| it.inflict(ip.into(), &self.key(record), ailment));
                 Ok(Phase::Injected)
             }
         }
@@ -68,6 +70,12 @@ impl ChaosAction<'_> {
     pub fn recover(&self, record: &Record, instances: &mut Value) -> Step {
         if record.phase == Phase::Recovering {
             return self.look(record, instances, Phase::NotInjected).unwrap_or(Ok(Phase::NotInjected));
+        }
+        if let Some(pod) = self.pod(record).filter(|_| self.is_by_daemon() && self.resource.kind != "NetworkChaos") {
+            let node = self.registry.store.get(&NODES, "", object::text(&pod, "/spec/nodeName"));
+            if let Some(message) = lacks::containers(node.as_deref()) {
+                return Err(Failed { phase: record.phase, message });
+            }
         }
         match (self.resource.kind, object::text(self.chaos, "/spec/action")) {
             ("NetworkChaos", _) => Ok(self.take_back_rules(record, instances)),
@@ -79,10 +87,15 @@ impl ChaosAction<'_> {
             }
             ("PodChaos", _) => Ok(Phase::NotInjected),
             _ => {
-                self.ailments.heal(&self.key(record));
+                self.ailments.inspect(|it| it.heal(&self.key(record)));
                 Ok(Phase::NotInjected)
             }
         }
+    }
+
+    /// Whether a daemon carries it out, and not the manager.
+    fn is_by_daemon(&self) -> bool {
+        !matches!(object::text(self.chaos, "/spec/action"), "pod-kill" | "pod-failure")
     }
 
     fn pod(&self, record: &Record) -> Option<Arc<Value>> {

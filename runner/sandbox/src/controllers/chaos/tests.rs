@@ -1,5 +1,6 @@
 //! Chaos from its creation to its end, under a paused clock: with links, without HTTP and without a node.
 
+mod generated;
 mod harness;
 mod recorded;
 

@@ -157,7 +157,7 @@ impl Hub {
     }
 
     /// Queues a message for each matching subscription. Among subscriptions with the same queue, one gets it in
-    /// turn.
+    /// turn. If there is no subscription, a publisher that wants an answer gets an empty one at once.
     pub(super) fn publish(
         &self,
         from: &Outbox,
@@ -169,10 +169,22 @@ impl Hub {
             return Err("Invalid Publish Subject");
         }
         let mut state = self.state();
+        if state.deliver(from.client, subject, reply.as_deref(), &payload) == 0
+            && let Some(reply) = reply
+        {
+            state.deliver(from.client, &reply, None, &Bytes::new());
+        }
+        Ok(())
+    }
+}
+
+impl HubState {
+    /// Queues a message for each matching subscription, and returns how many there are.
+    fn deliver(&mut self, from: u64, subject: &str, reply: Option<&str>, payload: &Bytes) -> usize {
         let mut receivers: Vec<(u64, String)> = Vec::new();
         let mut groups: HashMap<&str, Vec<(u64, &String)>> = HashMap::new();
-        for (id, client) in &state.clients {
-            if *id == from.client && !client.echo {
+        for (id, client) in &self.clients {
+            if *id == from && !client.echo {
                 continue;
             }
             for (sid, subscription) in &client.subscriptions {
@@ -186,16 +198,17 @@ impl Hub {
             }
         }
         for members in groups.values() {
-            let (id, sid) = members[state.turn % members.len()];
+            let (id, sid) = members[self.turn % members.len()];
             receivers.push((id, sid.clone()));
         }
-        state.turn = state.turn.wrapping_add(1);
+        self.turn = self.turn.wrapping_add(1);
+        let count = receivers.len();
         for (id, sid) in receivers {
-            let Some(client) = state.clients.get_mut(&id) else { continue };
+            let Some(client) = self.clients.get_mut(&id) else { continue };
             let message = Op::Msg {
                 subject: subject.to_owned(),
                 sid: sid.clone(),
-                reply: reply.clone(),
+                reply: reply.map(str::to_owned),
                 payload: payload.clone(),
             };
             client.outbox.push(&message);
@@ -206,6 +219,6 @@ impl Hub {
                 }
             }
         }
-        Ok(())
+        count
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, Failure};
 use super::openai::{Asked, CallKind, Writer, error};
 use super::shared::Frontend;
-use crate::inference::http::{Body, json as respond};
+use crate::web::{Body, json as respond};
 
 const INVALID: &str = "invalid_request_error";
 
@@ -53,7 +53,7 @@ fn refuse(status: StatusCode, message: &str, code: &str) -> Response<Body> {
 impl Failure {
     fn status(self) -> StatusCode {
         match self {
-            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::TimedOut | Self::NotReached => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -62,6 +62,9 @@ impl Failure {
         let (kind, code) = match self {
             Self::NoWorker => ("service_unavailable", "no_worker"),
             Self::NoBus => ("service_unavailable", "no_bus"),
+            Self::NoResponder => ("service_unavailable", "no_responder"),
+            Self::NotAccepted => ("service_unavailable", "not_accepted"),
+            Self::NotReached => ("timeout", "not_reached"),
             Self::Gone => ("service_unavailable", "worker_gone"),
             Self::Broken => ("service_unavailable", "answer_broken"),
             Self::Overloaded => ("service_unavailable", "overloaded"),

@@ -7,21 +7,36 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::inference::protocol::Heartbeat;
+use crate::inference::protocol::{Heartbeat, Record};
 
 /// The most workers.
 const MAX_WORKERS: usize = 1024;
 
-/// The workers with recent heartbeats.
+/// When a worker that was set aside returns.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Comeback {
+    /// After this time, with one request as a trial until it answers.
+    Trial(Duration),
+    /// At the next of these moments, whatever became of it.
+    Every {
+        /// The first moment.
+        from: Instant,
+        /// The time between two.
+        interval: Duration,
+    },
+}
+
+/// The workers that can get requests.
 pub(super) struct Registry {
     heartbeat_timeout: Duration,
-    sidelined: Duration,
+    comeback: Comeback,
+    /// By name, or by name and life if a registry lists them: there, a life that is over stays until its lease is.
     workers: IndexMap<String, Worker>,
     turn: usize,
 }
 
 struct Worker {
-    heartbeat: Heartbeat,
+    record: Record,
     heard: Instant,
     /// When it last sent part of any answer.
     spoke: Option<Instant>,
@@ -29,11 +44,18 @@ struct Worker {
     gone: CancellationToken,
 }
 
+impl Worker {
+    fn new(record: Record, heard: Instant) -> Self {
+        Self { record, heard, spoke: None, sidelined_until: None, gone: CancellationToken::new() }
+    }
+}
+
 /// The worker that gets a request.
 #[derive(Debug, Clone)]
 pub(super) struct Assigned {
+    /// Its key.
     pub(super) worker: String,
-    pub(super) subject: String,
+    pub(super) record: Record,
     /// Cancelled when the worker is dropped.
     pub(super) gone: CancellationToken,
 }
@@ -45,22 +67,23 @@ pub(super) struct Shown {
     pub(super) model: String,
     /// `live` or `sidelined`.
     pub(super) state: &'static str,
-    /// Since its last heartbeat.
+    /// Since its last heartbeat, or since it was listed.
     pub(super) silent_ms: u64,
 }
 
 impl Registry {
-    pub(super) fn new(heartbeat_timeout: Duration, sidelined: Duration) -> Self {
-        Self { heartbeat_timeout, sidelined, workers: IndexMap::new(), turn: 0 }
+    pub(super) fn new(heartbeat_timeout: Duration, comeback: Comeback) -> Self {
+        Self { heartbeat_timeout, comeback, workers: IndexMap::new(), turn: 0 }
     }
 
     /// Records a heartbeat. Returns true if the worker is new.
     pub(super) fn heard(&mut self, heartbeat: Heartbeat, now: Instant) -> bool {
-        let known = self.workers.get_mut(&heartbeat.worker).filter(|known| known.heartbeat.life == heartbeat.life);
+        let record = heartbeat.record;
+        let known = self.workers.get_mut(&record.worker).filter(|known| known.record.life == record.life);
         if heartbeat.leaving {
             // Its requests continue: a stopping worker finishes them.
             if known.is_some() {
-                self.workers.shift_remove(&heartbeat.worker);
+                self.workers.shift_remove(&record.worker);
             }
             return false;
         }
@@ -68,16 +91,35 @@ impl Registry {
             known.heard = now;
             return false;
         }
-        if self.workers.len() >= MAX_WORKERS && !self.workers.contains_key(&heartbeat.worker) {
+        if self.workers.len() >= MAX_WORKERS && !self.workers.contains_key(&record.worker) {
             return false;
         }
-        let name = heartbeat.worker.clone();
-        let gone = CancellationToken::new();
-        let worker = Worker { heartbeat, heard: now, spoke: None, sidelined_until: None, gone };
-        if let Some(earlier) = self.workers.insert(name, worker) {
+        if let Some(earlier) = self.workers.insert(record.worker.clone(), Worker::new(record, now)) {
             earlier.gone.cancel();
         }
         true
+    }
+
+    /// Takes over the list of a registry, and returns the names of the workers that are gone and of those that are new.
+    /// Requests of a worker that is gone continue: it may have left to finish them.
+    pub(super) fn list(&mut self, records: Vec<Record>, now: Instant) -> (Vec<String>, Vec<String>) {
+        let key = |record: &Record| format!("{}-{:x}", record.worker, record.life);
+        let listed: IndexMap<String, Record> = records.into_iter().map(|record| (key(&record), record)).collect();
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        self.workers.retain(|key, worker| {
+            let stays = listed.contains_key(key);
+            if !stays {
+                gone.push(worker.record.worker.clone());
+            }
+            stays
+        });
+        for (key, record) in listed {
+            if !self.workers.contains_key(&key) && self.workers.len() < MAX_WORKERS {
+                new.push(record.worker.clone());
+                self.workers.insert(key, Worker::new(record, now));
+            }
+        }
+        (gone, new)
     }
 
     /// Drops the workers that were silent for too long, and names them.
@@ -95,57 +137,73 @@ impl Registry {
         dropped
     }
 
-    /// The next worker in turn that serves `model` and is not sidelined. When a worker's sidelined time is over, it gets one
-    /// request as a trial, and is sidelined again until it answers. A lasting fault thus costs one request at a time.
+    /// The next worker in turn that serves `model` and is not sidelined. With [`Comeback::Trial`], a worker whose time is over
+    /// gets one request, and is sidelined again until it answers. A lasting fault thus costs one request at a time.
     pub(super) fn pick(&mut self, model: &str, now: Instant) -> Option<Assigned> {
         let count = self.workers.len();
         for step in 0..count {
             let index = (self.turn + step) % count;
             let Some((name, worker)) = self.workers.get_index_mut(index) else { continue };
-            if worker.heartbeat.model != model || worker.sidelined_until.is_some_and(|until| now < until) {
+            if worker.record.model != model || worker.sidelined_until.is_some_and(|until| now < until) {
                 continue;
             }
             if worker.sidelined_until.is_some() {
-                worker.sidelined_until = Some(now + self.sidelined);
+                worker.sidelined_until = match self.comeback {
+                    Comeback::Trial(pause) => Some(now + pause),
+                    Comeback::Every { .. } => None,
+                };
             }
             self.turn = index + 1;
-            return Some(Assigned {
-                worker: name.clone(),
-                subject: worker.heartbeat.subject.clone(),
-                gone: worker.gone.clone(),
-            });
+            let (worker, record, gone) = (name.clone(), worker.record.clone(), worker.gone.clone());
+            return Some(Assigned { worker, record, gone });
         }
         None
     }
 
     /// Records that a worker sent part of an answer.
     pub(super) fn spoke(&mut self, worker: &str, now: Instant) {
+        let is_trial = matches!(self.comeback, Comeback::Trial(_));
         if let Some(worker) = self.workers.get_mut(worker) {
             worker.spoke = Some(now);
-            worker.sidelined_until = None;
+            if is_trial {
+                worker.sidelined_until = None;
+            }
         }
     }
 
     /// Records that a worker let a request wait for `waited`. If it sent nothing at all in the second half of that time, it
     /// is unreachable and not only slow. It is then sidelined, and this returns true.
     pub(super) fn timed_out(&mut self, worker: &str, waited: Duration, now: Instant) -> bool {
+        let slow = self
+            .workers
+            .get(worker)
+            .is_none_or(|worker| worker.spoke.is_some_and(|spoke| now.saturating_duration_since(spoke) < waited / 2));
+        !slow && self.failed(worker, now)
+    }
+
+    /// Records that a worker could not be reached: it is sidelined. Returns true if it was not before.
+    pub(super) fn failed(&mut self, worker: &str, now: Instant) -> bool {
+        let until = match self.comeback {
+            Comeback::Trial(pause) => now + pause,
+            Comeback::Every { from, interval } => {
+                let passed = now.saturating_duration_since(from).as_nanos() / interval.as_nanos().max(1);
+                from + interval * u32::try_from(passed + 1).unwrap_or(u32::MAX)
+            }
+        };
         let Some(worker) = self.workers.get_mut(worker) else { return false };
-        let slow = worker.spoke.is_some_and(|spoke| now.saturating_duration_since(spoke) < waited / 2);
-        if !slow {
-            worker.sidelined_until = Some(now + self.sidelined);
-        }
-        !slow
+        let was = worker.sidelined_until.replace(until);
+        was.is_none_or(|until| until <= now)
     }
 
     /// All workers, in the order in which they came.
     pub(super) fn shown(&self, now: Instant) -> Vec<Shown> {
-        let show = |(name, worker): (&String, &Worker)| Shown {
-            id: name.clone(),
-            model: worker.heartbeat.model.clone(),
+        let show = |worker: &Worker| Shown {
+            id: worker.record.worker.clone(),
+            model: worker.record.model.clone(),
             state: if worker.sidelined_until.is_some_and(|until| now < until) { "sidelined" } else { "live" },
             silent_ms: now.saturating_duration_since(worker.heard).as_millis() as u64,
         };
-        self.workers.iter().map(show).collect()
+        self.workers.values().map(show).collect()
     }
 }
 
@@ -156,8 +214,12 @@ mod tests {
     const MODEL: &str = "m";
 
     fn heartbeat(worker: &str, life: u64) -> Heartbeat {
+        Heartbeat { record: record(worker, life), leaving: false, at_ms: 0 }
+    }
+
+    fn record(worker: &str, life: u64) -> Record {
         let (worker, subject) = (worker.to_owned(), format!("r.{worker}"));
-        Heartbeat { worker, life, model: MODEL.into(), subject, leaving: false, at_ms: 0 }
+        Record { worker, life, model: MODEL.into(), subject, address: None }
     }
 
     fn seconds(value: f64) -> Duration {
@@ -167,7 +229,7 @@ mod tests {
     /// A registry with workers a, b and c, heard at the returned moment.
     fn three() -> (Registry, Instant) {
         let now = Instant::now();
-        let mut registry = Registry::new(seconds(2.0), seconds(4.0));
+        let mut registry = Registry::new(seconds(2.0), Comeback::Trial(seconds(4.0)));
         for worker in ["a", "b", "c"] {
             assert!(registry.heard(heartbeat(worker, 1), now));
         }
@@ -236,5 +298,29 @@ mod tests {
         registry.spoke("a", start + seconds(2.5));
         assert!(!registry.timed_out("a", seconds(3.0), start + seconds(3.0)));
         assert!(picks(&mut registry, 3, start + seconds(3.0)).contains('a'));
+    }
+
+    #[test]
+    fn the_list_of_a_registry_has_every_life_and_those_set_aside_return_together() {
+        let start = Instant::now();
+        let mut registry = Registry::new(seconds(2.0), Comeback::Every { from: start, interval: seconds(5.0) });
+        let all = || vec![record("a", 1), record("b", 1), record("c", 1)];
+        assert_eq!(registry.list(all(), start).1, ["a", "b", "c"]);
+        let given = registry.pick(MODEL, start).unwrap();
+        assert!(registry.failed(&given.worker, start + seconds(0.5)));
+        assert!(!registry.failed(&given.worker, start + seconds(1.0)), "it is set aside already");
+        let names = |registry: &mut Registry, count: usize, at: f64| -> String {
+            let name = |_| registry.pick(MODEL, start + seconds(at)).unwrap().record.worker;
+            (0..count).map(name).collect()
+        };
+        assert!(!names(&mut registry, 6, 4.9).contains('a'));
+        assert_eq!(names(&mut registry, 9, 5.0).matches('a').count(), 3, "it gets its share, not a trial");
+        // A worker that started again has two entries until the lease of its earlier life is over.
+        let (gone, new) = registry.list([all(), vec![record("a", 2)]].concat(), start + seconds(6.0));
+        assert_eq!((gone.len(), new), (0, vec!["a".to_owned()]));
+        assert_eq!(registry.shown(start + seconds(6.0)).len(), 4);
+        let (gone, new) = registry.list(all(), start + seconds(7.0));
+        assert_eq!((gone, new.len()), (vec!["a".to_owned()], 0));
+        assert!(!given.gone.is_cancelled());
     }
 }

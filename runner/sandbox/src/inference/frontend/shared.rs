@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot};
 
+use super::direct::Direct;
 use super::registry::Registry;
 use crate::inference::FrontendConfig;
-use crate::inference::log::Log;
 use crate::inference::nats::client::Client;
 use crate::inference::protocol::Lines;
+use crate::log::Log;
 use crate::net::Net;
 
 /// The shared state of a frontend.
@@ -19,6 +20,9 @@ pub(super) struct Frontend {
     pub(super) bus: Client,
     pub(super) registry: Mutex<Registry>,
     pub(super) expected: Expected,
+    pub(super) direct: Direct,
+    /// Its name in the subjects on which it hears that requests were accepted.
+    pub(super) id: String,
     pub(super) response_port: u16,
     pub(super) own_address: Option<String>,
     pub(super) permits: Arc<Semaphore>,
@@ -45,14 +49,28 @@ impl Frontend {
     }
 }
 
-/// The requests whose worker has not connected yet.
+/// A request whose worker has not connected yet.
+pub(super) struct Waiting {
+    /// The worker's key in the registry.
+    pub(super) worker: String,
+    pub(super) answered: oneshot::Sender<Lines>,
+}
+
+/// What requests wait for, by their ids.
 #[derive(Default)]
 pub(super) struct Expected {
-    waiting: Mutex<HashMap<String, oneshot::Sender<Lines>>>,
+    waiting: Mutex<HashMap<String, Waiting>>,
+    accepting: Mutex<HashMap<String, oneshot::Sender<bool>>>,
 }
 
 impl Expected {
-    pub(super) fn waiting(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Lines>>> {
+    /// The requests whose worker has not connected yet.
+    pub(super) fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The requests that no worker has accepted yet. False means that there is no worker to accept it.
+    pub(super) fn accepting(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<bool>>> {
+        self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

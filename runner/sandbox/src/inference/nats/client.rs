@@ -22,7 +22,7 @@ use tracing::warn;
 
 use super::subject;
 use super::wire::{self, Connect, Info, Op};
-use crate::inference::log::Log;
+use crate::log::Log;
 use crate::net::{Net, Stream};
 
 /// The length of the queues: operations to write, and messages of one subscription.
@@ -47,8 +47,10 @@ pub struct ClientConfig {
     pub dead_after: Duration,
     /// How long connecting may take, up to the first answer to a PING.
     pub connect_timeout: Duration,
-    /// The pause after a failed connection attempt.
+    /// The pause after a failed connection attempt. It doubles each time.
     pub retry: Duration,
+    /// The longest pause after a failed connection attempt.
+    pub max_retry: Duration,
     /// The pause after a lost connection.
     pub reconnect_after: Duration,
     /// The log for the state of the connection.
@@ -56,6 +58,12 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
+    /// The same with another time without input after which a connection is dead.
+    #[must_use]
+    pub fn dead_after(self, dead_after: Duration) -> Self {
+        Self { ping_interval: dead_after / 4, dead_after, ..self }
+    }
+
     /// The default timeouts: a dead bus is detected within 2 s.
     pub fn new(bus: impl Into<String>, name: impl Into<String>, log: Log) -> Self {
         Self {
@@ -65,6 +73,7 @@ impl ClientConfig {
             dead_after: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             retry: Duration::from_millis(300),
+            max_retry: Duration::from_millis(300),
             reconnect_after: Duration::from_millis(300),
             log,
         }
@@ -298,7 +307,7 @@ async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands
                 if failed == 1 || failed.is_multiple_of(TOLD) {
                     log.warn(format_args!("cannot connect to the bus {bus}, try {failed}: {error}"));
                 }
-                sleep(config.retry).await;
+                sleep((config.retry * (1 << (failed - 1).min(16))).min(config.max_retry)).await;
             }
         }
     }

@@ -17,7 +17,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::inference::{BusConfig, FrontendConfig, Log, WorkerConfig, bus, frontend, worker};
+use crate::inference::{
+    BusConfig, DiscoveryConfig, FrontendConfig, Log, WorkerConfig, bus, discovery, frontend, worker,
+};
 use crate::net::Net;
 use crate::net::tests::{Cuts, address};
 
@@ -75,6 +77,11 @@ impl Town {
         self.start("nats", |stop| bus(net, config, log, stop));
     }
 
+    pub fn discovery(&mut self, config: DiscoveryConfig) {
+        let (net, log) = (self.net("etcd"), self.log("etcd"));
+        self.start("etcd", |stop| discovery(net, config, log, stop));
+    }
+
     pub fn frontend(&mut self, config: FrontendConfig) {
         let (net, log) = (self.net("frontend"), self.log("frontend"));
         self.start("frontend", |stop| frontend(net, config, log, stop));
@@ -118,6 +125,12 @@ impl Town {
         while !task.is_finished() {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Waits until a pod has ended by itself.
+    pub async fn until_ended(&mut self, name: &str) {
+        let task = self.pods.remove(name).expect("a pod of this name").1;
+        until(&format!("{name} ends"), async || task.is_finished()).await;
     }
 
     /// Cuts what two pods open to each other.
@@ -170,21 +183,41 @@ impl Town {
     }
 }
 
+impl Town {
+    /// Waits until this many requests in a row succeed.
+    pub async fn await_answers(&self, count: usize) {
+        let mut fine = 0;
+        until(&format!("{count} requests in a row succeed"), async || {
+            fine = if self.complete(1).await.0 == StatusCode::OK { fine + 1 } else { 0 };
+            fine == count
+        })
+        .await;
+    }
+}
+
 /// One HTTP call on a connection of its own, from outside of the cluster.
 pub async fn request(host: &str, port: u16, method: Method, path: &str, body: &str) -> http::Response<Incoming> {
-    let call = async {
-        let stream = Net::host().connect(host, port).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "test")
-            .body(Full::new(Bytes::from(body.to_owned())))
-            .unwrap();
-        sender.send_request(request).await.unwrap()
-    };
-    timeout(LIMIT, call).await.expect("no answer")
+    timeout(LIMIT, request_unlimited(host, port, method, path, body)).await.expect("no answer")
+}
+
+/// The same without a limit of its own.
+pub async fn request_unlimited(
+    host: &str,
+    port: u16,
+    method: Method,
+    path: &str,
+    body: &str,
+) -> http::Response<Incoming> {
+    let stream = Net::host().connect(host, port).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "test")
+        .body(Full::new(Bytes::from(body.to_owned())))
+        .unwrap();
+    sender.send_request(request).await.unwrap()
 }
 
 /// Waits until `condition` holds; says how long that took.

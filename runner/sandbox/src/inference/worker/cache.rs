@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::inference::log::Log;
+use crate::log::Log;
 use crate::net::Net;
 
 /// The bytes of a file.

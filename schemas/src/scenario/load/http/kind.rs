@@ -3,7 +3,7 @@
 use crate::check::Findings;
 use crate::check::load::{Rows, request};
 use crate::rule::Rule;
-use crate::scenario::load::kind::{LoadFacts, LoadKind};
+use crate::scenario::load::kind::{LoadFacts, LoadKind, Scheme};
 use crate::scenario::{Http, Reach, Secret};
 
 impl LoadKind for Http {
@@ -19,6 +19,8 @@ impl LoadKind for Http {
             &["steps", "[]", "headers", "*"],
             &["steps", "[]", "body"],
         ],
+        schemes: Scheme::HTTP,
+        without: &[],
         rules: &[Rule::One(&["service", "url"]), Rule::NotBoth("requests", "steps")],
         hint: "{service: \"shop:80\"}",
         example: "{service: \"shop:80\", path: /items}",

@@ -4,7 +4,7 @@ use crate::check::Findings;
 use crate::check::load::{Place, Rows, answer, request};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
-use crate::scenario::load::kind::{LoadFacts, LoadKind};
+use crate::scenario::load::kind::{LoadFacts, LoadKind, Scheme};
 use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts, Reach, Secret};
 use crate::tables;
 
@@ -24,6 +24,8 @@ const REMOVABLE: [&str; 2] = ["max_tokens", "stream_options"];
 impl LoadKind for OpenAi {
     const FACTS: LoadFacts = LoadFacts {
         sent: &[&["prompt"], &["headers", "*"]],
+        schemes: Scheme::HTTP,
+        without: &[],
         rules: &[Rule::One(&["service", "url"]), Rule::One(&["prompt", "prompts"])],
         hint: "{service: \"frontend:8000\", ...}",
         example: "{service: \"frontend:8000\", model: Qwen/Qwen3-0.6B, prompt: Say hello., stream: true}",

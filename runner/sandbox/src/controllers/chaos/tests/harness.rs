@@ -33,10 +33,11 @@ impl Cluster {
             addresses: Addresses::claim().unwrap(),
             logs: Default::default(),
             kills: Default::default(),
+            starting: Default::default(),
         });
         let links = Links::new();
         let (mut plugin, mut tasks) = (links::Plugin::new(links.clone()), JoinSet::new());
-        let mut mesh = Controller::new(links.ailments().clone(), Arc::new(Dns(registry.clone())));
+        let mut mesh = Controller::new(Some(links.ailments().clone()), Arc::new(Dns(registry.clone())));
         tasks.spawn(run(registry.clone(), move |registry| mesh.reconcile(registry)));
         tasks.spawn(run(registry.clone(), move |registry| plugin.reconcile(registry)));
         tasks.spawn(run(registry.clone(), garbage::reconcile));
@@ -51,6 +52,11 @@ impl Cluster {
             json!({"metadata": {"name": "nats"}, "spec": {"selector": {"app": "nats"}, "ports": [{"port": 4222}]}}),
         );
         cluster
+    }
+
+    /// True while every controller works.
+    pub fn works(&mut self) -> bool {
+        self._tasks.try_join_next().is_none()
     }
 
     pub fn pod(&self, name: &str) {

@@ -2,27 +2,21 @@
 
 use serde_json::{Map, Value, json};
 use shakedown_schemas::result::ObjectRecord;
-use shakedown_schemas::scenario::{Condition, Scenario};
+use shakedown_schemas::scenario::{Condition, Manifest};
 
-use super::error::PlanError;
-use super::options::Options;
-use super::request::ManifestRequest;
-use super::spec::{Action, Planned};
-use shakedown_cluster::labels;
+use crate::plan::error::PlanError;
+use crate::plan::request::KubernetesRequest;
 use shakedown_cluster::{Cluster, ObjectKey};
 use shakedown_faults::FaultPlan;
-use shakedown_faults::effect::RequiredProof;
 use shakedown_faults::manifest::{Check, Limits, ManifestSpec};
 
 pub(super) async fn plan(
-    request: ManifestRequest<'_>,
-    scenario: &Scenario,
-    cluster: &Cluster,
-    options: &Options,
-) -> Result<Planned, PlanError> {
-    let ManifestRequest { name, number, phase, manifest, targets, namespace } = request;
-    let refuse = |text: String| PlanError::fault(name, text);
-    if targets.is_empty() && scenario.blast_radius.is_some() {
+    request: &KubernetesRequest<'_>,
+    manifest: &Manifest,
+) -> Result<(FaultPlan, ManifestSpec), PlanError> {
+    let KubernetesRequest { namespace, scenario, cluster, options, .. } = *request;
+    let refuse = |text: String| request.refuse(text);
+    if request.targets.is_empty() && scenario.blast_radius.is_some() {
         let text =
             "the scenario has a `blast_radius`, and without `pods` it is not known on which pods the manifest acts";
         return Err(refuse(format!("{text}\nhelp: add `pods` next to `object`")));
@@ -42,10 +36,7 @@ pub(super) async fn plan(
              in a namespace"
         )));
     }
-    let own_name = format!("shakedown-{}-{}-{number}-{}", options.run, options.serial, labels::name_part(name));
-    let own_labels =
-        [(labels::MANAGED_BY, labels::MANAGER), (labels::RUN, &options.run), (labels::FAULT, &labels::value(name))];
-    complete(&mut object, namespace, &own_name, &own_labels).map_err(&refuse)?;
+    complete(&mut object, namespace, &request.object_name(), &request.labels()).map_err(&refuse)?;
     let place = text(&object["metadata"]["namespace"]);
     let own = ObjectKey { kind, namespace: place.clone(), name: text(&object["metadata"]["name"]), uid: None };
     let mut checks = Vec::new();
@@ -59,36 +50,21 @@ pub(super) async fn plan(
     let gone_when = checks.pop().unwrap_or_default();
     let active_when = checks.pop().unwrap_or_default();
     let conditions: Vec<String> = manifest.active_when.iter().map(Condition::text).collect();
-    let plan = FaultPlan {
-        name: name.to_owned(),
-        phase,
-        kind: "manifest",
-        engine: "kubernetes",
-        description: format!(
-            "The {kind_name} {} is created, and is active when {}.",
-            own.name,
-            conditions.join(" and ")
-        ),
-        targets,
-        peers: Vec::new(),
-        objects: vec![ObjectRecord::from(&object)],
-        marks: Vec::new(),
-        namespaces: vec![place],
-        after: manifest.after.unwrap_or_default().get(),
-        lasts: manifest.lasts.map(|lasts| lasts.get()),
-        effect: RequiredProof::Applied,
-    };
+    let description =
+        format!("The {kind_name} {} is created, and is active when {}.", own.name, conditions.join(" and "));
+    let objects = vec![ObjectRecord::from(&object)];
+    let plan = FaultPlan { objects, namespaces: vec![place], ..request.plan(description) };
     let within = manifest.within.map_or(options.chaos.active, |within| within.get());
     let limits = Limits { within, force_after: options.chaos.force_after };
     let spec = ManifestSpec { key: own, object, active_when, gone_when, limits };
-    Ok((plan, Action::Manifest(Box::new(spec))))
+    Ok((plan, spec))
 }
 
 /// Adds the namespace and the name, if the scenario omits them, and our labels.
 ///
 /// # Errors
 /// With a sentence about invalid metadata. `validate` reports it with its line and column.
-fn complete(object: &mut Value, namespace: &str, name: &str, own: &[(&str, &str)]) -> Result<(), String> {
+fn complete(object: &mut Value, namespace: &str, name: &str, own: &[(&str, String)]) -> Result<(), String> {
     let metadata = map(object, "metadata")?;
     for (key, default) in [("namespace", namespace), ("name", name)] {
         match metadata.entry(key).or_insert(Value::Null) {
@@ -146,7 +122,7 @@ mod tests {
             for value in &values {
                 let mut object = whole.clone();
                 *object.pointer_mut(place).unwrap() = value.clone();
-                if complete(&mut object, "default", "made", &[("ours", "yes")]).is_ok() {
+                if complete(&mut object, "default", "made", &[("ours", "yes".to_owned())]).is_ok() {
                     assert_eq!(object["metadata"]["labels"]["ours"], "yes", "{place}: {value}");
                     assert!(object["metadata"]["name"].is_string() && object["metadata"]["namespace"].is_string());
                 } else {

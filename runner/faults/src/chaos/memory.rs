@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ability::{Ability, Outcome, Trial, in_words};
-use crate::enforcement::{is_valid, path};
+use crate::enforcement::{is_valid, path, write};
 use shakedown_cluster::{Cluster, ClusterError};
 
 /// The programs of a node on which its abilities depend.
@@ -91,8 +91,7 @@ impl Memory {
     /// Writes the answers. Without the file, the next run tries again.
     pub fn save(&self) {
         let Some(path) = self.path.as_ref().filter(|_| !self.nodes.is_empty()) else { return };
-        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        _ = written.and_then(|()| std::fs::write(path, serde_json::to_vec(&self.nodes)?));
+        _ = write(path, &self.nodes);
     }
 
     /// The answers about a node in a sentence; `None` when there are none.

@@ -1,0 +1,156 @@
+//! `shakedown report --merge`: the results of the shards of a suite as one result. Pure, apart from the clock of none: the same
+//! results give the same bytes.
+
+use std::collections::BTreeSet;
+
+use shakedown_schemas::RunResult;
+use shakedown_schemas::result::{NotRun, RunInfo};
+
+use super::narrow::plain;
+use super::totals;
+
+/// One result of these. A shard without a result is listed as not run, so that the whole does not pass without it.
+///
+/// # Errors
+/// A message for the user, if a scenario is in two of them, or they are parts of different suites.
+pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
+    results.sort_by(|one, other| {
+        (one.run.shard.map(|it| it.number), &one.run.id).cmp(&(other.run.shard.map(|it| it.number), &other.run.id))
+    });
+    let lost = lost(&results)?;
+    let run = run(&results).ok_or_else(|| "there is no result to merge".to_owned())?;
+    let format_version = results[0].format_version;
+    let (mut scenarios, mut not_run, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    for result in results {
+        scenarios.extend(result.scenarios);
+        not_run.extend(result.not_run);
+        events.extend(result.events);
+    }
+    scenarios.sort_by(|one, other| (plain(&one.file), &one.name).cmp(&(plain(&other.file), &other.name)));
+    for pair in scenarios.windows(2) {
+        if (plain(&pair[0].file), &pair[0].name) == (plain(&pair[1].file), &pair[1].name) {
+            return Err(format!(
+                "`{}` ({}) is in two results\nhelp: give one result of each shard; `compare` compares runs of the same \
+                 scenario",
+                pair[0].name, pair[0].file
+            ));
+        }
+    }
+    let ran: BTreeSet<(&str, &str)> = scenarios.iter().map(|it| (plain(&it.file), it.name.as_str())).collect();
+    not_run.retain(|it: &NotRun| !ran.contains(&(plain(&it.file), it.name.as_str())));
+    not_run.extend(lost);
+    events.sort_by_key(|event| event.at);
+    let mut whole =
+        RunResult { format_version, run, verdict: Default::default(), exit_code: 0, scenarios, not_run, events };
+    totals::set(&mut whole);
+    Ok(whole)
+}
+
+/// The shards without a result.
+fn lost(results: &[RunResult]) -> Result<Vec<NotRun>, String> {
+    let shards: Vec<_> = results.iter().filter_map(|result| result.run.shard).collect();
+    let Some(first) = shards.first() else { return Ok(Vec::new()) };
+    if let Some(other) = shards.iter().find(|it| (it.of, it.suite) != (first.of, first.suite)) {
+        return Err(format!(
+            "these are parts of different suites: {} of {} of {} scenarios, and {} of {} of {}\nhelp: give the results of \
+             one CI run, with the same --shard I/N, files and filters",
+            first.number, first.of, first.suite, other.number, other.of, other.suite
+        ));
+    }
+    let has = |number: usize| shards.iter().any(|it| it.number == number);
+    // A part beyond the number of scenarios is empty and has no result.
+    let missing = (1..=first.of.min(first.suite)).filter(|number| !has(*number));
+    let describe = |number: usize| NotRun {
+        name: format!("shard {number}/{}", first.of),
+        file: String::new(),
+        reason: "its result is missing".to_owned(),
+    };
+    Ok(missing.map(describe).collect())
+}
+
+/// The facts of the whole run. A fact in which the shards differ is left out.
+fn run(results: &[RunResult]) -> Option<RunInfo> {
+    let first = &results.first()?.run;
+    let runs = || results.iter().map(|result| &result.run);
+    let started_at = runs().map(|run| run.started_at).min()?;
+    let end = |run: &RunInfo| run.started_at.duration_since(started_at).as_secs_f64() + run.duration_s;
+    let same = |of: fn(&RunInfo) -> &Option<String>| {
+        let is_same = runs().all(|run| of(run) == of(first));
+        of(first).clone().filter(|_| is_same)
+    };
+    Some(RunInfo {
+        id: format!("{}-merged", first.id),
+        started_at,
+        duration_s: runs().map(end).fold(0.0, f64::max),
+        tool_version: first.tool_version.clone(),
+        command: without_shard(&first.command),
+        seed: first.seed,
+        host: if runs().all(|run| run.host == first.host) { first.host.clone() } else { String::new() },
+        git_sha: same(|run| &run.git_sha),
+        ci_job_url: same(|run| &run.ci_job_url),
+        interrupted: runs().find_map(|run| run.interrupted.clone()),
+        shard: None,
+    })
+}
+
+/// The command that runs the whole suite.
+fn without_shard(command: &[String]) -> Vec<String> {
+    let mut words = command.iter();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if word == "--shard" {
+            words.next();
+        } else if !word.starts_with("--shard=") {
+            kept.push(word.clone());
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_reports::sample;
+    use shakedown_schemas::result::{Shard, Verdict};
+
+    /// One scenario of the suite as the result of a shard.
+    fn shard(number: usize, of: usize) -> RunResult {
+        let mut result = sample::suite();
+        result.scenarios = vec![result.scenarios.remove(number - 1)];
+        result.run.shard = Some(Shard { number, of, suite: 3 });
+        result.run.id = format!("run-{number}");
+        result.run.host = format!("host-{number}");
+        let words = ["shakedown", "run", "scenarios", "--shard", &format!("{number}/{of}"), "-q"];
+        result.run.command = words.map(str::to_owned).to_vec();
+        result
+    }
+
+    #[test]
+    fn the_whole_has_the_scenarios_of_all_shards_in_any_order() {
+        let whole = merge(vec![shard(3, 3), shard(1, 3), shard(2, 3)]).unwrap();
+        assert_eq!(whole, merge(vec![shard(1, 3), shard(2, 3), shard(3, 3)]).unwrap());
+        assert_eq!(whole.scenarios.len(), 3);
+        assert_eq!((whole.verdict, whole.exit_code), (Verdict::Fail, 1));
+        assert_eq!(whole.run.command, ["shakedown", "run", "scenarios", "-q"]);
+        assert_eq!((whole.run.id.as_str(), whole.run.host.as_str()), ("run-1-merged", ""));
+        assert!(whole.not_run.is_empty() && whole.run.shard.is_none());
+    }
+
+    #[test]
+    fn a_lost_shard_is_no_pass() {
+        let whole = merge(vec![shard(1, 3)]).unwrap();
+        assert_eq!((whole.verdict, whole.exit_code), (Verdict::Inconclusive, 4));
+        let names: Vec<&str> = whole.not_run.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["shard 2/3", "shard 3/3"]);
+        let whole = merge([1, 2, 3].map(|number| shard(number, 5)).to_vec()).unwrap();
+        assert!(whole.not_run.is_empty(), "three scenarios leave two of five parts empty");
+    }
+
+    #[test]
+    fn the_same_scenario_twice_and_other_suites_are_refused() {
+        let twice = merge(vec![shard(1, 3), shard(1, 3)]).unwrap_err();
+        assert!(twice.starts_with("`worker-loses-nats` (scenarios/quickstart.yaml) is in two results"), "{twice}");
+        let other = merge(vec![shard(1, 3), shard(2, 4)]).unwrap_err();
+        assert!(other.starts_with("these are parts of different suites"), "{other}");
+    }
+}

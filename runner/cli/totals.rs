@@ -1,0 +1,76 @@
+//! The verdict and the exit code of a run, from its scenarios. Pure: a run and a merge of shards count alike.
+
+use shakedown_schemas::RunResult;
+use shakedown_schemas::result::{Trial, Verdict};
+
+use super::{exit, signals};
+use shakedown_judge as judge;
+
+/// Sets both.
+pub fn set(result: &mut RunResult) {
+    let worst = result.scenarios.iter().map(|it| it.verdict).max();
+    result.verdict = worst.unwrap_or(Verdict::Pass);
+    result.exit_code = judge::exit_code(&result.scenarios);
+    // A full cut must fail: then the gate works.
+    let overkill = result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
+    if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
+        let all_failed = result.scenarios.iter().all(|it| it.verdict == Verdict::Fail);
+        result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
+    }
+    // A run without all of its scenarios shows nothing about the others.
+    if !result.not_run.is_empty() {
+        result.verdict = result.verdict.max(Verdict::Inconclusive);
+        if matches!(result.exit_code, exit::PASSED | exit::NOTHING_SELECTED) {
+            result.exit_code = exit::INCONCLUSIVE;
+        }
+    }
+    if let Some(signal) = result.run.interrupted.as_deref().filter(|it| *it != signals::TIME_UP) {
+        result.verdict = Verdict::Error;
+        if result.exit_code != exit::LEFTOVERS {
+            result.exit_code = signals::code(signal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_reports::sample;
+
+    fn code(mut result: RunResult) -> (Verdict, u8) {
+        set(&mut result);
+        (result.verdict, result.exit_code)
+    }
+
+    #[test]
+    fn a_scenario_that_did_not_run_is_no_pass() {
+        assert_eq!(code(sample::passing()), (Verdict::Pass, exit::PASSED));
+        let mut short = sample::passing();
+        short.not_run = sample::cut_short().not_run;
+        assert_eq!(code(short.clone()), (Verdict::Inconclusive, exit::INCONCLUSIVE));
+        short.scenarios.clear();
+        assert_eq!(code(short), (Verdict::Inconclusive, exit::INCONCLUSIVE));
+        assert_eq!(code(sample::cut_short()), (Verdict::Fail, exit::FAILED), "the failure decides");
+    }
+
+    #[test]
+    fn a_signal_has_its_own_code_and_the_time_limit_has_none() {
+        let mut result = sample::passing();
+        result.run.interrupted = Some("SIGTERM".to_owned());
+        assert_eq!(code(result.clone()), (Verdict::Error, exit::TERMINATED));
+        result.run.interrupted = Some(signals::TIME_UP.to_owned());
+        result.not_run = sample::cut_short().not_run;
+        assert_eq!(code(result.clone()), (Verdict::Inconclusive, exit::INCONCLUSIVE));
+        result.scenarios[0].verdict = Verdict::Error;
+        assert_eq!(code(result).1, exit::ENVIRONMENT);
+    }
+
+    #[test]
+    fn an_overkill_run_passes_when_every_scenario_fails() {
+        let mut result = sample::failing();
+        result.scenarios[0].trial = Some(Trial::Overkill);
+        assert_eq!(code(result.clone()).1, exit::PASSED);
+        result.scenarios[0].verdict = Verdict::Pass;
+        assert_eq!(code(result).1, exit::FAILED);
+    }
+}

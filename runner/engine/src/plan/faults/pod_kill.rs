@@ -1,0 +1,34 @@
+//! Plans the deletion or eviction of pods.
+
+use shakedown_schemas::scenario::PodKill;
+
+use crate::plan::error::PlanError;
+use crate::plan::request::KubernetesRequest;
+use shakedown_faults::FaultPlan;
+use shakedown_faults::partition::pod_key;
+use shakedown_faults::pod_kill::KillSpec;
+
+pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Result<(FaultPlan, KillSpec), PlanError> {
+    for pod in &request.targets {
+        let there = request.cluster.get(&pod_key(pod)).await?.unwrap_or_default();
+        let owners = there["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        if !owners.into_iter().any(|owner| owner["controller"] == true) {
+            return Err(request.refuse(format!(
+                "pod {} belongs to no controller that would make it anew, so killing it could not be made \
+                 good\nhelp: choose pods of a Deployment, a StatefulSet or another workload",
+                pod.name
+            )));
+        }
+    }
+    let grace = kill.grace_period.map(|grace| u32::try_from(grace.get().as_secs()).unwrap_or(u32::MAX));
+    let how = if kill.evict { "evicted, which a PodDisruptionBudget may forbid" } else { "deleted" };
+    let end = match grace {
+        None => "their containers get the time to end that each pod says".to_owned(),
+        Some(0) => "their containers are killed at once".to_owned(),
+        Some(seconds) => format!("their containers get {seconds} s to end"),
+    };
+    let marks =
+        request.targets.iter().map(|pod| format!("kill   pod/{} in namespace {}", pod.name, pod.namespace)).collect();
+    let description = format!("The targets are {how}; {end}. Their owner makes new ones.");
+    Ok((FaultPlan { marks, ..request.plan(description) }, KillSpec { grace, evict: kill.evict }))
+}

@@ -1,0 +1,75 @@
+//! Rehearsals: a scenario with shorter phases, to see within a minute whether it runs at all. Pure: a scenario in, a shorter
+//! one out. Its verdict is never a pass, because fewer requests and shorter faults show less.
+
+use std::time::Duration;
+
+use shakedown_schemas::Document;
+use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
+use shakedown_schemas::scenario::{Expectation, Phase};
+
+/// The shortest length of a phase, and of a fault within it.
+const SHORTEST: Duration = Duration::from_secs(5);
+
+/// Shortens the phases of a scenario to 1/`speed` of their length, but not below the times that the phase itself needs.
+pub fn shorten(document: &mut Document, speed: f64) {
+    for phase in &mut document.scenario.phases {
+        let whole = phase.duration.get();
+        let short = whole.div_f64(speed.max(1.0)).max(needed(phase)).min(whole);
+        // Whole milliseconds, as in files.
+        let millis = u64::try_from(short.as_millis()).unwrap_or(u64::MAX);
+        phase.duration = shakedown_schemas::units::Duration::from_millis(millis);
+    }
+}
+
+/// The shortest length in which a phase can do what it says: its settling time, its faults, and its recovery.
+fn needed(phase: &Phase) -> Duration {
+    let end = |fault: &shakedown_schemas::scenario::Fault| {
+        fault.after().get() + fault.lasts().map_or(SHORTEST, |lasts| lasts.get())
+    };
+    let faults = phase.faults.values().map(end).max().unwrap_or_default();
+    let recovery = phase.expect.iter().filter_map(|expectation| match expectation {
+        Expectation::RecoveryTime(it) => Some(it.max.map_or(SHORTEST, |max| max.get()) + it.hold.get()),
+        _ => None,
+    });
+    phase.settle.get() + faults.max(recovery.max().unwrap_or_default()).max(SHORTEST)
+}
+
+/// Takes the pass from a rehearsal.
+pub(crate) fn demote(result: &mut ScenarioResult) {
+    if result.trial == Some(Trial::Rehearsal) && result.verdict == Verdict::Pass {
+        result.verdict = Verdict::Inconclusive;
+        result.reason =
+            "inconclusive: a rehearsal with shorter phases, in which every expectation held; a run without --speed and \
+             --quick can pass"
+                .to_owned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_schemas::{Overrides, parse};
+
+    const TEXT: &str = r#"
+version: 1
+name: test
+load: {main: {http: {url: "http://127.0.0.1:1"}, rate: 20/s, timeout: 2s}}
+phases:
+  - {name: baseline, duration: 600s}
+  - name: cut
+    duration: 120s
+    settle: 4s
+    faults:
+      f: {partition: {pods: {prefix: worker, count: 1}, from: [{service: nats, ports: [4222]}], after: 20s, for: 30s}}
+  - {name: recovery, duration: 60s, expect: [recovery_time: {max: 20s, hold: 10s}]}
+  - {name: short, duration: 3s}
+"#;
+
+    #[test]
+    fn phases_are_shorter_but_long_enough_for_their_faults_and_recovery() {
+        let mut document = parse("test.yaml", TEXT.as_bytes(), &Overrides::default()).unwrap();
+        shorten(&mut document, 10.0);
+        let lengths: Vec<u64> = document.scenario.phases.iter().map(|it| it.duration.get().as_secs()).collect();
+        assert_eq!(lengths, [60, 54, 30, 3]);
+    }
+}

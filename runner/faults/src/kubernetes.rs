@@ -1,0 +1,42 @@
+//! The faults that need the Kubernetes API alone: what their kinds have in common.
+
+use shakedown_schemas::result::PodRef;
+
+use super::FaultDriver;
+use shakedown_cluster::{Cluster, ObjectKey};
+
+/// The spec of a driver that needs the Kubernetes API alone: plain data.
+pub trait KubernetesSpec {
+    /// The driver. Nothing is done yet.
+    fn driver(&self, cluster: &Cluster, targets: &[PodRef]) -> Box<dyn FaultDriver>;
+
+    /// The object that a scenario names. A recording of Chaos Mesh contains it if it is one of its kinds.
+    fn named_object(&self) -> Option<&ObjectKey> {
+        None
+    }
+}
+
+/// The list of all kinds. Defines the type of their specs.
+macro_rules! kubernetes_kinds {
+    ($($(#[doc = $summary:literal])+ $variant:ident($spec:ty),)*) => {
+        /// The spec of a fault that needs the Kubernetes API alone, by kind.
+        #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum ByKubernetes {
+            $($(#[doc = $summary])+ $variant(Box<$spec>),)*
+        }
+
+        impl ByKubernetes {
+            /// The spec, whatever its kind.
+            pub fn spec(&self) -> &dyn $crate::kubernetes::KubernetesSpec {
+                match self { $(Self::$variant(it) => &**it,)* }
+            }
+        }
+
+        $(impl From<$spec> for ByKubernetes {
+            fn from(spec: $spec) -> Self {
+                Self::$variant(Box::new(spec))
+            }
+        })*
+    };
+}

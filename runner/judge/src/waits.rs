@@ -1,0 +1,187 @@
+//! Requests that waited because `max_in_flight` others were under way. Their wait is a property of the load, and perhaps of
+//! a slow service: the two cannot be separated.
+//!
+//! - A timeout after such a wait, and a request that was never sent for it, do not show that the service failed. If an
+//!   expectation has another answer without them, it is inconclusive.
+//! - The same holds for a percentile of the latency that exceeds its limit, if the times from sent to the end are within it.
+//! - A service that hangs fails all the same: the requests that fill the limit do not wait.
+
+use shakedown_observe::{Histogram, LoadObservations};
+
+use super::answer::Answer;
+use super::{lateness, stats, text};
+use shakedown_schemas::result::Verdict;
+
+/// The share of requests from which on their waits count.
+const SHARE: f64 = 0.01;
+
+/// The waits of a load in a phase.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Waits {
+    requests: u64,
+    /// The requests that waited, sent or not.
+    waited: u64,
+    /// The ones among them that timed out or were never sent.
+    failed: u64,
+    /// The longest wait of a request that was sent, in seconds.
+    longest_s: f64,
+}
+
+impl Waits {
+    /// The waits in the judged part of a phase. None if few requests waited.
+    fn of(load: &LoadObservations, phase: usize) -> Option<Self> {
+        let total = stats::total(load, phase);
+        let turn = lateness::timings(load, phase).turn;
+        let of_limit = |is: fn(&str) -> bool| -> u64 {
+            let failed = total.failed.iter().filter(|(failure, _)| failure.is_of_limit() && is(&failure.to_string()));
+            failed.map(|(_, count)| count).sum()
+        };
+        let unsent = of_limit(|name| name.starts_with("not_sent"));
+        let longest_s = turn.quantile(1.0).unwrap_or_default() / 1e6;
+        let it =
+            Self { requests: total.requests(), waited: turn.len() + unsent, failed: of_limit(|_| true), longest_s };
+        (it.waited > 0 && it.waited as f64 >= SHARE * it.requests as f64).then_some(it)
+    }
+
+    fn words(&self) -> String {
+        let failed = match self.failed {
+            0 => String::new(),
+            count => format!("; {count} of them timed out after it or were not sent"),
+        };
+        format!(
+            "{} of {} waited for `max_in_flight` before they were sent, up to {}{failed}",
+            self.waited,
+            text::requests(self.requests),
+            text::seconds(self.longest_s)
+        )
+    }
+}
+
+/// The next step for the user.
+const ADVICE: &str = "raise `max_in_flight` or lower the rate";
+
+/// The load without the failures for which a wait is the cause, or a part of it.
+pub(super) fn without(load: &LoadObservations) -> LoadObservations {
+    let mut load = load.clone();
+    for cell in load.segments.iter_mut().flat_map(|segment| &mut segment.cells) {
+        cell.failed.retain(|failure, _| !failure.is_of_limit());
+        let mut waited = Histogram::default();
+        cell.failed_after
+            .iter()
+            .filter(|(failure, _)| failure.is_of_limit())
+            .for_each(|(_, after)| waited.merge(after));
+        if !waited.is_empty() {
+            cell.latency = cell.latency.without(&waited);
+            cell.failed_after.retain(|failure, _| !failure.is_of_limit());
+        }
+    }
+    load
+}
+
+/// The answer, unless it is another one without the requests that waited in one of its phases.
+pub(super) fn settle(
+    load: &LoadObservations,
+    phases: impl Iterator<Item = usize>,
+    mut answer: Answer,
+    again: impl FnOnce(&LoadObservations) -> Answer,
+) -> Answer {
+    let mut found = phases.filter_map(|phase| Waits::of(load, phase));
+    let Some(waits) = found.find(|it| it.failed > 0) else { return answer };
+    answer.term("waited", waits.words());
+    if answer.verdict == Verdict::Inconclusive {
+        return answer;
+    }
+    let other = again(&without(load));
+    if other.verdict != answer.verdict {
+        let reason = std::mem::take(&mut answer.reason);
+        let why = format!("{}, so the service is not the only cause: {reason}; {ADVICE}", waits.words());
+        answer = answer.verdict(Verdict::Inconclusive, why);
+    }
+    answer
+}
+
+/// The percentile of the times from sent to the end, in seconds, and the waits in words. None if few requests waited.
+pub(super) fn from_sent(load: &LoadObservations, phase: usize, quantile: f64) -> Option<(f64, String)> {
+    let waits = Waits::of(load, phase)?;
+    let service = lateness::timings(load, phase).service.quantile(quantile)?;
+    Some((service / 1e6, format!("{}; {ADVICE}", waits.words())))
+}
+
+/// Why a phase is no reference: its requests waited for their turn.
+pub(super) fn too_many(load: &LoadObservations, phase: usize) -> Option<String> {
+    Waits::of(load, phase).map(|it| format!("{}; {ADVICE}", it.words()))
+}
+
+/// The warning about a load whose requests waited in a phase.
+pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
+    let waits = Waits::of(load, phase)?;
+    Some(format!(
+        "load `{}` in `{name}`: {}; its latencies include this time, which is not the service's alone; {ADVICE}",
+        load.name,
+        waits.words()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expectations;
+    use crate::testing::{Outcome, Request, Timeline, scenario};
+    use serde_json::{Value, json};
+    use shakedown_observe::{Failure, PhasePart};
+    use shakedown_schemas::result::ExpectationResult;
+
+    /// 600 requests at 100/s. From `from` on, each waits for `turn_ms`, and the service takes `ms` from when it was sent.
+    fn observe(from: u64, turn_ms: u64, ms: u64, outcome: fn(Request<'_>, f64) -> Outcome) -> LoadObservations {
+        let answer = move |it: Request<'_>| {
+            if it.index < from { it.ok_in(ms as f64) } else { outcome(it, (turn_ms + ms) as f64) }
+        };
+        let mut load = Timeline::new(100.0).phase("p", 6.0).answer(answer).observe().loads.remove(0);
+        let segment = load.segments.iter_mut().find(|it| it.mark.part == PhasePart::Judged).unwrap();
+        segment.timings.service.record_n(ms * 1000, 600);
+        segment.timings.turn.record_n(turn_ms * 1000, 600 - from);
+        load
+    }
+
+    fn after_wait(it: Request<'_>, ms: f64) -> Outcome {
+        Outcome { failure: Some(Failure::TimeoutAfterWait), ..it.ok_in(ms) }
+    }
+
+    fn judge(load: LoadObservations, expect: Value) -> ExpectationResult {
+        let mut observations = Timeline::new(100.0).phase("p", 6.0).observe();
+        observations.loads = vec![load];
+        let scenario = scenario(&json!([{"name": "p", "duration": "6s", "expect": [expect]}]));
+        expectations(&scenario, &observations, 1, &|_| None).remove(0)
+    }
+
+    /// 100/s with a limit of 5 and a service that takes 100 ms: two thirds time out 50 ms after they were sent.
+    #[test]
+    fn the_service_is_not_blamed_for_waits() {
+        let rate = || json!({"success_rate": {"min": "99%"}});
+        let result = judge(observe(187, 1950, 50, after_wait), rate());
+        assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+        let begin = "413 of 600 requests waited for `max_in_flight` before they were sent, up to 1.95s; 413 of them timed out \
+            after it or were not sent, so the service is not the only cause: 413 requests failed (413 timeout_after_wait)";
+        assert!(result.reason.starts_with(begin) && result.reason.ends_with(ADVICE), "{}", result.reason);
+        for expect in [json!({"errors": {"any": {"max": 10}}}), json!({"errors": {"timeout": {"max": 0}}})] {
+            assert_eq!(judge(observe(187, 1950, 50, after_wait), expect).verdict, Verdict::Inconclusive);
+        }
+        // The service fails by itself as well.
+        let both =
+            |it: Request<'_>, ms: f64| if it.index.is_multiple_of(2) { it.refused() } else { after_wait(it, ms) };
+        assert_eq!(judge(observe(187, 1950, 50, both), rate()).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_latency_that_is_a_wait_is_not_the_service_s() {
+        let limit = || json!({"latency": {"percentile": "p95", "max": "500ms"}});
+        let result = judge(observe(187, 1950, 100, |it, ms| it.ok_in(ms)), limit());
+        assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+        assert!(result.reason.contains("413 of 600 requests waited for `max_in_flight`"), "{}", result.reason);
+        assert_eq!(judge(observe(187, 1950, 900, |it, ms| it.ok_in(ms)), limit()).verdict, Verdict::Fail);
+        assert_eq!(judge(observe(187, 100, 100, |it, ms| it.ok_in(ms)), limit()).verdict, Verdict::Pass);
+        // Three of 600 are no load that waits.
+        assert_eq!(warning(&observe(597, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p"), None);
+        assert!(warning(&observe(187, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p").is_some());
+    }
+}

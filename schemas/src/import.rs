@@ -1,0 +1,111 @@
+//! Scenarios from the files of other tools: Chaos Mesh, Chaos Toolkit, Litmus and krkn. Pure: text in, a scenario and notes out.
+//!
+//! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were read.
+
+mod chaos_mesh;
+mod draft;
+mod krkn;
+mod litmus;
+mod read;
+#[cfg(test)]
+mod tests;
+mod toolkit;
+mod write;
+
+use draft::Draft;
+pub use read::ImportNote;
+use read::{Fields, Notes};
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::{self, Node, Value};
+
+/// A scenario that was made from a file of another tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The name of the other tool.
+    pub tool: &'static str,
+    /// The scenario as YAML.
+    pub scenario: String,
+    /// What was not carried over, and what was decided instead, in the order of the lines.
+    pub notes: Vec<ImportNote>,
+}
+
+/// Makes a scenario from a file of another tool. The file has no load, except for the HTTP probes of some tools: `service`
+/// (`NAME:PORT`) receives the load otherwise.
+///
+/// # Errors
+/// The file is not YAML or JSON, belongs to no known tool, or contains no fault that can be carried over.
+pub fn import(file: &str, bytes: &[u8], service: Option<&str>) -> Result<Imported, Box<Diagnostic>> {
+    let text = source::text(bytes)?;
+    let mut notes = Notes::default();
+    let mut draft = Draft::default();
+    let mut tool = None;
+    for (first_line, part) in documents(text) {
+        let node = source::parse(part)?;
+        notes.offset = first_line;
+        tool = Some(one(&node, &mut draft, &mut notes).ok_or_else(|| unknown(&node))?);
+    }
+    let tool = tool.ok_or_else(|| other("the file has no content"))?;
+    if draft.steps.iter().all(|step| step.faults.is_empty()) {
+        let why: Vec<String> = notes.list.iter().map(|note| format!("line {}: {}", note.line, note.message)).collect();
+        return Err(other(&format!("no fault of this file of {tool} can be carried over: {}", why.join("; "))));
+    }
+    let scenario = write::scenario(draft, file, tool, service, &mut notes);
+    notes.list.sort();
+    notes.list.dedup();
+    Ok(Imported { tool, scenario, notes: notes.list })
+}
+
+/// Adds one document to the draft. None if it belongs to no known tool.
+fn one(node: &Node, draft: &mut Draft, notes: &mut Notes) -> Option<&'static str> {
+    if let Value::Seq(items) = &node.value {
+        return krkn::list(items, draft, notes).then_some("krkn");
+    }
+    let fields = Fields::of(node, "")?;
+    let api = fields.text("apiVersion").unwrap_or_default();
+    match api.split('/').next().unwrap_or_default() {
+        "chaos-mesh.org" => {
+            chaos_mesh::resource(&fields, draft, notes);
+            Some("Chaos Mesh")
+        }
+        "litmuschaos.io" => {
+            litmus::engine(&fields, draft, notes);
+            Some("Litmus")
+        }
+        "" if fields.has("method") || fields.has("steady-state-hypothesis") => {
+            toolkit::experiment(&fields, draft, notes);
+            Some("Chaos Toolkit")
+        }
+        "" => krkn::map(&fields, draft, notes).then_some("krkn"),
+        _ => None,
+    }
+}
+
+/// The documents of a file, each with the number of lines before it. Empty ones are left out.
+fn documents(text: &str) -> Vec<(u32, &str)> {
+    let mut all = Vec::new();
+    let (mut begin, mut begin_line, mut at) = (0, 0, 0);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if line.trim_end() == "---" {
+            all.push((begin_line, &text[begin..at]));
+            begin = at + line.len();
+            begin_line = u32::try_from(number).unwrap_or(u32::MAX - 1) + 1;
+        }
+        at += line.len();
+    }
+    all.push((begin_line, &text[begin..]));
+    let has_content =
+        |part: &str| part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    all.retain(|(_, part)| has_content(part));
+    all
+}
+
+fn unknown(node: &Node) -> Box<Diagnostic> {
+    Box::new(other("the file belongs to no tool whose files can be imported").at(node.span))
+}
+
+fn other(message: &str) -> Box<Diagnostic> {
+    let help = "`import` reads manifests of Chaos Mesh, experiments of Chaos Toolkit, a ChaosEngine of Litmus and scenarios of krkn; \
+                `shakedown init` writes a first scenario";
+    Box::new(Diagnostic::error(Code::OtherFile, message).help(help))
+}

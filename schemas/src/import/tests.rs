@@ -1,0 +1,102 @@
+//! Files of the other tools in `tests-cases/import`: each becomes a scenario that is valid, and what is not carried over is noted.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::import;
+use crate::{Overrides, parse};
+
+fn cases() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests-cases/import");
+    let mut cases: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it != "snap"))
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 8);
+    cases
+}
+
+#[test]
+fn every_file_becomes_a_valid_scenario_and_the_rest_is_noted() {
+    let mut all = String::new();
+    for (file, text) in cases() {
+        let imported =
+            import(&file, text.as_bytes(), None).unwrap_or_else(|problem| panic!("{file}: {}", problem.message));
+        writeln!(all, "==== {file}: {}\n{}", imported.tool, imported.scenario).unwrap();
+        for note in &imported.notes {
+            writeln!(all, "line {}: {}", note.line, note.message).unwrap();
+        }
+        if let Err(problems) = parse(&file, imported.scenario.as_bytes(), &Overrides::default()) {
+            let problems: Vec<_> = problems.iter().map(|it| (it.span.map(|it| it.line), &it.message)).collect();
+            panic!("{file}: {problems:#?}\n{}", imported.scenario);
+        }
+    }
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../../tests-cases/import" }, {
+        insta::assert_snapshot!("imported", all);
+    });
+}
+
+/// A key that is added to any map of a manifest is named with its line: nothing is lost silently.
+#[test]
+fn an_unknown_key_is_noted_wherever_it_is() {
+    let (_, text) = cases().into_iter().find(|(file, _)| file == "chaos-mesh.yaml").unwrap();
+    let before = import("a.yaml", text.as_bytes(), None).unwrap().notes.len();
+    let mut tried = 0;
+    for (number, line) in text.lines().enumerate() {
+        let block =
+            line.trim_end().ends_with(':') && !line.contains("expressionSelectors") && !line.contains("labelSelectors");
+        if !block || line.contains("metadata") {
+            continue;
+        }
+        let indent = line.len() - line.trim_start().len() + 2;
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.insert(number + 1, format!("{}unheardOf: 1", " ".repeat(indent)));
+        let notes = import("a.yaml", lines.join("\n").as_bytes(), None).unwrap().notes;
+        let named = notes.iter().any(|note| note.message.contains("unheardOf") && note.line as usize == number + 2);
+        assert!(named && notes.len() == before + 1, "line {}: {notes:#?}", number + 2);
+        tried += 1;
+    }
+    assert!(tried >= 6, "{tried}");
+}
+
+#[test]
+fn the_given_service_receives_the_load() {
+    for (file, text) in cases() {
+        let imported = import(&file, text.as_bytes(), Some("front.store:8080")).unwrap();
+        assert!(
+            imported.scenario.contains("service: \"front.store:8080\"")
+                || imported.scenario.contains("service: front.store:8080")
+        );
+        assert!(!imported.notes.iter().any(|note| note.message.contains("sends no requests")), "{file}");
+    }
+}
+
+#[test]
+fn other_files_are_refused_with_what_can_be_imported() {
+    for text in [
+        "apiVersion: v1\nkind: Pod\n",
+        "a: 1\n",
+        "- 1\n",
+        "",
+        "x\n",
+        "apiVersion: chaos-mesh.org/v1alpha1\nkind: AWSChaos\nspec: {action: x}\n",
+    ] {
+        let problem = import("a.yaml", text.as_bytes(), None).unwrap_err();
+        assert!(problem.help.is_some(), "{text}: {problem:?}");
+    }
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    for (file, text) in cases() {
+        for cut in (0..text.len()).step_by(37) {
+            let Some(part) = text.get(..cut) else { continue };
+            if let Ok(imported) = import(&file, part.as_bytes(), None) {
+                _ = parse(&file, imported.scenario.as_bytes(), &Overrides::default());
+            }
+        }
+    }
+}
