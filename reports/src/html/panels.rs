@@ -1,7 +1,6 @@
 //! The panels of a timeline: requests by outcome, success rate, latency, and requests in flight.
 
 use shakedown_schemas::result::{ExpectationResult, PhaseResult, ScenarioResult, Unit};
-
 use shakedown_schemas::units::Duration;
 
 use super::slots::{Slot, Slots, Span};
