@@ -158,7 +158,10 @@ fn the_terminal_says_as_much_as_is_asked_and_colours_only_where_it_may() {
     assert!(!usual.stdout.contains('\x1b') && !usual.stderr.contains('\x1b'), "{usual}");
     assert!(lines(&usual.stdout) <= 24, "the summary fits a screen\n{usual}");
     // Where there is no terminal, every line says when.
-    let stamped = |line: &str| line.trim_start().split_once("s ").is_some_and(|(at, _)| at.parse::<f64>().is_ok());
+    let stamped = |line: &str| {
+        let at = line.split_once("Z ").map_or("", |(at, _)| at);
+        at.len() == 8 && at.chars().enumerate().all(|(i, c)| if i % 3 == 2 { c == ':' } else { c.is_ascii_digit() })
+    };
     assert!(usual.stderr.lines().all(stamped), "{usual}");
     let quiet = run(&["-q"]).expect_stdout(&["pass  plain"]);
     assert_eq!(quiet.stderr, "", "{quiet}");

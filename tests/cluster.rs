@@ -1,6 +1,8 @@
 //! The real cluster: the same scenarios against real pods, a real bus and NetworkPolicies that really cut. They are
 //! ignored by default. `.ci/run` runs them with `--ignored` where `../shared/cluster/up` exists.
 
+mod today;
+
 use std::time::Duration;
 
 use rustix::process::Signal;

@@ -31,6 +31,7 @@ fn printing() -> Vec<(Vec<&'static str>, i32)> {
         (vec!["--version"], 0),
         (vec!["explain"], 0),
         (vec!["config", "--all"], 0),
+        (vec!["import", "nowhere.yaml"], 2),
         (vec!["explain", "netem.loss"], 0),
         (vec!["schema"], 0),
         (vec!["schema", "result"], 0),

@@ -10,7 +10,6 @@ use shakedown_schemas::result::{Proof, Verdict};
 use crate::support::deployment::{Inference, TestCluster};
 use crate::support::process::{Finished, Running};
 use crate::support::reports::Reports;
-use crate::support::server::serve;
 use crate::support::shakedown::Shakedown;
 use crate::support::shop::{PORTS, Shop};
 use crate::support::{leftovers, none_of, scenario};
@@ -19,27 +18,6 @@ use crate::support::{leftovers, none_of, scenario};
 const LIMIT: Duration = Duration::from_secs(180);
 /// The variable that says that the cluster leaves established connections open.
 const KEEPS: &str = "SHAKEDOWN_CLUSTER_KEEPS";
-
-/// A scenario whose only load has nothing to do with the cluster: these tests look at links, not at requests.
-fn cutting(shop: &Shop, seconds: u32, faults: &str) -> String {
-    format!(
-        "version: 1
-name: links
-namespace: {}
-blast_radius: {{max_percent: 100%}}
-load: {{aside: {{http: {{url: '{}'}}, rate: 5/s}}}}
-phases:
-  - {{name: before, duration: 1s}}
-  - name: cut
-    duration: {seconds}s
-    faults:
-{faults}
-    expect: [{{requests: {{min: 1}}}}]
-",
-        shop.namespace,
-        serve(200)
-    )
-}
 
 fn start(shakedown: &Shakedown, shop: &Shop, text: &str) -> Running {
     let file = shakedown.file("links.yaml", text);
@@ -87,7 +65,7 @@ fn a_default_deny_namespace_is_refused_by_the_name_of_its_policy() {
     shop.create(policy("server-is-open", allowed));
     let shakedown = Shakedown::new();
     let faults = "      cut: {partition: {pods: {owner: deployment/client}, from: [{service: server}]}}";
-    let running = start(&shakedown, &shop, &cutting(&shop, 10, faults));
+    let running = start(&shakedown, &shop, &shop.cutting(10, faults));
     running.finish(LIMIT).expect_code(3).expect_stderr(&["deny-everything", "Chaos Mesh"]);
     let (client, _) = shop.pods("client").remove(0);
     assert!(!shop.connects(&client, &shop.address("server"), PORTS[0]), "what was closed stays closed");
@@ -102,7 +80,7 @@ fn one_of_three_is_cut_off_and_peers_that_are_replaced_stay_cut() {
     // The server is selected by its labels. The store is selected by its name, so it has to be marked.
     let faults = "      cut: {partition: {pods: {owner: deployment/client, count: 1}, from: [{service: server}, {pods: \
         {prefix: store}}]}}";
-    let running = start(&shakedown, &shop, &cutting(&shop, 150, faults));
+    let running = start(&shakedown, &shop, &shop.cutting(150, faults));
     let target = chosen(&running, "cut");
     for peer in ["server", "store"] {
         assert!(shop.connects(&target, &shop.address(peer), PORTS[0]), "{peer} before the fault");
@@ -142,7 +120,7 @@ fn a_replaced_target_is_reported_and_followed_only_where_that_is_asked_for() {
             "      cut: {{partition: {{pods: {{owner: deployment/client, count: 1}}, from: [{{service: server}}], \
              follow: {follow}}}}}"
         );
-        let running = start(&shakedown, &shop, &cutting(&shop, 40, &faults));
+        let running = start(&shakedown, &shop, &shop.cutting(40, &faults));
         let target = chosen(&running, "cut");
         let others: Vec<String> = shop.pods("client").into_iter().map(|(name, _)| name).collect();
         running.stderr_line("fault cut: proven", LIMIT);
@@ -187,8 +165,8 @@ fn a_service_of_another_namespace_is_cut_on_one_port_from_two_runs_at_once() {
         )
     };
     let running = [
-        start(&shakedown[0], &one, &cutting(&one, 120, &faults(&two))),
-        start(&shakedown[1], &two, &cutting(&two, 120, &faults(&one))),
+        start(&shakedown[0], &one, &one.cutting(120, &faults(&two))),
+        start(&shakedown[1], &two, &two.cutting(120, &faults(&one))),
     ];
     for running in &running {
         running.stderr_line("fault cut: proven", LIMIT);
@@ -219,7 +197,7 @@ fn partitions_that_overlap_on_a_pod_add_up_and_come_apart_again() {
     let shakedown = Shakedown::new();
     let faults = "      whole: {partition: {pods: {owner: deployment/client}, from: [{service: server}]}}
       middle: {partition: {pods: {owner: deployment/client, count: 1}, from: [{service: store}], after: 10s, for: 25s}}";
-    let running = start(&shakedown, &shop, &cutting(&shop, 70, faults));
+    let running = start(&shakedown, &shop, &shop.cutting(70, faults));
     let both = chosen(&running, "middle");
     let links = |cut_from_store: bool| {
         let (server, store, other) = (shop.address("server"), shop.address("store"), shop.address("other"));
@@ -261,7 +239,7 @@ fn that_policies_are_enforced_is_remembered_and_proves_no_fault() {
     assert!(shop.items(&["pods,networkpolicies,jobs", "-l", leftovers::MANAGED]).is_empty(), "the canary flew away");
     // No image, no witness, and no request feels this fault. The cached enforcement of the cluster proves nothing about it.
     let faults = "      cut: {partition: {pods: {owner: deployment/client}, from: [{service: server}]}}";
-    let file = shakedown.file("links.yaml", cutting(&shop, 3, faults));
+    let file = shakedown.file("links.yaml", shop.cutting(3, faults));
     let run = |out: &str| shakedown.start(&["run", "--out", out, "--kubeconfig", kubeconfig, &file]).finish(LIMIT);
     run("known").expect_code(4);
     let reports = shakedown.reports("known");

@@ -2,6 +2,7 @@
 //!
 //! What belongs here: means. What does not: assertions about shakedown, which belong to the tests.
 
+pub mod account;
 pub mod browser;
 pub mod chaos_mesh;
 pub mod deployment;

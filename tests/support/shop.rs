@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::deployment::TestCluster;
 use super::kubectl::name;
+use super::server::serve;
 
 /// The two ports on which every pod listens.
 pub const PORTS: [u16; 2] = [8080, 9090];
@@ -80,6 +81,28 @@ impl Shop {
     #[track_caller]
     pub fn service(&self, workload: &str) -> String {
         self.kubectl(&["get", "service", workload, "-o", "jsonpath={.spec.clusterIP}"])
+    }
+
+    /// A scenario with these faults for some seconds, whose only load has nothing to do with the cluster: for tests that look at
+    /// links, not at requests.
+    pub fn cutting(&self, seconds: u32, faults: &str) -> String {
+        format!(
+            "version: 1
+name: links
+namespace: {}
+blast_radius: {{max_percent: 100%}}
+load: {{aside: {{http: {{url: '{}'}}, rate: 5/s}}}}
+phases:
+  - {{name: before, duration: 1s}}
+  - name: cut
+    duration: {seconds}s
+    faults:
+{faults}
+    expect: [{{requests: {{min: 1}}}}]
+",
+            self.namespace,
+            serve(200)
+        )
     }
 
     /// Replaces a pod, and returns when its replacement is ready.

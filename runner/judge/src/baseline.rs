@@ -9,7 +9,8 @@ use shakedown_schemas::scenario::{Expectation, Model};
 
 use super::expectations::one;
 use super::phases::before_faults;
-use super::{lateness, stats, steady, transient, waits};
+use super::transient::{self, Transient};
+use super::{lateness, stats, steady, waits};
 use shakedown_observe::Observations;
 
 /// False for expectations that count requests, because requests in flight are missing.
@@ -68,10 +69,28 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
 
 /// The observed phases before the first fault that later ones compare with. Recovery and proof by traffic compare with the
 /// last one.
-pub(super) fn compared(scenario: &Scenario, observations: &Observations) -> Vec<usize> {
+fn compared(scenario: &Scenario, observations: &Observations) -> Vec<usize> {
     let end = before_faults(scenario);
     let is_compared = |phase: &usize| is_compared_with(scenario, &scenario.phases[*phase].name) || phase + 1 == end;
     (0..end.min(observations.phases.len())).filter(is_compared).collect()
+}
+
+/// A sentence for each load and each compared phase with a transient that moves its limits.
+pub fn transients(scenario: &Scenario, observations: &Observations) -> Vec<String> {
+    let phases = compared(scenario, observations);
+    let of_phase = |phase: usize| {
+        observations.loads.iter().filter_map(move |load| {
+            let it = Transient::of(load, phase).filter(|it| it.matters)?;
+            let name = &observations.phases[phase].name;
+            Some(format!(
+                "`{name}` of load `{}` is not homogeneous: {}; expectations that compare with it are judged with and \
+                 without this part",
+                load.name,
+                it.words()
+            ))
+        })
+    };
+    phases.into_iter().flat_map(of_phase).collect()
 }
 
 fn is_compared_with(scenario: &Scenario, name: &str) -> bool {

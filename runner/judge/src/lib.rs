@@ -53,7 +53,7 @@ mod trend;
 mod verdict;
 mod waits;
 
-pub use baseline::{demote, problems};
+pub use baseline::{demote, problems, transients};
 pub use calibrate::{Calibration, calibrate};
 pub use compare::{Change, Moved, compare, history};
 pub use drift::warnings as drifts;
@@ -66,7 +66,6 @@ pub use question::title;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
-pub use transient::warnings as transients;
 pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
 pub use waits::warning as waits;
 

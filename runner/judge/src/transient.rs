@@ -5,24 +5,23 @@
 //!   a window is *out* if it is far from the median window: by one of [`FACTORS`], or by that many times [`SHARE`] for failures.
 //! - Windows that are out by chance are scattered. The test is a scan statistic ([`cluster`]): the chance that so many of
 //!   them come in one stretch of at most half of the phase, if any order of the windows is equally likely. Where windows of
-//!   the rest are also out, their mean number in a row counts as one window, so that a service that stalls now and then has no
-//!   transient.
-//! - The level is [`CHANCE`] for a phase, divided over the measures, directions and factors (Bonferroni). `README.md` has the
+//!   the rest are also out, those in a row, and neighbours that resemble each other, count as one window, so that a service
+//!   that stalls now and then has no transient.
+//! - The level is [`CHANCE`] for a phase, divided over the measures, directions and factors (Bonferroni). `PROOF.md` has the
 //!   measured rates.
 //! - An expectation that compares with the phase is evaluated twice, with and without the stretch ([`settle`]). If the two
 //!   verdicts differ, it is inconclusive. So a transient makes nothing pass or fail.
 
 use std::ops::Range;
 
-use shakedown_observe::{CELL_NS, Cell, Histogram, LoadObservations, Observations, PhasePart, Segment};
-use shakedown_schemas::Scenario;
+use shakedown_observe::{CELL_NS, Cell, Histogram, LoadObservations, PhasePart, Segment};
 use shakedown_schemas::result::Verdict;
 
 use super::answer::Answer;
 use super::numbers::hypergeometric_at_least;
 use super::stats::{self, Placed, judged, sum};
-use super::steady::middle;
-use super::{baseline, seconds, text};
+use super::steady::{inflation, middle};
+use super::{seconds, text};
 
 /// The share of phases without a transient in which one is found, at most, if their windows are independent.
 const CHANCE: f64 = 0.01;
@@ -270,7 +269,8 @@ impl Measure {
         let tests = FACTORS.into_iter().flat_map(|factor| [(factor, true), (factor, false)]);
         let test = |(factor, is_above): (f64, bool)| {
             let out: Vec<bool> = values.iter().map(|it| self.is_out(it.1, median, factor, is_above)).collect();
-            let (stretch, chance) = cluster(&out)?;
+            let levels: Vec<f64> = values.iter().map(|it| it.1).collect();
+            let (stretch, chance) = cluster(&out, &levels)?;
             // The windows around it are partly in it.
             let from = values[stretch.start].0.start.saturating_sub(1);
             let to = (values[stretch.end - 1].0.end + 1).min(windows.len());
@@ -341,10 +341,22 @@ fn in_a_row(out: &[bool]) -> f64 {
     if rows == 0 { 1.0 } else { marked as f64 / rows as f64 }
 }
 
+/// How many neighbouring windows of the rest count as one, because their levels resemble each other. 1 if no window of the rest
+/// is marked: of a level that never comes near the limit, the order does not matter.
+fn resemblance(rest: &[bool], levels: &[f64], stretch: &Range<usize>) -> f64 {
+    let others: Vec<f64> =
+        levels.iter().enumerate().filter(|(at, _)| !stretch.contains(at)).map(|(_, level)| *level).collect();
+    if others.is_empty() || !rest.contains(&true) {
+        return 1.0;
+    }
+    let mean = others.iter().sum::<f64>() / others.len() as f64;
+    inflation(&others.iter().map(|level| level - mean).collect::<Vec<_>>())
+}
+
 /// The stretch of at most half of the windows in which marked ones are most concentrated, and the chance of such a
 /// concentration anywhere, if any order is equally likely: Fisher's exact test, times the number of stretches of each length
 /// and the number of lengths (Bonferroni). Lengths rise by the root of two. None if none is marked.
-pub(super) fn cluster(out: &[bool]) -> Option<(Range<usize>, f64)> {
+fn cluster(out: &[bool], levels: &[f64]) -> Option<(Range<usize>, f64)> {
     let n = out.len();
     let mut lengths: Vec<usize> =
         (0..).map(|step| 2_f64.powf(f64::from(step) / 2.0) as usize).take_while(|it| *it <= n / 2).collect();
@@ -375,7 +387,7 @@ pub(super) fn cluster(out: &[bool]) -> Option<(Range<usize>, f64)> {
         }
         let mut rest = out.to_vec();
         rest[stretch.clone()].fill(false);
-        let one = in_a_row(&rest);
+        let one = in_a_row(&rest).max(resemblance(&rest, levels, &stretch));
         let fewer = |count: usize| count as f64 / one;
         let count = fewer(count).floor() as u64;
         let length = (fewer(length).round() as u64).max(count);
@@ -435,24 +447,6 @@ pub(super) fn second_opinion(answer: &mut Answer, other: &Answer, name: &str, wo
             answer.reason, other.reason
         );
     }
-}
-
-/// A sentence for each load and each compared phase with a transient that moves its limits.
-pub fn warnings(scenario: &Scenario, observations: &Observations) -> Vec<String> {
-    let phases = baseline::compared(scenario, observations);
-    let of_phase = |phase: usize| {
-        observations.loads.iter().filter_map(move |load| {
-            let it = Transient::of(load, phase).filter(|it| it.matters)?;
-            let name = &observations.phases[phase].name;
-            Some(format!(
-                "`{name}` of load `{}` is not homogeneous: {}; expectations that compare with it are judged with and \
-                 without this part",
-                load.name,
-                it.words()
-            ))
-        })
-    };
-    phases.into_iter().flat_map(of_phase).collect()
 }
 
 /// Why a phase does not end in its usual state: it became slow and still is. None otherwise. Only latency is looked at:

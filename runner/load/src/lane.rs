@@ -314,7 +314,8 @@ impl Lane {
         // A request that an idle connection took is late until it is sent. The others wait for a connection, which is the
         // service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
-        let is_full = state.connections.len() >= self.limit && state.connecting == 0;
+        // If all connections are in the making, the network is what they wait for.
+        let is_full = state.connections.len() >= self.limit && state.connecting < state.connections.len();
         for job in state.waiting.iter_mut().rev().take(issued) {
             job.end_lateness(now_ns);
             job.limited = is_full;
@@ -458,7 +459,6 @@ impl Lane {
         while let Some(job) = state.waiting.front() {
             let Some(connection) = self.pick(job.number, &mut state.idle) else { break };
             if let Some(job) = state.waiting.pop_front() {
-                let job = self.after_its_turn(&state, job);
                 connection.give(self.set_up(&state, job));
             }
         }
@@ -644,13 +644,6 @@ impl Lane {
         })
     }
 
-    /// A request that takes its turn while the lane has as many connections as it may have waited because of that limit, even if
-    /// one of them was just being replaced when the request was issued.
-    fn after_its_turn(&self, state: &LaneState, mut job: Job) -> Job {
-        job.limited |= job.late_us.is_some() && state.connections.len() >= self.limit;
-        job
-    }
-
     /// The connection is free: it takes the request that has waited longest, or becomes idle. Returns false if it must be
     /// closed instead, because it was made for one request and none waits.
     pub(super) fn free(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
@@ -659,10 +652,7 @@ impl Lane {
         }
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
-            Some(job) => {
-                let job = self.after_its_turn(&state, job);
-                connection.give(self.set_up(&state, job));
-            }
+            Some(job) => connection.give(self.set_up(&state, job)),
             None if self.target.fresh => return false,
             None => {
                 state.idle.push(Rc::clone(connection));

@@ -1,5 +1,5 @@
-//! An ordinary deployment: HTTP services that call each other, a cache and a database. Like the programs of [`inference`]
-//! (super::inference), they run over [`Net`](super::net::Net) as tasks of pods, and unchanged on a real host.
+//! An ordinary deployment: HTTP services that call each other, a cache and a database. Like the programs of
+//! [`inference`](super::inference), they run over [`Net`](super::net::Net) as tasks of pods, and unchanged on a real host.
 //!
 //! - [`service`] answers HTTP requests after calls to others;
 //! - [`redis`] speaks the protocol of Redis (RESP2) as far as a cache needs it;

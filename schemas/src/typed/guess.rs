@@ -93,6 +93,7 @@ const PEERS: &[(&str, &str)] = &[("from", "Partition"), ("to", "Netem")];
 
 /// Keys of a load that are easily written inside its kind.
 const OF_LOADS: &[&str] = &[
+    "use",
     "rate",
     "arrival",
     "concurrency",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shakedown_observe::{Failure, Outside, PodSeen, PodsSeen};
+use shakedown_observe::{Failure, Observations, Outside, PodSeen, PodsSeen};
 use shakedown_schemas::result::ExpectationResult;
 
 use super::*;
@@ -193,11 +193,11 @@ fn a_baseline_with_a_transient_has_a_warning() {
     let scenario = testing::scenario(&json!([
         {"name": "baseline", "duration": "24s"}, {"name": "cut", "duration": "20s", "faults": cut},
     ]));
-    let words = warnings(&scenario, &observe(Some((Trouble::Failing, 10.0, 14.0)), as_ever));
+    let words = crate::transients(&scenario, &observe(Some((Trouble::Failing, 10.0, 14.0)), as_ever));
     let expected = "`baseline` of load `load` is not homogeneous: from 9.75s to 14.3s, its success rate was 11.11%, and 100% in \
         the rest; expectations that compare with it are judged with and without this part";
     assert_eq!(words, [expected]);
-    assert_eq!(warnings(&scenario, &observe(None, as_ever)), Vec::<String>::new());
+    assert_eq!(crate::transients(&scenario, &observe(None, as_ever)), Vec::<String>::new());
 }
 
 /// A service that is in trouble when the fault would strike is no steady state.
@@ -238,14 +238,14 @@ fn rates_are_of_the_rest() {
 fn the_chance_of_a_cluster_is_bonferroni_s() {
     let out = |marked: &[usize], n: usize| (0..n).map(|at| marked.contains(&at)).collect::<Vec<_>>();
     // Four of 20 in a row: 17 places of 4,845 sets, and the lengths 1, 2, 4, 5, 8.
-    let (stretch, chance) = cluster(&out(&[7, 8, 9, 10], 20)).unwrap();
+    let (stretch, chance) = cluster(&out(&[7, 8, 9, 10], 20), &[]).unwrap();
     assert_eq!(stretch, 7..11);
     near(chance, 5.0 * 17.0 / 4845.0, 1e-9);
     // Scattered ones are no cluster.
-    assert!(cluster(&out(&[1, 6, 11, 17], 20)).unwrap().1 >= 1.0);
-    assert_eq!(cluster(&out(&[], 20)), None);
+    assert!(cluster(&out(&[1, 6, 11, 17], 20), &[]).unwrap().1 >= 1.0);
+    assert_eq!(cluster(&out(&[], 20), &[]), None);
     // Where two others come in pairs, four in a row count as two.
-    let pairs = cluster(&out(&[2, 3, 30, 31, 16, 17, 18, 19], 40)).unwrap();
+    let pairs = cluster(&out(&[2, 3, 30, 31, 16, 17, 18, 19], 40), &[]).unwrap();
     assert!(pairs.1 > 0.1, "{pairs:?}");
 }
 

@@ -27,6 +27,7 @@ impl Lane {
         match () {
             // It timed out before the engine processed it.
             () if is_new => Failure::NotSentLate,
+            () if state.waiting.front().is_some_and(|job| job.limited) => Failure::NotSentLimit,
             () if state.connecting > 0 => making,
             () if state.connections.len() >= self.limit => Failure::NotSentLimit,
             () if now_ns < state.no_files_until_ns => Failure::NotSentConnections,

@@ -93,6 +93,11 @@ impl Line {
         self.segments.is_empty()
     }
 
+    /// Whether everything that was sent has arrived.
+    pub fn has_arrived(&self) -> bool {
+        self.segments.iter().all(|segment| segment.state == SegmentState::Arrived)
+    }
+
     /// Whether more can be sent.
     pub fn has_room(&self) -> bool {
         self.bytes < ROOM && self.segments.back().is_none_or(|last| last.end.is_none())

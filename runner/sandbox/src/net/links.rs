@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use super::ailments::Ailments;
 use super::shaper::{Chance, Netem, Shaper, ShaperChain};
@@ -79,17 +79,10 @@ struct Board {
     /// Counts updates, so that a gate knows when its answer is old.
     version: AtomicU64,
     next_gate: AtomicU64,
-    waiting: Mutex<HashMap<(u64, Side), Waker>>,
+    waiting: Mutex<HashMap<u64, Waker>>,
     /// The services of connections being opened, by the client's address.
     called: Mutex<HashMap<SocketAddr, SocketAddr>>,
     ailments: Ailments,
-}
-
-/// The waiting half of a connection: one task may read while another writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Side {
-    Read,
-    Write,
 }
 
 impl Links {
@@ -146,7 +139,7 @@ impl std::fmt::Debug for Links {
 }
 
 impl Board {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<(u64, Side), Waker>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waker>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -209,39 +202,25 @@ impl Gate {
     }
 
     /// Reads the link again after an update.
-    pub(super) fn look(&mut self) -> u64 {
+    pub(super) fn look(&mut self) {
         let version = self.board.version.load(Ordering::Acquire);
         if self.seen != Some(version) {
             self.carry = self.board.judge(self.link);
             self.seen = Some(version);
         }
-        version
     }
 
-    /// Ready while the link is open; otherwise the task is woken by the next update.
-    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>, side: Side) -> Poll<()> {
-        loop {
-            let version = self.look();
-            if self.carry.open {
-                return Poll::Ready(());
-            }
-            if self.wake_at_update(cx, side, version) {
-                return Poll::Pending;
-            }
-        }
+    /// Whether packets pass, as of the last read.
+    pub(super) fn is_open(&self) -> bool {
+        self.carry.open
     }
 
-    /// Registers the task to be woken by the next update. Returns false if an update happened in the meantime.
-    fn wake_at_update(&self, cx: &mut Context<'_>, side: Side, version: u64) -> bool {
-        self.board.waiting().insert((self.id, side), cx.waker().clone());
-        // An update between the read and the entry into the list has woken no waiter here: read again.
-        self.board.version.load(Ordering::Acquire) == version
-    }
-
-    /// Registers a reader to be woken by the next update, which may change the result of `poll_open`. Returns false if an
-    /// update happened in the meantime.
+    /// Registers a reader to be woken by the next update, which may change how its bytes arrive. Returns false if an update
+    /// happened in the meantime.
     pub(super) fn watch(&self, cx: &mut Context<'_>) -> bool {
-        self.wake_at_update(cx, Side::Read, self.seen.unwrap_or_default())
+        self.board.waiting().insert(self.id, cx.waker().clone());
+        // An update between the read and the entry into the list has woken no waiter here: read again.
+        Some(self.board.version.load(Ordering::Acquire)) == self.seen
     }
 
     /// The shapers of the packets to this end and from this end, as of the last read.
@@ -256,9 +235,7 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.hang_up();
-        let mut waiting = self.board.waiting();
-        waiting.remove(&(self.id, Side::Read));
-        waiting.remove(&(self.id, Side::Write));
+        self.board.waiting().remove(&self.id);
     }
 }
 

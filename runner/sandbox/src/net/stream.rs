@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::line::Line;
-use super::links::{Gate, Side};
+use super::links::Gate;
 use super::shaper::ShaperChain;
 
 /// The size of one read from the kernel.
@@ -58,13 +58,6 @@ impl Stream {
         self.tcp.peer_addr()
     }
 
-    fn poll_gate(&mut self, cx: &mut Context<'_>, side: Side) -> Poll<()> {
-        match &mut self.gate {
-            Some(gate) => gate.poll_open(cx, side),
-            None => Poll::Ready(()),
-        }
-    }
-
     /// Reads the bytes that have arrived by now over a path with a delay. If a task does not read for a while, the delay of
     /// bytes sent in the meantime begins late.
     fn poll_shaped(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -108,17 +101,27 @@ impl Stream {
         }
     }
 
-    /// The outcome of a write. The information that the other end is gone does not pass a blocked link either.
+    /// The outcome of a write. If the other end is gone, this end learns that from a packet, which may not have arrived yet.
+    /// Until then, a write of `unaware` succeeds: its bytes wait for a retransmission that will be answered by a reset.
     fn poll_written<T>(
         &mut self,
         cx: &mut Context<'_>,
+        unaware: T,
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let gate = self.poll_gate(cx, Side::Write);
         match write(Pin::new(&mut self.tcp), cx) {
-            Poll::Ready(Err(_)) if gate.is_pending() => Poll::Pending,
+            Poll::Ready(Err(_)) if !self.is_aware() => Poll::Ready(Ok(unaware)),
             other => other,
         }
+    }
+
+    /// Whether everything that the other end sent has arrived.
+    fn is_aware(&mut self) -> bool {
+        let is_open = self.gate.as_mut().is_none_or(|gate| {
+            gate.look();
+            gate.is_open()
+        });
+        is_open && self.incoming.as_ref().is_none_or(|incoming| incoming.line.has_arrived())
     }
 }
 
@@ -135,7 +138,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_written(cx, |tcp, cx| tcp.poll_write(cx, buf))
+        self.poll_written(cx, buf.len(), |tcp, cx| tcp.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -143,7 +146,8 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_written(cx, |tcp, cx| tcp.poll_write_vectored(cx, bufs))
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.poll_written(cx, length, |tcp, cx| tcp.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -151,10 +155,10 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_written(cx, |tcp, cx| tcp.poll_flush(cx))
+        self.poll_written(cx, (), |tcp, cx| tcp.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_written(cx, |tcp, cx| tcp.poll_shutdown(cx))
+        self.poll_written(cx, (), |tcp, cx| tcp.poll_shutdown(cx))
     }
 }

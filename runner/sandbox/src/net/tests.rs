@@ -170,6 +170,45 @@ async fn the_end_of_a_stream_does_not_pass_a_blocked_link_either() {
 }
 
 #[tokio::test]
+async fn a_stream_resumes_with_a_retransmission_so_the_later_the_longer_it_was_blocked() {
+    for (blocked, resumes) in [(100, 200), (1600, 3000)] {
+        let Pair { cuts, from, to, mut client, mut server } = pair().await;
+        cuts.cut(from, to);
+        // It is sent again after 0.2, 0.6, 1.4 and 3.0 s.
+        let sent = Instant::now();
+        client.write_all(b"x").await.unwrap();
+        let opened = tokio::spawn(async move {
+            tokio::time::sleep_until(sent + Duration::from_millis(blocked)).await;
+            cuts.heal();
+        });
+        expect(&mut server, "x").await;
+        opened.await.unwrap();
+        let took = sent.elapsed();
+        let expected = Duration::from_millis(resumes);
+        assert!(took >= expected - Duration::from_millis(20) && took < expected + MOMENT * 3, "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_does_not_know_sooner_than_a_packet_tells_it_that_the_other_end_is_gone() {
+    let Pair { cuts, from, to, mut client, server } = pair().await;
+    cuts.cut(from, to);
+    let reading = tokio::spawn(async move {
+        let mut server = server;
+        let begun = Instant::now();
+        // The end of the stream is lost, and sent again after 0.2 and 0.6 s.
+        assert!(server.read_u8().await.is_err());
+        (begun.elapsed(), server.write_all(b"x").await)
+    });
+    client.shutdown().await.unwrap();
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cuts.heal();
+    let (took, _) = timeout(SOON, reading).await.expect("the end never comes").unwrap();
+    assert!(took >= Duration::from_millis(500), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_writer_into_a_blocked_link_waits_once_the_buffers_are_full() {
     let Pair { cuts, from, to, mut client, mut server } = pair().await;
     cuts.cut(from, to);
