@@ -1,6 +1,7 @@
 //! The panels of a timeline: requests by outcome, success rate, latency, and requests in flight.
 
 use shakedown_schemas::result::{ExpectationResult, PhaseResult, ScenarioResult, Unit};
+use shakedown_schemas::units::Duration;
 
 use super::slots::{Slot, Slots, Span};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, nice_end, text_width};
@@ -289,7 +290,7 @@ fn limits(scenario: &ScenarioResult, load: &str, kind: &str) -> Vec<Limit> {
             _ => continue,
         };
         let Some(phase) = phase_of(&it.phase) else { continue };
-        for value in [it.min, it.max].into_iter().flatten().map(|limit| limit * factor) {
+        for value in [it.min, it.max].into_iter().flatten().map(|limit| (limit * factor).max(or_below(it))) {
             let title = match about {
                 "" => format!("limit: {} ({})", it.limit_text, it.title),
                 about => format!("limit: {}{about} {}", it.title, words::seconds(value)),
@@ -298,6 +299,12 @@ fn limits(scenario: &ScenarioResult, load: &str, kind: &str) -> Vec<Limit> {
         }
     }
     list
+}
+
+/// The latency that passes whatever the ratio is, in seconds: `p95 at most 3 times baseline, or at most 50ms`.
+fn or_below(it: &ExpectationResult) -> f64 {
+    let text = it.title.split_once(", or at most ").map(|(_, text)| text).unwrap_or_default();
+    text.parse::<Duration>().map_or(0.0, Duration::as_secs_f64)
 }
 
 /// The percentile with which a ratio compares, in seconds: of the phase in its title, `p95 at most 3 times baseline`.
@@ -341,6 +348,8 @@ mod tests {
         assert!(found[0].title.starts_with("limit: p95 at most 3 times baseline, about "), "{}", found[0].title);
         let success: Vec<f64> = limits(&scenario, "completions", "success_rate").iter().map(|it| it.value).collect();
         assert_eq!(success, [0.99, 0.8]);
+        scenario.expectations[2].title = "p95 at most 3 times baseline, or at most 5s".to_owned();
+        assert_eq!(limits(&scenario, "completions", "latency")[0].value, 5.0, "what is always allowed is above");
         for title in ["p95 at most 3 times nothing", "p12 at most 3 times baseline", "odd"] {
             scenario.expectations[2].title = title.to_owned();
             assert_eq!(limits(&scenario, "completions", "latency").len(), 1, "{title}");
