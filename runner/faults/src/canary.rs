@@ -15,7 +15,7 @@ use crate::enforcement::Enforcement;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_guard::fuse::{self, Fuses};
-use shakedown_probe::{ProbeConfig, Round};
+use shakedown_probe::{Log, ProbeConfig, Round};
 
 /// How long both pods may take to start and connect in a real cluster.
 pub const START_LIMIT: Duration = Duration::from_secs(45);
@@ -81,8 +81,8 @@ impl Canary<'_> {
             )?;
             tokio::time::sleep(PAUSE).await;
         }
-        // The round after the last printed one may have begun before the cut.
-        let cut_after = self.rounds(&caller).await.last().map_or(0, |round| round.round) + 1;
+        // The next round may have begun before the cut as well.
+        let cut_after = self.log(&caller).await.begun + 1;
         pods.create(Kind::NetworkPolicy, self.policy()).await?;
         let deadline = Instant::now() + ACT_LIMIT;
         while Instant::now() < deadline {
@@ -135,9 +135,13 @@ impl Canary<'_> {
         })
     }
 
+    async fn log(&self, pod: &ObjectKey) -> Log {
+        let text = self.pods.cluster.pod_log(&pod.namespace, &pod.name, CONTAINER, 40, None).await;
+        Log::read(&text.unwrap_or_default())
+    }
+
     async fn rounds(&self, pod: &ObjectKey) -> Vec<Round> {
-        let text = self.pods.cluster.pod_log(&pod.namespace, &pod.name, CONTAINER, 20, None).await.unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.log(pod).await.rounds
     }
 
     /// Removes all objects of the canary. A failure does not stop the others.

@@ -15,16 +15,19 @@ use tokio::time::Instant;
 use super::{FaultError, Finding};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
-use shakedown_probe::{Held, LOST_AFTER, ProbeConfig, Round};
+use shakedown_probe::{Held, LOST_AFTER, Log, ProbeConfig, Round};
 
 /// How long a witness may take to connect for the first time.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// The interval of the checks.
+/// The interval of the checks while it starts.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The interval at which its log is read after the cut, and for how long: so long that a cut shows, and no longer.
+const LOOK: Duration = Duration::from_millis(75);
+const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 /// The number of rounds in a row without a connection that count as a cut.
 const ROUNDS: usize = 2;
-/// The number of log lines that are read.
-const LINES: u32 = 60;
+/// The number of log lines that are read. A round has two.
+const LINES: u32 = 120;
 /// The most endpoints that a witness tries.
 const MOST: usize = 8;
 /// A connection that is still established this long after the cut has survived it. Its loss would be known by then.
@@ -184,13 +187,13 @@ impl Witness {
 
     /// Records that the cut is in place now.
     pub async fn cut_now(&mut self) {
-        let rounds = self.rounds().await.unwrap_or_default();
-        // The round after the last printed one may have begun before the cut.
-        self.cut_after = rounds.last().map_or(u64::MAX - 1, |round| round.round) + 1;
+        let begun = self.log().await.map(|log| log.begun).unwrap_or_default();
+        // The next round may have begun before the cut as well.
+        self.cut_after = if begun == 0 { u64::MAX } else { begun + 1 };
         self.cut_at = Some(Instant::now());
     }
 
-    /// Whether it is cut off now; `None` if it could not connect before.
+    /// Whether it is cut off now, which it shows soon after the cut; `None` if it could not connect before.
     ///
     /// # Errors
     /// When its log cannot be read.
@@ -198,8 +201,14 @@ impl Witness {
         if self.cut_after == u64::MAX {
             self.cut_now().await;
         }
-        let rounds = self.rounds().await?;
-        Ok(self.judge(&rounds))
+        let begun = Instant::now();
+        loop {
+            let finding = self.judge(&self.rounds().await?);
+            if finding.as_ref().is_none_or(|finding| finding.holds) || begun.elapsed() >= LOOK_LIMIT {
+                return Ok(finding);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     fn judge(&self, rounds: &[Round]) -> Option<Finding> {
@@ -265,12 +274,16 @@ impl Witness {
     }
 
     async fn rounds(&self) -> Result<Vec<Round>, ClusterError> {
+        Ok(self.log().await?.rounds)
+    }
+
+    async fn log(&self) -> Result<Log, ClusterError> {
         // Logs are read by name, and another client may have created a pod of this name.
         if self.cluster.own(&self.key).await?.is_none() {
             return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key)));
         }
         let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, CONTAINER, LINES, None).await?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        Ok(Log::read(&text))
     }
 }
 

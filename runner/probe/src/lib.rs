@@ -1,6 +1,9 @@
 //! The program of witnesses and canaries (`shakedown pod probe`): connects to endpoints repeatedly and prints one line
 //! of JSON per round with the reachable ones.
 //!
+//! A round begins every [`INTERVAL`], also while earlier ones still wait for answers, so that a cut shows as soon as one round's
+//! patience is over. Rounds are printed in their order. A line that names only a number says that this round has begun.
+//!
 //! In addition, it keeps one connection per endpoint open, with TCP keepalive. A plugin that cuts established
 //! connections drops the keepalive probes. With a plugin that leaves them open, the probes are answered. No data is
 //! sent.
@@ -11,13 +14,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// The time between two rounds.
-const INTERVAL: Duration = Duration::from_millis(200);
+/// The time between the beginnings of two rounds.
+const INTERVAL: Duration = Duration::from_millis(150);
 /// The timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// The interval of keepalive probes, and the idle time before the first.
@@ -111,6 +116,39 @@ pub struct Round {
     pub held: BTreeMap<String, Held>,
 }
 
+/// The line that is printed when a round begins: a reader tells by it which rounds began before something else happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// The round's number.
+    pub begun: u64,
+}
+
+/// The lines of a probe's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// The rounds that have ended, in their order.
+    pub rounds: Vec<Round>,
+    /// The last round that has begun; 0 for none.
+    pub begun: u64,
+}
+
+impl Log {
+    /// Reads the lines of a probe. Other lines are ignored.
+    pub fn read(text: &str) -> Self {
+        let mut log = Self::default();
+        for line in text.lines() {
+            if let Ok(round) = serde_json::from_str::<Round>(line) {
+                log.begun = log.begun.max(round.round);
+                log.rounds.push(round);
+            } else if let Ok(Begun { begun }) = serde_json::from_str(line) {
+                log.begun = log.begun.max(begun);
+            }
+        }
+        log
+    }
+}
+
 /// The state of a connection that is kept open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -186,31 +224,31 @@ pub async fn run(
         let mut holding = tokio::task::JoinSet::new();
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for number in 1.. {
-            ticks.tick().await;
-            lock(&shared).round = number;
-            let tries = endpoints.iter().map(|(text, host, port)| {
-                let connect = tokio::time::timeout(CONNECT_TIMEOUT, net.connect(host, *port));
-                async move { (text.clone(), matches!(connect.await, Ok(Ok(_)))) }
-            });
-            let mut round =
-                Round { round: number, open: BTreeSet::new(), closed: BTreeSet::new(), held: BTreeMap::new() };
-            for (text, open) in futures::future::join_all(tries).await {
-                if open {
-                    round.open.insert(text)
-                } else {
-                    round.closed.insert(text)
-                };
-            }
-            // A connection is reported before it is opened again, so its end is visible in at least one round.
-            round.held = lock(&shared).held.clone();
-            print(serde_json::to_string(&round).unwrap_or_default());
-            if !net.is_modelled() {
-                for (text, host, port) in endpoints.iter().filter(|(text, ..)| round.open.contains(text)) {
-                    if !matches!(lock(&shared).held.get(text), Some(Held::Alive)) {
-                        lock(&shared).held.insert(text.clone(), Held::Alive);
-                        holding.spawn(hold(shared.clone(), text.clone(), host.clone(), *port));
+        let mut under_way = FuturesOrdered::new();
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                biased;
+                Some(round) = under_way.next() => {
+                    let mut round: Round = round;
+                    // A connection is reported before it is opened again, so its end is visible in at least one round.
+                    round.held = lock(&shared).held.clone();
+                    print(serde_json::to_string(&round).unwrap_or_default());
+                    if net.is_modelled() {
+                        continue;
                     }
+                    for (text, host, port) in endpoints.iter().filter(|(text, ..)| round.open.contains(text)) {
+                        if !matches!(lock(&shared).held.get(text), Some(Held::Alive)) {
+                            lock(&shared).held.insert(text.clone(), Held::Alive);
+                            holding.spawn(hold(shared.clone(), text.clone(), host.clone(), *port));
+                        }
+                    }
+                }
+                _ = ticks.tick() => {
+                    number += 1;
+                    lock(&shared).round = number;
+                    print(serde_json::to_string(&Begun { begun: number }).unwrap_or_default());
+                    under_way.push_back(attempt(&net, &endpoints, number));
                 }
             }
         }
@@ -221,6 +259,17 @@ pub async fn run(
         () = stop.cancelled() => {}
     }
     Ok(())
+}
+
+/// Tries all endpoints at once.
+async fn attempt(net: &impl Network, endpoints: &[(String, String, u16)], number: u64) -> Round {
+    let tries = endpoints.iter().map(|(_, host, port)| tokio::time::timeout(CONNECT_TIMEOUT, net.connect(host, *port)));
+    let mut round = Round { round: number, open: BTreeSet::new(), closed: BTreeSet::new(), held: BTreeMap::new() };
+    for (tried, (text, ..)) in futures::future::join_all(tries).await.into_iter().zip(endpoints) {
+        let side = if matches!(tried, Ok(Ok(_))) { &mut round.open } else { &mut round.closed };
+        side.insert(text.clone());
+    }
+    round
 }
 
 /// Keeps a connection open until it ends, and records how it ended.
@@ -271,7 +320,7 @@ mod tests {
         let stop = CancellationToken::new();
         let to: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let config = ProbeConfig { to: to.join(","), listen: 0 };
-        let print = move |line: String| _ = sender.send(serde_json::from_str(&line).unwrap());
+        let print = move |line: String| Log::read(&line).rounds.into_iter().for_each(|round| _ = sender.send(round));
         tokio::spawn(run(Host, config, print, stop.clone()));
         (receiver, stop)
     }
@@ -304,6 +353,45 @@ mod tests {
         let last = round(&mut rounds, |round| round.open.is_empty() && round.held[&name] != Held::Alive).await;
         assert!(matches!(last.held[&name], Held::Ended { .. } | Held::Broken), "{last:?}");
         stop.cancel();
+    }
+
+    /// A network that answers nothing: each attempt lasts until its patience is over.
+    struct Silent;
+
+    impl Network for Silent {
+        type Stream = TcpStream;
+        type Listener = TcpListener;
+
+        async fn connect(&self, _: &str, _: u16) -> io::Result<TcpStream> {
+            std::future::pending().await
+        }
+
+        async fn listen(&self, port: u16) -> io::Result<TcpListener> {
+            Host.listen(port).await
+        }
+
+        async fn accept(&self, listener: &TcpListener) -> io::Result<TcpStream> {
+            Host.accept(listener).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rounds_without_an_answer_overlap_and_come_in_their_order() {
+        let (sender, mut lines) = mpsc::unbounded_channel();
+        let config = ProbeConfig { to: "10.0.0.1:80".into(), listen: 0 };
+        tokio::spawn(run(Silent, config, move |line| _ = sender.send(line), CancellationToken::new()));
+        let begun = tokio::time::Instant::now();
+        let mut text = String::new();
+        while Log::read(&text).rounds.len() < 3 {
+            text.push_str(&lines.recv().await.unwrap());
+            text.push('\n');
+        }
+        // Three in a row would take three times the patience.
+        assert_eq!(begun.elapsed(), CONNECT_TIMEOUT + INTERVAL * 2);
+        let log = Log::read(&text);
+        assert_eq!(log.rounds.iter().map(|round| round.round).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(log.rounds.iter().all(|round| round.open.is_empty() && round.closed.len() == 1));
+        assert_eq!(log.begun, 6, "{text}");
     }
 
     #[tokio::test]

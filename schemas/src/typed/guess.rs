@@ -105,6 +105,7 @@ const OF_LOADS: &[&str] = &[
     "streams",
     "tls",
     "feeder",
+    "group_by",
 ];
 
 const LATENCIES: &[&str] = &["latency", "time_to_first_token", "inter_token_latency"];

@@ -31,7 +31,7 @@ pub(super) use ends::can_tell;
 pub(super) use overlap::{Standing, check as check_overlaps};
 
 /// How to install Chaos Mesh.
-const INSTALL: &str = "install it (`helm install chaos-mesh chaos-mesh/chaos-mesh -n chaos-mesh --create-namespace`, with \
+pub(super) const INSTALL: &str = "install it (`helm install chaos-mesh chaos-mesh/chaos-mesh -n chaos-mesh --create-namespace`, with \
                        chaosDaemon.runtime and chaosDaemon.socketPath for the cluster's container runtime), then look with \
                        `shakedown doctor`";
 

@@ -14,7 +14,7 @@ use crate::plan::{self, Options, PlanError, Proof};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions, Kind, ObjectKey, WitnessImage};
 use shakedown_faults::{ArmedFault, FaultPlan};
 use shakedown_guard::leftovers;
-use shakedown_probe::Round;
+use shakedown_probe::Log;
 use shakedown_sandbox::{Sandbox, Topology};
 
 /// The workloads, as `name.namespace`. They all listen on the same port.
@@ -74,9 +74,8 @@ impl World {
                 let (namespace, name) = (&pod["metadata"]["namespace"], &pod["metadata"]["name"]);
                 let container = pod["spec"]["containers"][0]["name"].as_str().unwrap();
                 let (namespace, name) = (namespace.as_str().unwrap(), name.as_str().unwrap());
-                let log = self.cluster.pod_log(namespace, name, container, 1, None).await.unwrap();
-                let round: Option<Round> = log.lines().last().and_then(|line| serde_json::from_str(line).ok());
-                let reached: BTreeSet<String> = round.map(|round| round.open).unwrap_or_default();
+                let log = self.cluster.pod_log(namespace, name, container, 20, None).await.unwrap();
+                let reached = Log::read(&log).rounds.pop().map(|round| round.open).unwrap_or_default();
                 cut.extend(
                     ALL.iter().filter(|to| !reached.contains(&format!("{to}:{PORT}"))).map(|to| format!("{from} {to}")),
                 );

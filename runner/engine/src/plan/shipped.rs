@@ -55,7 +55,7 @@ fn masked(plan: &Plan) -> String {
         // Addresses that are neighbours by chance are one block.
         (r#""\[address\]/\d+"(,"\[address\]/\d+")*"#, r#""[blocks of addresses]""#),
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[uid]"),
-        (r"(vllm-agg-0-[a-z]+-[0-9a-z]{10})-[0-9a-z]{5}", "$1-[pod]"),
+        (r"((?:vllm-agg-0-[a-z]+|payments|checkout|catalog)-[0-9a-z]{10})-[0-9a-z]{5}", "$1-[pod]"),
     ] {
         text = Regex::new(pattern).unwrap().replace_all(&text, mask).into_owned();
     }

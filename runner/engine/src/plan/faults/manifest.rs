@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use shakedown_schemas::result::ObjectRecord;
 use shakedown_schemas::scenario::{Condition, Manifest};
 
+use crate::plan::chaos::INSTALL;
 use crate::plan::error::PlanError;
 use crate::plan::request::KubernetesRequest;
 use shakedown_cluster::{Cluster, ObjectKey};
@@ -25,11 +26,7 @@ pub(super) async fn plan(
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (api_version, kind_name) = (text(&object["apiVersion"]), text(&object["kind"]));
     let found = cluster.discover(&api_version, &kind_name).await?;
-    let (kind, namespaced) = found.ok_or_else(|| {
-        refuse(format!(
-            "this cluster has no {kind_name} in {api_version}\nhelp: `kubectl api-resources` lists what it has"
-        ))
-    })?;
+    let (kind, namespaced) = found.ok_or_else(|| refuse(unknown(&kind_name, &api_version)))?;
     if !namespaced {
         return Err(refuse(format!(
             "a {kind_name} belongs to no namespace, so no fuse can remove it when the runner dies\nhelp: use a kind that lives \
@@ -107,9 +104,30 @@ async fn check(
     Ok(Ok(Check { of: (key != *own).then_some(key), condition: condition.clone() }))
 }
 
+/// The refusal of a kind that the cluster does not have.
+fn unknown(kind: &str, api_version: &str) -> String {
+    match api_version.split('/').next() {
+        Some("chaos-mesh.org") => {
+            format!("this cluster has no {kind} in {api_version}, a kind of Chaos Mesh\nhelp: {INSTALL}")
+        }
+        _ => {
+            format!("this cluster has no {kind} in {api_version}\nhelp: `kubectl api-resources` lists what it has")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_that_is_missing_is_refused_with_what_brings_it() {
+        assert!(
+            unknown("NetworkChaos", "chaos-mesh.org/v1alpha1").contains("help: install it (`helm install chaos-mesh")
+        );
+        let other = unknown("VirtualService", "networking.istio.io/v1");
+        assert!(other.ends_with("help: `kubectl api-resources` lists what it has"), "{other}");
+    }
 
     #[test]
     fn metadata_of_any_type_is_completed_or_refused() {
