@@ -249,7 +249,7 @@ fn the_chance_of_a_cluster_is_bonferroni_s() {
     assert!(pairs.1 > 0.1, "{pairs:?}");
 }
 
-/// Few unchanged services have one that moves a limit. The rates of the README are from `cargo bench --bench judge`.
+/// Few unchanged services have one that moves a limit. `cargo bench --bench judge -- 200 transient` measures how many.
 #[test]
 fn unchanged_services_rarely_have_one_that_matters() {
     for shape in Shape::ALL {
