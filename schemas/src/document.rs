@@ -212,7 +212,7 @@ fn not_a_map(tree: &Node) -> Diagnostic {
         _ => "a single value",
     };
     Diagnostic::error(Code::WrongType, format!("a scenario is a map of keys, and the file holds {what}"))
-        .at(typed::head(tree))
+        .at(tree.head())
         .help("begin with `version: 1` and `name: ...`; `shakedown init` writes a first scenario")
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     pub(crate) fn new(root: &'t Node) -> Self {
-        Self { node: root, owner: head(root) }
+        Self { node: root, owner: root.head() }
     }
 
     /// Gives an error without a position the position of this node.
@@ -78,15 +78,6 @@ fn integer<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, Re
         visitor.visit_i64(value)
     } else {
         visitor.visit_i128(value)
-    }
-}
-
-/// The position to show for a node: a scalar itself, or the first key or element.
-pub(crate) fn head(node: &Node) -> Span {
-    match &node.value {
-        Value::Map(entries) => entries.first().map_or(node.span, |entry| entry.key_span),
-        Value::Seq(nodes) => nodes.first().map_or(node.span, head),
-        _ => node.span,
     }
 }
 
@@ -256,7 +247,7 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
         match self.nodes.find(|(_, node)| node.value != Value::Gone) {
             None => Ok(None),
             Some((index, node)) => seed
-                .deserialize(Reader { node, owner: head(node) })
+                .deserialize(Reader { node, owner: node.head() })
                 .map(Some)
                 .map_err(|error| error.within(Step::Index(index))),
         }

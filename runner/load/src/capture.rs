@@ -6,9 +6,9 @@ use regex::bytes::Regex;
 use serde_json::Value;
 use shakedown_schemas::scenario::{Capture, Filter};
 
+use super::encode::percent_encoded;
 use super::headers::Headers;
 use super::path::{Path, TooMuch};
-use super::text::percent_encoded;
 
 /// The longest captured value, in bytes. It is kept until its user's iteration ends.
 const MAX_VALUE: usize = 8 << 10;

@@ -14,6 +14,7 @@ mod connection;
 mod control;
 mod deadline;
 mod dice;
+mod encode;
 mod engine;
 mod excerpt;
 mod exchange;

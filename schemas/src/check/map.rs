@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Node, Span, Step, Value};
-use crate::typed::head;
 
 /// Positions by path.
 pub(crate) struct Map {
@@ -33,7 +32,7 @@ impl Map {
         let mut map = Self { places: BTreeMap::new(), gone: BTreeSet::new() };
         let parents = damage.iter().filter_map(|path| path.split_last()).map(|(_, parent)| parent).collect();
         let damage = Damage { paths: damage.iter().cloned().collect(), parents };
-        map.walk(tree, head(tree), String::new(), &mut Vec::new(), &damage);
+        map.walk(tree, tree.head(), String::new(), &mut Vec::new(), &damage);
         map
     }
 
@@ -61,7 +60,7 @@ impl Map {
                 let left = nodes.iter().enumerate().filter(|(_, node)| node.value != Value::Gone);
                 for (typed, (index, node)) in left.enumerate() {
                     path.push(Step::Index(index));
-                    self.walk(node, head(node), format!("{name}[{typed}]"), path, damage);
+                    self.walk(node, node.head(), format!("{name}[{typed}]"), path, damage);
                     path.pop();
                 }
             }

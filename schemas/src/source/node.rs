@@ -57,6 +57,15 @@ pub(crate) enum Step {
 }
 
 impl Node {
+    /// The position to show for it: a scalar itself, or the first key or element.
+    pub fn head(&self) -> Span {
+        match &self.value {
+            Value::Map(entries) => entries.first().map_or(self.span, |entry| entry.key_span),
+            Value::Seq(nodes) => nodes.first().map_or(self.span, Self::head),
+            _ => self.span,
+        }
+    }
+
     /// Sets the file of all positions.
     pub fn put_into(&mut self, file: u16) {
         self.span.file = file;

@@ -1,6 +1,7 @@
 //! The description of a kind of load: everything that is known without a connection.
 
 use super::reach::Reach;
+use super::scheme::Scheme;
 use crate::check::Findings;
 use crate::check::load::Rows;
 use crate::rule::Rule;
@@ -33,26 +34,6 @@ pub struct LoadFacts {
     pub hint: &'static str,
     /// The value of its key in a complete load, as one line of YAML.
     pub example: &'static str,
-}
-
-/// A scheme of a URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scheme {
-    /// Its name, such as `https`.
-    pub name: &'static str,
-    /// The port of a URL that names none. None if every URL must name one.
-    pub port: Option<u16>,
-}
-
-impl Scheme {
-    /// HTTP, without TLS and with it.
-    pub const HTTP: [Self; 2] = [Self { name: "http", port: Some(80) }, Self { name: "https", port: Some(443) }];
-
-    /// What follows `scheme://`, for a URL of this scheme.
-    pub fn strip<'u>(&self, url: &'u str) -> Option<&'u str> {
-        let (name, rest) = url.split_once("://")?;
-        name.eq_ignore_ascii_case(self.name).then_some(rest)
-    }
 }
 
 impl LoadKindInfo {

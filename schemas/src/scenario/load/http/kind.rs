@@ -3,7 +3,8 @@
 use crate::check::Findings;
 use crate::check::load::{Rows, request};
 use crate::rule::Rule;
-use crate::scenario::load::kind::{LoadFacts, LoadKind, Scheme};
+use crate::scenario::load::kind::{LoadFacts, LoadKind};
+use crate::scenario::load::scheme::Scheme;
 use crate::scenario::{Http, Reach, Secret};
 
 impl LoadKind for Http {

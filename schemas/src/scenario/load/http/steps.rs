@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::check::Check;
 use super::super::text::RequestText;
-use super::{HttpRequest, default_method};
+use super::request::{HttpRequest, default_method};
 
 /// One step of a user's sequence. It is sent after the previous step has succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

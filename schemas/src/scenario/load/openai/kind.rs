@@ -4,7 +4,8 @@ use crate::check::Findings;
 use crate::check::load::{Place, Rows, answer, request};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
-use crate::scenario::load::kind::{LoadFacts, LoadKind, Scheme};
+use crate::scenario::load::kind::{LoadFacts, LoadKind};
+use crate::scenario::load::scheme::Scheme;
 use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts, Reach, Secret};
 use crate::tables;
 
