@@ -35,8 +35,15 @@ pub(super) fn one(
     }
     let phases = reference(&asked, expectation).into_iter().chain([phase]);
     let again = |load: &LoadObservations| evaluate(&Asked { load, ..asked }, expectation);
-    let answer = waits::settle(asked.load, phases, answer, again);
+    if !asks_for_the_unsent(expectation) {
+        answer = waits::settle(asked.load, phases, answer, again);
+    }
     unless_early(span, unless_late(&asked, expectation, answer))
+}
+
+/// True if the expectation limits the requests that were not sent, which a wait does not excuse.
+const fn asks_for_the_unsent(expectation: &Expectation) -> bool {
+    matches!(expectation, Expectation::Errors(it) if it.not_sent.is_some() || it.not_sent_limit.is_some())
 }
 
 /// The phase whose requests an expectation about requests compares with.

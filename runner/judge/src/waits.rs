@@ -92,7 +92,12 @@ pub(super) fn settle(
         return answer;
     }
     let other = again(&without(load));
-    if other.verdict != answer.verdict {
+    // Too few other requests do not excuse a service that fails those that fill the limit.
+    let is_another = match answer.verdict {
+        Verdict::Fail => other.verdict == Verdict::Pass,
+        verdict => other.verdict != verdict,
+    };
+    if is_another {
         let reason = std::mem::take(&mut answer.reason);
         let why = format!("{}, so the service is not the only cause: {reason}; {ADVICE}", waits.words());
         answer = answer.verdict(Verdict::Inconclusive, why);
@@ -170,6 +175,25 @@ mod tests {
         let both =
             |it: Request<'_>, ms: f64| if it.index.is_multiple_of(2) { it.refused() } else { after_wait(it, ms) };
         assert_eq!(judge(observe(187, 1950, 50, both), rate()).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_service_that_hangs_fails_although_the_others_waited_for_it() {
+        let hangs = |it: Request<'_>, ms: f64| {
+            let failure = if it.index.is_multiple_of(60) { Failure::Timeout } else { Failure::NotSentLimit };
+            Outcome { failure: Some(failure), ..it.ok_in(ms) }
+        };
+        let rate = json!({"success_rate": {"min": "99%"}});
+        assert_eq!(judge(observe(0, 1950, 50, hangs), rate).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn an_expectation_about_what_was_not_sent_is_judged_by_it() {
+        let unsent = |it: Request<'_>, ms: f64| Outcome { failure: Some(Failure::NotSentLimit), ..it.ok_in(ms) };
+        for kind in ["not_sent", "not_sent_limit"] {
+            let result = judge(observe(187, 1950, 50, unsent), json!({"errors": {kind: {"max": 0}}}));
+            assert_eq!(result.verdict, Verdict::Fail, "{kind}: {}", result.reason);
+        }
     }
 
     #[test]
