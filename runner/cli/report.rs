@@ -41,8 +41,8 @@ pub fn report(args: &Report, style: Style, redactor: &Redactor) -> Result<u8, Fa
 fn one(path: &Path, out: Option<&Path>, redactor: &Redactor) -> Result<u8, Failure> {
     let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
     let result = read(&file).map_err(Failure::usage)?;
-    let beside = || file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let output = Output::create(Some(out.unwrap_or_else(beside)), &result.run.id, redactor)?;
+    let next_to_it = || file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let output = Output::create(Some(out.unwrap_or_else(next_to_it)), &result.run.id, redactor)?;
     output.write_result(&result)?;
     output.write_events(&result)?;
     print::line(output.folder().display());

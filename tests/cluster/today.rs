@@ -152,8 +152,8 @@ fn an_account_without_secrets_suffices_from_outside_and_in_a_pod() {
             "serviceAccountName": "runner", "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
             "containers": [{
                 "name": "runner", "image": inference.cluster.program, "imagePullPolicy": "Never",
-                "args": ["run", "/scenario/short.yaml", "--out", "/work/out"],
-                "volumeMounts": [{"name": "scenario", "mountPath": "/scenario"}, {"name": "work", "mountPath": "/work"}],
+                "args": ["run", "/scenario/short.yaml", "--out", "/results/out"],
+                "volumeMounts": [{"name": "scenario", "mountPath": "/scenario"}, {"name": "work", "mountPath": "/results"}],
             }],
             "volumes": [{"name": "scenario", "configMap": {"name": "scenario"}}, {"name": "work", "emptyDir": {}}],
         },

@@ -87,7 +87,7 @@ pub struct WitnessRequest<'a> {
     /// The label that the policy selects: key and value.
     pub label: (String, String),
     /// A target. The witness runs on the same node.
-    pub beside: &'a PodRef,
+    pub near: &'a PodRef,
     /// The endpoints that it tries, as `address:port`.
     pub endpoints: Vec<String>,
     /// The image that it runs.
@@ -371,7 +371,7 @@ pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
 }
 
 fn manifest(request: WitnessRequest<'_>) -> Value {
-    let WitnessRequest { run, serial, part, fault, label, beside, endpoints, image } = request;
+    let WitnessRequest { run, serial, part, fault, label, near, endpoints, image } = request;
     let mut labels = BTreeMap::from([
         (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
         (labels::RUN.to_owned(), run.to_owned()),
@@ -381,12 +381,12 @@ fn manifest(request: WitnessRequest<'_>) -> Value {
     let endpoints: Vec<String> = endpoints.into_iter().take(MOST).collect();
     let mut pod = pod(
         &format!("shakedown-{run}-{serial}-w{part}"),
-        &beside.namespace,
+        &near.namespace,
         labels,
         image,
         &ProbeConfig { to: endpoints.join(","), listen: 0 },
     );
-    if let Some(node) = &beside.node {
+    if let Some(node) = &near.node {
         // The pod is bound to the target's node, which enforces policies in the same way.
         pod["spec"]["nodeName"] = json!(node);
     }

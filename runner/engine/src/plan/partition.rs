@@ -242,14 +242,14 @@ fn witness(
             "no port of the peers is known that it could try: name some in `ports`, or declare them in the pods"
                 .to_owned()
         }
-        (Some(image), Some((beside, group))) => {
+        (Some(image), Some((near, group))) => {
             let witness = WitnessRequest {
                 run: &options.run,
                 serial: options.serial,
                 part: at,
                 fault: request.name,
                 label: scheme.label(group),
-                beside,
+                near,
                 endpoints,
                 image,
             };

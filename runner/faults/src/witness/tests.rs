@@ -45,7 +45,7 @@ fn established_connections_are_reported_as_surviving_or_lost() {
 
 #[test]
 fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
-    let beside =
+    let near =
         PodRef { namespace: "shop".into(), name: "w-0".into(), uid: "u".into(), node: Some("node-1".into()), ip: None };
     let pod = manifest(WitnessRequest {
         run: "20260301-105959-abcde",
@@ -53,7 +53,7 @@ fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
         part: 1,
         fault: "cut",
         label: ("mark.shakedown.dev/x".into(), "20260301-105959-abcde".into()),
-        beside: &beside,
+        near: &near,
         endpoints: vec!["10.0.0.4:4222".into()],
         image: &WitnessImage::named("example.org/shakedown:1"),
     });

@@ -38,7 +38,7 @@ enum Has {
     Refused,
 }
 
-/// The sandbox, with an API of policies beside its own.
+/// The sandbox, with an API of policies in addition to its own.
 fn with(
     sandbox: &Cluster,
     (version, kind, plural, namespaced, _): (&str, &str, &str, bool, &str),

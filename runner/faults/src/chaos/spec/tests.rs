@@ -189,7 +189,7 @@ fn degraded(fields: &Map<String, Value>, ends: Option<&Ends>, direction: Directi
     netem(&degradation(fields), &pods, ends, direction)
 }
 
-/// What a resource does to packets, and what beside that tells it from others.
+/// What a resource does to packets, and what else distinguishes it from others.
 fn halves(resource: &Resource) -> (Map<String, Value>, Map<String, Value>) {
     let whole = resource.spec.as_object().unwrap().clone();
     whole
