@@ -170,6 +170,18 @@ pub fn waits(object: &Value, pod: &str) -> bool {
     })
 }
 
+/// Whether a resource does nothing in a pod: the far end of a degradation in one direction, because packets are shaped where they
+/// are sent. A partition acts at both ends. Source: Chaos Mesh 2.8.3 as recorded (`tests/recordings/delay.ndjson`).
+pub fn acts_elsewhere(object: &Value, pod: &str) -> bool {
+    let far = match object["spec"]["direction"].as_str() {
+        Some("to") | None => ".Target",
+        Some("from") => ".",
+        Some(_) => return false,
+    };
+    let mut here = records(object).filter(|record| id(record) == pod);
+    object["spec"]["action"] != "partition" && here.all(|record| record["selectorKey"] == far)
+}
+
 /// How a child object, which Chaos Mesh keeps for each pod, is still without an answer: its generation.
 pub fn unanswered(child: &Value) -> Option<i64> {
     let generation = child["metadata"]["generation"].as_i64()?;
@@ -312,6 +324,28 @@ mod tests {
 
     const SELECTED: (&str, &str) = ("Selected", "True");
     const INJECTED: (&str, &str) = ("AllInjected", "True");
+
+    #[test]
+    fn a_degradation_acts_where_packets_are_sent_and_a_partition_at_both_ends() {
+        let object = |action: &str, direction: &str| {
+            let records = json!([{"id": "a/near", "selectorKey": "."}, {"id": "a/far", "selectorKey": ".Target"}]);
+            json!({"spec": {"action": action, "direction": direction},
+                "status": {"experiment": {"containerRecords": records}}})
+        };
+        for (action, direction, near, far) in [
+            ("netem", "to", false, true),
+            ("netem", "from", true, false),
+            ("netem", "both", false, false),
+            ("partition", "to", false, false),
+        ] {
+            let object = object(action, direction);
+            assert_eq!(
+                (acts_elsewhere(&object, "a/near"), acts_elsewhere(&object, "a/far")),
+                (near, far),
+                "{action} {direction}"
+            );
+        }
+    }
 
     #[test]
     fn injected_takes_all_of_it_together() {

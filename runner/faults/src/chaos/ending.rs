@@ -38,6 +38,13 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
     }
     let mut waiting = Vec::new();
     for pod in &pods {
+        // The failure of another resource there, such as the one of the other direction, says nothing about this one.
+        if contract::acts_elsewhere(object, pod) {
+            if network(cluster, pod).await?.is_some_and(|there| contract::names(&there, &source)) {
+                return Ok(None);
+            }
+            continue;
+        }
         if contract::waits(object, pod) {
             waiting.push(pod);
             continue;
