@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use shakedown_schemas::units::Duration;
 
-pub use suite::{Course, Part, Selection};
+pub use suite::{Course, Selection, SuitePart};
 
 /// Run chaos scenarios against a service on Kubernetes and gate on their verdicts.
 ///

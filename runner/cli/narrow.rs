@@ -4,7 +4,7 @@
 use shakedown_schemas::Document;
 use shakedown_schemas::result::Shard;
 
-use super::args::{Part, Selection};
+use super::args::{Selection, SuitePart};
 use super::{Failure, exit, print};
 
 /// The most names that are listed.
@@ -88,7 +88,7 @@ fn refused_by(document: &Document, selection: &Selection) -> Option<&'static str
 
 /// One part of the suite, and the names of the others. The parts follow from the sorted paths and names: not from the
 /// order of the command line, nor from the machine. They differ in size by at most one scenario.
-fn by_shard(documents: Vec<Document>, part: Part) -> (Vec<Document>, Vec<String>) {
+fn by_shard(documents: Vec<Document>, part: SuitePart) -> (Vec<Document>, Vec<String>) {
     let mut order: Vec<usize> = (0..documents.len()).collect();
     let key = |index: &usize| (plain(&documents[*index].file), documents[*index].scenario.name.as_str());
     order.sort_by(|one, other| key(one).cmp(&key(other)));
@@ -150,7 +150,7 @@ mod tests {
         reversed.reverse();
         let mut all = Vec::new();
         for number in 1..=2 {
-            let part = Part { number, of: 2 };
+            let part = SuitePart { number, of: 2 };
             let (ours, others) = by_shard(suite(), part);
             assert_eq!(ours.len() + others.len(), 3);
             let mut same = by_shard(reversed.clone(), part).0;
@@ -160,7 +160,7 @@ mod tests {
         }
         all.sort();
         assert_eq!(all, ["a", "c", "x"]);
-        assert_eq!(names(&by_shard(suite(), Part { number: 1, of: 2 }).0), ["c", "a"], "the order stays");
+        assert_eq!(names(&by_shard(suite(), SuitePart { number: 1, of: 2 }).0), ["c", "a"], "the order stays");
     }
 
     #[test]

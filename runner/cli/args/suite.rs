@@ -29,7 +29,7 @@ pub struct Selection {
     /// Select one of N parts of the suite, such as 1/3. The parts follow from the sorted paths, so all machines of a CI
     /// job cut the suite in the same way. `report --merge` joins their results.
     #[arg(long, value_name = "I/N")]
-    pub shard: Option<Part>,
+    pub shard: Option<SuitePart>,
     /// Set a variable of the scenarios: NAME=VALUE.
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub vars: Vec<String>,
@@ -104,16 +104,16 @@ impl FromStr for Filter {
     }
 }
 
-/// A part of a suite, from 1.
+/// One of several parts of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct SuitePart {
     /// Its number, from 1 to `of`.
     pub number: usize,
     /// The number of parts.
     pub of: usize,
 }
 
-impl FromStr for Part {
+impl FromStr for SuitePart {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -144,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_one_of_them() {
-        assert_eq!("2/3".parse(), Ok(Part { number: 2, of: 3 }));
+    fn a_shard_is_one_of_them() {
+        assert_eq!("2/3".parse(), Ok(SuitePart { number: 2, of: 3 }));
         for wrong in ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", ""] {
-            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+            assert!(wrong.parse::<SuitePart>().is_err(), "{wrong}");
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Checks that the load generator kept its schedule. If it did not, the machine was too busy, and its delays cannot be
-//! separated from those of the service: the phase is inconclusive.
+//! Checks that the load generator kept its schedule. If it did not, its delays cannot be separated from those of the
+//! service: the phase is inconclusive in either of these cases.
 //!
 //! - The generator is too late if its lateness exceeds [`LIMIT_US`] and half of the median latency in one request of 100:
 //!   requests then arrived in bursts instead of on their schedule.
-//! - It is also too late if one of 1,000 requests was never sent because of its lateness.
+//! - One of 1,000 requests was never sent because the generator was too late, or because it or the port-forward could not
+//!   make a connection. Such a request says nothing about the service.
 //! - A tenth of these limits gives a warning.
 //! - Below the limits, a percentile of the latency that exceeds its limit is inconclusive if it would hold without the
 //!   generator's lateness at the same percentile ([`share_of`]).
 
 use super::{stats, text};
-use shakedown_observe::{Failure, LoadObservations, PhasePart, Timings};
+use shakedown_observe::{Cell, Failure, LoadObservations, PhasePart, Timings};
 
 /// The limit of the lateness's p99 that always applies, in microseconds.
 const LIMIT_US: f64 = 250_000.0;
@@ -17,8 +18,38 @@ const LIMIT_US: f64 = 250_000.0;
 /// Its limit as a share of the median latency.
 const SHARE: f64 = 0.5;
 
-/// The share of requests that the generator may fail to send because of its lateness.
+/// The share of requests that are not sent from which on a phase is inconclusive.
 const LOST: f64 = 0.001;
+
+/// The next step on a busy machine.
+const BUSY: &str = "this machine was too busy: stop other programs, use more cores or lower the rate";
+
+/// The failures of requests that the generator or the way to the service lost: the cause, and the next step. Requests that
+/// were not sent because of `max_in_flight` are not among them, because a slow service is a part of the cause.
+const UNSENT: [(Failure, &str, &str); 3] = [
+    (Failure::NotSentLate, "the generator was too late", BUSY),
+    (
+        Failure::NotSentConnections,
+        "this machine ran out of file descriptors or ports",
+        "raise the limit of open files (`ulimit -n`) or lower the rate",
+    ),
+    (
+        Failure::NotSentForward,
+        "the port-forward could not be opened",
+        "check the connection to the API server, or use a `url` that this machine reaches without a port-forward",
+    ),
+];
+
+/// How far the generator was from its schedule.
+struct Deviation {
+    /// As a share of its limit.
+    share: f64,
+    words: String,
+    /// The next step.
+    advice: String,
+    /// What the results include below the limit.
+    includes: &'static str,
+}
 
 /// The timings of the requests that the expectations of a phase judge.
 pub(super) fn timings(load: &LoadObservations, phase: usize) -> Timings {
@@ -33,41 +64,53 @@ pub(super) fn share_of(load: &LoadObservations, phase: usize, quantile: f64) -> 
     timings(load, phase).lateness.quantile(quantile).unwrap_or(0.0) / 1e6
 }
 
-/// The lateness of the generator in a phase, as a share of its limit and in words.
-fn late(load: &LoadObservations, phase: usize) -> Option<(f64, String)> {
-    let total = stats::total(load, phase);
-    let lost = total.failed.get(&Failure::NotSentLate).copied().unwrap_or(0) as f64 / total.requests().max(1) as f64;
-    if lost >= LOST {
-        let words = format!("{} of the requests were not sent because the generator was too late", text::percent(lost));
-        return Some((lost / LOST, words));
-    }
-    let p99 = timings(load, phase).lateness.quantile(0.99)?;
+/// The requests of a phase that were not sent, without those that waited for `max_in_flight`.
+fn unsent(total: &Cell) -> Option<Deviation> {
+    let count = |failure| total.failed.get(&failure).copied().unwrap_or(0);
+    let found: Vec<_> = UNSENT.iter().filter(|(failure, ..)| count(*failure) > 0).collect();
+    let lost = found.iter().map(|(failure, ..)| count(*failure)).sum::<u64>() as f64 / total.requests().max(1) as f64;
+    let causes: Vec<&str> = found.iter().map(|(_, cause, _)| *cause).collect();
+    let advice: Vec<&str> = found.iter().map(|(.., advice)| *advice).collect();
+    (!found.is_empty()).then(|| Deviation {
+        share: lost / LOST,
+        words: format!("{} of the requests were not sent because {}", text::percent(lost), causes.join(" or ")),
+        advice: advice.join("; "),
+        includes: "they count as failures, but the service is not the cause",
+    })
+}
+
+/// The lateness of the requests of a phase that were sent.
+fn late(timings: &Timings, total: &Cell) -> Option<Deviation> {
+    let p99 = timings.lateness.quantile(0.99)?;
     let limit = (total.latency.quantile(0.5).unwrap_or(0.0) * SHARE).max(LIMIT_US);
     let limit_text = text::seconds(limit / 1e6);
-    let words = format!("1% of the requests were sent at least {} late (limit {limit_text})", text::seconds(p99 / 1e6));
-    Some((p99 / limit, words))
+    Some(Deviation {
+        share: p99 / limit,
+        words: format!("1% of the requests were sent at least {} late (limit {limit_text})", text::seconds(p99 / 1e6)),
+        advice: BUSY.to_owned(),
+        includes: "its latencies include part of this delay",
+    })
+}
+
+/// The largest deviation of the generator in a phase. None if there is none.
+fn deviation(load: &LoadObservations, phase: usize) -> Option<Deviation> {
+    let total = stats::total(load, phase);
+    let all = [unsent(&total), late(&timings(load, phase), &total)].into_iter().flatten();
+    all.max_by(|one, other| one.share.total_cmp(&other.share))
 }
 
 /// Why the results of a load in a phase cannot be separated from the delays of the machine. None if they can.
 pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> {
-    let (_, words) = late(load, phase).filter(|(share, _)| *share > 1.0)?;
-    Some(format!(
-        "the load generator could not keep its schedule: {words}; this machine was too busy: stop other programs, use \
-         more cores or lower the rate"
-    ))
+    let Deviation { words, advice, .. } = deviation(load, phase).filter(|it| it.share >= 1.0)?;
+    Some(format!("the load generator could not keep its schedule: {words}; {advice}"))
 }
 
-/// The warning about the lateness of the generator. None if it kept its schedule.
+/// The warning about the deviations of the generator. None if it kept its schedule.
 pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
-    let (share, words) = late(load, phase)?;
-    (share > 0.1).then(|| {
-        let weight = if share > 1.0 {
-            "its results cannot be judged"
-        } else {
-            "its latencies include part of this \
-            delay"
-        };
-        format!("the load generator was late with load `{}` in `{name}`: {words}; {weight}", load.name)
+    let Deviation { share, words, includes, .. } = deviation(load, phase)?;
+    (share >= 0.1).then(|| {
+        let weight = if share >= 1.0 { "its results cannot be judged" } else { includes };
+        format!("the load generator did not keep the schedule of load `{}` in `{name}`: {words}; {weight}", load.name)
     })
 }
 
@@ -100,7 +143,7 @@ mod tests {
             (800.0, 30, 0, false, false),
             (800.0, 450, 0, true, true),
             (10.0, 1, 2, true, true),
-            (10.0, 1, 1, false, true),
+            (10.0, 1, 1, true, true),
         ] {
             let load = observe(ms, late_ms, lost);
             let (too_late, warning) = (too_late(&load, 0), warning(&load, 0, "p"));
@@ -111,6 +154,56 @@ mod tests {
         assert!(words.contains("sent at least 300ms late (limit 250ms)"), "{words}");
         let words = too_late(&observe(10.0, 1, 2), 0).unwrap();
         assert!(words.contains("0.2% of the requests were not sent"), "{words}");
+    }
+
+    /// 10,000 requests, of which `lost` fail in this way.
+    fn lose(failure: Failure, lost: u64) -> LoadObservations {
+        let answer = move |it: crate::testing::Request<'_>| {
+            let mut outcome = it.ok_in(10.0);
+            outcome.failure = (it.index < lost).then_some(failure);
+            outcome
+        };
+        let mut load = Timeline::new(500.0).phase("p", 20.0).answer(answer).observe().loads.remove(0);
+        load.segments[0].timings.lateness.record_n(100, 10_000 - lost);
+        load
+    }
+
+    #[test]
+    fn requests_that_the_generator_or_the_port_forward_lost_are_not_the_service_s_failures() {
+        for (failure, cause) in [
+            (Failure::NotSentLate, "the generator was too late"),
+            (Failure::NotSentConnections, "ran out of file descriptors or ports"),
+            (Failure::NotSentForward, "the port-forward could not be opened"),
+        ] {
+            let why = too_late(&lose(failure, 10), 0).unwrap();
+            assert!(why.contains("0.1% of the requests were not sent because") && why.contains(cause), "{why}");
+            assert!(failure == Failure::NotSentLate || !why.contains("too busy"), "{why}");
+            // From a tenth of the limit on there is a warning.
+            let few = lose(failure, 1);
+            assert_eq!(too_late(&few, 0), None);
+            assert!(warning(&few, 0, "p").unwrap().contains("they count as failures"));
+        }
+        // A slow service is a part of the cause.
+        assert_eq!(too_late(&lose(Failure::NotSentLimit, 5_000), 0), None);
+        assert_eq!(too_late(&lose(Failure::Refused, 5_000), 0), None);
+    }
+
+    #[test]
+    fn a_failed_port_forward_fails_no_expectation() {
+        use shakedown_schemas::result::Verdict;
+        for (failure, verdict) in [
+            (Failure::NotSentForward, Verdict::Inconclusive),
+            (Failure::NotSentConnections, Verdict::Inconclusive),
+            (Failure::Refused, Verdict::Fail),
+        ] {
+            let mut observations = Timeline::new(500.0).phase("p", 20.0).observe();
+            observations.loads = vec![lose(failure, 2_000)];
+            let scenario = crate::testing::scenario(&serde_json::json!([
+                {"name": "p", "duration": "20s", "expect": [{"success_rate": {"min": "99%"}}]},
+            ]));
+            let result = crate::expectations(&scenario, &observations, 1, &|_| None).remove(0);
+            assert_eq!(result.verdict, verdict, "{}", result.reason);
+        }
     }
 
     #[test]

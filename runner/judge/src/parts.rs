@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shakedown_observe::{Cell, LoadObservations, Part, PhasePart};
+use shakedown_observe::{Cell, LoadObservations, LoadPart, PhasePart};
 use shakedown_schemas::result::{LoadInfo, PartStats, PhaseResult, PodRef};
 
 use super::stats::stats;
@@ -15,7 +15,7 @@ const MOST_PODS: usize = 3;
 
 /// The judged requests of a phase of this length: by step, and by group.
 pub(super) fn parts(load: &LoadObservations, phase: usize, seconds: f64) -> (Vec<PartStats>, Vec<PartStats>) {
-    let mut sums: BTreeMap<&Part, Cell> = BTreeMap::new();
+    let mut sums: BTreeMap<&LoadPart, Cell> = BTreeMap::new();
     let judged = load.segments.iter().filter(|it| it.mark.phase == phase && it.mark.part == PhasePart::Judged);
     for (part, cell) in judged.flat_map(|segment| &segment.parts) {
         sums.entry(part).or_default().merge(cell);
@@ -26,15 +26,15 @@ pub(super) fn parts(load: &LoadObservations, phase: usize, seconds: f64) -> (Vec
         stats: stats(cell, seconds),
     };
     let names = load.requests.iter().map(|(name, _)| name);
-    let steps = names.filter_map(|name| Some(row(name, sums.get(&Part::Step(name.clone()))?))).collect();
+    let steps = names.filter_map(|name| Some(row(name, sums.get(&LoadPart::Step(name.clone()))?))).collect();
     let (mut named, mut rest) = (Vec::new(), BTreeMap::<&str, Cell>::new());
     for (part, cell) in &sums {
         match part {
-            Part::Step(_) => {}
-            Part::Group(name) => named.push((name.as_str(), cell)),
-            Part::Others => rest.entry(OTHERS).or_default().merge(cell),
-            Part::Unnamed => rest.entry("not named").or_default().merge(cell),
-            Part::Unanswered => rest.entry("no answer").or_default().merge(cell),
+            LoadPart::Step(_) => {}
+            LoadPart::Group(name) => named.push((name.as_str(), cell)),
+            LoadPart::Others => rest.entry(OTHERS).or_default().merge(cell),
+            LoadPart::Unnamed => rest.entry("not named").or_default().merge(cell),
+            LoadPart::Unanswered => rest.entry("no answer").or_default().merge(cell),
         }
     }
     named.sort_by_key(|(name, cell)| (std::cmp::Reverse(cell.requests()), *name));
@@ -96,13 +96,13 @@ mod tests {
         let load = &mut observations.loads[0];
         load.requests = ["order", "login"].map(|name| (name.to_owned(), (0, 0))).to_vec();
         for segment in load.segments.iter_mut().filter(|it| it.mark.part == PhasePart::Judged) {
-            segment.parts.insert(Part::Step("login".to_owned()), cell(8, 5));
-            segment.parts.insert(Part::Step("order".to_owned()), cell(4, 50));
+            segment.parts.insert(LoadPart::Step("login".to_owned()), cell(8, 5));
+            segment.parts.insert(LoadPart::Step("order".to_owned()), cell(4, 50));
             for number in 1..=25 {
-                segment.parts.insert(Part::Group(format!("w{number:02}")), cell(number, 10));
+                segment.parts.insert(LoadPart::Group(format!("w{number:02}")), cell(number, 10));
             }
-            segment.parts.insert(Part::Others, cell(3, 10));
-            segment.parts.insert(Part::Unanswered, cell(2, 10));
+            segment.parts.insert(LoadPart::Others, cell(3, 10));
+            segment.parts.insert(LoadPart::Unanswered, cell(2, 10));
         }
         let (steps, groups) = parts(load, 1, 4.0);
         let shown = |it: &PartStats| (it.name.clone(), it.stats.requests);
@@ -121,7 +121,7 @@ mod tests {
         let mut observations = Timeline::new(20.0).phase("a", 4.0).observe();
         for segment in observations.loads[0].segments.iter_mut().filter(|it| it.mark.part == PhasePart::Judged) {
             for name in ["web-1", "10.0.0.7:8080", "web"] {
-                segment.parts.insert(Part::Group(name.to_owned()), cell(1, 1));
+                segment.parts.insert(LoadPart::Group(name.to_owned()), cell(1, 1));
             }
         }
         let scenario = crate::testing::scenario(&json!([{"name": "a", "duration": "4s"}]));

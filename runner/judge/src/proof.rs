@@ -24,7 +24,7 @@ use super::stats::{self, judged, total};
 use super::steady::inflation;
 use super::transient::Transient;
 use super::{samples, shift, text};
-use shakedown_observe::{Cell, LoadObservations, Observations};
+use shakedown_observe::{Cell, Failure, LoadObservations, Observations};
 
 /// The maximum share of runs without any change that count as changed.
 pub(super) const FALSE_PROOFS: f64 = 0.01;
@@ -71,9 +71,11 @@ fn chances(observations: &Observations) -> (f64, f64) {
 }
 
 /// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient, changes must
-/// be significant with and without it: a part of the baseline that was unusual makes no phase different.
+/// be significant with and without it: a part of the baseline that was unusual makes no phase different. Requests that were
+/// never sent are left out: no fault on the service is their cause.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
+    let load = &*stats::without(load, Failure::is_not_sent);
     let seen = compare_with(observations, load, (first, phase));
     let Some(transient) = Transient::of(load, first) else { return Some(seen) };
     let usual = compare_with(observations, &transient.without(load), (first, phase));

@@ -1,12 +1,15 @@
 //! Counting: cells become the statistics of phases and the points of series. Nothing here judges.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use shakedown_schemas::result::{AnswerStats, LatencyStats, LoadSeries, Point, Stats};
 
 use super::{hdr, seconds};
-use shakedown_observe::{Answers, Cell, Failure, LoadObservations, Mark, Observations, PhasePart, PhaseSpan, Segment};
+use shakedown_observe::{
+    Answers, Cell, Failure, Histogram, LoadObservations, Mark, Observations, PhasePart, PhaseSpan, Segment,
+};
 
 /// The most points of a load's series.
 const MOST_POINTS: usize = 1200;
@@ -75,6 +78,29 @@ pub(super) fn windows<'c, 'a>(cells: &'c [Placed<'a>], at_least_ns: u64) -> Vec<
 pub(super) fn total(load: &LoadObservations, phase: usize) -> Cell {
     let cells: Vec<&Cell> = judged(load, phase).map(|placed| placed.cell).collect();
     sum(&cells, Cell::merge)
+}
+
+/// The load without the failures of a kind, and without their times in the latency.
+pub(super) fn without(load: &LoadObservations, is: impl Fn(Failure) -> bool) -> Cow<'_, LoadObservations> {
+    let has_one = |cell: &Cell| cell.failed.keys().any(|failure| is(*failure));
+    if !load.segments.iter().flat_map(|segment| &segment.cells).any(has_one) {
+        return Cow::Borrowed(load);
+    }
+    let mut load = load.clone();
+    for cell in load.segments.iter_mut().flat_map(|segment| &mut segment.cells).filter(|cell| has_one(cell)) {
+        cell.failed.retain(|failure, _| !is(*failure));
+        let mut timed = Histogram::default();
+        cell.failed_after.retain(|failure, after| {
+            if is(*failure) && failure.is_timed() {
+                timed.merge(after);
+            }
+            !is(*failure)
+        });
+        if !timed.is_empty() {
+            cell.latency = cell.latency.without(&timed);
+        }
+    }
+    Cow::Owned(load)
 }
 
 /// All parts in one. In halves, because a merge costs as much as both of its sides are large: one after the other would

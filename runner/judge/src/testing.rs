@@ -206,7 +206,7 @@ fn count(segment: &mut Segment, due_ns: u64, outcome: Outcome) {
         Some(failure) => {
             *cell.failed.entry(failure).or_default() += 1;
             cell.failed_after.entry(failure).or_default().record(microseconds);
-            if matches!(failure, Failure::Timeout | Failure::TimeoutAfterWait | Failure::Unfinished) {
+            if failure.is_timed() {
                 cell.latency.record(microseconds);
             }
         }

@@ -157,9 +157,9 @@ impl Captures {
         Ok(Self { rules: captures.iter().map(rule).collect::<Result<_, String>>()? })
     }
 
-    /// Whether one of the values is a credential.
-    pub(super) fn has_secret(&self) -> bool {
-        self.rules.iter().any(|rule| rule.is_secret)
+    /// Whether the step captures nothing.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
 
     /// Whether the body must be read as a whole.
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(text(&found), [(2, "/orders/7".to_owned(), false), (3, "a b".to_owned(), true)]);
         found.clear();
         let value = serde_json::from_slice(body).unwrap();
-        assert!(captures.wants_json() && captures.has_secret());
+        assert!(captures.wants_json() && !captures.is_empty());
         // The text of the body is searched, not the JSON in it.
         let missing = captures.of_body(body, Some(&value), &mut found).unwrap_err();
         assert!(matches!(&missing, NotCaptured::Missing(words) if words.contains("`capture.csrf`")), "{missing:?}");

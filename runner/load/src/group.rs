@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use http::header::HeaderName;
 use serde_json::Value;
-use shakedown_observe::Part;
+use shakedown_observe::LoadPart;
 use shakedown_schemas::scenario::GroupBy;
 
 use super::capture::first;
@@ -69,11 +69,11 @@ pub(super) struct Parts {
 
 impl Parts {
     /// The parts of a load with these steps, and their names in the order of their indices.
-    pub(super) fn new<'s>(steps: impl Iterator<Item = &'s str>, has_groups: bool) -> (Self, Vec<Part>) {
-        let mut all: Vec<Part> = steps.map(|name| Part::Step(name.to_owned())).collect();
+    pub(super) fn new<'s>(steps: impl Iterator<Item = &'s str>, has_groups: bool) -> (Self, Vec<LoadPart>) {
+        let mut all: Vec<LoadPart> = steps.map(|name| LoadPart::Step(name.to_owned())).collect();
         let steps = all.len();
         if has_groups {
-            all.extend([Part::Others, Part::Unnamed, Part::Unanswered]);
+            all.extend([LoadPart::Others, LoadPart::Unnamed, LoadPart::Unanswered]);
         }
         (Self { steps, has_groups, names: RefCell::default() }, all)
     }
@@ -95,7 +95,7 @@ impl Parts {
     }
 
     /// The part of a group with this name. Calls `add` if it is new.
-    pub(super) fn named(&self, name: &[u8], add: impl FnOnce(Part)) -> Option<u16> {
+    pub(super) fn named(&self, name: &[u8], add: impl FnOnce(LoadPart)) -> Option<u16> {
         let name = name[..name.len().min(LONGEST)].trim_ascii();
         if name.is_empty() {
             return None;
@@ -109,7 +109,7 @@ impl Parts {
         }
         let place = (self.steps + 3 + names.len()) as u16;
         names.insert(name.into(), place);
-        add(Part::Group(String::from_utf8_lossy(name).into_owned()));
+        add(LoadPart::Group(String::from_utf8_lossy(name).into_owned()));
         Some(place)
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Job {
     pub(super) late_us: Option<u32>,
     /// From due to sent without `setup_us`, in microseconds. None until it is sent.
     pub(super) sent_us: Option<u32>,
-    /// It waited, or waits, because as many requests as allowed were under way.
+    /// It waited, or waits, because as many requests as allowed were under way. Of an iteration, only the first step waits.
     pub(super) limited: bool,
     /// How long it waited for a tunnel, in microseconds. No part of its latency.
     pub(super) setup_us: u32,

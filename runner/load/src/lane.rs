@@ -6,6 +6,7 @@
 //! whether idle again or new, takes the request that has waited longest. Only a few new connections are opened at a time:
 //! with one connection per waiting request, a service (or the engine) that is late for a moment would collapse.
 
+mod addresses;
 mod outcome;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use super::group::Parts;
 use super::job::Job;
 use super::names::Names;
 use super::pacing::Starter;
-use super::record::{AddressUse, Batch, Ledger, segment_key};
+use super::record::{Batch, Ledger, segment_key};
 use super::session::Sessions;
 use super::target::Target;
 use shakedown_observe::{Failure, Marks, MarksSnapshot};
@@ -59,13 +60,8 @@ const NO_FILES_NS: u64 = 50_000_000;
 /// the measured latency.
 const COALESCE_NS: u64 = 250_000;
 
-/// The lane keeps a connection to each address of a service with up to this many addresses, per load and thread. Beyond
-/// that it draws addresses at random.
-const MOST_SPREAD: usize = 64;
+/// The pause before the next connection to an address without one, after a connection attempt failed.
 const SPREAD_PAUSE_NS: u64 = 1_000_000_000;
-
-/// Up to this many connections and streams, the lane counts those of each address when it makes another connection.
-const FEW_CONNECTIONS: usize = 256;
 
 /// The size of the read buffer, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -314,11 +310,14 @@ impl Lane {
         // A request that an idle connection took is late until it is sent. The others wait for a connection, which is the
         // service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
-        // If all connections are in the making, the network is what they wait for.
+        // If all connections are in the making, the network is what they wait for. So is it for those that wait longest, one
+        // for each connection in the making.
         let is_full = state.connections.len() >= self.limit && state.connecting < state.connections.len();
-        for job in state.waiting.iter_mut().rev().take(issued) {
+        let served = state.connecting.saturating_mul(self.target.per_connection());
+        let first = state.waiting.len().saturating_sub(issued);
+        for (place, job) in state.waiting.iter_mut().enumerate().skip(first) {
             job.end_lateness(now_ns);
-            job.limited = is_full;
+            job.limited = is_full && place >= served;
         }
     }
 
@@ -328,14 +327,15 @@ impl Lane {
         let is_due = state.starter.next_ns().is_some_and(|due| due < state.stop_ns);
         let due = state.starter.release_ns(COALESCE_NS).filter(|_| is_due);
         state.group_ns = due.unwrap_or(0);
-        let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
+        let over = state.waiting.front().map(|job| job.begun_ns().saturating_add(self.timeout_ns));
         let wants_more = self.lacks_connections(&state) && state.connections.len() < self.limit;
         let open = (wants_more && state.young < MAX_YOUNG).then(|| state.may_open_ns());
         [due, over, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     /// True while nothing is lost if answers are read some milliseconds after their arrival. A request that waits for another
-    /// one's connection, a connection in the making, a request that does not fit into the socket's buffer, or an answer in several parts would be delayed by it.
+    /// one's connection, a connection in the making, a request that does not fit into the socket's buffer, or an answer in
+    /// several parts would be delayed by it.
     pub(super) fn can_nap(&self, now_ns: u64) -> bool {
         self.naps
             && self.has_stamps.get()
@@ -477,89 +477,18 @@ impl Lane {
         }
     }
 
-    /// Picks an idle connection: the one used last, so that others may close. If the service has several addresses, picks
-    /// one at random, so that requests are spread over them as those of independent users are.
-    fn pick(&self, number: u64, idle: &mut Vec<Rc<Connection>>) -> Option<Rc<Connection>> {
-        if self.spread.get() < 2 || idle.len() < 2 {
-            return idle.pop();
-        }
-        // The finalizer of SplitMix64: it decorrelates neighbouring numbers.
-        let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let at = (mixed ^ (mixed >> 31)) % idle.len() as u64;
-        Some(idle.swap_remove(at as usize))
-    }
-
-    /// True when a request waits and there are fewer connections than addresses. Each address should have one.
-    fn lacks_addresses(&self, state: &LaneState) -> bool {
-        !self.target.fresh
-            && self.spread.get() > 1
-            && !state.waiting.is_empty()
-            && (state.unconnected > 0 || state.tcp_connections < self.spread.get().min(MOST_SPREAD))
-            && state.connections.len() < self.limit
-            && state.young < MAX_YOUNG
-    }
-
-    /// Follows the addresses of a service. A connection to a removed address closes after its current request.
-    fn follow(&self, state: &mut LaneState) {
-        let now = self.target.addresses.now();
-        if Arc::ptr_eq(&now, &state.followed) {
-            return;
-        }
-        let is_gone =
-            |connection: &Connection| connection.address.get().is_some_and(|(address, _)| !now.contains(&address));
-        state.connections.iter().filter(|connection| is_gone(connection)).for_each(|connection| connection.retire());
-        state.idle.retain(|connection| !connection.is_retired.get());
-        self.spread.set(now.len());
-        let has_none = |it: &&SocketAddr| {
-            !state.connections.iter().any(|connection| connection.address.get().is_some_and(|at| at.0 == **it))
-        };
-        state.unconnected = now.iter().filter(has_none).count().min(MOST_SPREAD);
-        state.followed = now;
-    }
-
-    /// The address for a new connection: the one with the fewest connections, starting at `turn`. With many connections,
-    /// taking turns is as even.
-    pub(super) fn choose(&self, connection: &Connection, addresses: &[SocketAddr], turn: usize) -> SocketAddr {
-        let state = self.state.borrow();
-        let first = turn % addresses.len();
-        let mut chosen = addresses[first];
-        if !self.target.fresh && state.connections.len() <= FEW_CONNECTIONS {
-            let count = |address: &SocketAddr| {
-                let others = state.connections.iter().filter(|it| !std::ptr::eq(&***it, connection) && it.is_tcp);
-                others.filter(|it| it.address.get().is_some_and(|(at, _)| at == *address)).count()
-            };
-            let in_turn = addresses[first..].iter().chain(&addresses[..first]);
-            chosen = in_turn.min_by_key(|address| count(address)).copied().unwrap_or(chosen);
-        }
-        // Set now, so that a connection made meanwhile picks another address. It is counted once it is made.
-        connection.address.set(Some((chosen, usize::MAX)));
-        chosen
-    }
-
-    /// Counts a new connection to an address.
-    pub(super) fn reached(&self, connection: &Connection, address: SocketAddr) {
-        let reached = &mut self.state.borrow_mut().batch.reached;
-        let place = reached.iter().position(|it| it.address == address).unwrap_or_else(|| {
-            reached.push(AddressUse::new(address));
-            reached.len() - 1
-        });
-        reached[place].connections += 1;
-        connection.address.set(Some((address, place)));
-    }
-
     /// True when more requests wait than the connections in the making can take.
     fn lacks_connections(&self, state: &LaneState) -> bool {
         state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
     }
 
-    /// A job that has found a connection. What it waited for tunnels is not the service's time.
+    /// A job that has found a connection. What it waited for tunnels is not the service's time. At the limit it waited for
+    /// other requests, even if tunnels were being opened meanwhile.
     fn set_up(&self, state: &LaneState, job: Job) -> Job {
-        match self.target.tunnel {
-            None => job,
-            Some(_) => job.after_setup(state.tunnelled.since(self.sessions.queued_ns(&job), self.now_ns())),
+        if self.target.tunnel.is_none() || job.limited {
+            return job;
         }
+        job.after_setup(state.tunnelled.since(self.sessions.queued_ns(&job), self.now_ns()))
     }
 
     fn open(self: &Rc<Self>, state: &mut LaneState, job: Option<Job>) {
@@ -605,7 +534,7 @@ impl Lane {
         let job = connection.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
         if let Some(mut job) = job {
             job.end_lateness(now_ns);
-            let failed = failed.unwrap_or_else(|| self.no_connection());
+            let failed = self.after_wait(&job, failed.unwrap_or_else(|| self.no_connection()));
             self.keep_unsent(&mut state, &job, now_ns, &failed);
             self.end(&mut state, Ended::unsent(job), Some(failed.kind), now_ns);
         }
@@ -624,13 +553,6 @@ impl Lane {
         }
         drop(state);
         self.closed(connection);
-    }
-
-    /// A counter that rotates the address of each new connection.
-    pub(super) fn turn(&self) -> usize {
-        let mut state = self.state.borrow_mut();
-        state.next_address = state.next_address.wrapping_add(1);
-        state.next_address
     }
 
     /// Adds a stream to a connection, unless the limit of requests under way is reached.

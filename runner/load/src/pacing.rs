@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use shakedown_schemas::scenario::{Arrival, Load, Model, Pace, Scenario, ThinkTime, WorkerRamp, Workers as Wanted};
+use shakedown_schemas::scenario::{self, Arrival, Load, Model, Pace, Scenario, ThinkTime, WorkerRamp};
 
 use super::schedule::{Curve, Schedule, Shape};
 use shakedown_observe::chance::Chance;
@@ -35,10 +35,10 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// The number of workers in a phase of this duration.
-    fn new(workers: Wanted, duration: Duration) -> Self {
+    fn new(workers: scenario::Workers, duration: Duration) -> Self {
         match workers {
-            Wanted::Constant(workers) => Self::constant(workers as usize),
-            Wanted::Ramp(WorkerRamp { from, to, over }) => Self {
+            scenario::Workers::Constant(workers) => Self::constant(workers as usize),
+            scenario::Workers::Ramp(WorkerRamp { from, to, over }) => Self {
                 from: from as usize,
                 to: to as usize,
                 over_ns: over.map_or(duration, |over| over.get()).as_nanos() as u64,

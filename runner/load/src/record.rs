@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, DateSample, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks,
-    PackedCell, Part, PhasePart, Sample, Samples, Segment, Strike, Timings,
+    CELL_NS, Cell, DateSample, Failure, Finish, Histogram, Integrity, LoadObservations, LoadPart, MOST_BOUNDS, Mark,
+    Marks, PackedCell, PhasePart, Sample, Samples, Segment, Strike, Timings,
 };
 
 /// The age at which a cell is packed: few of its requests are still under way.
@@ -33,7 +33,7 @@ const MOST_ADDRESSES: usize = 256;
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) job: Job,
-    /// From due to the end, in microseconds, saturating.
+    /// From due to the end without the wait for a tunnel, in microseconds, saturating.
     pub(super) latency_us: u32,
     /// From sent to the head of the answer, in microseconds.
     pub(super) first_byte_us: Option<u32>,
@@ -68,7 +68,10 @@ impl Bounds {
         let tokens = record.tokens.as_deref();
         within(self.latency_us, Some(record.latency_us))
             && within(self.first_token_us, tokens.and_then(|tokens| tokens.first_us))
-            && within(self.mean_gap_us, Some(tokens.and_then(|it| it.mean_us(record.job.due_ns)).unwrap_or_default()))
+            && within(
+                self.mean_gap_us,
+                Some(tokens.and_then(|it| it.mean_us(record.job.begun_ns())).unwrap_or_default()),
+            )
     }
 }
 
@@ -97,14 +100,14 @@ pub(super) struct AnswerTraits {
 impl Record {
     /// When it ended, in nanoseconds since the load's start.
     fn end_ns(&self) -> u64 {
-        self.job.due_ns.saturating_add(u64::from(self.latency_us) * 1000)
+        self.job.begun_ns().saturating_add(u64::from(self.latency_us) * 1000)
     }
 }
 
 /// The tokens of one answer, in constant memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tokens {
-    /// From due to the first chunk with tokens, in microseconds.
+    /// From when the latency begins to the first chunk with tokens, in microseconds.
     first_us: Option<u32>,
     /// When the last such chunk arrived, in nanoseconds since the load's start.
     last_ns: u64,
@@ -122,7 +125,7 @@ impl Tokens {
     /// of the stream.
     pub(super) fn see(
         &mut self,
-        due_ns: u64,
+        begun_ns: u64,
         now_ns: u64,
         pieces: u64,
         counted: Option<u64>,
@@ -131,7 +134,7 @@ impl Tokens {
         self.counted = counted;
         let Some(batch) = pieces.checked_sub(self.pieces).filter(|batch| *batch > 0) else { return };
         match self.first_us {
-            None => self.first_us = Some(micros(now_ns.saturating_sub(due_ns)).max(1)),
+            None => self.first_us = Some(micros(now_ns.saturating_sub(begun_ns)).max(1)),
             Some(_) => {
                 let since = micros(now_ns.saturating_sub(self.last_ns));
                 self.longest_us = self.longest_us.max(since);
@@ -145,17 +148,17 @@ impl Tokens {
     }
 
     /// From the first token to the last, divided by the number of tokens after the first, in microseconds.
-    fn mean_us(&self, due_ns: u64) -> Option<u32> {
+    fn mean_us(&self, begun_ns: u64) -> Option<u32> {
         let after = self.count().checked_sub(1).filter(|after| *after > 0)?;
-        let first_ns = due_ns + u64::from(self.first_us?) * 1000;
+        let first_ns = begun_ns + u64::from(self.first_us?) * 1000;
         Some(micros(self.last_ns.saturating_sub(first_ns) / after))
     }
 
     /// True when the stream paused and continued: its longest gap is at least [`GAP`], and ten times the mean of the
     /// others.
-    fn has_resumed(&self, due_ns: u64) -> bool {
+    fn has_resumed(&self, begun_ns: u64) -> bool {
         let (Some(first_us), Some(others)) = (self.first_us, self.pieces.checked_sub(2)) else { return false };
-        let whole_us = self.last_ns.saturating_sub(due_ns + u64::from(first_us) * 1000) / 1000;
+        let whole_us = self.last_ns.saturating_sub(begun_ns + u64::from(first_us) * 1000) / 1000;
         let longest_us = u64::from(self.longest_us);
         let rest_us = whole_us.saturating_sub(longest_us);
         longest_us >= GAP.as_micros() as u64 && longest_us.saturating_mul(others) >= rest_us.saturating_mul(10)
@@ -205,9 +208,11 @@ impl AddressUse {
 pub(super) struct PartRecord {
     /// When it was due: for a step, when the previous one ended.
     pub(super) due_ns: u64,
+    /// When it ended.
+    pub(super) end_ns: u64,
     /// The index of the part.
     pub(super) part: u16,
-    /// From due to the end, in microseconds.
+    /// From due to the end without the wait for a tunnel, in microseconds.
     pub(super) latency_us: u32,
     pub(super) failure: Option<Failure>,
 }
@@ -224,7 +229,7 @@ pub(super) struct Batch {
     pub(super) dates: Vec<DateSample>,
     pub(super) parts: Vec<PartRecord>,
     /// New parts, in the order of their indices.
-    pub(super) labels: Vec<Part>,
+    pub(super) labels: Vec<LoadPart>,
 }
 
 /// The counts of one share of a load.
@@ -246,7 +251,7 @@ struct LedgerState {
     addresses: BTreeMap<SocketAddr, (u64, u64)>,
     dates: Vec<DateSample>,
     /// The parts by index.
-    labels: Vec<Part>,
+    labels: Vec<LoadPart>,
 }
 
 /// The requests of one stretch between two marks.
@@ -401,8 +406,8 @@ impl LedgerState {
             stretch.samples.keep(failure, sample);
         }
         self.labels.append(&mut batch.labels);
-        for PartRecord { due_ns, part, latency_us, failure } in batch.parts.drain(..) {
-            let stretch = match segment_key(marks, strikes, due_ns, due_ns + u64::from(latency_us) * 1000) {
+        for PartRecord { due_ns, end_ns, part, latency_us, failure } in batch.parts.drain(..) {
+            let stretch = match segment_key(marks, strikes, due_ns, end_ns) {
                 (begin, Some(phase)) => self.in_flight(begin, phase),
                 (begin, None) => self.stretch(begin),
             };
@@ -470,7 +475,7 @@ impl SegmentCounts {
         Self { begin_ns, cell_ns: CELL_NS, cold, hot, timings, first_success_ns: None, samples, parts }
     }
 
-    fn close(mut self, mark: Mark, end_ns: u64, labels: &[Part]) -> Segment {
+    fn close(mut self, mark: Mark, end_ns: u64, labels: &[LoadPart]) -> Segment {
         self.cool(u64::MAX);
         let cells = self.cold.iter().map(PackedCell::unpack).collect();
         let Self { cell_ns, timings, first_success_ns, samples, parts, .. } = self;
@@ -497,7 +502,7 @@ impl SegmentCounts {
         let longest =
             |record: &Record| record.tokens.as_ref().filter(|it| it.pieces > 1).map(|tokens| tokens.longest_us);
         gather(values, &mut self.timings.longest_gap, &longest);
-        gather(values, &mut self.timings.mean_gap, &|record| record.tokens.as_ref()?.mean_us(record.job.due_ns));
+        gather(values, &mut self.timings.mean_gap, &|record| record.tokens.as_ref()?.mean_us(record.job.begun_ns()));
         let first_success = records.iter().find(|record| record.failure.is_none()).map(|record| record.job.due_ns);
         self.first_success_ns = [self.first_success_ns, first_success].into_iter().flatten().min();
         let mut rest = records;
@@ -603,7 +608,7 @@ fn count_outcome(cell: &mut Cell, failure: Option<Failure>, latency_us: u32) {
 /// Whether a stream was complete. None for an answer that is not a stream.
 fn integrity(record: &Record) -> Option<Integrity> {
     let AnswerTraits { is_stream, is_repeated, .. } = record.traits;
-    let has_resumed = || record.tokens.as_ref().is_some_and(|tokens| tokens.has_resumed(record.job.due_ns));
+    let has_resumed = || record.tokens.as_ref().is_some_and(|tokens| tokens.has_resumed(record.job.begun_ns()));
     is_stream.then(|| match record.failure {
         None | Some(Failure::Check) if is_repeated => Integrity::Repeated,
         None | Some(Failure::Check) if has_resumed() => Integrity::Resumed,

@@ -19,7 +19,7 @@ pub use answers::{Answers, Finish, Integrity, Peculiarities, Peculiarity};
 pub use cell::{Cell, MOST_BOUNDS, PackedCell};
 pub use failure::Failure;
 pub use histogram::Histogram;
-pub use load::{CELL_NS, DateSample, LoadObservations, Part, Segment, Timings};
+pub use load::{CELL_NS, DateSample, LoadObservations, LoadPart, Segment, Timings};
 pub use marks::{Mark, Marks, MarksSnapshot, PhasePart, Strike};
 pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen, SeriesSeen};
 pub use sample::{SAMPLE_BODY, Sample, Samples};

@@ -65,12 +65,12 @@ pub struct Segment {
     /// One failed request for each failure.
     pub samples: Samples,
     /// The requests of each part, if the load is broken down. A part has no tokens and no finer times.
-    pub parts: BTreeMap<Part, Cell>,
+    pub parts: BTreeMap<LoadPart, Cell>,
 }
 
 /// A part of a load's requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum LoadPart {
     /// The requests of the step with this name. Each was due when the step before it ended.
     Step(String),
     /// The requests whose answer named this group.

@@ -60,6 +60,37 @@ fn one_window_out_of_tolerance_is_no_change() {
     assert_eq!(down_for(3, 1200.0), "3 of 60 windows with too many failures, 0 of 1200 in the baseline");
 }
 
+/// A port-forward that flaps while a partition does nothing, in each of the ways that would prove a fault by failures of the
+/// service: for the whole phase, in bursts, and at its start.
+#[test]
+fn requests_that_were_never_sent_prove_nothing() {
+    let lost = |it: &Request<'_>, how: &str| {
+        it.phase == "cut"
+            && match how {
+                "always" => it.index.is_multiple_of(3),
+                "bursts" => (it.into as u64).is_multiple_of(4),
+                _ => (0.2..0.9).contains(&it.into),
+            }
+    };
+    for how in ["always", "bursts", "at the start"] {
+        let with = |failure: Failure, ms: f64| {
+            let timeline = Timeline::new(20.0).phase("baseline", 60.0).fault_phase("cut", 60.0).answer(|it| {
+                let failed = Outcome { failure: Some(failure), ..it.ok_in(ms) };
+                if lost(&it, how) { failed } else { it.ok_in(50.0) }
+            });
+            let observations = timeline.observe();
+            compare(&observations, &observations.loads[0], 1).unwrap()
+        };
+        for failure in
+            [Failure::NotSentForward, Failure::NotSentConnections, Failure::NotSentLate, Failure::NotSentLimit]
+        {
+            let seen = with(failure, 2_000.0);
+            assert_eq!((seen.changes, seen.hint, seen.onset_s), (Vec::new(), None, None), "{how}: {failure}");
+        }
+        assert!(!with(Failure::Refused, 1.0).changes.is_empty(), "{how}");
+    }
+}
+
 /// The quickstart on the real cluster: 14 of 240 requests failed at once and no other did. In a run that is long enough
 /// their moment proves it, and at another moment the same failures prove nothing.
 #[test]

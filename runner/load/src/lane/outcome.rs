@@ -23,13 +23,19 @@ impl Lane {
     /// Why the request that has waited longest is not sent. If it waits for a connection in the making, the network is the
     /// cause (`making`); otherwise the load generator is.
     pub(super) fn why_it_waits(&self, state: &LaneState, now_ns: u64, making: Failure) -> Failure {
-        let is_new = state.waiting.front().is_some_and(|job| job.can_be_late && job.late_us.is_none());
+        let first = state.waiting.front();
+        let is_new = first.is_some_and(|job| job.can_be_late && job.late_us.is_none());
         match () {
             // It timed out before the engine processed it.
             () if is_new => Failure::NotSentLate,
-            () if state.waiting.front().is_some_and(|job| job.limited) => Failure::NotSentLimit,
+            () if first.is_some_and(|job| job.limited) => Failure::NotSentLimit,
             () if state.connecting > 0 => making,
-            () if state.connections.len() >= self.limit => Failure::NotSentLimit,
+            // The iteration of a later step was sent, and is one of those under way.
+            () if state.connections.len() >= self.limit => match first.is_some_and(|job| job.step > 0) {
+                true if making.is_not_sent() => Failure::Timeout,
+                true => making,
+                false => Failure::NotSentLimit,
+            },
             () if now_ns < state.no_files_until_ns => Failure::NotSentConnections,
             () => Failure::NotSentLate,
         }
@@ -38,10 +44,11 @@ impl Lane {
     pub(super) fn give_up_first(&self, state: &mut LaneState, failure: Failure, now_ns: u64) {
         if let Some(mut job) = state.waiting.pop_front() {
             job.end_lateness(now_ns);
-            if matches!(failure, Failure::Timeout | Failure::NotSentForward) {
-                self.keep_unsent(state, &job, now_ns, &self.no_connection());
+            let failed = self.after_wait(&job, Failed::new(failure, self.no_connection().cause));
+            if matches!(failed.kind, Failure::Timeout | Failure::TimeoutAfterWait | Failure::NotSentForward) {
+                self.keep_unsent(state, &job, now_ns, &failed);
             }
-            self.end(state, Ended::unsent(job), Some(failure), now_ns);
+            self.end(state, Ended::unsent(job), Some(failed.kind), now_ns);
         }
     }
 
@@ -92,13 +99,13 @@ impl Lane {
     /// The sample of a job's request as reports may show it.
     fn shown(&self, job: &Job, mut sample: Sample) -> Sample {
         if self.target.requests.are_steps {
-            if self.hides_body(job, &sample) {
+            if self.hides_answer(job, &sample) {
                 sample.headers.clear();
                 sample.body.clear();
                 if let Some(at) = sample.cause.find(", found ").filter(|_| sample.cause.starts_with("`check.")) {
                     sample.cause.truncate(at);
                 }
-                sample.cause.push_str(" (the answer is omitted, because this step captures a credential)");
+                sample.cause.push_str(" (the answer is omitted, because this step captures values)");
             }
             let values = self.sessions.values(job);
             let values = as_slice(values.as_ref());
@@ -114,10 +121,11 @@ impl Lane {
         self.without_credentials(sample)
     }
 
-    /// Whether the answer may contain a credential that was not captured. An answer that reports an error does not.
-    fn hides_body(&self, job: &Job, sample: &Sample) -> bool {
+    /// Whether the answer may contain a credential that was not captured. Only its value can show that it looks random, so
+    /// this concerns every step with captures. An answer that reports an error has none of their values.
+    fn hides_answer(&self, job: &Job, sample: &Sample) -> bool {
         let requests = &self.target.requests;
-        requests.at(requests.place(job)).captures.has_secret() && sample.status.is_some_and(|status| status < 400)
+        !requests.at(requests.place(job)).captures.is_empty() && sample.status.is_some_and(|status| status < 400)
     }
 
     /// Removes the server's words from a sample if they may repeat a credential that reports cannot redact.
@@ -178,13 +186,14 @@ impl Lane {
         if self.parts.is_empty() {
             return;
         }
-        let due_ns = self.sessions.due_ns(job);
-        let end_ns = job.due_ns + self.took_ns(job, failure, now_ns);
-        let latency_us = micros(end_ns.saturating_sub(due_ns));
+        let took_ns = self.took_ns(job, failure, now_ns);
+        // Its latency has no time of tunnels, neither before its step nor within.
+        let latency_us = micros((job.due_ns + took_ns).saturating_sub(self.sessions.due_ns(job)));
+        let (due_ns, end_ns) = (self.sessions.queued_ns(job), job.begun_ns() + took_ns);
         let is_answered = ended.first_byte_us.is_some() || failure.is_none();
         let group = self.parts.group(ended.group, is_answered);
         for part in [self.parts.step(job.step), group].into_iter().flatten() {
-            state.batch.parts.push(PartRecord { due_ns, part, latency_us, failure });
+            state.batch.parts.push(PartRecord { due_ns, end_ns, part, latency_us, failure });
         }
     }
 
@@ -251,13 +260,14 @@ impl Lane {
 
     /// `pieces` chunks with tokens have arrived so far, and the server counts `counted` tokens.
     pub(crate) fn tokens(&self, connection: &Connection, pieces: u64, counted: Option<u64>) {
-        if let Some(Job { due_ns, .. }) = connection.job.get()
+        if let Some(job) = connection.job.get()
             && (pieces > 0 || counted.is_some())
         {
+            let due_ns = job.due_ns;
             let mut tokens = connection.tokens.borrow_mut();
             let gaps = &mut self.state.borrow_mut().batch.gaps;
             tokens.get_or_insert_default().see(
-                due_ns,
+                job.begun_ns(),
                 self.arrived_ns(connection),
                 pieces,
                 counted,
@@ -312,11 +322,14 @@ impl Lane {
     }
 
     /// A timeout of a request that had waited for its turn for a large part of the timeout is not the service's alone.
-    fn after_wait(&self, connection: &Connection, failed: Failed) -> Failed {
-        let waited_us = connection.job().and_then(|job| job.turn_us()).unwrap_or_default();
+    pub(super) fn after_wait(&self, job: &Job, failed: Failed) -> Failed {
+        if failed.kind != Failure::Timeout {
+            return failed;
+        }
+        let waited_us = self.sessions.iteration(*job).turn_us().unwrap_or_default();
         let waited = Duration::from_micros(waited_us.into());
         let timeout = Duration::from_nanos(self.timeout_ns);
-        if failed.kind != Failure::Timeout || waited * WAITED < timeout {
+        if waited * WAITED < timeout {
             return failed;
         }
         let left = timeout.saturating_sub(waited);
@@ -345,20 +358,20 @@ impl Lane {
             None if is_over => Some(Failed::new(Failure::Timeout, "the answer was whole only after the timeout")),
             failed => failed,
         };
-        let failed = failed.map(|failed| self.after_wait(connection, failed));
         let ended = connection.take()?;
+        let failed = failed.map(|failed| self.after_wait(&ended.job, failed));
         let mut state = self.state.borrow_mut();
         if failed.is_none() && self.target.requests.has_next(&ended.job) {
             self.next_step(&mut state, &ended, now_ns);
             return None;
         }
         let sample = failed.as_ref().and_then(|failed| {
-            let end_ns = ended.job.due_ns + self.took_ns(&ended.job, Some(failed.kind), now_ns);
+            let end_ns = ended.job.begun_ns() + self.took_ns(&ended.job, Some(failed.kind), now_ns);
             let place = state.unseen(ended.job.due_ns, end_ns, failed.kind)?;
             state.sampled.insert((place, failed.kind));
             let said = connection.excerpt.borrow().sample(&ended.job, end_ns, self.request_name(&ended.job), failed);
             if self.target.requests.are_steps {
-                let hides_body = self.hides_body(&ended.job, &said);
+                let hides_body = self.hides_answer(&ended.job, &said);
                 connection.secrets.set(Some((self.sessions.values(&ended.job), hides_body)));
             }
             let sample = self.shown(&ended.job, said);

@@ -5,10 +5,15 @@ use shakedown_observe::{Mark, PhasePart};
 
 use super::*;
 use crate::tests::planned_at;
+use crate::tunnel::{NoTunnel, Tunnel};
 
 /// A lane that never gets a connection. Its load has these options, as in a scenario.
 fn lane(load: serde_json::Value) -> Rc<Lane> {
-    let target = Arc::new(Target::new(&planned_at(([127, 0, 0, 1], 1).into(), load)).unwrap());
+    lane_of(Target::new(&planned_at(([127, 0, 0, 1], 1).into(), load)).unwrap())
+}
+
+fn lane_of(target: Target) -> Rc<Lane> {
+    let target = Arc::new(target);
     let marks = Arc::new(Marks::default());
     marks.begin(Mark { at_ns: 0, phase: 0, part: PhasePart::Judged });
     let start = LaneStart {
@@ -23,6 +28,22 @@ fn lane(load: serde_json::Value) -> Rc<Lane> {
         target,
     };
     Lane::new(start, Arc::new(Control::new()), |_, _| {})
+}
+
+/// A request that is due at once.
+fn job() -> Job {
+    Job {
+        number: 0,
+        due_ns: 0,
+        in_flight: 1,
+        late_us: None,
+        sent_us: None,
+        limited: false,
+        can_be_late: true,
+        resent: false,
+        setup_us: 0,
+        step: 0,
+    }
 }
 
 /// The due moments of the requests until `end_ns`, in microseconds, with the lane's own ticks.
@@ -71,23 +92,56 @@ fn a_lane_stays_awake_while_a_connection_needs_it() {
     assert!(!lane.can_nap(0), "the other connection is in the middle of an answer");
     lane.busy(&other, false);
     assert!(lane.can_nap(0));
-    let job = Job {
-        number: 0,
-        due_ns: 0,
-        in_flight: 1,
-        late_us: None,
-        sent_us: None,
-        limited: false,
-        can_be_late: true,
-        resent: false,
-        setup_us: 0,
-        step: 0,
-    };
-    lane.state.borrow_mut().waiting.push_back(job);
+    lane.state.borrow_mut().waiting.push_back(job());
     assert!(!lane.can_nap(0), "a request waits for the end of another one");
     lane.state.borrow_mut().waiting.clear();
     assert!(lane.can_nap(0));
     lane.large();
     assert!(!lane.can_nap(0), "large answers need reads");
     assert!(lane.can_nap(lane.now_ns() + LARGE_NS));
+}
+
+#[test]
+fn a_later_step_at_the_limit_belongs_to_an_iteration_that_was_sent() {
+    let lane = lane(json!({"http": {}, "rate": "10/s"}));
+    let connections = (0..lane.limit).map(|index| Rc::new(Connection::new(None, index)));
+    lane.state.borrow_mut().connections = connections.collect();
+    let why = |step: u16, making: Failure| {
+        let mut state = lane.state.borrow_mut();
+        state.waiting = [Job { step, late_us: Some(0), ..job() }].into();
+        lane.why_it_waits(&state, 0, making)
+    };
+    assert_eq!(why(0, Failure::Timeout), Failure::NotSentLimit);
+    assert_eq!([Failure::Timeout, Failure::Unfinished].map(|it| why(1, it)), [Failure::Timeout, Failure::Unfinished]);
+    assert_eq!(why(1, Failure::NotSentForward), Failure::Timeout, "no tunnel is being opened");
+}
+
+#[test]
+fn a_lane_sleeps_until_the_timeout_of_a_request_that_waited_for_a_tunnel() {
+    let lane = lane(json!({"http": {}, "rate": "1/s", "timeout": "1s"}));
+    lane.state.borrow_mut().young = MAX_YOUNG;
+    lane.state.borrow_mut().waiting = [Job { setup_us: 400_000, ..job() }].into();
+    assert_eq!(lane.next_tick_ns(), 1_400_000_000);
+}
+
+/// A tunnel that never opens.
+#[derive(Debug)]
+struct Silent;
+
+impl Tunnel for Silent {
+    fn open(&self) -> futures::future::BoxFuture<'static, Result<std::net::TcpStream, NoTunnel>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waited_at_the_limit_waited_for_no_tunnel() {
+    let mut target = Target::new(&planned_at(([127, 0, 0, 1], 1).into(), json!({"http": {}, "rate": "1/s"}))).unwrap();
+    target.tunnel = Some(Arc::new(Silent));
+    let lane = lane_of(target);
+    lane.state.borrow_mut().tunnelled.begin(0);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let state = lane.state.borrow();
+    let setup_us = |limited: bool| lane.set_up(&state, Job { limited, ..job() }).setup_us;
+    assert_eq!([false, true].map(setup_us), [1_000_000, 0]);
 }

@@ -231,6 +231,44 @@ fn requests_before_the_first_mark_are_counted_but_not_judged() {
     assert_eq!(counts, [(PhasePart::Settling, 2), (PhasePart::Judged, 1), (PhasePart::Judged, 1)]);
 }
 
+/// The fault strikes at 1,000. A request that was due at 500 and waited 400 for a tunnel, and then took 200, ended after it.
+#[test]
+fn a_request_that_waited_for_a_tunnel_ends_when_it_really_ended() {
+    let marks = Arc::new(Marks::default());
+    let ledger = Ledger::new(Arc::clone(&marks));
+    let ms = 1_000_000;
+    marks.begin(mark(0, 0, PhasePart::Judged));
+    marks.begin(mark(1000 * ms, 1, PhasePart::Injecting));
+    marks.strike_now(1, || 1000 * ms);
+    let waited = |wait_ms: u32| {
+        let job = Job { setup_us: wait_ms * 1000, ..record(500 * ms).job };
+        Record { job, latency_us: 200_000, failure: Some(Failure::Reset), ..record(0) }
+    };
+    let part = |wait_ms: u64| PartRecord {
+        due_ns: 500 * ms,
+        end_ns: (700 + wait_ms) * ms,
+        part: 0,
+        latency_us: 200_000,
+        failure: Some(Failure::Reset),
+    };
+    let mut batch = Batch {
+        records: vec![waited(0), waited(400)],
+        parts: vec![part(0), part(400)],
+        labels: vec![LoadPart::Step("login".to_owned())],
+        ..Batch::default()
+    };
+    ledger.take(&mut batch, 2, 2000 * ms);
+    let seen = ledger.close(2000 * ms);
+    let failed = |segment: &Segment| segment.cells.iter().map(Cell::requests).sum::<u64>();
+    let parts = |segment: &Segment| segment.parts.values().map(Cell::requests).sum::<u64>();
+    let counts: Vec<_> = seen.segments.iter().map(|it| (it.mark.part, failed(it), parts(it))).collect();
+    assert_eq!(
+        counts,
+        [(PhasePart::Judged, 1, 1), (PhasePart::InFlight, 1, 1), (PhasePart::Injecting, 0, 0)],
+        "the one that ended later was in flight"
+    );
+}
+
 /// The fault of phase 1 strikes at 800. Requests that were due before and had not ended by then belong to that phase, even
 /// though they were due in the previous one.
 #[test]

@@ -1,7 +1,7 @@
 //! The measurements of each worker that answered.
 
 use shakedown_fakes::{Answer, Request};
-use shakedown_observe::Part;
+use shakedown_observe::LoadPart;
 
 use super::*;
 
@@ -23,10 +23,10 @@ async fn parts(server: &MemoryServer, load: serde_json::Value) -> Vec<(String, u
     let segment = &seen.segments[0];
     let sum: u64 = segment.parts.values().map(Cell::requests).sum();
     assert_eq!(sum, seen.requests(), "each request is in one group");
-    let row = |(part, cell): (&Part, &Cell)| {
+    let row = |(part, cell): (&LoadPart, &Cell)| {
         let median_ms = cell.latency.quantile(0.5).unwrap_or_default() / 1e3;
         let name = match part {
-            Part::Group(name) => name.clone(),
+            LoadPart::Group(name) => name.clone(),
             other => format!("{other:?}"),
         };
         (name, cell.succeeded, cell.requests() - cell.succeeded, median_ms as u64 / 10 * 10)

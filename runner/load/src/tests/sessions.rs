@@ -1,7 +1,7 @@
 //! Users with several steps: a shop in which an order needs the token of its own user's login.
 
 use shakedown_fakes::{Answer, Request};
-use shakedown_observe::{Part, Sample};
+use shakedown_observe::{LoadPart, Sample};
 
 use super::*;
 
@@ -54,7 +54,7 @@ async fn sent(server: &MemoryServer, load: serde_json::Value) -> LoadObservation
 }
 
 /// The requests of each part.
-fn parts(seen: &LoadObservations) -> std::collections::BTreeMap<Part, Cell> {
+fn parts(seen: &LoadObservations) -> std::collections::BTreeMap<LoadPart, Cell> {
     let mut sum = std::collections::BTreeMap::new();
     for (part, cell) in seen.segments.iter().flat_map(|segment| &segment.parts) {
         sum.entry(part.clone()).or_insert_with(Cell::default).merge(cell);
@@ -63,7 +63,7 @@ fn parts(seen: &LoadObservations) -> std::collections::BTreeMap<Part, Cell> {
 }
 
 fn step(seen: &LoadObservations, name: &str) -> Cell {
-    parts(seen).remove(&Part::Step(name.to_owned())).unwrap_or_default()
+    parts(seen).remove(&LoadPart::Step(name.to_owned())).unwrap_or_default()
 }
 
 fn samples(seen: &LoadObservations) -> Vec<(Failure, Sample)> {
@@ -205,6 +205,20 @@ async fn reports_do_not_show_captured_credentials() {
     let (_, sample) = samples(&seen).remove(0);
     let text = format!("{} {} {:?}", String::from_utf8_lossy(&sample.body), sample.cause, sample.headers);
     assert!(!text.contains("0123456789abcdef") && text.contains("the answer is omitted"), "{text}");
+    // Nothing but the value itself shows that it is one.
+    let server = MemoryServer::new(|_| {
+        Answer::with_headers(200, &[("etag", "9f86d081884c7d659")], r#"{"id": "e3b0c44298fc1c149"}"#)
+    });
+    let steps = json!({"http": {"steps": [
+        {"name": "find", "check": {"contains": "ready"}, "capture": {"place": {"json": "$.id"}, "version": {"header": "ETag"}}},
+        {"name": "show", "path": "/{{ capture.place }}?{{ capture.version }}"},
+    ]}, "rate": "20/s"});
+    let seen = sent(&server, steps).await;
+    let (kind, sample) = samples(&seen).remove(0);
+    let text = format!("{} {} {:?}", String::from_utf8_lossy(&sample.body), sample.cause, sample.headers);
+    assert_eq!(kind, Failure::Check);
+    assert!(!text.contains("e3b0c442") && !text.contains("9f86d081"), "{text}");
+    assert!(text.contains("the answer is omitted"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,6 +239,39 @@ async fn a_value_that_a_path_cannot_contain_is_a_failed_check() {
     let server = MemoryServer::new(|_| Answer::new(200, "{\"name\": \".other.test/\"}"));
     let seen = sent(&server, steps("{{ capture.name }}")).await;
     assert_eq!((total(&seen).failed, server.count()), ([(Failure::Check, 20)].into(), 20));
+}
+
+/// The third user waits until the first has ended, and its order hangs. Only the wait for the turn is the load's, whatever
+/// the time that its login took.
+#[tokio::test(start_paused = true)]
+async fn a_slow_step_is_no_wait_at_the_limit() {
+    // The durations of the logins of the first users and of the third, and the timeout.
+    for (first_ms, third_ms, timeout, expected, turn_ms) in [
+        (210_u32, 300_u32, "1s", Failure::Timeout, 9.0..25.0),
+        (290, 10, "500ms", Failure::TimeoutAfterWait, 89.0..105.0),
+    ] {
+        let server = MemoryServer::new(move |request: &Request| {
+            let is_third = request.header("x-user") == Some("2");
+            match request.target() {
+                "/login" => {
+                    let body = json!({"access_token": token("x"), "user": {"id": 7}}).to_string();
+                    let answer = Answer::with_headers(200, &[("set-cookie", "sid=sx; Path=/")], body);
+                    Answer::nothing().pause(if is_third { third_ms } else { first_ms } * MS).after(answer)
+                }
+                "/orders" if is_third => Answer::nothing().then(shakedown_fakes::Step::Hang),
+                "/orders" => Answer::with_headers(201, &[("location", "/look")], "ordered"),
+                _ => Answer::new(200, "on its way"),
+            }
+        });
+        let limited = load(json!({"rate": "10/s", "max_in_flight": 2, "timeout": timeout}));
+        let seen = send_paused(wired(&server, &plan(limited)), 250 * MS, 20_000 * MS).await;
+        let total = total(&seen);
+        assert_eq!((total.succeeded, total.failed), (2, [(expected, 1)].into()), "{:?}", samples(&seen));
+        assert_eq!(step(&seen, "order").failed, [(expected, 1)].into());
+        let turn = seen.timings().turn;
+        assert_eq!(turn.len(), 1, "the time of the steps is no wait");
+        assert!(turn_ms.contains(&(turn.max().unwrap() / 1e3)), "{:?}", turn.max());
+    }
 }
 
 /// Iterations that are under way at the end of the load complete, and the others are counted once.

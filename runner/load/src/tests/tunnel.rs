@@ -57,6 +57,18 @@ async fn the_time_to_open_it_is_no_latency_of_the_service() {
 }
 
 #[tokio::test]
+async fn a_failure_after_a_tunnel_ends_when_it_really_ended() {
+    let server = server::start();
+    let load = json!({"http": {"path": "/status/503"}, "concurrency": 1, "timeout": "20s"});
+    let seen = through(Slow { takes: 700 * MS, result: Ok(server.address()) }, load, 100 * MS).await;
+    let (kind, sample) = seen.segments[0].samples.iter().next().unwrap();
+    assert_eq!(kind, Failure::Status(503));
+    // The fault that struck before this moment is the one that the request met.
+    assert!(sample.end_ns - sample.due_ns >= 690_000_000, "{}", sample.end_ns);
+    assert!(total(&seen).failed_after[&kind].max().unwrap() < 600_000.0, "its duration is the service's");
+}
+
+#[tokio::test]
 async fn a_tunnel_that_fails_is_not_a_failure_of_the_service() {
     let failed = |no: NoTunnel| Slow { takes: Duration::ZERO, result: Err(no) };
     let words = || "could not reach the service through port-forward: 500".to_owned();
