@@ -61,7 +61,8 @@ impl Queue {
 /// The options that decide verdicts, as the engine and the judge know them.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdicts {
-    trial: Option<Trial>,
+    /// The kind of run. None for an ordinary one.
+    pub trial: Option<Trial>,
     inject_anyway: bool,
     retries: judge::Retries,
 }
@@ -110,7 +111,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The namespaces that a scenario needs for itself: those of its faults and of its services.
+    /// The namespaces that a scenario needs for itself.
     pub fn places(&self, document: &Document) -> BTreeSet<String> {
         match &self.cluster {
             Some(cluster) => plan::namespaces(&document.scenario, cluster, &self.options),
@@ -126,10 +127,12 @@ impl Shared {
         document: &Document,
         apart: bool,
     ) -> LocalBoxFuture<'static, (usize, ScenarioResult)> {
-        let (shared, document) = (self.clone(), document.clone());
+        let (mut shared, document) = (self.clone(), document.clone());
         if !apart {
             return Box::pin(async move { (index, shared.until_settled(&document).await) });
         }
+        // The final check of one must not take the faults of another for its own leftovers.
+        shared.cluster = shared.cluster.map(Cluster::apart);
         let (runtime, inner, asked) = (tokio::runtime::Handle::current(), shared.clone(), document.clone());
         let thread = tokio::task::spawn_blocking(move || runtime.block_on(inner.until_settled(&asked)));
         Box::pin(async move {

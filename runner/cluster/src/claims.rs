@@ -65,14 +65,14 @@ impl Cluster {
         self.ledger().last()
     }
 
-    /// Checks everything that was created after the action with this number and is not known to be gone, and returns
-    /// the existing objects. An object that does not exist and can no longer appear counts as gone from then on.
+    /// Checks everything that was created through this connection after the action with this number and is not known to be
+    /// gone, and returns the existing objects. What [`Cluster::apart`] separates is not among it. An object that does not exist and can no longer appear counts as gone from then on.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn look_again(&self, since: u64) -> Result<Vec<Item>, ClusterError> {
         let mut there = Vec::new();
-        let claims = self.ledger().open_claims(since);
+        let claims = self.ledger().open_claims(self.part, since);
         for claim in claims {
             let key = claim.key;
             let Some(label) = claim.label else {
@@ -93,7 +93,7 @@ impl Cluster {
     /// answered, and returns them. What cannot be read now is looked at the next time.
     pub async fn remove_late(&self) -> Vec<Item> {
         let mut removed = Vec::new();
-        let keys = self.ledger().late_keys();
+        let keys = self.ledger().late_keys(self.part);
         for key in keys {
             let Ok(Some(object)) = self.get_once(&key).await else { continue };
             let key = exact(&key, &object);
@@ -117,7 +117,7 @@ impl Cluster {
 
     /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.
     pub fn unclear_until(&self) -> Option<Instant> {
-        self.ledger().unclear_until()
+        self.ledger().unclear_until(self.part)
     }
 
     /// Begins an act that has to be undone.
@@ -133,7 +133,7 @@ impl Cluster {
         | ObjectAction::Delete(key)
         | ObjectAction::Mark(key, _)
         | ObjectAction::Unmark(key, _)) = act;
-        let claim = self.ledger().open(key.clone(), label, token, entry);
+        let claim = self.ledger().open(self.part, key.clone(), label, token, entry);
         Ok(Begun { cluster: self, claim, entry, ended: false })
     }
 

@@ -46,5 +46,6 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         journal: None,
         retry_limit: super::RETRY_LIMIT,
         ledger: Arc::default(),
+        part: 0,
     })
 }

@@ -15,6 +15,8 @@ use crate::labels;
 pub(super) struct Ledger {
     claims: Vec<Claim>,
     count: u64,
+    /// The number of the last part.
+    parts: u64,
 }
 
 /// One object that we created or may have created, or one label that we put on an object of another client.
@@ -22,6 +24,8 @@ pub(super) struct Ledger {
 pub(super) struct Claim {
     /// Distinguishes it from all other objects.
     number: u64,
+    /// The part of the ledger that it belongs to.
+    part: u64,
     /// Its name, without a UID; with it for a label.
     pub key: ObjectKey,
     /// The token that was sent, with the number of the attempt.
@@ -45,11 +49,18 @@ pub(super) struct Claim {
 }
 
 impl Ledger {
+    /// Begins a part for one of several scenarios that run at the same time, and returns its number.
+    pub const fn another_part(&mut self) -> u64 {
+        self.parts += 1;
+        self.parts
+    }
+
     /// Takes note of an act that is about to be done.
-    pub fn open(&mut self, key: ObjectKey, label: Option<&str>, token: &str, entry: Option<u64>) -> u64 {
+    pub fn open(&mut self, part: u64, key: ObjectKey, label: Option<&str>, token: &str, entry: Option<u64>) -> u64 {
         self.count += 1;
         self.claims.push(Claim {
             number: self.count,
+            part,
             key,
             token: token.to_owned(),
             tries: 0,
@@ -116,12 +127,16 @@ impl Ledger {
         self.claims.iter_mut().filter(|claim| claim.is_of(key)).for_each(|claim| claim.undone = true);
     }
 
-    /// The names under which an object may still appear after its removal.
-    pub fn late_keys(&self) -> Vec<ObjectKey> {
+    fn of(&self, part: u64) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().filter(move |claim| claim.part == part)
+    }
+
+    /// The names under which an object of this part may still appear after its removal.
+    pub fn late_keys(&self, part: u64) -> Vec<ObjectKey> {
         let now = Instant::now();
         let is_open =
             |claim: &&Claim| claim.undone && claim.label.is_none() && claim.unclear.is_some_and(|until| until > now);
-        let mut keys: Vec<ObjectKey> = self.claims.iter().filter(is_open).map(|claim| claim.key.clone()).collect();
+        let mut keys: Vec<ObjectKey> = self.of(part).filter(is_open).map(|claim| claim.key.clone()).collect();
         keys.sort();
         keys.dedup();
         keys
@@ -170,14 +185,14 @@ impl Ledger {
         self.count
     }
 
-    /// The creations that were started after that action and are not known to be gone.
-    pub fn open_claims(&self, since: u64) -> Vec<Claim> {
-        self.claims.iter().filter(|claim| claim.number > since).cloned().collect()
+    /// The creations of this part that were started after that action and are not known to be gone.
+    pub fn open_claims(&self, part: u64, since: u64) -> Vec<Claim> {
+        self.of(part).filter(|claim| claim.number > since).cloned().collect()
     }
 
-    /// Until when a try of any act may still be carried out.
-    pub fn unclear_until(&self) -> Option<Instant> {
-        self.claims.iter().filter_map(|claim| claim.unclear).max().filter(|until| *until > Instant::now())
+    /// Until when a try of any act of this part may still be carried out.
+    pub fn unclear_until(&self, part: u64) -> Option<Instant> {
+        self.of(part).filter_map(|claim| claim.unclear).max().filter(|until| *until > Instant::now())
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Cluster {
     retry_limit: Duration,
     /// The objects that this connection created. Clones share them.
     ledger: Arc<Mutex<Ledger>>,
+    /// The part of the ledger that its acts belong to. Clones share it, except for those of [`Cluster::apart`].
+    part: u64,
 }
 
 impl Cluster {
@@ -119,6 +121,14 @@ impl Cluster {
     /// The same connection, with its side events sent elsewhere.
     pub fn notifying(mut self, notify: Notify) -> Self {
         self.notify = notify;
+        self
+    }
+
+    /// The same connection for a scenario that runs next to others. It still knows the objects of all of them as objects of this
+    /// run, but it looks only after those that are made through it or its clones: the others are in use.
+    pub fn apart(mut self) -> Self {
+        let part = self.ledger().another_part();
+        self.part = part;
         self
     }
 

@@ -22,15 +22,17 @@ mod size;
 mod spec;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shakedown_schemas::Document;
-use shakedown_schemas::scenario::{Fault, Scenario};
+use shakedown_schemas::scenario::{Expectation, Fault, Scenario};
 
-use shakedown_cluster::Cluster;
+use shakedown_cluster::{Cluster, parse_service};
 use shakedown_faults::chaos::{Trial, trials};
 use shakedown_guard::fuse;
 
@@ -104,18 +106,27 @@ pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Optio
     faults.map(|fault| own_namespace(fault, &default).to_owned()).collect()
 }
 
-/// The namespaces that a scenario touches: those in which its faults act and those of its services. Empty without a
-/// cluster.
+/// The namespaces that a scenario touches: those in which its faults act, those of the other ends of the links that they cut,
+/// those of its services, and those of the pods that it reads. Empty if it needs no cluster.
 pub fn namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> BTreeSet<String> {
     if scenario.needs_no_cluster() {
         return BTreeSet::new();
     }
     let default = default_namespace(scenario, Some(cluster), options);
-    let services = scenario.load.values().filter_map(|load| load.service());
-    // `name.namespace:port`
-    let named = services.filter_map(|service| Some(service.split(':').next()?.split_once('.')?.1.to_owned()));
     let mut found = target_namespaces(scenario, cluster, options);
-    found.extend(named.chain([default.clone()]));
+    let services = scenario.load.values().filter_map(|load| load.service());
+    // `validate` refuses a service without a port.
+    found.extend(services.filter_map(|it| parse_service(it, &default).ok()).map(|it| it.namespace));
+    let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
+    let ends = faults.flat_map(|fault| match fault {
+        Fault::Partition(it) => it.from.as_slice(),
+        Fault::Netem(it) => it.to.as_slice(),
+        _ => &[],
+    });
+    found.extend(ends.map(|peer| peers::peer_namespace(peer, &default)));
+    let read = scenario.phases.iter().flat_map(|phase| &phase.expect).filter_map(Expectation::pods);
+    found.extend(read.filter_map(|it| it.select?.namespace.clone()));
+    found.insert(default);
     found
 }
 

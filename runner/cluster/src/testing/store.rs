@@ -89,6 +89,7 @@ impl Store {
             journal: None,
             retry_limit: Duration::from_secs(20),
             ledger: Arc::default(),
+            part: 0,
         }
     }
 

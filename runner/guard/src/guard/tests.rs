@@ -211,6 +211,33 @@ async fn the_end_does_not_wait_for_what_is_known_to_be_left() {
     }
 }
 
+/// Of two scenarios that run at the same time, the first to end does not wait for the other's faults, and does not remove them.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_one_scenario_leaves_those_next_to_it_alone() {
+    let mut world = World::new();
+    let run = world.cluster.clone();
+    let mine = run.clone().apart();
+    world.cluster = run.clone().apart();
+    let guard = Guard::new(&mine, Duration::ZERO);
+    let other = Guard::new(&world.cluster, Duration::ZERO);
+    world.create().await.unwrap();
+    world.store.script(|_, asked| match asked.starts_with("POST") {
+        true => Fate::Late(Unanswered::Reset, Duration::from_secs(15)),
+        false => Fate::Answered,
+    });
+    world.cluster.create(Kind::NetworkPolicy, "n", &policy("late")).await.unwrap_err();
+    let begun = Instant::now();
+    let remains = guard.stand_down(&world.holder, false).await;
+    assert!(remains.leftovers.is_empty() && remains.unknown.is_none(), "{remains:?}");
+    assert!(begun.elapsed() < COLLECTION_GRACE, "{:?}", begun.elapsed());
+    assert!(world.store.get(&Store::path(Kind::NetworkPolicy, "n", "cut")).is_some(), "its fault is in use");
+    let made = world.cluster.own(&key()).await.unwrap().unwrap();
+    let uid = made["metadata"]["uid"].as_str().unwrap();
+    assert!(mine.made(uid) && run.made(uid), "it is of this run: a lock that one could not release is no stranger's");
+    other.stand_down(&world.holder, false).await;
+    assert_eq!(world.store.all(), Vec::<String>::new(), "each removes its own");
+}
+
 #[tokio::test(start_paused = true)]
 async fn objects_of_others_with_our_labels_are_kept() {
     let world = World::new();
