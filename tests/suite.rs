@@ -160,6 +160,106 @@ fn scenarios_run_next_to_each_other_and_one_signal_ends_all() {
     assert!(cut.result.scenarios.iter().all(|it| it.verdict == Verdict::Error), "{}", cut.found());
 }
 
+/// Two namespaces with the same pods: enough for a partition in each.
+const TWO: &str = r#"
+namespace: one
+namespaces: {two: {}}
+workloads:
+  - {name: client, namespace: one, replicas: 2, program: {probe: {to: "server.one:8080", listen: 8080}}}
+  - {name: server, namespace: one, program: {probe: {to: "", listen: 8080}}}
+  - {name: client, namespace: two, replicas: 2, program: {probe: {to: "server.two:8080", listen: 8080}}}
+  - {name: server, namespace: two, program: {probe: {to: "", listen: 8080}}}
+"#;
+
+/// The end of one scenario must not remove the fault, the lock and the fuse of the other.
+#[test]
+fn faults_in_two_namespaces_last_for_their_whole_time_next_to_each_other() {
+    let shakedown = Shakedown::undisturbed();
+    shakedown.file("two.yaml", TWO);
+    let sandbox = shakedown.start(&["sandbox", "--topology", "two.yaml", "--write-kubeconfig", "kubeconfig"]);
+    sandbox.stderr_line("the sandbox serves on", LIMIT);
+    let url = serve(200);
+    let lengths = [("one", 5.0), ("two", 14.0)];
+    for (namespace, seconds) in lengths {
+        let text = format!(
+            "version: 1\nname: {namespace}\nnamespace: {namespace}\n\
+             load: {{pages: {{http: {{url: '{url}'}}, rate: 50/s}}}}\n\
+             phases:\n  - {{name: baseline, duration: 3s}}\n  - name: cut\n    duration: {seconds}s\n    \
+             faults: {{cut: {{partition: {{pods: {{owner: deployment/client, count: 1}}, from: [{{service: server}}]}}}}}}\n    \
+             expect: [success_rate: {{min: 90%}}]\n"
+        );
+        shakedown.file(&format!("suite/{namespace}.yaml"), text);
+    }
+    let both = ["run", "suite", "--kubeconfig", "kubeconfig", "--out", "out", "--parallel", "2"];
+    let finished = shakedown.start(&both).finish(LIMIT);
+    let reports = shakedown.reports("out");
+    assert_eq!(names(&reports), ["one", "two"], "{finished}");
+    reports.expect_proven_and_undone();
+    for (scenario, (_, seconds)) in reports.result.scenarios.iter().zip(lengths) {
+        assert_eq!((scenario.verdict, &scenario.leftovers[..]), (Verdict::Pass, &[][..]), "{}", reports.found());
+        let fault = &scenario.faults[0];
+        let (from, to) = (fault.injecting_s.expect("injected"), fault.undoing_s.expect("undone"));
+        assert!(to - from > seconds - 1.0, "{}: from {from} to {to}", scenario.name);
+    }
+    let [one, two] = &reports.result.scenarios[..] else { panic!("{}", reports.found()) };
+    let gap = (two.started_at.duration_since(one.started_at)).as_secs_f64().abs();
+    assert!(gap < 4.0, "they overlap: {gap}");
+    shakedown.run(&["cleanup", "--check", "--all", "--kubeconfig", "kubeconfig"]).expect_code(0);
+    sandbox.signal(Signal::INT);
+    sandbox.finish(LIMIT).expect_code(0);
+}
+
+/// An overkill run must fail, and a rehearsal cannot pass: neither is a reason to stop or to repeat.
+#[test]
+fn trials_go_on_and_are_repeated_if_they_did_not_end_as_they_must() {
+    let shakedown = Shakedown::undisturbed();
+    suite(&shakedown, &[("a", 500), ("b", 200), ("c", 500)]);
+    let run = |args: &[&str]| shakedown.run(&[&["run", "suite", "--out", "out"], args].concat());
+    let failed = run(&["--overkill", "--fail-fast"]).expect_code(1);
+    failed.expect_stdout(&["1 did not run (--fail-fast: b did not fail): c"]);
+    assert_eq!(names(&shakedown.reports("out")), ["a", "b"], "what fails is no reason to stop");
+    run(&["--overkill", "--last-failed"]).expect_code(1).expect_stderr(&["--last-failed: 2 of 3 scenarios run"]);
+    assert_eq!(names(&shakedown.reports("out")), ["b", "c"]);
+    let other = run(&["--last-failed", "--filter", "b"]).expect_code(0);
+    other.expect_stderr(&["the previous run was an overkill run and this is an ordinary run, so all scenarios run"]);
+    let unknown = run(&["--last-failed", "--filter", "c"]).expect_code(1);
+    unknown.expect_stderr(&["none of the selected scenarios is in the previous result, so all run"]);
+    suite(&shakedown, &[("a", 200), ("c", 200)]);
+    run(&["--quick", "--fail-fast"]).expect_code(4);
+    assert_eq!(names(&shakedown.reports("out")), ["a", "b", "c"]);
+    for flags in [["--dry-run", "--quick"], ["--dry-run", "--last-failed"], ["--dry-run", "--overkill"]] {
+        shakedown.run(&[&["run", "suite"], &flags[..]].concat()).expect_code(2).expect_stderr(&flags);
+    }
+    for flag in ["--quick", "--overkill", "--last-failed"] {
+        let refused = shakedown.run(&["calibrate", "suite", flag]).expect_code(2);
+        refused.expect_stderr(&[flag, "does not apply to `calibrate`"]);
+    }
+    assert!(!shakedown.path("shakedown-results").exists(), "nothing ran");
+}
+
+/// A scenario without a cluster may be in a suite for a sandbox.
+#[test]
+fn a_scenario_with_a_url_only_does_not_choose_the_sandbox() {
+    let shakedown = Shakedown::new();
+    suite(&shakedown, &[("a", 200)]);
+    shakedown.file("suite/two.yaml", TWO_AND_A_LOAD.replace("URL", &serve(200)));
+    shakedown.file("suite/topology.txt", TWO);
+    let planned = shakedown.run(&["plan", "suite", "--sandbox"]).expect_code(0);
+    planned.expect_stdout(&["client-"]);
+}
+
+/// A fault in the topology [`TWO`].
+const TWO_AND_A_LOAD: &str = r#"
+version: 1
+name: two
+sandbox: {topology: topology.txt}
+namespace: two
+load: {pages: {http: {url: "URL"}, rate: 50/s}}
+phases:
+  - {name: baseline, duration: 3s}
+  - {name: kill, duration: 5s, faults: {kill: {pod_kill: {pods: {owner: deployment/client, count: 1}}}}}
+"#;
+
 #[test]
 fn a_scenario_comes_from_stdin_and_f_and_dry_run_are_as_in_kubectl() {
     let shakedown = Shakedown::new();

@@ -20,13 +20,14 @@ pub async fn calibrate(
     verbose: u8,
     redactor: &Redactor,
 ) -> Result<u8, Failure> {
+    refuse(&args)?;
     if args.run.course.dry_run {
         return plan::plan(args.run.into_plan(), style, redactor).await;
     }
     let mut selected = select::suite(&args.run.selection, style, redactor)?;
     let documents = selected.documents.iter();
     selected.documents = documents.flat_map(|it| std::iter::repeat_n(it.clone(), args.runs.get() as usize)).collect();
-    (args.run.gate.control, args.run.gate.overkill) = (true, false);
+    args.run.gate.control = true;
     let result = run::all(args.run, selected, style, quiet, verbose, redactor).await?;
     let rows = judge::calibrate(&redactor.result(&result).scenarios);
     print::text(&format!("\n{}", shown(&rows, args.markdown)));
@@ -40,6 +41,23 @@ pub async fn calibrate(
     } else {
         result.exit_code
     })
+}
+
+/// Refuses flags that would not apply.
+fn refuse(args: &Calibrate) -> Result<(), Failure> {
+    let (gate, course) = (&args.run.gate, &args.run.course);
+    let unfit = [
+        (gate.overkill, "--overkill"),
+        (gate.quick, "--quick"),
+        (gate.speed.is_some(), "--speed"),
+        (course.last_failed, "--last-failed"),
+    ];
+    match unfit.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, flag)) => Err(Failure::usage(format!(
+            "{flag} does not apply to `calibrate`, which runs every selected scenario without faults and at full length"
+        ))),
+    }
 }
 
 fn shown(rows: &[Calibration], markdown: bool) -> String {

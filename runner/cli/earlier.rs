@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shakedown_schemas::read_file;
-use shakedown_schemas::result::{RunResult, Verdict};
+use shakedown_schemas::result::{RunResult, Trial};
 
 use super::narrow::plain;
+use super::totals;
 
 /// The subfolder of kept results.
 pub const FOLDER: &str = "earlier";
@@ -54,25 +55,36 @@ fn id(result: &Path) -> Option<String> {
     (!id.is_empty() && id.len() <= 80 && id.chars().all(fits)).then(|| id.to_owned())
 }
 
-/// The scenarios of a result that did not pass or did not run.
-pub struct Unpassed(Vec<(String, String)>);
+/// How the scenarios of an earlier result ended.
+pub struct Ended {
+    /// The kinds of run in it.
+    trials: Vec<Option<Trial>>,
+    /// Each scenario by file and name, and whether it is done: it ended as its kind of run must.
+    scenarios: Vec<(String, String, bool)>,
+}
 
-impl Unpassed {
+impl Ended {
     /// Of this result.
     pub fn of(result: &RunResult) -> Self {
-        let failed = result.scenarios.iter().filter(|it| it.verdict != Verdict::Pass).map(|it| (&it.file, &it.name));
-        let left = result.not_run.iter().map(|it| (&it.file, &it.name));
-        Self(failed.chain(left).map(|(file, name)| (plain(file).to_owned(), name.clone())).collect())
+        let ran = result.scenarios.iter().map(|it| (&it.file, &it.name, totals::did_as_it_must(it)));
+        let left = result.not_run.iter().map(|it| (&it.file, &it.name, false));
+        let own = |(file, name, done): (&String, &String, bool)| (plain(file).to_owned(), name.clone(), done);
+        Self {
+            trials: result.scenarios.iter().map(|it| it.trial).collect(),
+            scenarios: ran.chain(left).map(own).collect(),
+        }
     }
 
-    /// True if all scenarios passed.
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// A kind of run in it that is not this one.
+    pub fn unlike(&self, trial: Option<Trial>) -> Option<Option<Trial>> {
+        self.trials.iter().copied().find(|it| *it != trial)
     }
 
-    /// True if this scenario is one of them.
-    pub fn has(&self, file: &str, name: &str) -> bool {
-        self.0.iter().any(|(of, named)| of == plain(file) && named == name)
+    /// Whether this scenario is done. None if it is not in that result.
+    pub fn is_done(&self, file: &str, name: &str) -> Option<bool> {
+        let mut all = self.scenarios.iter().filter(|(of, named, _)| of == plain(file) && named == name).peekable();
+        all.peek()?;
+        Some(all.all(|(.., done)| *done))
     }
 }
 
@@ -104,10 +116,19 @@ mod tests {
 
     #[test]
     fn what_did_not_pass_is_asked_for_again() {
-        let left = Unpassed::of(&sample::cut_short());
-        assert!(left.has("./scenarios/single-worker.yaml", "single-worker"));
-        assert!(left.has("scenarios/worker-killed.yaml", "worker-killed"), "it did not run");
-        assert!(!left.has("scenarios/quickstart.yaml", "worker-loses-nats") && !left.is_empty());
-        assert!(Unpassed::of(&sample::passing()).is_empty());
+        let ended = Ended::of(&sample::cut_short());
+        assert_eq!(ended.is_done("./scenarios/single-worker.yaml", "single-worker"), Some(false));
+        assert_eq!(ended.is_done("scenarios/worker-killed.yaml", "worker-killed"), Some(false), "it did not run");
+        assert_eq!(ended.is_done("scenarios/quickstart.yaml", "worker-loses-nats"), Some(true));
+        assert_eq!(ended.is_done("scenarios/other.yaml", "other"), None);
+    }
+
+    #[test]
+    fn a_trial_is_done_if_it_ended_as_it_must() {
+        let mut overkill = sample::failing();
+        overkill.scenarios[0].trial = Some(Trial::Overkill);
+        let ended = Ended::of(&overkill);
+        assert_eq!(ended.is_done(&overkill.scenarios[0].file, &overkill.scenarios[0].name), Some(true));
+        assert_eq!((ended.unlike(Some(Trial::Overkill)), ended.unlike(None)), (None, Some(Some(Trial::Overkill))));
     }
 }

@@ -127,15 +127,21 @@ fn steps(args: &Init, complete: &Complete, facts: Option<&Facts>) -> Vec<String>
     let file = quoted(&args.file.display().to_string());
     let target = &args.target;
     let mut flags = named(target).flags();
-    // Without a sandbox of its own, the names of an LLM must be those of the default one.
-    let example = guess::complete(Answers { from: Some(Like::Llm), ..Answers::default() }, None);
+    // Without a sandbox of its own, the names must be those of a built-in one.
+    let built_in = match complete.from {
+        Like::Llm => Some(""),
+        Like::Shop => Some(" --sandbox-topology shop"),
+        Like::Queue => None,
+    };
+    let example = guess::complete(Answers { from: Some(complete.from), ..Answers::default() }, None);
     let (name, fault, replicas) = (complete.name.clone(), complete.fault, complete.replicas);
-    let is_example = || *complete == Complete { name, fault, replicas, ..example };
+    let is_example = || built_in.is_some() && *complete == Complete { name, fault, replicas, ..example };
     let rehearsable = facts.filter(|_| target.sandbox).map_or_else(is_example, |sandbox| complete.runs_in(sandbox));
     let topology =
         target.sandbox_topology.as_ref().map(|it| format!(" --sandbox-topology {}", quoted(&it.display().to_string())));
     if rehearsable {
-        flags = format!(" --sandbox{}", topology.unwrap_or_default());
+        let built_in = built_in.filter(|_| !target.sandbox).unwrap_or_default();
+        flags = format!(" --sandbox{}", topology.unwrap_or_else(|| built_in.to_owned()));
     }
     let mut lines = Vec::new();
     if rehearsable {

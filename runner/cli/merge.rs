@@ -7,7 +7,7 @@ use shakedown_schemas::RunResult;
 use shakedown_schemas::result::{NotRun, RunInfo};
 
 use super::narrow::plain;
-use super::totals;
+use super::{signals, totals};
 
 /// One result of these. A shard without a result is listed as not run, so that the whole does not pass without it.
 ///
@@ -17,6 +17,7 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
     results.sort_by(|one, other| {
         (one.run.shard.map(|it| it.number), &one.run.id).cmp(&(other.run.shard.map(|it| it.number), &other.run.id))
     });
+    alike(&results)?;
     let lost = lost(&results)?;
     let run = run(&results).ok_or_else(|| "there is no result to merge".to_owned())?;
     let format_version = results[0].format_version;
@@ -59,13 +60,52 @@ fn lost(results: &[RunResult]) -> Result<Vec<NotRun>, String> {
     }
     let has = |number: usize| shards.iter().any(|it| it.number == number);
     // A part beyond the number of scenarios is empty and has no result.
-    let missing = (1..=first.of.min(first.suite)).filter(|number| !has(*number));
-    let describe = |number: usize| NotRun {
-        name: format!("shard {number}/{}", first.of),
-        file: String::new(),
-        reason: "its result is missing".to_owned(),
+    let parts = 1..=first.of.min(first.suite);
+    let describe = |number: usize| {
+        let shard = format!("shard {number}/{}", first.of);
+        if !has(number) {
+            return Some((shard, "its result is missing"));
+        }
+        // `--last-failed` leaves out some of a part.
+        let size = (first.suite - number) / first.of + 1;
+        let left = size.saturating_sub(listed(results, number));
+        let scenarios = if left == 1 { "scenario" } else { "scenarios" };
+        (left > 0).then(|| (format!("{left} {scenarios} of {shard}"), "its result does not list them"))
     };
-    Ok(missing.map(describe).collect())
+    let absent = parts.filter_map(describe);
+    Ok(absent.map(|(name, reason)| NotRun { name, file: String::new(), reason: reason.to_owned() }).collect())
+}
+
+/// The number of scenarios that the results of a shard list.
+fn listed(results: &[RunResult], number: usize) -> usize {
+    let of_shard = results.iter().filter(|it| it.run.shard.is_some_and(|shard| shard.number == number));
+    let names = of_shard.flat_map(|result| {
+        let ran = result.scenarios.iter().map(|it| (plain(&it.file), &it.name));
+        ran.chain(result.not_run.iter().map(|it| (plain(&it.file), &it.name)))
+    });
+    names.collect::<BTreeSet<_>>().len()
+}
+
+/// Refuses results that do not belong to one run.
+fn alike(results: &[RunResult]) -> Result<(), String> {
+    let whole = results.iter().find(|it| it.run.shard.is_none());
+    let part = results.iter().find(|it| it.run.shard.is_some());
+    if let (Some(whole), Some(part)) = (whole, part) {
+        return Err(format!(
+            "run {} is a part of a suite, and run {} is not\nhelp: give the results of one CI run, all of them with --shard",
+            part.run.id, whole.run.id
+        ));
+    }
+    let mut all = results.iter().flat_map(|result| result.scenarios.iter().map(move |it| (&result.run.id, it.trial)));
+    let Some((first, trial)) = all.next() else { return Ok(()) };
+    match all.find(|(_, other)| *other != trial) {
+        None => Ok(()),
+        Some((other, unlike)) => Err(format!(
+            "run {first} is {}, and run {other} is {}\nhelp: give results of runs with the same flags",
+            totals::kind(trial),
+            totals::kind(unlike)
+        )),
+    }
 }
 
 /// The facts of the whole run. A fact in which the shards differ is left out.
@@ -88,7 +128,8 @@ fn run(results: &[RunResult]) -> Option<RunInfo> {
         host: if runs().all(|run| run.host == first.host) { first.host.clone() } else { String::new() },
         git_sha: same(|run| &run.git_sha),
         ci_job_url: same(|run| &run.ci_job_url),
-        interrupted: runs().find_map(|run| run.interrupted.clone()),
+        // A signal has an exit code of its own. The time limit has none.
+        interrupted: runs().filter_map(|run| run.interrupted.clone()).min_by_key(|signal| signal == signals::TIME_UP),
         shard: None,
     })
 }
@@ -111,7 +152,7 @@ fn without_shard(command: &[String]) -> Vec<String> {
 mod tests {
     use super::*;
     use shakedown_reports::sample;
-    use shakedown_schemas::result::{Shard, Verdict};
+    use shakedown_schemas::result::{Shard, Trial, Verdict};
 
     /// One scenario of the suite as the result of a shard.
     fn shard(number: usize, of: usize) -> RunResult {
@@ -152,5 +193,40 @@ mod tests {
         assert!(twice.starts_with("`worker-loses-nats` (scenarios/quickstart.yaml) is in two results"), "{twice}");
         let other = merge(vec![shard(1, 3), shard(2, 4)]).unwrap_err();
         assert!(other.starts_with("these are parts of different suites"), "{other}");
+    }
+
+    #[test]
+    fn a_shard_without_all_of_its_scenarios_is_no_pass() {
+        let mut part = sample::passing();
+        part.run.shard = Some(Shard { number: 1, of: 2, suite: 5 });
+        let mut rest = sample::passing();
+        rest.run.shard = Some(Shard { number: 2, of: 2, suite: 5 });
+        rest.scenarios = vec![rest.scenarios.remove(0); 2];
+        for (number, scenario) in rest.scenarios.iter_mut().enumerate() {
+            scenario.name = format!("other-{number}");
+        }
+        let whole = merge(vec![part, rest]).unwrap();
+        assert_eq!((whole.verdict, whole.exit_code), (Verdict::Inconclusive, 4));
+        let left: Vec<&str> = whole.not_run.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(left, ["2 scenarios of shard 1/2"], "its part has three");
+    }
+
+    #[test]
+    fn a_part_and_a_whole_run_and_different_trials_are_refused() {
+        let mixed = merge(vec![shard(1, 3), sample::passing()]).unwrap_err();
+        assert!(mixed.starts_with("run run-1 is a part of a suite, and run "), "{mixed}");
+        let mut overkill = shard(2, 3);
+        overkill.scenarios[0].trial = Some(Trial::Overkill);
+        let mixed = merge(vec![shard(1, 3), overkill]).unwrap_err();
+        assert!(mixed.starts_with("run run-1 is an ordinary run, and run run-2 is an overkill run\n"), "{mixed}");
+    }
+
+    #[test]
+    fn a_signal_precedes_the_time_limit() {
+        let mut parts = [1, 2, 3].map(|number| shard(number, 3));
+        parts[0].run.interrupted = Some(signals::TIME_UP.to_owned());
+        parts[2].run.interrupted = Some("SIGTERM".to_owned());
+        let whole = merge(parts.to_vec()).unwrap();
+        assert_eq!((whole.run.interrupted.as_deref(), whole.exit_code), (Some("SIGTERM"), 143));
     }
 }

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Verdict};
+use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Trial, Verdict};
 use shakedown_schemas::{Document, EventKind};
 
 use super::args;
@@ -42,7 +42,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
     let mut selected = select::suite(&args.selection, style, redactor)?;
     select::in_namespace(&selected.documents, args.target.namespace.as_deref())?;
     if args.course.last_failed {
-        again::unpassed(&mut selected.documents, args.out.as_deref())?;
+        again::unpassed(&mut selected.documents, args.out.as_deref(), Verdicts::of(&args.gate).trial)?;
     }
     if let Some(speed) = args.gate.rehearsal() {
         selected.documents.iter_mut().for_each(|document| rehearsal::shorten(document, speed));
@@ -261,9 +261,10 @@ impl<'a> Session<'a> {
         if let Some(signal) = *self.stop.borrow() {
             return Some(format!("interrupted by {signal}"));
         }
-        let failed = self.result.scenarios.iter().find(|it| it.verdict != Verdict::Pass);
-        let failed = failed.filter(|_| self.args.course.fail_fast)?;
-        Some(format!("--fail-fast: {} did not pass", failed.name))
+        let other = self.result.scenarios.iter().find(|it| !totals::did_as_it_must(it));
+        let other = other.filter(|_| self.args.course.fail_fast)?;
+        let must = if other.trial == Some(Trial::Overkill) { "fail" } else { "pass" };
+        Some(format!("--fail-fast: {} did not {must}", other.name))
     }
 
     /// Ends the run: the last events, the reports, and the exit code.

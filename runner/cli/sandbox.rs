@@ -86,7 +86,9 @@ fn topology(given: Option<&Path>, documents: &[Document]) -> Result<Topology, Fa
         let is_built_in = name.to_str().is_some_and(|name| Topology::text(name).is_some());
         Some(if is_built_in { name } else { Path::new(&document.file).with_file_name(name) })
     };
-    let mut all = documents.iter().map(|document| (document, named(document)));
+    // A scenario with URLs only does not see the sandbox.
+    let seeing = documents.iter().filter(|document| !document.scenario.needs_no_cluster());
+    let mut all = seeing.map(|document| (document, named(document)));
     let Some((first, wanted)) = all.next() else { return Ok(Topology::default()) };
     if let Some((other, unlike)) = all.find(|(_, named)| *named != wanted) {
         let name = |path: Option<PathBuf>| path.map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());

@@ -1,10 +1,30 @@
 //! The verdict and the exit code of a run, from its scenarios. Pure: a run and a merge of shards count alike.
 
 use shakedown_schemas::RunResult;
-use shakedown_schemas::result::{Trial, Verdict};
+use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
 
 use super::{exit, signals};
 use shakedown_judge as judge;
+
+/// Whether a scenario ended as its kind of run must: an overkill run fails, a rehearsal is inconclusive at best, and all
+/// others pass.
+pub fn did_as_it_must(scenario: &ScenarioResult) -> bool {
+    match scenario.trial {
+        None | Some(Trial::Control) => scenario.verdict == Verdict::Pass,
+        Some(Trial::Overkill) => scenario.verdict == Verdict::Fail,
+        Some(Trial::Rehearsal) => matches!(scenario.verdict, Verdict::Pass | Verdict::Inconclusive),
+    }
+}
+
+/// A kind of run, in words.
+pub const fn kind(trial: Option<Trial>) -> &'static str {
+    match trial {
+        None => "an ordinary run",
+        Some(Trial::Control) => "a control run",
+        Some(Trial::Overkill) => "an overkill run",
+        Some(Trial::Rehearsal) => "a rehearsal",
+    }
+}
 
 /// Sets both.
 pub fn set(result: &mut RunResult) {
@@ -14,7 +34,7 @@ pub fn set(result: &mut RunResult) {
     // A full cut must fail: then the gate works.
     let overkill = result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
     if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
-        let all_failed = result.scenarios.iter().all(|it| it.verdict == Verdict::Fail);
+        let all_failed = result.scenarios.iter().all(did_as_it_must);
         result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
     }
     // A run without all of its scenarios shows nothing about the others.
@@ -63,6 +83,20 @@ mod tests {
         assert_eq!(code(result.clone()), (Verdict::Inconclusive, exit::INCONCLUSIVE));
         result.scenarios[0].verdict = Verdict::Error;
         assert_eq!(code(result).1, exit::ENVIRONMENT);
+    }
+
+    #[test]
+    fn each_kind_of_run_must_end_in_its_own_way() {
+        let all = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error];
+        let good = |trial| {
+            let mut one = sample::passing().scenarios.remove(0);
+            one.trial = trial;
+            all.map(|verdict| did_as_it_must(&ScenarioResult { verdict, ..one.clone() }))
+        };
+        assert_eq!(good(None), [true, false, false, false]);
+        assert_eq!(good(Some(Trial::Control)), good(None));
+        assert_eq!(good(Some(Trial::Overkill)), [false, true, false, false]);
+        assert_eq!(good(Some(Trial::Rehearsal)), [true, false, true, false]);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct Course {
     #[arg(long)]
     pub fail_fast: bool,
     /// Run only the scenarios that did not pass in the previous result: that in --out, or else the newest in
-    /// shakedown-results. If all passed, all of them run.
+    /// shakedown-results. If all passed, all of them run. After an --overkill run, those that did not fail.
     #[arg(long)]
     pub last_failed: bool,
     /// End the run after this time. A running scenario undoes its faults and ends with an error, and no further one
@@ -66,8 +66,8 @@ pub struct Course {
     /// Run up to N scenarios at the same time. Never two in one namespace.
     #[arg(long, value_name = "N", default_value = "1")]
     pub parallel: std::num::NonZeroUsize,
-    /// Change nothing: show what would be done, as `plan` does.
-    #[arg(long)]
+    /// Change nothing: show what would be done, as `plan` does. Only for ordinary runs of all selected scenarios.
+    #[arg(long, conflicts_with_all = ["last_failed", "control", "overkill", "quick", "speed"])]
     pub dry_run: bool,
 }
 

@@ -6,6 +6,9 @@ use crate::cli::args::{Like, Strike};
 /// The model of the sandbox.
 pub const MODEL: &str = "Qwen/Qwen3-0.6B";
 
+/// The path of a request to a service of a cluster, if no other is given.
+pub const GUESS: &str = "/";
+
 /// The pods of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pods {
@@ -125,12 +128,16 @@ pub struct Complete {
 }
 
 impl Complete {
-    /// Whether the sandbox with these facts can run it: it serves an LLM only, and knows only what is in it.
+    /// Whether the sandbox with these facts can run it: it has everything that the scenario names, and answers its requests.
     pub fn runs_in(&self, sandbox: &Facts) -> bool {
-        // A worker that names no model serves the default one.
         let mut models = sandbox.workloads.iter().filter_map(|it| it.model.as_ref()).peekable();
-        let serves = models.peek().is_none() && self.model == MODEL || models.any(|it| *it == self.model);
-        self.from == Like::Llm && serves && self.unknown(sandbox).is_empty()
+        let answers = match self.from {
+            // A worker that names no model serves the default one.
+            Like::Llm => models.peek().is_none() && self.model == MODEL || models.any(|it| *it == self.model),
+            // A service answers every path, and an LLM answers none that is only a guess.
+            Like::Shop | Like::Queue => models.peek().is_none() || self.path != GUESS,
+        };
+        answers && self.unknown(sandbox).is_empty()
     }
 
     /// What it names and these facts do not contain.

@@ -13,7 +13,7 @@ use shakedown_cluster::{Cluster, ClusterError, Kind};
 pub struct Facts {
     /// The cluster, in words.
     pub cluster: String,
-    /// Whether it is the sandbox, which runs an LLM deployment only.
+    /// Whether it is a sandbox.
     pub sandbox: bool,
     /// The namespace.
     pub namespace: String,

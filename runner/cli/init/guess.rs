@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::answers::{Answers, Complete, MODEL, Pods, contains, selector};
+use super::answers::{Answers, Complete, GUESS, MODEL, Pods, contains, selector};
 use super::facts::{Facts, Service, Workload};
 use crate::cli::args::{Like, Strike};
 
@@ -49,7 +49,7 @@ pub fn complete(given: Answers, facts: Option<&Facts>) -> Complete {
     let sends = given.body.is_some() || (given.path.is_none() && from == Like::Queue);
     let method = given.method.unwrap_or_else(|| if sends { "POST" } else { "GET" }.to_owned());
     let body = given.body.or_else(|| sends.then(|| "{}".to_owned()));
-    let path = given.path.unwrap_or_else(|| if facts.is_some() { "/".to_owned() } else { example.path.clone() });
+    let path = given.path.unwrap_or_else(|| if facts.is_some() { GUESS.to_owned() } else { example.path.clone() });
     Complete {
         from,
         name: given.name.unwrap_or_else(|| name(fault, &pods, &peer)),
@@ -79,11 +79,11 @@ fn name(fault: Strike, pods: &Pods, peer: &str) -> String {
     }
 }
 
-/// The names in a scenario that no cluster was asked for. Those of the LLM are the sandbox's.
+/// The names in a scenario that no cluster was asked for. Those of the LLM and of the shop are those of the sandbox.
 fn example(from: Like) -> Complete {
     let labels = |value: &str| Pods::Labels([("app".to_owned(), value.to_owned())].into());
     let (namespace, service, pods, peer, path) = match from {
-        Like::Shop => ("shop", "shop:80", "checkout", "postgres", "/orders/1"),
+        Like::Shop => ("shop", "checkout:8080", "payments", "postgres", "/"),
         Like::Llm => ("dynamo", "vllm-agg-0-frontend:8000", "vllm-agg-0-vllmdecodeworker", "nats", "/"),
         Like::Queue => ("default", "api:80", "api", "rabbitmq", "/jobs"),
     };
@@ -103,7 +103,7 @@ fn example(from: Like) -> Complete {
     }
 }
 
-/// The kind of the namespace's service. Without a cluster: the LLM, because the sandbox can rehearse it.
+/// The kind of the namespace's service. Without a cluster: the LLM, which the default sandbox can rehearse.
 fn kind(facts: Option<&Facts>) -> Like {
     let Some(facts) = facts else { return Like::Llm };
     if facts.workloads.iter().any(|it| it.is_llm || it.model.is_some()) {
@@ -160,6 +160,8 @@ fn link<'f>(
             score += if is_needed { 8 } else { 0 };
             score += if reached.contains(&workload.name) { 4 } else { 0 };
             score += if workload.replicas > 1 { 3 } else { 0 };
+            // One of three carries less of the load than one of two.
+            score += if workload.replicas > 2 { 1 } else { 0 };
             score += if wanted { 2 } else { 0 };
             // Requests and workers meet on a bus. Jobs are put into a queue by the service that answers.
             score += match from {
