@@ -24,7 +24,8 @@ pub fn import(args: &Import) -> Result<u8, Failure> {
         Failure::usage(format!("{name}{place}: {}\nhelp: {help}", problem.message))
     })?;
     for note in &imported.notes {
-        print::remark(clean(&format!("{name}:{}: {}", note.line, note.message)));
+        let place = if note.line == u32::MAX { name.clone() } else { format!("{name}:{}", note.line) };
+        print::remark(clean(&format!("{place}: {}", note.message)));
     }
     match args.out.as_deref() {
         None => print::text(&imported.scenario),

@@ -18,6 +18,7 @@ use read::{Fields, Notes};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{self, Node, Value};
+use crate::{document, variables::Overrides};
 
 /// A scenario that was made from a file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,17 +41,39 @@ pub fn import(file: &str, bytes: &[u8], service: Option<&str>) -> Result<Importe
     let mut notes = Notes::default();
     let mut draft = Draft::default();
     let mut tool = None;
+    let mut foreign = Vec::new();
     for (first_line, part) in documents(text) {
         let node = source::parse(part)?;
         notes.offset = first_line;
-        tool = Some(one(&node, &mut draft, &mut notes).ok_or_else(|| unknown(&node))?);
+        match one(&node, &mut draft, &mut notes) {
+            Some(found) => tool = Some(found),
+            None => foreign.push(node),
+        }
+        if let (Some(_), [node]) = (tool, &foreign[..]) {
+            notes.at(node, "this document belongs to no tool whose files can be imported");
+            foreign.clear();
+        }
     }
-    let tool = tool.ok_or_else(|| other("the file has no content"))?;
+    let tool = match (tool, foreign.first()) {
+        (Some(tool), _) => tool,
+        (None, Some(node)) => return Err(unknown(node)),
+        (None, None) => return Err(Box::new(other("the file has no content"))),
+    };
     if draft.steps.iter().all(|step| step.faults.is_empty()) {
         let why: Vec<String> = notes.list.iter().map(|note| format!("line {}: {}", note.line, note.message)).collect();
-        return Err(other(&format!("no fault of this file of {tool} can be carried over: {}", why.join("; "))));
+        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+        return Err(Box::new(other(&format!("no fault of this file of {tool} can be carried over{why}"))));
     }
     let scenario = write::scenario(draft, file, tool, service, &mut notes);
+    if let Err(problems) = document::parse(file, scenario.as_bytes(), &Overrides::default()) {
+        notes.list.extend(problems.iter().filter(|it| it.is_error()).map(|problem| {
+            let line = problem.line().unwrap_or_default();
+            ImportNote {
+                line: u32::MAX,
+                message: format!("line {line} of the scenario has to be mended: {}", problem.message),
+            }
+        }));
+    }
     notes.list.sort();
     notes.list.dedup();
     Ok(Imported { tool, scenario, notes: notes.list })
@@ -104,8 +127,8 @@ fn unknown(node: &Node) -> Box<Diagnostic> {
     Box::new(other("the file belongs to no tool whose files can be imported").at(node.span))
 }
 
-fn other(message: &str) -> Box<Diagnostic> {
+fn other(message: &str) -> Diagnostic {
     let help = "`import` reads manifests of Chaos Mesh, experiments of Chaos Toolkit, a ChaosEngine of Litmus and scenarios of krkn; \
                 `shakedown init` writes a first scenario";
-    Box::new(Diagnostic::error(Code::OtherFile, message).help(help))
+    Diagnostic::error(Code::OtherFile, message).help(help)
 }

@@ -14,6 +14,18 @@ pub(super) fn resource(fields: &Fields, draft: &mut Draft, notes: &mut Notes) {
     let name = metadata.as_ref().and_then(|it| it.text("name")).unwrap_or_else(|| kind.to_lowercase());
     let namespace = metadata.as_ref().and_then(|it| it.text("namespace"));
     fields.ignore(&["apiVersion", "status"]);
+    if let Some(metadata) = &metadata {
+        metadata.ignore(&[
+            "labels",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "finalizers",
+            "managedFields",
+        ]);
+        metadata.finish(notes);
+    }
     let Some(spec) = fields.map("spec") else { return };
     draft.name.get_or_insert_with(|| name.clone());
     match kind.as_str() {
@@ -109,7 +121,7 @@ fn faults(kind: &str, name: &str, spec: &Fields, namespace: Option<&str>, notes:
         return Vec::new();
     }
     let pods = pods(spec, namespace, notes);
-    let lasts = spec.text("duration").and_then(|text| duration(&text));
+    let lasts = lasting(spec, "duration", notes);
     let mut made: Vec<Fault> = match kind {
         "NetworkChaos" => network(name, spec, &pods, namespace, notes),
         "PodChaos" => pod(name, spec, pods, notes).into_iter().collect(),
@@ -120,7 +132,6 @@ fn faults(kind: &str, name: &str, spec: &Fields, namespace: Option<&str>, notes:
         "HTTPChaos" => http(name, spec, pods, notes).into_iter().collect(),
         _ => Vec::new(),
     };
-    spec.ignore(&["containerNames"]);
     match spec.node("selector").or_else(|| spec.node("action")) {
         Some(node) if made.is_empty() => {
             notes.at(node, format!("`{name}` ({kind}) is not carried over: there is no fault like it"));
@@ -155,7 +166,13 @@ fn pods(spec: &Fields, namespace: Option<&str>, notes: &mut Notes) -> Out {
                 );
             }
         }
-        _ => {}
+        Some("all") => {}
+        other => {
+            pods.push(("count".to_owned(), Out::Plain("1".to_owned())));
+            if let Some(node) = spec.node("mode").or_else(|| spec.node("selector")) {
+                notes.at(node, format!("the mode {} is unknown: one pod is taken", other.unwrap_or("(none)")));
+            }
+        }
     }
     Out::Map(pods)
 }
@@ -481,8 +498,25 @@ impl Fields<'_> {
     }
 }
 
+/// The longest time that is carried over, in seconds: ten days.
+const LONGEST: f64 = 864_000.0;
+
 /// A number of seconds as a duration.
-pub(super) fn seconds(node: &Node) -> Option<Duration> {
+pub(super) fn seconds(node: &Node, notes: &mut Notes) -> Option<Duration> {
     let text = text(node)?;
-    text.trim_end_matches('s').parse::<f64>().ok().filter(|it| *it >= 0.0).map(Duration::from_secs_f64)
+    let seconds = text.trim_end_matches('s').parse::<f64>().ok().filter(|it| (0.0..=LONGEST).contains(it));
+    if seconds.is_none() {
+        notes.at(node, format!("`{text}` is no number of seconds up to ten days, and is not carried over"));
+    }
+    seconds.map(Duration::from_secs_f64)
+}
+
+/// A duration of Go, such as `1m30s`.
+fn lasting(fields: &Fields, key: &str, notes: &mut Notes) -> Option<Duration> {
+    let (text, node) = (fields.text(key)?, fields.node(key)?);
+    let duration = duration(&text).filter(|it| it.as_secs_f64() <= LONGEST);
+    if duration.is_none() {
+        notes.at(node, format!("`{text}` is no duration up to ten days, and is not carried over"));
+    }
+    duration
 }

@@ -163,7 +163,7 @@ fn outage(it: &Fields, notes: &mut Notes) -> Option<Fault> {
     let mut fault = Fault::new("application-outage", "partition", Out::Map(pods));
     fault.set("from", Some(Out::List(vec![Out::map([("cidr", Out::text("0.0.0.0/0"))])])));
     fault.set_text("direction", Some(direction.to_owned()));
-    fault.lasts = it.node("duration").and_then(chaos_mesh::seconds);
+    fault.lasts = it.node("duration").and_then(|node| chaos_mesh::seconds(node, notes));
     Some(fault)
 }
 
@@ -175,7 +175,7 @@ fn of_pods(it: &Fields, kind: &'static str, notes: &mut Notes) -> Option<Fault> 
     count(&mut pods, it.text("instance_count"));
     it.ignore(&["image", "wait_duration", "service_account", "taints", "execution", "interfaces"]);
     let mut fault = Fault::new(it.text("id")?, kind, Out::Map(pods));
-    fault.lasts = it.node("test_duration").and_then(chaos_mesh::seconds);
+    fault.lasts = it.node("test_duration").and_then(|node| chaos_mesh::seconds(node, notes));
     Some(fault)
 }
 

@@ -8,7 +8,7 @@ use super::read::{Fields, Notes};
 use crate::source::Node;
 
 /// What configures Litmus itself.
-const OWN: [&str; 16] = [
+const OWN: [&str; 15] = [
     "CONTAINER_RUNTIME",
     "SOCKET_PATH",
     "LIB",
@@ -16,7 +16,6 @@ const OWN: [&str; 16] = [
     "TC_IMAGE",
     "STRESS_IMAGE",
     "SEQUENCE",
-    "RAMP_TIME",
     "CHAOS_NAMESPACE",
     "DEFAULT_HEALTH_CHECK",
     "SET_HELPER_DATA",
@@ -35,7 +34,6 @@ pub(super) fn engine(fields: &Fields, draft: &mut Draft, notes: &mut Notes) {
     draft.name = draft.name.take().or_else(|| metadata.as_ref()?.text("name"));
     let Some(spec) = fields.map("spec") else { return };
     spec.ignore(&[
-        "engineState",
         "chaosServiceAccount",
         "annotationCheck",
         "jobCleanUpPolicy",
@@ -43,6 +41,10 @@ pub(super) fn engine(fields: &Fields, draft: &mut Draft, notes: &mut Notes) {
         "auxiliaryAppInfo",
         "terminationGracePeriodSeconds",
     ]);
+    if let (Some(state), Some(node)) = (spec.text("engineState").filter(|it| it != "active"), spec.node("engineState"))
+    {
+        notes.at(node, format!("`engineState: {state}` is not carried over: the scenario runs when it is started"));
+    }
     let application = spec.map("appinfo");
     let of = |key: &str| application.as_ref().and_then(|it| it.text(key));
     let target = Target { labels: of("applabel"), namespace: of("appns").or(own) };
@@ -50,7 +52,10 @@ pub(super) fn engine(fields: &Fields, draft: &mut Draft, notes: &mut Notes) {
     for node in spec.list("experiments") {
         let Some(it) = Fields::of(node, "experiments.") else { continue };
         let name = it.text("name").unwrap_or_default();
-        let Some(inner) = it.map("spec") else { continue };
+        let Some(inner) = it.map("spec") else {
+            notes.at(node, format!("the experiment {name} has no `spec`, and is not carried over"));
+            continue;
+        };
         let environment = Environment::of(&inner);
         match fault(&name, &target, &environment, node, notes) {
             Some(fault) => {
@@ -114,9 +119,13 @@ impl<'a> Environment<'a> {
     }
 }
 
-fn pods(target: &Target, it: &Environment) -> Option<Out> {
+fn pods(target: &Target, it: &Environment, node: &Node, notes: &mut Notes) -> Option<Out> {
     let mut pods = Vec::new();
-    match it.list("TARGET_PODS").first() {
+    let named = it.list("TARGET_PODS");
+    if named.len() > 1 {
+        notes.at(node, format!("a fault takes one pod by name: of TARGET_PODS only {} is carried over", named[0]));
+    }
+    match named.first() {
         Some(name) => pods.push(("name".to_owned(), Out::text(name))),
         None => pods.push(("labels".to_owned(), Out::Text(target.labels.clone()?))),
     }
@@ -131,7 +140,7 @@ fn pods(target: &Target, it: &Environment) -> Option<Out> {
 }
 
 fn fault(name: &str, target: &Target, it: &Environment, node: &Node, notes: &mut Notes) -> Option<Fault> {
-    let Some(pods) = pods(target, it) else {
+    let Some(pods) = pods(target, it, node, notes) else {
         notes.at(node, format!("{name} has no target: neither `appinfo.applabel` nor TARGET_PODS"));
         return None;
     };
@@ -268,8 +277,17 @@ fn probes(probe: &Fields, node: &Node, draft: &mut Draft, notes: &mut Notes) {
     let get = method.as_ref().and_then(|it| it.map("get"));
     let post = method.as_ref().and_then(|it| it.map("post"));
     let way = get.as_ref().or(post.as_ref());
-    let status =
-        way.filter(|it| it.text("criteria").is_none_or(|it| it == "==")).and_then(|it| it.text("responseCode"));
+    let equals = way.is_none_or(|it| it.text("criteria").is_none_or(|it| it == "=="));
+    let status = way.filter(|_| equals).and_then(|it| it.text("responseCode"));
+    if !equals {
+        notes.at(
+            node,
+            format!("the criteria of the probe `{name}` are not carried over: a status from 200 to 299 succeeds"),
+        );
+    }
+    probe.ignore(&["type", "mode"]);
+    probe.finish(notes);
+    inputs.finish(notes);
     draft.requests.push(Request {
         name,
         url,

@@ -100,3 +100,43 @@ fn damaged_files_never_panic() {
         }
     }
 }
+
+/// Values that are out of range, unknown or of another kind: each is named, and none panics.
+#[test]
+fn what_is_out_of_range_or_unknown_is_named() {
+    let outage = |duration: &str| {
+        format!(
+            "application_outage: {{duration: {duration}, namespace: a, pod_selector: {{app: x}}, block: [Egress]}}\n"
+        )
+    };
+    let chaos = |spec: &str| {
+        format!(
+            "apiVersion: chaos-mesh.org/v1alpha1\nkind: PodChaos\nmetadata: {{name: a, annotations: {{p: q}}}}\nspec: {{action: pod-failure, selector: {{labelSelectors: {{app: x}}}}, {spec}}}\n"
+        )
+    };
+    let litmus = |env: &str| {
+        format!(
+            "apiVersion: litmuschaos.io/v1alpha1\nkind: ChaosEngine\nmetadata: {{name: a}}\nspec:\n  engineState: stop\n  appinfo: {{applabel: app=x, appns: a}}\n  experiments:\n  - {{name: pod-network-loss, spec: {{components: {{env: [{{name: NETWORK_PACKET_LOSS_PERCENTAGE, value: '5'}}, {env}]}}}}}}\n"
+        )
+    };
+    for (text, part) in [
+        (outage("1e300"), "no number of seconds"),
+        (outage("99999999999999999999"), "no number of seconds"),
+        (chaos("mode: few"), "the mode few is unknown"),
+        (chaos("duration: 30s"), "the mode (none) is unknown"),
+        (chaos("mode: all, duration: -30s"), "no duration up to ten days"),
+        (chaos("mode: all"), "`metadata.annotations`"),
+        (chaos("mode: fixed, value: '0'"), "of the scenario has to be mended"),
+        (format!("{}---\napiVersion: v1\nkind: ConfigMap\n", chaos("mode: all")), "belongs to no tool"),
+        (litmus("{name: TARGET_PODS, value: 'a-0,a-1'}"), "only a-0"),
+        (litmus("{name: RAMP_TIME, value: '10'}"), "RAMP_TIME=10"),
+        (litmus("{name: A, value: b}"), "`engineState: stop`"),
+    ] {
+        let imported =
+            import("a.yaml", text.as_bytes(), None).unwrap_or_else(|problem| panic!("{}\n{text}", problem.message));
+        assert!(imported.notes.iter().any(|note| note.message.contains(part)), "{part}: {:#?}\n{text}", imported.notes);
+    }
+    let paused = r#"{"title": "t", "method": [{"type": "action", "name": "a", "pauses": {"after": 1e300}, "provider": {"type": "python",
+        "module": "chaosk8s.pod.actions", "func": "terminate_pods", "arguments": {"label_selector": "app=x", "ns": "a"}}}]}"#;
+    import("a.json", paused.as_bytes(), None).unwrap();
+}

@@ -29,16 +29,16 @@ pub(super) fn experiment(fields: &Fields, draft: &mut Draft, notes: &mut Notes) 
     for node in fields.list("method") {
         let Some(it) = Fields::of(node, "method.") else { continue };
         let pauses = it.map("pauses");
-        let pause = |key: &str| {
+        let pause = |key: &str, notes: &mut Notes| {
             let node = pauses.as_ref().and_then(|it| it.node(key));
-            node.and_then(chaos_mesh::seconds).unwrap_or_default()
+            node.and_then(|node| chaos_mesh::seconds(node, notes)).unwrap_or_default()
         };
-        at += pause("before");
+        at = at.saturating_add(pause("before", notes));
         if let Some(mut fault) = activity(&it, node, &values, draft, notes) {
             fault.after = at;
             draft.steps[0].faults.push(fault);
         }
-        at += pause("after");
+        at = at.saturating_add(pause("after", notes));
     }
     for node in fields.list("rollbacks") {
         notes.at(node, "a rollback is not needed: every fault is undone, also if the runner dies");
@@ -116,8 +116,8 @@ fn probe(name: String, url: String, it: &Fields, provider: &Fields, draft: &mut 
         }
     }
     let timeout = provider.node("timeout").and_then(|node| match &node.value {
-        Value::Seq(items) => items.last().and_then(chaos_mesh::seconds),
-        _ => chaos_mesh::seconds(node),
+        Value::Seq(items) => items.last().and_then(|last| chaos_mesh::seconds(last, notes)),
+        _ => chaos_mesh::seconds(node, notes),
     });
     draft.requests.push(Request {
         name,
