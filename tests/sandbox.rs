@@ -158,13 +158,14 @@ const AMONG_THEM: [&str; 6] = [
 
 /// The shipped scenarios whose name is as `wanted` says.
 fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    // The quickstart and the shop have tests of their own, and load alone needs no sandbox.
+    // The quickstart, the shop and the users have tests of their own, and load alone needs no sandbox.
     let shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
         .expect("the scenarios")
         .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
         .filter(|name| {
             name.ends_with(".yaml")
-                && !["quickstart.yaml", "shop-database.yaml", "load-only.yaml"].contains(&name.as_str())
+                && !["quickstart.yaml", "shop-database.yaml", "user-sessions.yaml", "load-only.yaml"]
+                    .contains(&name.as_str())
         })
         .collect();
     assert!(shipped.len() >= 19, "{shipped:?}");
@@ -182,6 +183,15 @@ fn shipped_scenarios_of_every_kind_pass() {
 #[ignore = "takes minutes"]
 fn every_other_shipped_scenario_passes() {
     none_of_all(&shipped(|name| !AMONG_THEM.contains(&name)), |file| does_not_pass(file));
+}
+
+/// Its load is users, who have no rate.
+#[test]
+#[ignore = "takes minutes"]
+fn every_other_user_with_a_session_passes() {
+    let shakedown = Shakedown::new();
+    let short = ["--var", "ramp=5s", "--var", "baseline=15s", "--var", "fault=25s", "--var", "recovery=25s"];
+    run(&shakedown, &[&[scenario("user-sessions.yaml").as_str()], &short[..]].concat()).expect_code(0);
 }
 
 /// An ordinary deployment: HTTP services, a cache and a database.
