@@ -1,7 +1,7 @@
 //! The effect of a phase's faults on users: success rate and latency compared with the reference, the onset, failover and
 //! recovery, and the cost.
 
-use shakedown_schemas::result::{Recovery, ScenarioResult, Stats};
+use shakedown_schemas::result::{PhaseLoad, Recovery, ScenarioResult};
 
 use super::reference;
 use crate::words;
@@ -9,19 +9,19 @@ use crate::words;
 /// The requests of a phase with faults compared with the reference: the success rate and p95. None without a reference, or
 /// if one of the two has no requests.
 pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
-    let of = |phase: &str| -> Option<&Stats> {
+    let of = |phase: &str| {
         let phase = scenario.phases.iter().find(|known| known.name == phase)?;
-        phase.loads.iter().find(|load| load.load == it.load).map(|load| &load.stats)
+        phase.loads.iter().find(|load| load.load == it.load)
     };
     let before = reference(scenario).filter(|phase| phase.name != it.phase)?;
     let (first, during) = (of(&before.name)?, of(&it.phase)?);
     let mut text = format!(
         "success rate {} ({} in {})",
-        words::fraction(during.success_rate()?),
-        words::fraction(first.success_rate()?),
+        words::fraction(success_rate(during)?),
+        words::fraction(success_rate(first)?),
         before.name
     );
-    match (&first.latency, &during.latency) {
+    match (&first.stats.latency, &during.stats.latency) {
         (Some(first), Some(during)) if first.p95_ms > 0.0 => text.push_str(&format!(
             ", p95 {} ({} that of {})",
             words::millis(during.p95_ms),
@@ -32,6 +32,15 @@ pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
         (_, None) => text.push_str(", no latency without answers"),
     }
     Some(text)
+}
+
+/// The success rate as the phase's expectations have it: with the groups that they include.
+fn success_rate(load: &PhaseLoad) -> Option<f64> {
+    let included = load.around.iter().filter(|group| group.included).map(|group| &group.stats);
+    let (succeeded, requests) = std::iter::once(&load.stats)
+        .chain(included)
+        .fold((0, 0), |(succeeded, requests), stats| (succeeded + stats.succeeded, requests + stats.requests));
+    (requests > 0).then(|| succeeded as f64 / requests as f64)
 }
 
 /// True if no window after the removal of the faults has enough requests to show a recovery.
@@ -109,6 +118,9 @@ pub fn back(it: &Recovery) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::result::{Around, Stats};
+    use shakedown_schemas::scenario::Including;
+
     use super::*;
     use crate::sample;
 
@@ -120,6 +132,20 @@ mod tests {
         assert!(recovery(&it).contains(", relapsed once, at 1m37.0s; "), "{}", recovery(&it));
         it.relapses_s = vec![97.0, 103.5];
         assert!(recovery(&it).contains(", relapsed 2 times, last at 1m43.5s"), "{}", recovery(&it));
+    }
+
+    /// The same number as the expectation's, which counts the requests in flight.
+    #[test]
+    fn the_success_rate_has_the_groups_that_the_expectations_include() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        let it = scenario.recoveries[0].clone();
+        let load = scenario.phases.iter_mut().find(|phase| phase.name == it.phase).unwrap();
+        let load = load.loads.iter_mut().find(|load| load.load == it.load).unwrap();
+        let mut group = Around { group: Including::InFlight, included: true, length_s: 0.0, stats: Stats::default() };
+        group.stats.requests = load.stats.requests;
+        load.around = vec![group];
+        let half = words::fraction(load.stats.success_rate().unwrap() / 2.0);
+        assert!(felt(&scenario, &it).unwrap().starts_with(&format!("success rate {half} (")));
     }
 
     #[test]
