@@ -84,7 +84,7 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Run one program of the sandbox's inference deployment (in a pod).
+    /// Run one program of the sandbox (in a pod).
     #[command(hide = true)]
     Pod(Pod),
 }
@@ -617,49 +617,8 @@ pub struct Config {
 #[derive(Debug, ClapArgs)]
 pub struct Pod {
     /// The program to run.
-    #[command(subcommand)]
-    pub program: PodProgram,
-}
-
-/// A program of the sandbox.
-#[derive(Debug, Subcommand)]
-pub enum PodProgram {
-    /// The frontend with the OpenAI API.
-    Frontend(PodConfig),
-    /// A worker.
-    Worker(PodConfig),
-    /// The bus.
-    Bus(PodConfig),
-    /// An HTTP service that calls others.
-    Service(PodConfig),
-    /// A cache with the protocol of Redis.
-    Redis(PodConfig),
-    /// A database with the protocol of PostgreSQL.
-    Postgres(PodConfig),
-    /// The witness of a partition: connects to endpoints repeatedly and prints which of them it can reach.
-    Probe(PodConfig),
-}
-
-/// The settings of a program.
-#[derive(Debug, ClapArgs)]
-pub struct PodConfig {
+    pub program: String,
     /// Set its configuration as JSON.
     #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
-    config: String,
-}
-
-impl PodProgram {
-    /// The program's name and its configuration.
-    pub fn named(&self) -> (&'static str, &str) {
-        let (name, config) = match self {
-            Self::Frontend(config) => ("frontend", config),
-            Self::Worker(config) => ("worker", config),
-            Self::Bus(config) => ("bus", config),
-            Self::Service(config) => ("service", config),
-            Self::Redis(config) => ("redis", config),
-            Self::Postgres(config) => ("postgres", config),
-            Self::Probe(config) => ("probe", config),
-        };
-        (name, &config.config)
-    }
+    pub config: String,
 }

@@ -191,8 +191,7 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
         _ = stop.wait_for(Option::is_some).await;
         end.cancel();
     });
-    let (name, config) = args.program.named();
-    let program = Program::parse(&[name, "--config", config]).map_err(Failure::usage)?;
+    let program = Program::parse(&[&args.program, "--config", &args.config]).map_err(Failure::usage)?;
     let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
     let ended = program.run(shakedown_sandbox::net::Net::host(), print, token).await;
     ended.map_err(Failure::environment)?;
