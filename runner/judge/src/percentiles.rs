@@ -27,7 +27,8 @@ pub(super) enum Of {
 }
 
 impl Of {
-    const fn pick(self) -> fn(&Cell) -> &Histogram {
+    /// Its values in a cell.
+    pub(super) const fn pick(self) -> fn(&Cell) -> &Histogram {
         match self {
             Self::Latency => |cell| &cell.latency,
             Self::FirstToken => |cell| &cell.first_token,

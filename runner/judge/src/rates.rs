@@ -27,14 +27,15 @@ pub(super) enum Of {
 }
 
 impl Of {
-    const fn pick(self) -> fn(&Cell) -> u64 {
+    /// Its count in a cell.
+    pub(super) const fn pick(self) -> fn(&Cell) -> u64 {
         match self {
             Self::Answers => |cell| cell.succeeded,
             Self::Tokens => |cell| cell.tokens,
         }
     }
 
-    const fn words(self) -> &'static str {
+    pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Answers => "successful answers per second",
             Self::Tokens => "output tokens per second",

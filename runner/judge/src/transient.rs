@@ -14,14 +14,14 @@
 
 use std::ops::Range;
 
-use shakedown_observe::{CELL_NS, Cell, Histogram, LoadObservations, PhasePart, Segment};
+use shakedown_observe::{CELL_NS, Cell, LoadObservations, PhasePart, Segment};
 use shakedown_schemas::result::Verdict;
 
 use super::answer::Answer;
 use super::numbers::hypergeometric_at_least;
 use super::stats::{self, Placed, judged, sum};
 use super::steady::{inflation, middle};
-use super::{seconds, text};
+use super::{percentiles, rates, seconds, text};
 
 /// The share of phases without a transient in which one is found, at most, if their windows are independent.
 const CHANCE: f64 = 0.01;
@@ -58,26 +58,24 @@ const MATTERS_SHARE: f64 = 0.005;
 /// A measure of a window.
 #[derive(Clone, Copy)]
 enum Measure {
-    /// A percentile.
-    Latency(&'static str, fn(&Cell) -> &Histogram, f64),
+    /// A quantile of a histogram.
+    Quantile(percentiles::Of, f64),
     /// The share of requests that failed.
     Failures,
     /// Successful answers or tokens for each unit of time, or for each due request in an open loop.
-    Work(&'static str, fn(&Cell) -> u64),
+    Work(rates::Of),
 }
 
-const LATENCY: fn(&Cell) -> &Histogram = |cell| &cell.latency;
-
 const MEASURES: [Measure; 9] = [
-    Measure::Latency("p50", LATENCY, 0.5),
-    Measure::Latency("p95", LATENCY, 0.95),
+    Measure::Quantile(percentiles::Of::Latency, 0.5),
+    Measure::Quantile(percentiles::Of::Latency, 0.95),
     Measure::Failures,
-    Measure::Latency("time to first token p50", |cell| &cell.first_token, 0.5),
-    Measure::Latency("time to first token p95", |cell| &cell.first_token, 0.95),
-    Measure::Latency("inter-token latency p50", |cell| &cell.token_gaps, 0.5),
-    Measure::Latency("inter-token latency p95", |cell| &cell.token_gaps, 0.95),
-    Measure::Work("successful answers", |cell| cell.succeeded),
-    Measure::Work("output tokens", |cell| cell.tokens),
+    Measure::Quantile(percentiles::Of::FirstToken, 0.5),
+    Measure::Quantile(percentiles::Of::FirstToken, 0.95),
+    Measure::Quantile(percentiles::Of::TokenGap, 0.5),
+    Measure::Quantile(percentiles::Of::TokenGap, 0.95),
+    Measure::Work(rates::Of::Answers),
+    Measure::Work(rates::Of::Tokens),
 ];
 
 /// A transient in one phase of a load.
@@ -133,7 +131,7 @@ impl Transient {
             if more.iter().filter(|out| **out).count() * 2 <= n {
                 out = more;
                 // Tokens alone keep no fault out: what compares with them is judged with and without this part.
-                let slow = it.is_above && matches!(it.measure, Measure::Latency("p50" | "p95", ..));
+                let slow = it.is_above && matches!(it.measure, Measure::Quantile(percentiles::Of::Latency, _));
                 is_slow_at_end |= slow && it.windows.end == n;
             }
         }
@@ -217,10 +215,10 @@ impl Measure {
     /// number of answers.
     fn is_of(self, is_open: bool, total: &Cell) -> bool {
         match self {
-            Self::Latency(_, pick, _) => !pick(total).is_empty(),
+            Self::Quantile(of, _) => !of.pick()(total).is_empty(),
             Self::Failures => total.requests() > 0,
-            Self::Work("successful answers", _) => !is_open && total.succeeded > 0,
-            Self::Work(_, pick) => pick(total) > 0,
+            Self::Work(rates::Of::Answers) => !is_open && total.succeeded > 0,
+            Self::Work(of) => of.pick()(total) > 0,
         }
     }
 
@@ -230,12 +228,13 @@ impl Measure {
             (0..).zip(windows).filter_map(|(at, it)| Some((at..at + 1, of(&it.cell)?))).collect()
         };
         match self {
-            Self::Latency(_, pick, quantile) => each(&|cell| Some(pick(cell).quantile(quantile)?.max(1.0).ln())),
+            Self::Quantile(of, quantile) => each(&|cell| Some(of.pick()(cell).quantile(quantile)?.max(1.0).ln())),
             Self::Failures => each(&|cell| {
                 let requests = cell.requests();
                 (requests > 0).then(|| 1.0 - cell.succeeded as f64 / requests as f64)
             }),
-            Self::Work(_, pick) => {
+            Self::Work(of) => {
+                let pick = of.pick();
                 let all: u64 = windows.iter().map(|it| it.cell.requests()).sum();
                 let together = (WORK * windows.len() as f64 / all.max(1) as f64).ceil().max(1.0) as usize;
                 let value = |(at, part): (usize, &[Window])| {
@@ -254,7 +253,7 @@ impl Measure {
     fn is_out(self, value: f64, median: f64, factor: f64, is_above: bool) -> bool {
         let apart = if is_above { value - median } else { median - value };
         match self {
-            Self::Latency(..) => apart >= factor.ln() && (value.exp() - median.exp()).abs() >= LEAST_US,
+            Self::Quantile(..) => apart >= factor.ln() && (value.exp() - median.exp()).abs() >= LEAST_US,
             Self::Failures => apart > SHARE * factor,
             Self::Work(..) => apart >= factor.ln(),
         }
@@ -283,19 +282,26 @@ impl Measure {
     /// The measure in a stretch and in the rest of the phase, in words.
     fn words(self, (inside, inside_s): (&Cell, f64), (rest, rest_s): (&Cell, f64)) -> String {
         match self {
-            Self::Latency(name, pick, quantile) => {
-                let shown = |cell: &Cell| {
-                    pick(cell).quantile(quantile).map_or_else(|| "nothing".to_owned(), |it| text::seconds(it / 1e6))
+            Self::Quantile(of, quantile) => {
+                let name = match of {
+                    percentiles::Of::Latency => "",
+                    percentiles::Of::FirstToken => "time to first token ",
+                    percentiles::Of::TokenGap => "inter-token latency ",
                 };
-                format!("{name} was {}, and {} in the rest", shown(inside), shown(rest))
+                let shown = |cell: &Cell| {
+                    of.pick()(cell)
+                        .quantile(quantile)
+                        .map_or_else(|| "nothing".to_owned(), |it| text::seconds(it / 1e6))
+                };
+                format!("{name}p{:.0} was {}, and {} in the rest", quantile * 100.0, shown(inside), shown(rest))
             }
             Self::Failures => {
                 let shown = |cell: &Cell| text::percent(cell.succeeded as f64 / cell.requests().max(1) as f64);
                 format!("success rate was {}, and {} in the rest", shown(inside), shown(rest))
             }
-            Self::Work(name, pick) => {
-                let shown = |cell: &Cell, of_s: f64| text::digits(pick(cell) as f64 / of_s.max(1e-9));
-                format!("{name} per second were {}, and {} in the rest", shown(inside, inside_s), shown(rest, rest_s))
+            Self::Work(of) => {
+                let shown = |cell: &Cell, of_s: f64| text::digits(of.pick()(cell) as f64 / of_s.max(1e-9));
+                format!("{} were {}, and {} in the rest", of.words(), shown(inside, inside_s), shown(rest, rest_s))
             }
         }
     }
@@ -403,14 +409,13 @@ fn cluster(out: &[bool], levels: &[f64]) -> Option<(Range<usize>, f64)> {
 
 /// Whether the requests of a phase without a part of it give other limits.
 fn matters(all: &Cell, rest: &Cell) -> bool {
-    let moves = |pick: fn(&Cell) -> &Histogram, quantile: f64| {
-        let of = |cell: &Cell| pick(cell).quantile(quantile).unwrap_or_default();
-        let (a, b) = (of(all), of(rest));
+    let moves = |of: percentiles::Of, quantile: f64| {
+        let value = |cell: &Cell| of.pick()(cell).quantile(quantile).unwrap_or_default();
+        let (a, b) = (value(all), value(rest));
         (a - b).abs() >= MATTERS_US && a.max(b) >= MATTERS * a.min(b)
     };
     let success = |cell: &Cell| cell.succeeded as f64 / cell.requests().max(1) as f64;
-    let picks: [fn(&Cell) -> &Histogram; 3] = [LATENCY, |cell| &cell.first_token, |cell| &cell.token_gaps];
-    picks.into_iter().any(|pick| moves(pick, 0.5) || moves(pick, 0.95))
+    MEASURES.into_iter().any(|it| matches!(it, Measure::Quantile(of, quantile) if moves(of, quantile)))
         || (success(all) - success(rest)).abs() >= MATTERS_SHARE
 }
 

@@ -6,7 +6,7 @@
 //! - The same holds for a percentile of the latency that exceeds its limit, if the times from sent to the end are within it.
 //! - A service that hangs fails all the same: the requests that fill the limit do not wait.
 
-use shakedown_observe::{Histogram, LoadObservations};
+use shakedown_observe::{Failure, LoadObservations};
 
 use super::answer::Answer;
 use super::{lateness, stats, text};
@@ -32,14 +32,11 @@ impl Waits {
     fn of(load: &LoadObservations, phase: usize) -> Option<Self> {
         let total = stats::total(load, phase);
         let turn = lateness::timings(load, phase).turn;
-        let of_limit = |is: fn(&str) -> bool| -> u64 {
-            let failed = total.failed.iter().filter(|(failure, _)| failure.is_of_limit() && is(&failure.to_string()));
-            failed.map(|(_, count)| count).sum()
-        };
-        let unsent = of_limit(|name| name.starts_with("not_sent"));
+        let count = |failure| total.failed.get(&failure).copied().unwrap_or_default();
+        let unsent = count(Failure::NotSentLimit);
+        let failed = unsent + count(Failure::TimeoutAfterWait);
         let longest_s = turn.quantile(1.0).unwrap_or_default() / 1e6;
-        let it =
-            Self { requests: total.requests(), waited: turn.len() + unsent, failed: of_limit(|_| true), longest_s };
+        let it = Self { requests: total.requests(), waited: turn.len() + unsent, failed, longest_s };
         (it.waited > 0 && it.waited as f64 >= SHARE * it.requests as f64).then_some(it)
     }
 
@@ -60,24 +57,6 @@ impl Waits {
 /// The next step for the user.
 const ADVICE: &str = "raise `max_in_flight` or lower the rate";
 
-/// The load without the failures for which a wait is the cause, or a part of it.
-pub(super) fn without(load: &LoadObservations) -> LoadObservations {
-    let mut load = load.clone();
-    for cell in load.segments.iter_mut().flat_map(|segment| &mut segment.cells) {
-        cell.failed.retain(|failure, _| !failure.is_of_limit());
-        let mut waited = Histogram::default();
-        cell.failed_after
-            .iter()
-            .filter(|(failure, _)| failure.is_of_limit())
-            .for_each(|(_, after)| waited.merge(after));
-        if !waited.is_empty() {
-            cell.latency = cell.latency.without(&waited);
-            cell.failed_after.retain(|failure, _| !failure.is_of_limit());
-        }
-    }
-    load
-}
-
 /// The answer, unless it is another one without the requests that waited in one of its phases.
 pub(super) fn settle(
     load: &LoadObservations,
@@ -91,7 +70,7 @@ pub(super) fn settle(
     if answer.verdict == Verdict::Inconclusive {
         return answer;
     }
-    let other = again(&without(load));
+    let other = again(&stats::without(load, Failure::is_of_limit));
     // Too few other requests do not excuse a service that fails those that fill the limit.
     let is_another = match answer.verdict {
         Verdict::Fail => other.verdict == Verdict::Pass,
@@ -133,7 +112,7 @@ mod tests {
     use crate::expectations;
     use crate::testing::{Outcome, Request, Timeline, scenario};
     use serde_json::{Value, json};
-    use shakedown_observe::{Failure, PhasePart};
+    use shakedown_observe::PhasePart;
     use shakedown_schemas::result::ExpectationResult;
 
     /// 600 requests at 100/s. From `from` on, each waits for `turn_ms`, and the service takes `ms` from when it was sent.
