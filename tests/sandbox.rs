@@ -158,14 +158,13 @@ const AMONG_THEM: [&str; 6] = [
 
 /// The shipped scenarios whose name is as `wanted` says.
 fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    // The quickstart, the shop and the users have tests of their own, and load alone needs no sandbox.
+    // The quickstart and the shop have tests of their own, and load alone needs no sandbox.
     let shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
         .expect("the scenarios")
         .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
         .filter(|name| {
             name.ends_with(".yaml")
-                && !["quickstart.yaml", "shop-database.yaml", "user-sessions.yaml", "load-only.yaml"]
-                    .contains(&name.as_str())
+                && !["quickstart.yaml", "shop-database.yaml", "load-only.yaml"].contains(&name.as_str())
         })
         .collect();
     assert!(shipped.len() >= 19, "{shipped:?}");
@@ -183,15 +182,6 @@ fn shipped_scenarios_of_every_kind_pass() {
 #[ignore = "takes minutes"]
 fn every_other_shipped_scenario_passes() {
     none_of_all(&shipped(|name| !AMONG_THEM.contains(&name)), |file| does_not_pass(file));
-}
-
-/// Its load is users, who have no rate.
-#[test]
-#[ignore = "takes minutes"]
-fn every_other_user_with_a_session_passes() {
-    let shakedown = Shakedown::new();
-    let short = ["--var", "ramp=5s", "--var", "baseline=15s", "--var", "fault=25s", "--var", "recovery=25s"];
-    run(&shakedown, &[&[scenario("user-sessions.yaml").as_str()], &short[..]].concat()).expect_code(0);
 }
 
 /// An ordinary deployment: HTTP services, a cache and a database.
@@ -238,7 +228,9 @@ fn a_topology_that_cannot_be_read_is_exit_code_2_with_line_column_and_the_key_th
 /// What is wrong with the run of a shipped scenario, if anything is.
 fn does_not_pass(file: &str) -> Option<String> {
     let shakedown = Shakedown::new();
-    let finished = run(&shakedown, &[&[scenario(file).as_str()], &SHORT[..]].concat());
+    // A variable of this file may be of another scenario.
+    shakedown.file("short.yaml", "{rate: 12/s, ramp: 5s, baseline: 12s, fault: 25s, recovery: 14s}");
+    let finished = run(&shakedown, &[scenario(file).as_str(), "--vars-file", "short.yaml"]);
     if finished.code() != 0 {
         return Some(format!("{file}: {finished}"));
     }

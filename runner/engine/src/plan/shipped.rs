@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::plan::{self, Fuse, Options, Plan, Proof};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions, WitnessImage};
 use shakedown_faults::enforcement::Enforcement;
+use shakedown_sandbox::topology::BUILT_IN;
 use shakedown_sandbox::{Sandbox, Topology};
 
 fn scenarios() -> Vec<PathBuf> {
@@ -65,7 +66,7 @@ fn masked(plan: &Plan) -> String {
 #[tokio::test]
 async fn every_shipped_scenario_has_this_plan() {
     let mut sandboxes = BTreeMap::new();
-    for name in ["quick", "shop"] {
+    for (name, _) in BUILT_IN {
         let sandbox = Sandbox::start(Topology::built_in(name).unwrap()).await.unwrap();
         let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
         sandboxes.insert(name, (cluster::connect(&options).await.unwrap(), sandbox));
@@ -75,7 +76,7 @@ async fn every_shipped_scenario_has_this_plan() {
     assert!(files.len() > 20, "{files:?}");
     for path in files {
         let document = document(&path, &listener);
-        let topology = document.scenario.sandbox.as_ref().map_or("quick", |sandbox| &sandbox.topology);
+        let topology = document.scenario.sandbox.as_ref().map_or(BUILT_IN[0].0, |sandbox| &sandbox.topology);
         let plan = planned(&document, &sandboxes[topology].0).await;
         insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), masked(&plan));
     }
