@@ -33,7 +33,7 @@ pub(crate) fn tool(tree: &Node, text: &str) -> Option<Diagnostic> {
             _ => "a manifest of Kubernetes",
         };
         let help = match same {
-            [] if api.starts_with("litmuschaos.io") => IMPORT.to_owned(),
+            [] if api.starts_with("litmuschaos.io") || matches!(name, "Workflow" | "Schedule") => IMPORT.to_owned(),
             [] => format!("{INIT}; a fault can create an object: `manifest: {{object: {{kind: {name}}}}}`"),
             _ => format!("{IMPORT}; what this does is the fault {} here", words(same)),
         };

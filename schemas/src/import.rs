@@ -10,6 +10,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod toolkit;
+mod values;
 mod write;
 
 use draft::Draft;

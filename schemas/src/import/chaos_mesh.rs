@@ -1,11 +1,9 @@
 //! Resources of Chaos Mesh (`chaos-mesh.org/v1alpha1`), as `kubectl apply` reads them. Source: its API reference, version 2.8.
 
-use std::time::Duration;
-
 use super::draft::{Draft, Fault, Out, Step};
-use super::read::{Fields, Notes, text};
+use super::read::{Fields, Notes};
+use super::values;
 use crate::source::Node;
-use crate::units;
 
 /// Adds a resource. Resources of one file are applied together: their faults act in one phase.
 pub(super) fn resource(fields: &Fields, draft: &mut Draft, notes: &mut Notes) {
@@ -67,12 +65,16 @@ fn task<'a>(fields: &Fields<'a>) -> Option<(&'static str, Fields<'a>)> {
 
 /// Adds a fault to the one phase of the file.
 fn add(kind: &str, name: &str, spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &mut Notes) {
-    if draft.steps.is_empty() {
-        draft.steps.push(Step { name: "fault".to_owned(), faults: Vec::new() });
-    }
     let faults = faults(kind, name, spec, namespace, notes);
-    draft.steps[0].faults.extend(faults);
+    let at = *draft.together.get_or_insert_with(|| {
+        draft.steps.push(Step { name: "fault".to_owned(), faults: Vec::new() });
+        draft.steps.len() - 1
+    });
+    draft.steps[at].faults.extend(faults);
 }
+
+/// The most tasks of a workflow. One that contains itself has no end.
+const MOST_TASKS: usize = 100;
 
 /// The tasks of a workflow in their order. Parallel tasks act in one phase.
 fn workflow(spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &mut Notes) {
@@ -84,7 +86,11 @@ fn workflow(spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &m
         walked += 1;
         let found = templates.iter().filter_map(|node| Fields::of(node, "templates.").map(|it| (node, it)));
         let found = { found }.rfind(|(_, it)| it.text("name").as_deref() == Some(&name));
-        let (Some((node, it)), true) = (found, walked < 100) else { continue };
+        let Some((node, it)) = found else { continue };
+        if walked > MOST_TASKS {
+            notes.at(node, format!("more than {MOST_TASKS} tasks are not carried over"));
+            return;
+        }
         let children: Vec<String> = it.texts("children");
         match it.text("templateType").as_deref() {
             Some("Serial") => open.extend(children.into_iter().rev().map(|child| (child, step))),
@@ -99,7 +105,7 @@ fn workflow(spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &m
             Some(_) if task(&it).is_some() => {
                 let Some((kind, inner)) = task(&it) else { continue };
                 let mut faults = faults(kind, &name, &inner, namespace, notes);
-                let deadline = it.text("deadline").and_then(|text| duration(&text));
+                let deadline = it.text("deadline").and_then(|text| values::duration(&text));
                 faults.iter_mut().for_each(|fault| fault.lasts = fault.lasts.or(deadline));
                 match step {
                     Some(step) => draft.steps[step].faults.extend(faults),
@@ -121,7 +127,7 @@ fn faults(kind: &str, name: &str, spec: &Fields, namespace: Option<&str>, notes:
         return Vec::new();
     }
     let pods = pods(spec, namespace, notes);
-    let lasts = lasting(spec, "duration", notes);
+    let lasts = values::lasting(spec, "duration", notes);
     let mut made: Vec<Fault> = match kind {
         "NetworkChaos" => network(name, spec, &pods, namespace, notes),
         "PodChaos" => pod(name, spec, pods, notes).into_iter().collect(),
@@ -144,21 +150,17 @@ fn faults(kind: &str, name: &str, spec: &Fields, namespace: Option<&str>, notes:
     made
 }
 
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    text.parse::<units::Duration>().ok().map(units::Duration::get)
-}
-
 /// The selector and the mode of a resource as a selector of pods.
 fn pods(spec: &Fields, namespace: Option<&str>, notes: &mut Notes) -> Out {
     let mut pods = selector(spec, namespace, notes);
     let value = spec.text("value").unwrap_or_default();
     let value = value.trim_end_matches('%');
     match spec.text("mode").as_deref() {
-        Some("one") => pods.push(("count".to_owned(), Out::Plain("1".to_owned()))),
-        Some("fixed") => pods.push(("count".to_owned(), Out::Plain(value.to_owned()))),
-        Some("fixed-percent") => pods.push(("percent".to_owned(), Out::Text(format!("{value}%")))),
+        Some("one") => pods.push(("count".to_owned(), Out::plain("1".to_owned()))),
+        Some("fixed") => pods.push(("count".to_owned(), Out::plain(value.to_owned()))),
+        Some("fixed-percent") => pods.push(("percent".to_owned(), Out::Text(values::percent(value)))),
         Some("random-max-percent") => {
-            pods.push(("percent".to_owned(), Out::Text(format!("{value}%"))));
+            pods.push(("percent".to_owned(), Out::Text(values::percent(value))));
             if let Some(node) = spec.node("mode") {
                 notes.at(
                     node,
@@ -168,7 +170,7 @@ fn pods(spec: &Fields, namespace: Option<&str>, notes: &mut Notes) -> Out {
         }
         Some("all") => {}
         other => {
-            pods.push(("count".to_owned(), Out::Plain("1".to_owned())));
+            pods.push(("count".to_owned(), Out::plain("1".to_owned())));
             if let Some(node) = spec.node("mode").or_else(|| spec.node("selector")) {
                 notes.at(node, format!("the mode {} is unknown: one pod is taken", other.unwrap_or("(none)")));
             }
@@ -241,12 +243,8 @@ fn network(name: &str, spec: &Fields, pods: &Out, namespace: Option<&str>, notes
         target.finish(notes);
         peers.push(Out::map([("pods", Out::Map(found))]));
     }
-    let outside: Vec<Out> = spec.texts("externalTargets").iter().map(|it| external(it)).collect();
-    let direction = match spec.text("direction").as_deref() {
-        Some("from") => "ingress",
-        Some("both") => "both",
-        _ => "egress",
-    };
+    let outside: Vec<Out> = spec.texts("externalTargets").iter().map(|it| values::external(it)).collect();
+    let direction = values::direction(spec.text("direction").as_deref());
     let mut faults = Vec::new();
     if !peers.is_empty() || outside.is_empty() {
         faults.extend(link(name, spec, pods, peers, direction, notes));
@@ -285,7 +283,7 @@ fn link(name: &str, spec: &Fields, pods: &Out, peers: Vec<Out>, direction: &str,
 
 /// The degradations of a `NetworkChaos`. A percentage is a number in quotes there.
 fn degradations<'a>(fault: &mut Fault, spec: &Fields<'a>, notes: &mut Notes) {
-    let percent = |text: String| format!("{}%", text.trim_end_matches('%'));
+    let percent = |text: String| values::percent(&text);
     let mut correlations: Vec<(String, &'a Node)> = Vec::new();
     let mut correlated = |it: &Fields<'a>| {
         if let (Some(text), Some(node)) = (it.text("correlation").filter(|it| it != "0"), it.node("correlation")) {
@@ -294,7 +292,7 @@ fn degradations<'a>(fault: &mut Fault, spec: &Fields<'a>, notes: &mut Notes) {
     };
     if let Some(delay) = spec.map("delay") {
         fault.set_text("delay", delay.text("latency"));
-        fault.set_text("jitter", delay.text("jitter").filter(|it| !it.starts_with("0")));
+        fault.set_text("jitter", delay.text("jitter").filter(|it| values::duration(it).is_none_or(|it| !it.is_zero())));
         correlated(&delay);
         if let Some(reorder) = delay.map("reorder") {
             fault.set_text("reorder", reorder.text("reorder").map(percent));
@@ -313,7 +311,7 @@ fn degradations<'a>(fault: &mut Fault, spec: &Fields<'a>, notes: &mut Notes) {
     for kind in ["bandwidth", "rate"] {
         if let Some(it) = spec.map(kind) {
             it.ignore(&["limit", "buffer", "peakrate", "minburst"]);
-            fault.set_text("bandwidth", it.text("rate").and_then(|rate| bandwidth(&rate)));
+            fault.set_text("bandwidth", it.text("rate").and_then(|rate| values::bandwidth(&rate)));
         }
     }
     if let Some((first, _)) = correlations.first().cloned() {
@@ -321,45 +319,6 @@ fn degradations<'a>(fault: &mut Fault, spec: &Fields<'a>, notes: &mut Notes) {
             notes.at(node, format!("a fault has one correlation: {first}"));
         }
         fault.set_text("correlation", Some(first));
-    }
-}
-
-/// A rate of Chaos Mesh: its `bps`, `kbps`, `mbps` and `gbps` count bytes per second, in powers of 1024 as `tc` has them;
-/// `bit`, `kbit`, `mbit` and `gbit` count bits.
-pub(super) fn bandwidth(rate: &str) -> Option<String> {
-    let rate = rate.trim().to_ascii_lowercase();
-    let unit = rate.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-    let number: f64 = rate[..unit].parse().ok()?;
-    let bits = match rate[unit..].trim() {
-        "bps" => 8.0,
-        "kbps" => 8.0 * 1024.0,
-        "mbps" => 8.0 * 1024.0 * 1024.0,
-        "gbps" => 8.0 * 1024.0 * 1024.0 * 1024.0,
-        "bit" => 1.0,
-        "kbit" => 1e3,
-        "mbit" => 1e6,
-        "gbit" => 1e9,
-        _ => return None,
-    };
-    Some(format!("{}kbit/s", (number * bits / 1e3).round().max(1.0)))
-}
-
-/// An address, a block, or a name outside the cluster, with an optional port.
-pub(super) fn external(target: &str) -> Out {
-    let target = target.trim();
-    let is_address = |it: &str| it.parse::<std::net::IpAddr>().is_ok();
-    let (host, port) = match target.rsplit_once(':') {
-        Some((host, port)) if !is_address(target) && port.parse::<u16>().is_ok() => (host, Some(port)),
-        _ => (target, None),
-    };
-    let (key, host) = match (host.contains('/'), is_address(host)) {
-        (true, _) => ("cidr", host.to_owned()),
-        (_, true) => ("cidr", format!("{host}/{}", if host.contains(':') { 128 } else { 32 })),
-        _ => ("host", host.to_owned()),
-    };
-    match port {
-        Some(port) => Out::map([(key, Out::Text(host)), ("ports", Out::List(vec![Out::Plain(port.to_owned())]))]),
-        None => Out::map([(key, Out::Text(host))]),
     }
 }
 
@@ -405,8 +364,8 @@ fn stress(name: &str, spec: &Fields, pods: Out, notes: &mut Notes) -> Fault {
     if let Some(stressors) = spec.map("stressors") {
         if let Some(cpu) = stressors.map("cpu") {
             let workers = cpu.text("workers").unwrap_or_else(|| "1".to_owned());
-            let mut pairs = vec![("workers".to_owned(), Out::Plain(workers))];
-            pairs.extend(cpu.text("load").map(|load| ("load".to_owned(), Out::Text(format!("{load}%")))));
+            let mut pairs = vec![("workers".to_owned(), Out::plain(workers))];
+            pairs.extend(cpu.text("load").map(|load| ("load".to_owned(), Out::Text(values::percent(&load)))));
             cpu.finish(notes);
             fault.set("cpu", Some(Out::Map(pairs)));
         }
@@ -431,7 +390,7 @@ fn io(name: &str, spec: &Fields, pods: Out) -> Option<Fault> {
         "fault" => fault.set_text("error", Some(errno(&spec.text("errno")?)?.to_owned())),
         _ => return None,
     }
-    fault.set_text("share", spec.text("percent").map(|it| format!("{it}%")));
+    fault.set_text("share", spec.text("percent").map(|it| values::percent(&it)));
     let methods: Vec<String> = spec.texts("methods").iter().map(|it| it.to_lowercase()).collect();
     fault.set("methods", (!methods.is_empty()).then(|| list(methods)));
     containers(&mut fault, spec);
@@ -476,15 +435,15 @@ fn time(name: &str, spec: &Fields, pods: Out) -> Option<Fault> {
 fn http(name: &str, spec: &Fields, pods: Out, notes: &mut Notes) -> Option<Fault> {
     let mut fault = Fault::new(name, "http", pods);
     spec.ignore(&["target"]);
-    fault.set("port", spec.text("port").map(Out::Plain));
+    fault.set("port", spec.text("port").map(Out::plain));
     fault.set_text("path", spec.text("path"));
     fault.set_text("method", spec.text("method"));
     if spec.is_true("abort") {
-        fault.set("abort", Some(Out::Plain("true".to_owned())));
+        fault.set("abort", Some(Out::plain("true".to_owned())));
     }
     fault.set_text("delay", spec.text("delay"));
     if let Some(replace) = spec.map("replace") {
-        fault.set("status", replace.text("code").map(Out::Plain));
+        fault.set("status", replace.text("code").map(Out::plain));
         replace.finish(notes);
     }
     let acts = fault.body.iter().any(|(key, _)| matches!(key.as_str(), "abort" | "delay" | "status"));
@@ -496,27 +455,4 @@ impl Fields<'_> {
     fn all(&self) -> Vec<(String, Vec<String>)> {
         self.keys().into_iter().map(|key| (key.to_owned(), self.texts(key))).collect()
     }
-}
-
-/// The longest time that is carried over, in seconds: ten days.
-const LONGEST: f64 = 864_000.0;
-
-/// A number of seconds as a duration.
-pub(super) fn seconds(node: &Node, notes: &mut Notes) -> Option<Duration> {
-    let text = text(node)?;
-    let seconds = text.trim_end_matches('s').parse::<f64>().ok().filter(|it| (0.0..=LONGEST).contains(it));
-    if seconds.is_none() {
-        notes.at(node, format!("`{text}` is no number of seconds up to ten days, and is not carried over"));
-    }
-    seconds.map(Duration::from_secs_f64)
-}
-
-/// A duration of Go, such as `1m30s`.
-fn lasting(fields: &Fields, key: &str, notes: &mut Notes) -> Option<Duration> {
-    let (text, node) = (fields.text(key)?, fields.node(key)?);
-    let duration = duration(&text).filter(|it| it.as_secs_f64() <= LONGEST);
-    if duration.is_none() {
-        notes.at(node, format!("`{text}` is no duration up to ten days, and is not carried over"));
-    }
-    duration
 }

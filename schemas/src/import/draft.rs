@@ -20,6 +20,15 @@ impl Out {
         Self::Text(text.into())
     }
 
+    /// A number or `true` and `false` as it is. Foreign text that is none of them cannot become structure.
+    pub fn plain(text: impl Into<String>) -> Self {
+        let text = text.into();
+        match source::scalar(&text) {
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) => Self::Plain(text),
+            _ => Self::Text(text),
+        }
+    }
+
     pub fn map<const N: usize>(pairs: [(&str, Self); N]) -> Self {
         Self::Map(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     }
@@ -52,6 +61,8 @@ pub(super) struct Draft {
     pub tags: Vec<String>,
     pub requests: Vec<Request>,
     pub steps: Vec<Step>,
+    /// The step of what a file applies together.
+    pub together: Option<usize>,
 }
 
 /// A request that the other tool sends as a probe.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, Fault, Out};
 use super::read::{Fields, Notes};
-use super::{chaos_mesh, toolkit};
+use super::values;
 use crate::source::Node;
 
 /// Adds a list of scenarios, each in a phase. False if this is no file of krkn.
@@ -44,7 +44,9 @@ pub(super) fn map(fields: &Fields, draft: &mut Draft, notes: &mut Notes) -> bool
         let fault = outage(&it, notes);
         it.finish(notes);
         fields.finish(notes);
-        draft.steps.extend(fault.map(|fault| super::draft::Step { name: fault.name.clone(), faults: vec![fault] }));
+        if let Some(fault) = fault {
+            draft.step(fault);
+        }
         return true;
     }
     if fields.has("scenarios")
@@ -57,6 +59,7 @@ pub(super) fn map(fields: &Fields, draft: &mut Draft, notes: &mut Notes) -> bool
                 draft.step(fault);
             }
         }
+        fields.finish(notes);
         return true;
     }
     let node = ["network_chaos", "hog-type", "time_scenarios", "node_scenarios", "kraken", "service_hijacking"]
@@ -84,7 +87,7 @@ fn selector(it: &Fields, keys: [&str; 2], node: &Node, notes: &mut Notes) -> Opt
     pods.extend(text.map(|text| ("labels".to_owned(), Out::Text(text))));
     let pattern = it.text(name).filter(|it| !it.starts_with('<'));
     if let Some(pattern) = pattern.filter(|it| it != ".*" && it != "^.*$") {
-        match (toolkit::prefix(&pattern), name) {
+        match (values::prefix(&pattern), name) {
             (Some(name), "target") => pods.push(("name".to_owned(), Out::Text(name))),
             (Some(prefix), _) => pods.push(("prefix".to_owned(), Out::Text(prefix))),
             (None, _) => {
@@ -101,7 +104,7 @@ fn selector(it: &Fields, keys: [&str; 2], node: &Node, notes: &mut Notes) -> Opt
 
 fn count(pods: &mut Vec<(String, Out)>, count: Option<String>) {
     if !pods.iter().any(|(key, _)| key == "name") {
-        pods.push(("count".to_owned(), Out::Plain(count.unwrap_or_else(|| "1".to_owned()))));
+        pods.push(("count".to_owned(), Out::plain(count.unwrap_or_else(|| "1".to_owned()))));
     }
 }
 
@@ -155,15 +158,11 @@ fn outage(it: &Fields, notes: &mut Notes) -> Option<Fault> {
     namespaced(&mut pods, it.text("namespace"));
     let blocked: Vec<String> = it.texts("block").iter().map(|it| it.to_lowercase()).collect();
     let has = |word: &str| blocked.iter().any(|it| it == word);
-    let direction = match (has("ingress"), has("egress")) {
-        (true, false) => "ingress",
-        (false, true) => "egress",
-        _ => "both",
-    };
+    let direction = values::sides(has("ingress"), has("egress"));
     let mut fault = Fault::new("application-outage", "partition", Out::Map(pods));
     fault.set("from", Some(Out::List(vec![Out::map([("cidr", Out::text("0.0.0.0/0"))])])));
     fault.set_text("direction", Some(direction.to_owned()));
-    fault.lasts = it.node("duration").and_then(|node| chaos_mesh::seconds(node, notes));
+    fault.lasts = it.node("duration").and_then(|node| values::seconds(node, notes));
     Some(fault)
 }
 
@@ -175,7 +174,7 @@ fn of_pods(it: &Fields, kind: &'static str, notes: &mut Notes) -> Option<Fault> 
     count(&mut pods, it.text("instance_count"));
     it.ignore(&["image", "wait_duration", "service_account", "taints", "execution", "interfaces"]);
     let mut fault = Fault::new(it.text("id")?, kind, Out::Map(pods));
-    fault.lasts = it.node("test_duration").and_then(|node| chaos_mesh::seconds(node, notes));
+    fault.lasts = it.node("test_duration").and_then(|node| values::seconds(node, notes));
     Some(fault)
 }
 
@@ -185,9 +184,9 @@ fn network(it: &Fields, notes: &mut Notes) -> Option<Fault> {
     if let (true, Some(node)) = (it.is_true("ingress"), it.node("ingress")) {
         notes.at(node, "without a peer only what the pods send is degraded: `ingress` is not carried over");
     }
-    fault.set_text("delay", it.text("latency").filter(|it| !it.starts_with("0")));
-    fault.set_text("loss", it.text("loss").filter(|it| it != "0").map(|it| format!("{}%", it.trim_end_matches('%'))));
-    fault.set_text("bandwidth", it.text("bandwidth").and_then(|rate| chaos_mesh::bandwidth(&rate)));
+    fault.set_text("delay", it.text("latency").filter(|it| values::duration(it).is_none_or(|it| !it.is_zero())));
+    fault.set_text("loss", it.text("loss").filter(|it| it != "0").map(|it| values::percent(&it)));
+    fault.set_text("bandwidth", it.text("bandwidth").and_then(|rate| values::bandwidth(&rate)));
     (fault.body.len() > 1).then_some(fault)
 }
 
@@ -199,11 +198,7 @@ fn filter(it: &Fields, notes: &mut Notes) -> Option<Fault> {
         ports.iter().flat_map(|port| protocols.iter().map(move |protocol| Out::Text(format!("{port}/{protocol}"))));
     let peer = Out::map([("cidr", Out::text("0.0.0.0/0")), ("ports", Out::List(ports.collect()))]);
     fault.set("from", Some(Out::List(vec![peer])));
-    let direction = match (it.is_true("ingress"), it.is_true("egress")) {
-        (true, false) => "ingress",
-        (false, true) => "egress",
-        _ => "both",
-    };
+    let direction = values::sides(it.is_true("ingress"), it.is_true("egress"));
     fault.set_text("direction", Some(direction.to_owned()));
     fault.lasts = fault.lasts.or(Some(Duration::from_secs(60)));
     Some(fault)

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::chaos_mesh;
 use super::draft::{Draft, Fault, Out, Request};
 use super::read::{Fields, Notes};
+use super::values;
 use crate::source::Node;
 
 /// What configures Litmus itself.
@@ -132,8 +132,8 @@ fn pods(target: &Target, it: &Environment, node: &Node, notes: &mut Notes) -> Op
     pods.extend(target.namespace.clone().map(|it| ("namespace".to_owned(), Out::Text(it))));
     if !pods.iter().any(|(key, _)| key == "name") {
         pods.push(match it.get("PODS_AFFECTED_PERC").filter(|it| it != "0") {
-            Some(share) => ("percent".to_owned(), Out::Text(format!("{share}%"))),
-            None => ("count".to_owned(), Out::Plain("1".to_owned())),
+            Some(share) => ("percent".to_owned(), Out::Text(values::percent(&share))),
+            None => ("count".to_owned(), Out::plain("1".to_owned())),
         });
     }
     Some(Out::Map(pods))
@@ -144,7 +144,7 @@ fn fault(name: &str, target: &Target, it: &Environment, node: &Node, notes: &mut
         notes.at(node, format!("{name} has no target: neither `appinfo.applabel` nor TARGET_PODS"));
         return None;
     };
-    let percent = |key: &str| it.get(key).map(|text| format!("{text}%"));
+    let percent = |key: &str| it.get(key).map(|text| values::percent(&text));
     let milliseconds = |key: &str| it.get(key).filter(|text| text != "0").map(|text| format!("{text}ms"));
     let lasts = it.get("TOTAL_CHAOS_DURATION").and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let kind = match name {
@@ -180,13 +180,13 @@ fn fault(name: &str, target: &Target, it: &Environment, node: &Node, notes: &mut
         "pod-network-corruption" => fault.set_text("corrupt", percent("NETWORK_PACKET_CORRUPTION_PERCENTAGE")),
         "pod-network-duplication" => fault.set_text("duplicate", percent("NETWORK_PACKET_DUPLICATION_PERCENTAGE")),
         "pod-network-rate-limit" => {
-            fault.set_text("bandwidth", it.get("NETWORK_BANDWIDTH").and_then(|rate| chaos_mesh::bandwidth(&rate)));
+            fault.set_text("bandwidth", it.get("NETWORK_BANDWIDTH").and_then(|rate| values::bandwidth(&rate)));
         }
         "pod-network-partition" => partition(&mut fault, it, target, node, notes),
         "pod-cpu-hog" => {
-            let workers = Out::Plain(it.get("CPU_CORES").filter(|it| it != "0").unwrap_or_else(|| "1".to_owned()));
+            let workers = Out::plain(it.get("CPU_CORES").filter(|it| it != "0").unwrap_or_else(|| "1".to_owned()));
             let mut cpu = vec![("workers".to_owned(), workers)];
-            cpu.extend(it.get("CPU_LOAD").map(|load| ("load".to_owned(), Out::Text(format!("{load}%")))));
+            cpu.extend(it.get("CPU_LOAD").map(|load| ("load".to_owned(), Out::Text(values::percent(&load)))));
             fault.set("cpu", Some(Out::Map(cpu)));
         }
         "pod-memory-hog" => {
@@ -198,13 +198,13 @@ fn fault(name: &str, target: &Target, it: &Environment, node: &Node, notes: &mut
             fault.set("patterns", (!names.is_empty()).then(|| Out::List(names.into_iter().map(Out::Text).collect())));
         }
         _ => {
-            fault.set("port", Some(Out::Plain(it.get("TARGET_SERVICE_PORT").unwrap_or_else(|| "80".to_owned()))));
+            fault.set("port", Some(Out::plain(it.get("TARGET_SERVICE_PORT").unwrap_or_else(|| "80".to_owned()))));
             match name {
                 "pod-http-latency" => fault.set_text("delay", milliseconds("LATENCY")),
                 "pod-http-status-code" => {
-                    fault.set("status", Some(Out::Plain(it.get("STATUS_CODE").unwrap_or_else(|| "500".to_owned()))));
+                    fault.set("status", Some(Out::plain(it.get("STATUS_CODE").unwrap_or_else(|| "500".to_owned()))));
                 }
-                _ => fault.set("abort", Some(Out::Plain("true".to_owned()))),
+                _ => fault.set("abort", Some(Out::plain("true".to_owned()))),
             }
         }
     }
@@ -233,8 +233,8 @@ fn repeats(it: &Environment, lasts: Option<Duration>, node: &Node, notes: &mut N
 
 /// The addresses and names at the other end.
 fn peers(fault: &mut Fault, it: &Environment, key: &str) {
-    let mut peers: Vec<Out> = it.list("DESTINATION_IPS").iter().map(|target| chaos_mesh::external(target)).collect();
-    peers.extend(it.list("DESTINATION_HOSTS").iter().map(|target| chaos_mesh::external(target)));
+    let mut peers: Vec<Out> = it.list("DESTINATION_IPS").iter().map(|target| values::external(target)).collect();
+    peers.extend(it.list("DESTINATION_HOSTS").iter().map(|target| values::external(target)));
     fault.set(key, (!peers.is_empty()).then_some(Out::List(peers)));
 }
 
@@ -256,11 +256,8 @@ fn partition(fault: &mut Fault, it: &Environment, target: &Target, node: &Node, 
         };
         fault.set("from", Some(Out::List(vec![peer])));
     }
-    let direction = match it.get("POLICY_TYPES").as_deref() {
-        Some("ingress") => "ingress",
-        Some("egress") => "egress",
-        _ => "both",
-    };
+    let types = it.get("POLICY_TYPES").unwrap_or_default();
+    let direction = values::sides(types == "ingress", types == "egress");
     fault.set_text("direction", Some(direction.to_owned()));
 }
 
@@ -294,7 +291,7 @@ fn probes(probe: &Fields, node: &Node, draft: &mut Draft, notes: &mut Notes) {
         method: post.as_ref().map(|_| "POST".to_owned()),
         headers: Vec::new(),
         body: post.as_ref().and_then(|it| it.text("body")),
-        check: status.map(|it| ("status".to_owned(), Out::Plain(it))).into_iter().collect(),
+        check: status.map(|it| ("status".to_owned(), Out::plain(it))).into_iter().collect(),
         timeout: None,
     });
 }

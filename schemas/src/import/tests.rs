@@ -140,3 +140,21 @@ fn what_is_out_of_range_or_unknown_is_named() {
         "module": "chaosk8s.pod.actions", "func": "terminate_pods", "arguments": {"label_selector": "app=x", "ns": "a"}}}]}"#;
     import("a.json", paused.as_bytes(), None).unwrap();
 }
+
+/// Text of the other tool stays one value, wherever a number is expected.
+#[test]
+fn foreign_text_cannot_change_the_structure() {
+    let hostile = "2, owner: x";
+    for (file, text) in cases() {
+        for number in ["\"2\"", "\"50\"", "\"1\"", "\"200\"", "8080", "\"qty\": 2", "kill: 1", "count: 1"] {
+            let (key, value) = number.rsplit_once(' ').map_or(("", number), |(key, value)| (key, value));
+            let changed = text.replacen(number, &format!("{key} \"{hostile}\""), 1);
+            if changed == text || value.is_empty() {
+                continue;
+            }
+            let Ok(imported) = import(&file, changed.as_bytes(), None) else { continue };
+            let tree = crate::source::parse(&imported.scenario).unwrap();
+            assert!(!format!("{tree:?}").contains("key: \"owner\""), "{file}: {number}\n{}", imported.scenario);
+        }
+    }
+}

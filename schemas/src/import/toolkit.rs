@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::chaos_mesh;
 use super::draft::{Draft, Fault, Out, Request, Step};
 use super::read::{Fields, Notes, text};
+use super::values;
 use crate::source::{Node, Value};
 
 /// Adds an experiment: its HTTP probes become loads, its actions the faults of one phase.
@@ -24,22 +24,23 @@ pub(super) fn experiment(fields: &Fields, draft: &mut Draft, notes: &mut Notes) 
         }
         hypothesis.finish(notes);
     }
-    draft.steps.push(Step { name: "method".to_owned(), faults: Vec::new() });
+    let mut method = Step { name: "method".to_owned(), faults: Vec::new() };
     let mut at = Duration::ZERO;
     for node in fields.list("method") {
         let Some(it) = Fields::of(node, "method.") else { continue };
         let pauses = it.map("pauses");
         let pause = |key: &str, notes: &mut Notes| {
             let node = pauses.as_ref().and_then(|it| it.node(key));
-            node.and_then(|node| chaos_mesh::seconds(node, notes)).unwrap_or_default()
+            node.and_then(|node| values::seconds(node, notes)).unwrap_or_default()
         };
         at = at.saturating_add(pause("before", notes));
         if let Some(mut fault) = activity(&it, node, &values, draft, notes) {
             fault.after = at;
-            draft.steps[0].faults.push(fault);
+            method.faults.push(fault);
         }
         at = at.saturating_add(pause("after", notes));
     }
+    draft.steps.push(method);
     for node in fields.list("rollbacks") {
         notes.at(node, "a rollback is not needed: every fault is undone, also if the runner dies");
     }
@@ -106,9 +107,9 @@ fn probe(name: String, url: String, it: &Fields, provider: &Fields, draft: &mut 
     let mut check = Vec::new();
     if let Some(node) = it.node("tolerance") {
         match &node.value {
-            Value::Int(status) => check.push(("status".to_owned(), Out::Plain(status.to_string()))),
+            Value::Int(status) => check.push(("status".to_owned(), Out::plain(status.to_string()))),
             Value::Seq(items) if items.len() != 2 || !is_range(items) => {
-                let all = items.iter().filter_map(text).map(Out::Plain).collect();
+                let all = items.iter().filter_map(text).map(Out::plain).collect();
                 check.push(("status".to_owned(), Out::List(all)));
             }
             Value::Map(_) => tolerance(node, &mut check, notes),
@@ -116,8 +117,8 @@ fn probe(name: String, url: String, it: &Fields, provider: &Fields, draft: &mut 
         }
     }
     let timeout = provider.node("timeout").and_then(|node| match &node.value {
-        Value::Seq(items) => items.last().and_then(|last| chaos_mesh::seconds(last, notes)),
-        _ => chaos_mesh::seconds(node, notes),
+        Value::Seq(items) => items.last().and_then(|last| values::seconds(last, notes)),
+        _ => values::seconds(node, notes),
     });
     draft.requests.push(Request {
         name,
@@ -196,7 +197,7 @@ fn kill(name: &str, it: &Arguments, notes: &mut Notes) -> Option<Fault> {
     pods.extend(it.labels("label_selector").map(|labels| ("labels".to_owned(), labels)));
     pods.extend(it.text("name").map(|name| ("name".to_owned(), Out::Text(name))));
     if let (Some(pattern), Some(node)) = (it.text("name_pattern"), it.fields.node("name_pattern")) {
-        match prefix(&pattern) {
+        match values::prefix(&pattern) {
             Some(prefix) => pods.push(("prefix".to_owned(), Out::Text(prefix))),
             None => notes.at(node, format!("the pattern {pattern} is no prefix of names, and is not carried over")),
         }
@@ -209,8 +210,8 @@ fn kill(name: &str, it: &Arguments, notes: &mut Notes) -> Option<Fault> {
     let quantity = it.text("qty").unwrap_or_else(|| "1".to_owned());
     if !it.fields.is_true("all") {
         pods.push(match it.text("mode").as_deref() {
-            Some("percentage") => ("percent".to_owned(), Out::Text(format!("{quantity}%"))),
-            _ => ("count".to_owned(), Out::Plain(quantity)),
+            Some("percentage") => ("percent".to_owned(), Out::Text(values::percent(&quantity))),
+            _ => ("count".to_owned(), Out::plain(quantity)),
         });
     }
     let mut fault = Fault::new(name, "pod_kill", Out::Map(pods));
@@ -219,27 +220,17 @@ fn kill(name: &str, it: &Arguments, notes: &mut Notes) -> Option<Fault> {
     Some(fault)
 }
 
-/// The prefix of names that a regular expression matches, if it does nothing else.
-pub(super) fn prefix(pattern: &str) -> Option<String> {
-    let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
-    let pattern = pattern.strip_suffix('$').unwrap_or(pattern);
-    let pattern = [".*", ".+", "*"].iter().find_map(|end| pattern.strip_suffix(end)).unwrap_or(pattern);
-    let is_name =
-        !pattern.is_empty() && pattern.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-');
-    is_name.then(|| pattern.to_owned())
-}
-
 fn targets(it: &Arguments) -> Option<Out> {
     let mut pods = vec![("labels".to_owned(), it.labels("label_selectors")?)];
     let namespace = it.texts("namespaces_selectors").into_iter().next().or_else(|| it.text("ns"));
     pods.push(("namespace".to_owned(), Out::Text(namespace.unwrap_or_else(|| "default".to_owned()))));
     match (it.text("mode").as_deref(), it.text("mode_value")) {
         (Some("all"), _) => {}
-        (Some("fixed"), Some(value)) => pods.push(("count".to_owned(), Out::Plain(value))),
+        (Some("fixed"), Some(value)) => pods.push(("count".to_owned(), Out::plain(value))),
         (Some("fixed-percent" | "random-max-percent"), Some(value)) => {
-            pods.push(("percent".to_owned(), Out::Text(format!("{value}%"))));
+            pods.push(("percent".to_owned(), Out::Text(values::percent(&value))));
         }
-        _ => pods.push(("count".to_owned(), Out::Plain("1".to_owned()))),
+        _ => pods.push(("count".to_owned(), Out::plain("1".to_owned()))),
     }
     it.fields.ignore(&["name"]);
     Some(Out::Map(pods))
@@ -260,17 +251,13 @@ fn network(name: &str, function: &str, it: &Arguments, notes: &mut Notes) -> Opt
         }
     }
     it.fields.ignore(&["target_mode", "target_mode_value"]);
-    peers.extend(it.texts("external_targets").iter().map(|target| chaos_mesh::external(target)));
-    let direction = match it.text("direction").as_deref() {
-        Some("from") => "ingress",
-        Some("both") => "both",
-        _ => "egress",
-    };
+    peers.extend(it.texts("external_targets").iter().map(|target| values::external(target)));
+    let direction = values::direction(it.text("direction").as_deref());
     if !peers.is_empty() {
         fault.set("to", Some(Out::List(peers)));
         fault.set_text("direction", Some(direction.to_owned()));
     }
-    let percent = |key: &str| it.text(key).map(|text| format!("{}%", text.trim_end_matches('%')));
+    let percent = |key: &str| it.text(key).map(|text| values::percent(&text));
     match function {
         "add_latency" => {
             fault.set_text("delay", it.text("latency"));
@@ -279,7 +266,7 @@ fn network(name: &str, function: &str, it: &Arguments, notes: &mut Notes) -> Opt
         "set_loss" => fault.set_text("loss", percent("loss")),
         "duplicate_packets" => fault.set_text("duplicate", percent("duplicate")),
         "corrupt_packets" => fault.set_text("corrupt", percent("corrupt")),
-        "set_bandwidth" => fault.set_text("bandwidth", it.text("rate").and_then(|rate| chaos_mesh::bandwidth(&rate))),
+        "set_bandwidth" => fault.set_text("bandwidth", it.text("rate").and_then(|rate| values::bandwidth(&rate))),
         _ => return None,
     }
     fault.set_text("correlation", percent("correlation"));
@@ -290,8 +277,8 @@ fn stress(name: &str, function: &str, it: &Arguments) -> Option<Fault> {
     let mut fault = Fault::new(name, "stress", targets(it)?);
     match function {
         "stress_cpu" => {
-            let workers = Out::Plain(it.text("workers").unwrap_or_else(|| "1".to_owned()));
-            let load = Out::Text(format!("{}%", it.text("load").unwrap_or_else(|| "100".to_owned())));
+            let workers = Out::plain(it.text("workers").unwrap_or_else(|| "1".to_owned()));
+            let load = Out::Text(values::percent(&it.text("load").unwrap_or_else(|| "100".to_owned())));
             fault.set("cpu", Some(Out::map([("workers", workers), ("load", load)])));
         }
         "stress_memory" => {
@@ -304,6 +291,6 @@ fn stress(name: &str, function: &str, it: &Arguments) -> Option<Fault> {
     let containers = it.texts("container_names");
     let containers = (!containers.is_empty()).then(|| Out::List(containers.into_iter().map(Out::Text).collect()));
     fault.set("containers", containers);
-    fault.lasts = chaos_mesh::duration(&it.text("duration").unwrap_or_else(|| "30s".to_owned()));
+    fault.lasts = values::duration(&it.text("duration").unwrap_or_else(|| "30s".to_owned()));
     Some(fault)
 }
