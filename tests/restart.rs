@@ -1,6 +1,7 @@
 //! The API server restarts while a fault acts: it is killed, and started again after a while with the same arguments. No other
 //! test can use the cluster meanwhile, so these run alone.
 
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,6 +24,9 @@ const LIMIT: Duration = Duration::from_secs(240);
 
 const CUT: &str =
     "      cut: {partition: {pods: {owner: deployment/client}, from: [{service: server}], direction: egress}}";
+
+/// Controllers look for an API server that was away at growing intervals, of up to a minute.
+const CONTROLLERS: Duration = Duration::from_secs(150);
 
 /// One test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -56,7 +60,10 @@ impl<'a> ApiServer<'a> {
         let pid = std::fs::read_to_string(&self.pid_file).expect("the API server's pid");
         let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, Signal::KILL).expect("a signal");
-        wait("its end", || !Path::new(&format!("/proc/{}/exe", pid.as_raw_nonzero())).exists());
+        // The process may be a zombie while one of its threads still holds the port.
+        let port = self.line.iter().skip_while(|word| *word != "--secure-port").nth(1).expect("a port");
+        let address = (Ipv4Addr::LOCALHOST, port.parse().expect("a port"));
+        wait("its end", || TcpStream::connect(address).is_err());
     }
 
     /// Starts it as a process of its own that outlives this test, and waits until it is ready.
@@ -74,6 +81,20 @@ impl<'a> ApiServer<'a> {
         wait("the API server", || {
             self.kubectl.try_run(&["--request-timeout=2s", "get", "--raw", "/readyz"]).code() == 0
         });
+    }
+
+    /// Waits until the Job controller answers.
+    #[track_caller]
+    fn wait_for_controllers(&self, shop: &Shop) {
+        shop.create(json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "too-late"},
+            "spec": {"activeDeadlineSeconds": 1, "template": {"spec": {
+                "restartPolicy": "Never", "containers": [{"name": "none", "image": "none", "imagePullPolicy": "Never"}],
+            }}},
+        }));
+        let limit = format!("--timeout={}s", CONTROLLERS.as_secs());
+        shop.kubectl(&["wait", "--for=condition=Failed", &limit, "job/too-late"]);
+        shop.kubectl(&["delete", "job", "too-late"]);
     }
 
     fn restart(&self, away: Duration) {
@@ -103,6 +124,7 @@ fn an_api_server_that_restarts_ends_no_fault_unless_it_is_away_for_longer_than_t
     for (fuse, away, code) in [("30s", Duration::from_secs(4), 0), ("5s", Duration::from_secs(12), 4)] {
         let shakedown = Shakedown::new();
         let file = shakedown.file("links.yaml", shop.cutting(45, CUT));
+        server.wait_for_controllers(&shop);
         let kubeconfig = cluster.kubectl.kubeconfig();
         let args = ["run", "--out", "out", "--kubeconfig", kubeconfig, "--witness-image", &cluster.program];
         let running = shakedown.start(&[&args[..], &["--fuse-margin", fuse, &file]].concat());
@@ -145,6 +167,7 @@ fn a_service_with_an_address_of_each_family_is_cut() {
         shop.items(&["services", "--field-selector", "metadata.name=server"]).remove(0)["spec"]["clusterIPs"].clone();
     let addresses: Vec<String> = serde_json::from_value(addresses).expect("addresses");
     assert!(addresses.len() == 2 && addresses[1].contains(':'), "{addresses:?}");
+    server.wait_for_controllers(&shop);
     let shakedown = Shakedown::new();
     let cut = "      cut: {partition: {pods: {owner: deployment/client}, from: [{service: server, ports: [8080]}], direction: egress}}";
     let file = shakedown.file("links.yaml", shop.cutting(15, cut));

@@ -5,7 +5,7 @@ use shakedown_schemas::result::Verdict;
 use shakedown_schemas::scenario::Expectation;
 
 use super::answer::{Answer, Asked};
-use super::percentiles::Of;
+use super::measure::{Timing, Work};
 use super::{counts, goodput, lateness, outside, percentiles, rates, recovery, seconds, text, transient, waits};
 use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
@@ -62,15 +62,15 @@ fn evaluate(asked: &Asked<'_>, expectation: &Expectation) -> Answer {
     match expectation {
         Expectation::SuccessRate(it) => counts::success_rate(asked, it),
         Expectation::Requests(it) => counts::requests(asked, it),
-        Expectation::Latency(it) => percentiles::value(asked, it, Of::Latency),
-        Expectation::LatencyRatio(it) => percentiles::ratio(asked, it, Of::Latency),
-        Expectation::TimeToFirstToken(it) => percentiles::value(asked, it, Of::FirstToken),
-        Expectation::TimeToFirstTokenRatio(it) => percentiles::ratio(asked, it, Of::FirstToken),
-        Expectation::InterTokenLatency(it) => percentiles::value(asked, it, Of::TokenGap),
-        Expectation::InterTokenLatencyRatio(it) => percentiles::ratio(asked, it, Of::TokenGap),
+        Expectation::Latency(it) => percentiles::value(asked, it, Timing::Latency),
+        Expectation::LatencyRatio(it) => percentiles::ratio(asked, it, Timing::Latency),
+        Expectation::TimeToFirstToken(it) => percentiles::value(asked, it, Timing::FirstToken),
+        Expectation::TimeToFirstTokenRatio(it) => percentiles::ratio(asked, it, Timing::FirstToken),
+        Expectation::InterTokenLatency(it) => percentiles::value(asked, it, Timing::TokenGap),
+        Expectation::InterTokenLatencyRatio(it) => percentiles::ratio(asked, it, Timing::TokenGap),
         Expectation::OutputTokensPerSecond(it) => rates::tokens(asked, it),
-        Expectation::OutputTokensPerSecondRatio(it) => rates::ratio(asked, it, rates::Of::Tokens),
-        Expectation::ThroughputRatio(it) => rates::ratio(asked, it, rates::Of::Answers),
+        Expectation::OutputTokensPerSecondRatio(it) => rates::ratio(asked, it, Work::Tokens),
+        Expectation::ThroughputRatio(it) => rates::ratio(asked, it, Work::Answers),
         Expectation::Goodput(it) => goodput::goodput(asked, it),
         Expectation::Errors(it) => counts::errors(asked, it),
         Expectation::Stuck(it) => counts::stuck(asked, it, scenario.observed_timeouts(&asked.load.name)),

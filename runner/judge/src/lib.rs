@@ -30,6 +30,7 @@ mod heat;
 mod lateness;
 mod limits;
 mod long_run;
+mod measure;
 mod numbers;
 mod outcome;
 mod outside;

@@ -10,62 +10,15 @@ use super::answer::{Answer, Asked, Rules};
 use super::bootstrap::{self, Windows};
 use super::drift::Second;
 use super::limits::Limits;
+use super::measure::Timing;
 use super::trend::Trend;
 use super::{lateness, outcome, samples, shift, stats, text, waits};
 use shakedown_observe::chance::Chance;
-use shakedown_observe::{Cell, Histogram, LoadObservations};
-
-/// The measure of a percentile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
-    /// From the due moment to the end.
-    Latency,
-    /// From the due moment to the first token of a stream.
-    FirstToken,
-    /// Between two pieces of a stream that brought tokens.
-    TokenGap,
-}
-
-impl Of {
-    /// Its values in a cell.
-    pub(super) const fn pick(self) -> fn(&Cell) -> &Histogram {
-        match self {
-            Self::Latency => |cell| &cell.latency,
-            Self::FirstToken => |cell| &cell.first_token,
-            Self::TokenGap => |cell| &cell.token_gaps,
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Latency => "a latency",
-            Self::FirstToken => "a first token",
-            Self::TokenGap => "an inter-token latency",
-        }
-    }
-
-    /// The unit with one value each.
-    const fn noun(self) -> &'static str {
-        match self {
-            Self::Latency | Self::FirstToken => "request",
-            Self::TokenGap => "token gap",
-        }
-    }
-
-    /// The beginning of a sentence about a percentile.
-    fn fact(self, percentile: Percentile, of: LatencyOf) -> String {
-        match self {
-            Self::Latency if of == LatencyOf::Successes => format!("{percentile} of successes"),
-            Self::Latency => percentile.to_string(),
-            Self::FirstToken => format!("time to first token {percentile}"),
-            Self::TokenGap => format!("inter-token latency {percentile}"),
-        }
-    }
-}
+use shakedown_observe::{Histogram, LoadObservations};
 
 /// A percentile of one phase and its data.
 struct Term {
-    of: Of,
+    of: Timing,
     phase: String,
     values: Histogram,
     windows: Windows,
@@ -84,7 +37,7 @@ struct Term {
 }
 
 impl Term {
-    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile, of: Of, of_what: LatencyOf) -> Self {
+    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile, of: Timing, of_what: LatencyOf) -> Self {
         let pick = of.pick();
         let total = stats::total(asked.load, phase);
         let values = pick(&total).clone();
@@ -97,12 +50,12 @@ impl Term {
             windows: Windows::new(stats::judged(asked.load, phase), pick),
             value: values.quantile(percentile.fraction()).map(|microseconds| microseconds / 1e6),
             // Requests that were given up took longer than (nearly) all others did.
-            censored: of == Of::Latency
+            censored: of == Timing::Latency
                 && (total.succeeded == 0 || given_up > 0 && rank > values.len() - given_up.min(values.len())),
             failures: asked.failures(&total),
             none_succeeded: total.succeeded == 0,
             failed_after: outcome::failed_after(&total),
-            streams: (of == Of::TokenGap).then(|| total.first_token.len()),
+            streams: (of == Timing::TokenGap).then(|| total.first_token.len()),
             values,
         }
     }
@@ -162,7 +115,7 @@ impl Term {
 
 /// Adds how long the failures took to the answer's terms.
 fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
-    if term.of == Of::Latency && !term.failed_after.is_empty() {
+    if term.of == Timing::Latency && !term.failed_after.is_empty() {
         answer.term(&format!("{} failures took", term.phase), term.failed_after.clone());
         let counted = match of_what {
             LatencyOf::All => "all outcomes except failures that were faster than the percentile",
@@ -173,7 +126,7 @@ fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
 }
 
 /// `latency`, `time_to_first_token` and `inter_token_latency`: a percentile of the phase, in seconds.
-pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
+pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
     let rules = Rules::new(it.sampling(), samples::percentile(it.percentile.fraction())).counting(of.noun());
     let load = with_outcomes(asked, of, it.of, it.percentile);
@@ -211,13 +164,13 @@ fn cannot_be_checked(limits: Limits, value: f64) -> bool {
 /// The load with the latencies that a percentile is of.
 fn with_outcomes<'a>(
     asked: &Asked<'a>,
-    of: Of,
+    of: Timing,
     of_what: LatencyOf,
     percentile: Percentile,
 ) -> Cow<'a, LoadObservations> {
     match of {
-        Of::Latency => outcome::of(asked.load, of_what, percentile.fraction()),
-        Of::FirstToken | Of::TokenGap => Cow::Borrowed(asked.load),
+        Timing::Latency => outcome::of(asked.load, of_what, percentile.fraction()),
+        Timing::FirstToken | Timing::TokenGap => Cow::Borrowed(asked.load),
     }
 }
 
@@ -225,13 +178,13 @@ fn with_outcomes<'a>(
 /// `observed` is the percentile in seconds. `without` decides whether the value is low enough without this many of them.
 fn unless_ours(
     asked: &Asked<'_>,
-    of: Of,
+    of: Timing,
     (percentile, observed): (Percentile, f64),
     without: impl Fn(f64) -> bool,
     answer: Answer,
 ) -> Answer {
     let late = lateness::share_of(asked.load, asked.phase, percentile.fraction());
-    if of == Of::Latency
+    if of == Timing::Latency
         && answer.verdict == Verdict::Fail
         && !without(0.0)
         && let Some((from_sent, words)) = waits::from_sent(asked.load, asked.phase, percentile.fraction())
@@ -240,7 +193,7 @@ fn unless_ours(
         let why = format!("{}; from sent to the end it was {}; {words}", answer.reason, text::seconds(from_sent));
         return answer.verdict(Verdict::Inconclusive, why);
     }
-    if of == Of::TokenGap || answer.verdict != Verdict::Fail || without(0.0) || !without(late) {
+    if of == Timing::TokenGap || answer.verdict != Verdict::Fail || without(0.0) || !without(late) {
         return answer;
     }
     let why = format!(
@@ -252,7 +205,7 @@ fn unless_ours(
 }
 
 /// `latency_ratio` and its like for tokens: a percentile of the phase divided by the same percentile of an earlier one.
-pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
+pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer {
     let limits = Limits { min: it.min, max: it.max };
     let rules = Rules::new(it.sampling(), samples::percentile(it.percentile.fraction())).counting(of.noun());
     let first = match asked.complete_phase(&it.to) {

@@ -12,36 +12,11 @@ use super::answer::{Answer, Asked, Rules};
 use super::drift::Second;
 use super::limits::Limits;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
+use super::measure::Work;
 use super::numbers::{freedom_of_sum, student_quantile};
 use super::stats::{self, Placed};
 use super::{samples, text};
 use shakedown_observe::Cell;
-
-/// The counted unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
-    /// Answers that succeeded.
-    Answers,
-    /// The tokens of answers that succeeded.
-    Tokens,
-}
-
-impl Of {
-    /// Its count in a cell.
-    pub(super) const fn pick(self) -> fn(&Cell) -> u64 {
-        match self {
-            Self::Answers => |cell| cell.succeeded,
-            Self::Tokens => |cell| cell.tokens,
-        }
-    }
-
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Answers => "successful answers per second",
-            Self::Tokens => "output tokens per second",
-        }
-    }
-}
 
 /// A rate of one phase and its data.
 struct Term {
@@ -59,7 +34,7 @@ struct Term {
 }
 
 impl Term {
-    fn new(asked: &Asked<'_>, phase: usize, of: Of) -> Self {
+    fn new(asked: &Asked<'_>, phase: usize, of: Work) -> Self {
         let total = stats::total(asked.load, phase);
         let span = asked.observations.phases.get(phase);
         let seconds = span.map_or(0.0, |span| stats::counted_seconds(asked.load, phase, span));
@@ -130,7 +105,7 @@ fn interval(value: f64, (variance, freedom): (f64, f64), confidence: f64) -> [f6
 pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
     let rules = Rules::new(it.sampling(), samples::FLOOR);
     let limits = Limits { min: it.min, max: it.max };
-    let term = Term::new(asked, asked.phase, Of::Tokens);
+    let term = Term::new(asked, asked.phase, Work::Tokens);
     if let Some(why) = no_tokens(asked, &[asked.phase]) {
         return Answer::inconclusive(why);
     }
@@ -154,14 +129,14 @@ pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
 }
 
 /// `throughput_ratio` and `output_tokens_per_second_ratio`: a rate of the phase divided by that of an earlier one.
-pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
+pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Work) -> Answer {
     let rules = Rules::new(it.sampling(), samples::FLOOR);
     let limits = Limits { min: it.min, max: it.max };
     let (term, baseline, phase) = match asked.complete_phase(&it.to) {
         Ok(phase) => (Term::new(asked, asked.phase, of), Term::new(asked, phase, of), phase),
         Err(why) => return Answer::inconclusive(why),
     };
-    if of == Of::Tokens
+    if of == Work::Tokens
         && let Some(why) = no_tokens(asked, &[phase])
     {
         return Answer::inconclusive(why);

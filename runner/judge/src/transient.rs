@@ -18,10 +18,11 @@ use shakedown_observe::{CELL_NS, Cell, LoadObservations, PhasePart, Segment};
 use shakedown_schemas::result::Verdict;
 
 use super::answer::Answer;
+use super::measure::{Timing, Work};
 use super::numbers::hypergeometric_at_least;
 use super::stats::{self, Placed, judged, sum};
 use super::steady::{inflation, middle};
-use super::{percentiles, rates, seconds, text};
+use super::{seconds, text};
 
 /// The share of phases without a transient in which one is found, at most, if their windows are independent.
 const CHANCE: f64 = 0.01;
@@ -59,23 +60,23 @@ const MATTERS_SHARE: f64 = 0.005;
 #[derive(Clone, Copy)]
 enum Measure {
     /// A quantile of a histogram.
-    Quantile(percentiles::Of, f64),
+    Quantile(Timing, f64),
     /// The share of requests that failed.
     Failures,
     /// Successful answers or tokens for each unit of time, or for each due request in an open loop.
-    Work(rates::Of),
+    Work(Work),
 }
 
 const MEASURES: [Measure; 9] = [
-    Measure::Quantile(percentiles::Of::Latency, 0.5),
-    Measure::Quantile(percentiles::Of::Latency, 0.95),
+    Measure::Quantile(Timing::Latency, 0.5),
+    Measure::Quantile(Timing::Latency, 0.95),
     Measure::Failures,
-    Measure::Quantile(percentiles::Of::FirstToken, 0.5),
-    Measure::Quantile(percentiles::Of::FirstToken, 0.95),
-    Measure::Quantile(percentiles::Of::TokenGap, 0.5),
-    Measure::Quantile(percentiles::Of::TokenGap, 0.95),
-    Measure::Work(rates::Of::Answers),
-    Measure::Work(rates::Of::Tokens),
+    Measure::Quantile(Timing::FirstToken, 0.5),
+    Measure::Quantile(Timing::FirstToken, 0.95),
+    Measure::Quantile(Timing::TokenGap, 0.5),
+    Measure::Quantile(Timing::TokenGap, 0.95),
+    Measure::Work(Work::Answers),
+    Measure::Work(Work::Tokens),
 ];
 
 /// A transient in one phase of a load.
@@ -131,7 +132,7 @@ impl Transient {
             if more.iter().filter(|out| **out).count() * 2 <= n {
                 out = more;
                 // Tokens alone keep no fault out: what compares with them is judged with and without this part.
-                let slow = it.is_above && matches!(it.measure, Measure::Quantile(percentiles::Of::Latency, _));
+                let slow = it.is_above && matches!(it.measure, Measure::Quantile(Timing::Latency, _));
                 is_slow_at_end |= slow && it.windows.end == n;
             }
         }
@@ -217,7 +218,7 @@ impl Measure {
         match self {
             Self::Quantile(of, _) => !of.pick()(total).is_empty(),
             Self::Failures => total.requests() > 0,
-            Self::Work(rates::Of::Answers) => !is_open && total.succeeded > 0,
+            Self::Work(Work::Answers) => !is_open && total.succeeded > 0,
             Self::Work(of) => of.pick()(total) > 0,
         }
     }
@@ -284,9 +285,9 @@ impl Measure {
         match self {
             Self::Quantile(of, quantile) => {
                 let name = match of {
-                    percentiles::Of::Latency => "",
-                    percentiles::Of::FirstToken => "time to first token ",
-                    percentiles::Of::TokenGap => "inter-token latency ",
+                    Timing::Latency => "",
+                    Timing::FirstToken => "time to first token ",
+                    Timing::TokenGap => "inter-token latency ",
                 };
                 let shown = |cell: &Cell| {
                     of.pick()(cell)
@@ -409,7 +410,7 @@ fn cluster(out: &[bool], levels: &[f64]) -> Option<(Range<usize>, f64)> {
 
 /// Whether the requests of a phase without a part of it give other limits.
 fn matters(all: &Cell, rest: &Cell) -> bool {
-    let moves = |of: percentiles::Of, quantile: f64| {
+    let moves = |of: Timing, quantile: f64| {
         let value = |cell: &Cell| of.pick()(cell).quantile(quantile).unwrap_or_default();
         let (a, b) = (value(all), value(rest));
         (a - b).abs() >= MATTERS_US && a.max(b) >= MATTERS * a.min(b)
