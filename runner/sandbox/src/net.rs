@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use ailments::{Ailment, Ailments, FileRule, HttpRule};
 pub use links::{Carry, Judge, Link, Links};
@@ -297,6 +297,9 @@ async fn shake_hands(gate: &mut Gate) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::TimedOut, "the other end does not answer"))
 }
 
+/// The pause after an error of the kernel, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Accepts connections.
 #[derive(Debug)]
 pub struct Listener {
@@ -322,6 +325,19 @@ impl Listener {
             None => None,
         };
         Ok((Stream::new(tcp, gate)?, from))
+    }
+
+    /// The next connection and who opened it. An error of the kernel is logged, and the next try is after a pause.
+    pub async fn next(&self) -> (Stream, SocketAddr) {
+        loop {
+            match self.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// The current ailments of requests here.

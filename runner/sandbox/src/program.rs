@@ -57,6 +57,20 @@ impl Program {
         }
     }
 
+    /// The port on which it answers once it is up. None for a program that serves nothing.
+    pub(crate) const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Bus(config) => Some(config.port),
+            Self::Discovery(config) => Some(config.port),
+            Self::Frontend(config) => Some(config.port),
+            Self::Worker(config) => Some(config.health_port),
+            Self::Service(config) => Some(config.port),
+            Self::Redis(config) => Some(config.port),
+            Self::Postgres(config) => Some(config.port),
+            Self::Probe(_) => None,
+        }
+    }
+
     /// The program of a command line: `bus`, or `bus --config '{"port":4222}'`. Omitted settings have their defaults.
     ///
     /// # Errors

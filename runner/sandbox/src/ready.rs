@@ -70,13 +70,10 @@ async fn service(registry: &Registry, topology: &Topology, workload: &Workload) 
             Program::Frontend(config) => {
                 known_workers(&ip, config.port).await.is_some_and(|known| known >= workers(topology, workload))
             }
-            Program::Discovery(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
-            Program::Bus(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
-            Program::Probe(_) => true,
-            Program::Service(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
-            Program::Redis(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
-            Program::Postgres(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
-            Program::Worker(config) => TcpStream::connect((ip.as_str(), config.health_port)).await.is_ok(),
+            program => match program.port() {
+                Some(port) => TcpStream::connect((ip.as_str(), port)).await.is_ok(),
+                None => true,
+            },
         };
         if ready {
             return;

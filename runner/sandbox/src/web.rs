@@ -17,16 +17,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::mesh::units::glob;
 use crate::net::{HttpRule, Listener};
 
 /// How long a client may take to send its headers, and how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// A whole or streamed body.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -41,30 +38,24 @@ where
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < max_connections => match accepted {
-                Ok((stream, from)) => {
-                    let handler = handler.clone();
-                    let listener = Arc::clone(&listener);
-                    // An HTTP fault applies only to new connections, as in a proxy in front of the program.
-                    let proxied = !listener.http_rules().is_empty();
-                    connections.spawn(async move {
-                        let service = service_fn(move |request| {
-                            let rules = if proxied { listener.http_rules() } else { Vec::new() };
-                            let handler = handler.clone();
-                            async move { interfere(&rules, request, handler).await }
-                        });
-                        let mut server = http1::Builder::new();
-                        server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-                        if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                            debug!(%from, %error, "a connection ended badly");
-                        }
+            (stream, from) = listener.next(), if connections.len() < max_connections => {
+                let handler = handler.clone();
+                let listener = Arc::clone(&listener);
+                // An HTTP fault applies only to new connections, as in a proxy in front of the program.
+                let proxied = !listener.http_rules().is_empty();
+                connections.spawn(async move {
+                    let service = service_fn(move |request| {
+                        let rules = if proxied { listener.http_rules() } else { Vec::new() };
+                        let handler = handler.clone();
+                        async move { interfere(&rules, request, handler).await }
                     });
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+                    let mut server = http1::Builder::new();
+                    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+                    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+                        debug!(%from, %error, "a connection ended badly");
+                    }
+                });
+            }
         }
     }
 }

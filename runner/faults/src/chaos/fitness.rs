@@ -290,10 +290,10 @@ mod tests {
     #[test]
     fn a_chaos_mesh_that_kubernetes_is_too_old_for_is_refused() {
         let on = |kubernetes| Place { kubernetes, ..place() };
-        let told = hindrances(&healthy(), &on(Some((1, 20))), ALL);
+        let found = hindrances(&healthy(), &on(Some((1, 20))), ALL);
         assert!(
-            told.len() == 1 && told[0].text.contains("Chaos Mesh 2.8.3 does not work on Kubernetes 1.20"),
-            "{told:?}"
+            found.len() == 1 && found[0].text.contains("Chaos Mesh 2.8.3 does not work on Kubernetes 1.20"),
+            "{found:?}"
         );
         for kubernetes in [Some((1, 21)), Some((1, 34)), None] {
             assert_eq!(hindrances(&healthy(), &on(kubernetes), ALL), [], "{kubernetes:?}");

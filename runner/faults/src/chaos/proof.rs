@@ -108,12 +108,12 @@ impl Inner {
 
     /// The failures of the pods' containers, for a resource that is not applied or not removed in time.
     pub(super) async fn ailing(&self, object: &Value) -> String {
-        let mut told = BTreeSet::new();
+        let mut crashes = BTreeSet::new();
         for id in contract::unsettled(object) {
             let pod = self.pod(id).await.ok().flatten();
-            told.extend(pod.as_ref().and_then(contract::crash).map(|how| format!("; in pod {id} {how}")));
+            crashes.extend(pod.as_ref().and_then(contract::crash).map(|how| format!("; in pod {id} {how}")));
         }
-        told.into_iter().collect()
+        crashes.into_iter().collect()
     }
 
     /// The PodNetworkChaos of a pod.
@@ -160,19 +160,19 @@ impl Inner {
             let pod = self.pod(id).await.ok().flatten();
             nodes.extend(pod.and_then(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)));
         }
-        let (mut told, mut is_said) = (String::new(), false);
+        let (mut text, mut is_said) = (String::new(), false);
         for node in nodes {
             let log = self.cluster.chaos_daemon_log(&node, waited).await.unwrap_or_default();
             match diagnose::last_words(&log) {
                 Some(words) => {
                     is_said = true;
-                    _ = write!(told, "; the chaos-daemon on node {node} says: {words}");
+                    _ = write!(text, "; the chaos-daemon on node {node} says: {words}");
                 }
-                None if names_nodes => _ = write!(told, "; on node {node}"),
+                None if names_nodes => _ = write!(text, "; on node {node}"),
                 None => {}
             }
         }
-        (told, is_said)
+        (text, is_said)
     }
 
     /// Why a resource has no status: its controller does not run, or has had no answer for a child object for that time.

@@ -291,14 +291,14 @@ mod tests {
         );
         pages.take(place(), Change::Listed(vec![object("a", 3)]));
         pages.take(place(), Change::Deleted(object("a", 4)));
-        let told: Vec<String> = lines(folder.path(), "httpchaos.ndjson")
+        let seen: Vec<String> = lines(folder.path(), "httpchaos.ndjson")
             .iter()
             .map(|it| {
                 format!("{} {} {}", text(it, "/type"), text(it, "/object/kind"), text(it, "/object/metadata/name"))
             })
             .collect();
         let wanted = ["ADDED HTTPChaos a", "ADDED HTTPChaos b", "MODIFIED HTTPChaos a", "DELETED HTTPChaos b"];
-        assert_eq!(told, [&wanted[..], &["DELETED HTTPChaos a"]].concat());
+        assert_eq!(seen, [&wanted[..], &["DELETED HTTPChaos a"]].concat());
         let first = &lines(folder.path(), "httpchaos.ndjson")[0]["object"];
         assert_eq!(first["metadata"], json!({"name": "a", "resourceVersion": "1"}));
         assert_eq!(first["spec"]["url"], "http://10.0.0.1/[redacted]");

@@ -68,9 +68,9 @@ fn word(case: Case, findings: &[Finding]) -> &'static str {
     }
 }
 
-fn lines(told: &mut String, findings: &[Finding]) {
+fn lines(log: &mut String, findings: &[Finding]) {
     for finding in findings {
-        writeln!(told, "  {}: {}", if finding.holds { "holds" } else { "does not hold" }, finding.detail).unwrap();
+        writeln!(log, "  {}: {}", if finding.holds { "holds" } else { "does not hold" }, finding.detail).unwrap();
     }
 }
 
@@ -86,7 +86,7 @@ async fn run_until(case: Case, events: &[Recorded], turn: usize, cut: Option<usi
 
 /// The same on a stage that exists.
 async fn run_on(stage: &mut Stage, case: Case, events: &[Recorded], turn: usize, cut: Option<usize>) -> String {
-    let mut told = String::new();
+    let mut log = String::new();
     stage.fault.prepare().await.unwrap();
     stage.fault.inject().await.unwrap();
     let playing = tokio::spawn(stage.player().play(events.to_vec(), turn, cut));
@@ -102,13 +102,13 @@ async fn run_on(stage: &mut Stage, case: Case, events: &[Recorded], turn: usize,
                 findings = stage.fault.prove().await;
             }
             let findings = findings.unwrap();
-            writeln!(told, "{}", word(case, &findings)).unwrap();
-            lines(&mut told, &findings);
+            writeln!(log, "{}", word(case, &findings)).unwrap();
+            lines(&mut log, &findings);
             tokio::time::sleep(Duration::from_secs(5)).await;
             let settled = stage.fault.settle().await.unwrap();
-            lines(&mut told, &settled);
+            lines(&mut log, &settled);
         }
-        Err(error) => writeln!(told, "not injected: {error}").unwrap(),
+        Err(error) => writeln!(log, "not injected: {error}").unwrap(),
     }
     let deadline = Instant::now() + UNDO;
     let mut problem = None;
@@ -117,32 +117,32 @@ async fn run_on(stage: &mut Stage, case: Case, events: &[Recorded], turn: usize,
         match undone {
             Ok(Ok(())) => {
                 let findings = stage.fault.prove_undone().await.unwrap();
-                writeln!(told, "undone").unwrap();
-                lines(&mut told, &findings);
+                writeln!(log, "undone").unwrap();
+                lines(&mut log, &findings);
                 break;
             }
             Ok(Err(FaultError::Dirty(text))) => {
-                writeln!(told, "left: {text}").unwrap();
+                writeln!(log, "left: {text}").unwrap();
                 break;
             }
             Ok(Err(error)) => problem = Some(error.to_string()),
             Err(_) => {
-                writeln!(told, "left: {}", problem.unwrap_or_default()).unwrap();
+                writeln!(log, "left: {}", problem.unwrap_or_default()).unwrap();
                 break;
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     for left in stage.fault.leftovers() {
-        writeln!(told, "leftover: {}\n  {}", left.what, left.command).unwrap();
+        writeln!(log, "leftover: {}\n  {}", left.what, left.command).unwrap();
     }
     playing.abort();
-    told
+    log
 }
 
-/// What is told without what depends on the moment: for verdicts that have to agree.
-fn verdict(told: &str) -> String {
-    told.lines()
+/// The log without what depends on the moment: for verdicts that have to agree.
+fn verdict(log: &str) -> String {
+    log.lines()
         .filter(|line| !line.starts_with(' '))
         .map(|line| line.split(':').next().unwrap_or_default())
         .collect::<Vec<_>>()
@@ -167,7 +167,7 @@ async fn a_recording_of_ours_is_replayed_as_a_real_one() {
         let folder = tempfile::tempdir().unwrap();
         let mut stage = Stage::new(case, &events);
         let recording = Recording::start(&stage.cluster(), &stage.scope(), folder.path(), Box::new(|it| it)).await;
-        let told = run_on(&mut stage, case, &events, turn(&events), None).await;
+        let log = run_on(&mut stage, case, &events, turn(&events), None).await;
         assert_eq!(recording.expect("a fault of Chaos Mesh").finish().await, Vec::<String>::new());
         let ours = recordings::folder(folder.path());
         let resource = &recordings::first(&events).expect("a resource").name;
@@ -182,7 +182,7 @@ async fn a_recording_of_ours_is_replayed_as_a_real_one() {
                 "{name}"
             );
         }
-        assert_eq!(verdict(&run(case, &ours, None).await), verdict(&told), "{name}");
+        assert_eq!(verdict(&run(case, &ours, None).await), verdict(&log), "{name}");
     }
 }
 
@@ -191,7 +191,7 @@ async fn a_recording_of_ours_is_replayed_as_a_real_one() {
 async fn a_recording_of_another_namespace_is_replayed() {
     for name in ["delay", "cut", "stress", "ckill"] {
         let (case, events) = (case(name), events(case(name)));
-        let told = run(case, &events, None).await;
+        let log = run(case, &events, None).await;
         let renamed = |text: &str| {
             let text = text.replace("-0-1-f-", "-3-12-slow-link-").replace("edge-7b76bbc7d8", "web-5d4f");
             text.replace("\"shop\"", "\"prod\"").replace("shop/", "prod/").replace("nginx", "server")
@@ -208,13 +208,13 @@ async fn a_recording_of_another_namespace_is_replayed() {
         let folder = tempfile::tempdir().unwrap();
         let mut stage = Stage::new(fault, &elsewhere);
         let recording = Recording::start(&stage.cluster(), &stage.scope(), folder.path(), Box::new(|it| it)).await;
-        assert_eq!(verdict(&run_on(&mut stage, fault, &elsewhere, turn(&elsewhere), None).await), verdict(&told));
+        assert_eq!(verdict(&run_on(&mut stage, fault, &elsewhere, turn(&elsewhere), None).await), verdict(&log));
         assert_eq!(recording.expect("a fault of Chaos Mesh").finish().await, Vec::<String>::new());
         let sent = stage::of_first_fault(recordings::folder(folder.path()));
         assert!(sent.iter().all(|event| event.object["metadata"]["namespace"] == "prod"), "{name}");
         assert_eq!(stage::fault_name(&sent).as_deref(), Some("slow-link"));
         let again = run(fault, &sent, None).await;
-        assert_eq!((verdict(&again), again.lines().count()), (verdict(&told), told.lines().count()), "{name}: {again}");
+        assert_eq!((verdict(&again), again.lines().count()), (verdict(&log), log.lines().count()), "{name}: {again}");
     }
 }
 
@@ -239,10 +239,10 @@ async fn recordings_that_were_sent_are_replayed() {
         let mut faults = scenario.scenario.phases.iter().flat_map(|phase| &phase.faults);
         let (_, fault) = faults.find(|(name, _)| labels::name_part(name) == named).expect("the fault");
         let sent = Case { name: name.clone().leak(), fault: serde_json::to_string(fault).expect("JSON").leak() };
-        let told = run(sent, &events, None).await;
-        println!("== {name}\n{told}");
+        let log = run(sent, &events, None).await;
+        println!("== {name}\n{log}");
         if let Some(short) = cases().find(|case| case.name == name) {
-            assert_eq!(verdict(&told), verdict(&run(short, &stage::events(short), None).await), "{name}");
+            assert_eq!(verdict(&log), verdict(&run(short, &stage::events(short), None).await), "{name}");
         }
     }
 }
@@ -284,8 +284,8 @@ async fn the_order_between_kinds_changes_no_verdict() {
             let mut all = before[..begun].to_vec();
             all.extend(mixed(&before[begun..], seed));
             all.extend(mixed(after, seed));
-            let told = run_until(case, &all, before.len(), None).await;
-            assert_eq!(verdict(&told), expected, "{}, order {seed}", case.name);
+            let log = run_until(case, &all, before.len(), None).await;
+            assert_eq!(verdict(&log), expected, "{}, order {seed}", case.name);
         }
     }
 }
@@ -304,7 +304,7 @@ async fn a_connection_that_is_lost_at_any_event_changes_no_verdict() {
 /// A runner that is killed after any event: its cleanup takes over from what the server has.
 #[tokio::test(start_paused = true)]
 async fn a_cleanup_takes_over_at_any_event() {
-    let mut told = String::new();
+    let mut log = String::new();
     for case in cases() {
         let events = events(case);
         let mut ends: Vec<(usize, usize, String)> = Vec::new();
@@ -335,12 +335,12 @@ async fn a_cleanup_takes_over_at_any_event() {
                 _ => ends.push((at, at, end)),
             }
         }
-        writeln!(told, "== {}", case.name).unwrap();
+        writeln!(log, "== {}", case.name).unwrap();
         for (from, to, end) in ends {
-            writeln!(told, "killed after event {from} to {to}: {end}").unwrap();
+            writeln!(log, "killed after event {from} to {to}: {end}").unwrap();
         }
     }
-    insta::assert_snapshot!("restarts", told);
+    insta::assert_snapshot!("restarts", log);
 }
 
 /// Lets a daemon answer for what is written into the pods' rules: without the rules that it cannot put in place it does not
@@ -645,7 +645,7 @@ fn acts(store: &Store, chaos: &[(Kind, String)], networks: &[String]) -> bool {
 /// them.
 #[tokio::test(start_paused = true)]
 async fn every_state_between_two_kinds_is_judged_by_both() {
-    let mut told = String::new();
+    let mut log = String::new();
     for name in ["delay", "cut", "graceful", "hostnode"] {
         let (case, events) = (case(name), events(case(name)));
         let (chaos, rest): (Vec<&Recorded>, Vec<&Recorded>) =
@@ -683,10 +683,10 @@ async fn every_state_between_two_kinds_is_judged_by_both() {
                 *sentences.entry(sentence).or_default() += 1;
             }
         }
-        writeln!(told, "== {name}").unwrap();
+        writeln!(log, "== {name}").unwrap();
         for (sentence, states) in sentences {
-            writeln!(told, "in {states} states: {sentence}").unwrap();
+            writeln!(log, "in {states} states: {sentence}").unwrap();
         }
     }
-    insta::assert_snapshot!("states", told);
+    insta::assert_snapshot!("states", log);
 }

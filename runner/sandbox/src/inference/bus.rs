@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::hub::{Hub, Outbox};
@@ -26,9 +26,6 @@ use crate::net::{Net, Stream};
 const FAREWELL: Duration = Duration::from_millis(100);
 /// The most characters of a client's name that are kept.
 const NAME: usize = 100;
-/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Runs a bus until `stop` is cancelled.
 ///
 /// # Errors
@@ -44,19 +41,12 @@ pub async fn bus(net: Net, config: BusConfig, log: Log, stop: CancellationToken)
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             Some(_) = clients.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, from)) if clients.len() < config.max_clients => {
-                    clients.spawn(serve(stream, from, Arc::clone(&config), Arc::clone(&hub), log.clone()));
-                }
-                Ok((mut stream, from)) => {
-                    log.warn(format_args!("too many clients: {from} is refused"));
-                    let farewell = stream.write_all(b"-ERR 'maximum connections exceeded'\r\n");
-                    let _ = timeout(FAREWELL, farewell).await;
-                }
-                Err(error) => {
-                    log.warn(format_args!("cannot accept a client: {error}"));
-                    sleep(ACCEPT_PAUSE).await;
-                }
+            (mut stream, from) = listener.next() => if clients.len() < config.max_clients {
+                clients.spawn(serve(stream, from, Arc::clone(&config), Arc::clone(&hub), log.clone()));
+            } else {
+                log.warn(format_args!("too many clients: {from} is refused"));
+                let farewell = stream.write_all(b"-ERR 'maximum connections exceeded'\r\n");
+                let _ = timeout(FAREWELL, farewell).await;
             },
         }
     }

@@ -111,13 +111,9 @@ pub async fn discovery(net: Net, config: DiscoveryConfig, log: Log, stop: Cancel
                 over.iter().for_each(|worker| log.warn(format_args!("the lease of {worker} is over")));
                 shared.changed.send_replace(());
             }
-            accepted = listener.accept(), if clients.len() < MAX_CLIENTS => match accepted {
-                Ok((stream, _)) => _ = clients.spawn(serve(stream, Arc::clone(&shared), log.clone())),
-                Err(error) => {
-                    log.warn(format_args!("cannot accept a client: {error}"));
-                    sleep(Duration::from_millis(50)).await;
-                }
-            },
+            (stream, _) = listener.next(), if clients.len() < MAX_CLIENTS => {
+                clients.spawn(serve(stream, Arc::clone(&shared), log.clone()));
+            }
         }
     }
 }

@@ -25,9 +25,6 @@ use crate::net::{Net, Stream};
 
 /// The version that clients see.
 const VERSION: &str = "15.0";
-/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Runs a database until `stop` is cancelled.
 ///
 /// # Errors
@@ -42,26 +39,20 @@ pub(crate) async fn postgres(net: Net, config: PostgresConfig, log: Log, stop: C
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             Some(_) = clients.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let session = Session {
-                        stream,
-                        input: BytesMut::new(),
-                        output: BytesMut::new(),
-                        tables: Arc::clone(&tables),
-                        work: config.work.get(),
-                        net: net.clone(),
-                        in_transaction: false,
-                    };
-                    let is_full = clients.len() >= config.max_connections;
-                    // An error means that the client is gone or broke the protocol.
-                    clients.spawn(async move { _ = session.serve(is_full).await });
-                }
-                Err(error) => {
-                    log.warn(format_args!("cannot accept a client: {error}"));
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            (stream, _) = listener.next() => {
+                let session = Session {
+                    stream,
+                    input: BytesMut::new(),
+                    output: BytesMut::new(),
+                    tables: Arc::clone(&tables),
+                    work: config.work.get(),
+                    net: net.clone(),
+                    in_transaction: false,
+                };
+                let is_full = clients.len() >= config.max_connections;
+                // An error means that the client is gone or broke the protocol.
+                clients.spawn(async move { _ = session.serve(is_full).await });
+            }
         }
     }
 }

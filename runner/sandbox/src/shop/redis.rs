@@ -7,12 +7,10 @@ mod resp;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::keys::Keys;
@@ -20,9 +18,6 @@ use self::resp::Reply;
 use super::RedisConfig;
 use crate::log::Log;
 use crate::net::{Net, Stream};
-
-/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs a cache until `stop` is cancelled.
 ///
@@ -37,17 +32,10 @@ pub(crate) async fn redis(net: Net, config: RedisConfig, log: Log, stop: Cancell
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             Some(_) = clients.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if clients.len() < config.max_clients => {
-                    clients.spawn(serve(stream, Arc::clone(&keys)));
-                }
-                Ok((mut stream, _)) => {
-                    _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
-                }
-                Err(error) => {
-                    log.warn(format_args!("cannot accept a client: {error}"));
-                    sleep(ACCEPT_PAUSE).await;
-                }
+            (mut stream, _) = listener.next() => if clients.len() < config.max_clients {
+                clients.spawn(serve(stream, Arc::clone(&keys)));
+            } else {
+                _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
             },
         }
     }

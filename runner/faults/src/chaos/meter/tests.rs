@@ -36,7 +36,7 @@ fn played(container: &str, limits: Value, stress: &str) -> Meter {
     meter
 }
 
-fn told(meter: &Meter) -> Vec<(bool, String)> {
+fn findings(meter: &Meter) -> Vec<(bool, String)> {
     meter.findings().into_iter().map(|it| (it.holds, it.detail)).collect()
 }
 
@@ -44,7 +44,7 @@ fn told(meter: &Meter) -> Vec<(bool, String)> {
 fn memory_that_is_there_is_proven_with_its_figure() {
     let meter = played("both", json!({"memory": "400Mi"}), "memory: {size: 128MB}");
     let said = "memory of container hog/hog/both: asked 128 MB, seen 128 MB (the kubelet's statistics)";
-    assert_eq!(told(&meter), [(true, said.to_owned())]);
+    assert_eq!(findings(&meter), [(true, said.to_owned())]);
     assert!(meter.is_proven());
     assert_eq!(meter.observed().measured[0].to_string(), "asked 128 MB, seen 128 MB");
 }
@@ -53,7 +53,7 @@ fn memory_that_is_there_is_proven_with_its_figure() {
 #[test]
 fn a_stressor_that_is_killed_in_a_loop_is_not_proven() {
     let meter = played("oom", json!({"memory": "100Mi"}), "memory: {size: 400MB}");
-    let [(false, said)] = &told(&meter)[..] else { panic!("{:?}", told(&meter)) };
+    let [(false, said)] = &findings(&meter)[..] else { panic!("{:?}", findings(&meter)) };
     assert!(said.contains("asked 400 MB, seen ") && said.ends_with("; at least 80% of it must be seen"), "{said}");
     // Near the limit, it often holds almost all of it for a moment.
     let mut meter = self::meter("oom", json!({"memory": "100Mi"}), "memory: {size: 104MB}");
@@ -67,19 +67,21 @@ fn a_stressor_that_is_killed_in_a_loop_is_not_proven() {
 #[test]
 fn cpu_time_is_averaged_and_compared_with_what_the_limit_leaves() {
     let load = |load: &str| format!("cpu: {{workers: 1, load: {load}}}");
-    let [(true, said)] = &told(&played("both", json!({}), &load("80%")))[..] else { panic!("it is not proven") };
+    let [(true, said)] = &findings(&played("both", json!({}), &load("80%")))[..] else { panic!("it is not proven") };
     assert!(said.starts_with("CPU time of container hog/hog/both: asked 0.8 cores, seen 0.4"), "{said}");
     let throttled = json!({"cpu": "200m"});
-    let [(true, said)] = &told(&played("throttled", throttled.clone(), &load("100%")))[..] else { panic!("throttled") };
+    let [(true, said)] = &findings(&played("throttled", throttled.clone(), &load("100%")))[..] else {
+        panic!("throttled")
+    };
     assert!(said.contains("asked 1 core, seen 0.2"), "{said}");
     // Without the limit, the same is too little.
-    let [(false, said)] = &told(&played("throttled", json!({}), &load("100%")))[..] else { panic!("too little") };
+    let [(false, said)] = &findings(&played("throttled", json!({}), &load("100%")))[..] else { panic!("too little") };
     assert!(said.ends_with("; at least 50% of it must be seen"), "{said}");
     // A container that uses its quota already shows nothing more.
     let mut busy = meter("throttled", throttled, &load("100%"));
     busy.before(Ok((UsageSource::Kubelet, recorded(6))));
     (7..12).for_each(|place| busy.take(&recorded(place)));
-    let [(false, said)] = &told(&busy)[..] else { panic!("used up: {:?}", told(&busy)) };
+    let [(false, said)] = &findings(&busy)[..] else { panic!("used up: {:?}", findings(&busy)) };
     assert!(said.contains("the container used 0.20 of its limit of 0.2 cores before the fault"), "{said}");
 }
 
@@ -89,7 +91,7 @@ fn without_a_sample_within_the_fault_nothing_is_said() {
     stale.before(Ok((UsageSource::Kubelet, recorded(0))));
     // The same sample again and again, as of a kubelet that takes one each 10 s.
     (0..3).for_each(|_| stale.take(&recorded(1)));
-    assert_eq!(told(&stale), []);
+    assert_eq!(findings(&stale), []);
     let why = stale.observed().unseen.unwrap();
     assert_eq!(
         why,
@@ -97,7 +99,7 @@ fn without_a_sample_within_the_fault_nothing_is_said() {
     );
     let mut blind = meter("both", json!({}), "memory: {size: 128MB}");
     blind.before(Err("this account may not get nodes/proxy".to_owned()));
-    assert_eq!(told(&blind), []);
+    assert_eq!(findings(&blind), []);
     let why = blind.observed().unseen.unwrap();
     assert_eq!(why, "what its pods use cannot be read: this account may not get nodes/proxy");
 }
@@ -113,10 +115,10 @@ fn a_window_that_begins_before_the_fault_does_not_refute_it() {
     meter.before(Ok((UsageSource::Metrics, at(0, 0.1))));
     meter.take(&at(0, 0.1));
     meter.take(&at(10, 0.4));
-    assert_eq!(told(&meter), [], "the window began at -5 s");
+    assert_eq!(findings(&meter), [], "the window began at -5 s");
     meter.take(&at(25, 1.05));
     let said = "CPU time of container hog/hog/both: asked 1 core, seen 0.95 (the metrics API)";
-    assert_eq!(told(&meter), [(true, said.to_owned())]);
+    assert_eq!(findings(&meter), [(true, said.to_owned())]);
 }
 
 #[test]
@@ -131,5 +133,5 @@ fn every_container_must_be_seen_and_every_amount() {
     meter.before(Ok((UsageSource::Kubelet, recorded(0))));
     (2..recordings::usage().len()).for_each(|place| meter.take(&recorded(place)));
     let holds: Vec<bool> = meter.findings().iter().map(|it| it.holds).collect();
-    assert_eq!(holds, [true, true, false, false], "{:?}", told(&meter));
+    assert_eq!(holds, [true, true, false, false], "{:?}", findings(&meter));
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::registry::Assigned;
@@ -24,9 +24,6 @@ use crate::net::{Listener, Stream};
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections that have not named their request yet.
 const MAX_GREETING: usize = 1024;
-/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Why a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
@@ -63,16 +60,10 @@ pub(super) async fn accept(listener: Listener, frontend: Arc<Frontend>) {
     loop {
         tokio::select! {
             Some(_) = greeting.join_next() => {}
-            accepted = listener.accept(), if greeting.len() < MAX_GREETING => match accepted {
-                Ok((stream, _)) => {
-                    let frontend = Arc::clone(&frontend);
-                    greeting.spawn(async move { _ = timeout(HELLO_TIMEOUT, frontend.greet(stream)).await });
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept a worker's connection");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            (stream, _) = listener.next(), if greeting.len() < MAX_GREETING => {
+                let frontend = Arc::clone(&frontend);
+                greeting.spawn(async move { _ = timeout(HELLO_TIMEOUT, frontend.greet(stream)).await });
+            }
         }
     }
 }

@@ -1,35 +1,24 @@
 //! Requests that a frontend sends to the worker directly: one line each, which is answered by a line with its id once it is
 //! taken.
 
-use std::time::Duration;
-
 use futures::{SinkExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tracing::warn;
 
 use crate::inference::protocol::{Request, decode, lines};
 use crate::net::{Listener, Stream};
 
 /// The most connections. Further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
-/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Accepts requests and hands them over until the future is dropped.
 pub(super) async fn accept(listener: Listener, taken: mpsc::Sender<Request>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => _ = connections.spawn(read(stream, taken.clone())),
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection with requests");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            (stream, _) = listener.next(), if connections.len() < MAX_CONNECTIONS => {
+                connections.spawn(read(stream, taken.clone()));
+            }
         }
     }
 }
