@@ -133,7 +133,7 @@ fn fault_tolerance_and_recovery_speed_fail_where_the_service_has_neither() {
 }
 
 /// This cluster has no Chaos Mesh, so that no link can be made slow. What degrades the service instead: three replicas
-/// beside the one that there is, each so much slower, as on a node that throttles. The load and the expectations are the
+/// next to the one that there is, each so much slower, as on a node that throttles. The load and the expectations are the
 /// shipped scenario's, word for word.
 #[test]
 #[ignore = "needs a cluster"]

@@ -4,7 +4,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The number of concurrent runs on a machine with two cores.
-const PLACES: usize = 12;
+const PLACES: usize = 16;
 /// The places of a test that needs most of the machine.
 const MANY: usize = 6;
 
