@@ -245,11 +245,91 @@ fn every_expectation_has_a_limit_and_limits_have_an_order() {
     }
 }
 
-/// The paths of values that can contain a secret: headers and URLs, wherever the schema has them.
+/// The keys whose values can contain a secret, wherever the schema has them.
+const SECRETS: [&str; 2] = ["headers", "url"];
+
+/// The other keys with free text. None of them holds a credential that reaches a report: the bodies of requests do not.
+const NO_SECRETS: [&str; 43] = [
+    "api_version",
+    "body",
+    "body_file",
+    "body_template",
+    "ca",
+    "cert",
+    "cidr",
+    "container",
+    "containers",
+    "contains",
+    "cookie",
+    "device",
+    "equals",
+    "field",
+    "file",
+    "finish_reason",
+    "from",
+    "header",
+    "host",
+    "json",
+    "key",
+    "kind",
+    "load",
+    "matchLabels",
+    "matches",
+    "method",
+    "model",
+    "name",
+    "namespace",
+    "path",
+    "patterns",
+    "prefix",
+    "prompt",
+    "query",
+    "regex",
+    "same_as",
+    "server_name",
+    "service",
+    "to",
+    "topology",
+    "use",
+    "values",
+    "volume",
+];
+
+/// True for a schema of free text, of lists of it, or of maps to it.
+fn is_free_text(definitions: &Value, schema: &Value) -> bool {
+    if ["const", "enum", "pattern", "format"].iter().any(|key| schema.get(key).is_some()) {
+        return false;
+    }
+    let is_text = |it: &Value| it == "string";
+    let types = &schema["type"];
+    if is_text(types) || types.as_array().is_some_and(|types| types.iter().any(is_text)) {
+        return true;
+    }
+    let named = schema["$ref"].as_str().and_then(|it| it.strip_prefix("#/$defs/")).map(|name| &definitions[name]);
+    let options = ["anyOf", "oneOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
+    let parts = options.chain([&schema["items"], &schema["additionalProperties"]]);
+    // The keys of a definition with properties are looked at on their own.
+    parts
+        .chain(named.filter(|it| it.get("properties").is_none()))
+        .any(|it| it.is_object() && is_free_text(definitions, it))
+}
+
+#[test]
+fn every_key_with_free_text_is_a_secret_or_is_known_to_be_none() {
+    let schema = json_schema::scenario_schema();
+    let definitions = schema["$defs"].as_object().expect("definitions");
+    let keys = definitions.values().filter_map(|it| it["properties"].as_object()).flatten();
+    let free = keys.filter(|(_, property)| is_free_text(&schema["$defs"], property)).map(|(key, _)| key.as_str());
+    let free: std::collections::BTreeSet<&str> = free.collect();
+    let known = SECRETS.into_iter().chain(NO_SECRETS).collect();
+    assert_eq!(free, known, "a key that can hold a credential belongs to `SECRETS` and to `secrets()` of its kind");
+}
+
+/// The paths of values that can contain a secret.
 fn secret_paths(definitions: &Value, definition: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     for (key, property) in definition["properties"].as_object().into_iter().flatten() {
         path.push(key.clone());
-        if key == "headers" || key == "url" {
+        if SECRETS.contains(&key.as_str()) {
             found.push(path.clone());
         } else if path.len() < 6 {
             let list = property.get("items");
