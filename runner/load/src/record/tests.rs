@@ -383,3 +383,52 @@ fn a_request_is_good_if_it_met_every_bound() {
     let cell = &ledger.close(20).segments[0].cells[0];
     assert_eq!(cell.answers.good, [(0, 3), (2, 2), (3, 1), (4, 1)].into());
 }
+
+/// The resident memory of this process, in MiB.
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("kB") / 1024.0
+}
+
+/// A day of a load in three phases of eight hours, without its sockets. Prints the memory every two hours.
+#[test]
+#[ignore = "takes a minute"]
+fn a_day_is_counted_in_bounded_memory() {
+    const DAY_S: u64 = 86_400;
+    // A tenth in a debug build: the memory depends on the spread of the latencies more than on their number.
+    let rate = if cfg!(debug_assertions) { 100 } else { 1_000 };
+    let marks = Arc::new(Marks::default());
+    let ledger = Ledger::new(Arc::clone(&marks));
+    let begun = resident_mib();
+    let (mut dice, mut most) = (1_u64, 0.0_f64);
+    let (mut batch, mut issued) = (Batch::default(), 0);
+    for second in 0..DAY_S {
+        let at_ns = second * 1_000_000_000;
+        if second % (DAY_S / 3) == 0 {
+            marks.begin(mark(at_ns, (second / (DAY_S / 3)) as usize, PhasePart::Judged));
+        }
+        batch.records.extend((0..rate).map(|number| {
+            // A linear congruential generator (Knuth, MMIX). The latency has a long tail: from 2 ms to 2 s.
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let share = (dice >> 40) as f64 / (1_u64 << 24) as f64;
+            let latency_us = (2_000.0 / (1.001 - share)) as u32;
+            let failure = (dice >> 33).is_multiple_of(1_000).then_some(Failure::Status(503));
+            Record { latency_us, failure, ..record(at_ns + number * (1_000_000_000 / rate)) }
+        }));
+        issued += rate;
+        ledger.take(&mut batch, issued, at_ns + 1_000_000_000);
+        // The console asks every second.
+        ledger.live();
+        if (second + 1) % 7_200 == 0 {
+            let more = resident_mib() - begun;
+            most = most.max(more);
+            eprintln!("after {:>2} h: {more:.1} MiB", (second + 1) / 3_600);
+        }
+    }
+    let seen = ledger.close(DAY_S * 1_000_000_000);
+    most = most.max(resident_mib() - begun);
+    eprintln!("closed: {} requests, at most {most:.1} MiB", seen.requests());
+    assert_eq!(seen.requests(), rate * DAY_S);
+    assert!(most < 40.0, "{most:.1} MiB");
+}
