@@ -30,6 +30,7 @@ mod http1;
 mod http2;
 mod job;
 mod lane;
+mod mask;
 mod names;
 mod oracle;
 mod pacing;

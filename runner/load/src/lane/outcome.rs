@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{BATCH, Lane, LaneState, nanoseconds};
-use crate::capture::mask;
 use crate::connection::{Connection, Ended};
 use crate::excerpt::Excerpt;
 use crate::failure::Failed;
 use crate::job::{Job, micros};
+use crate::mask::mask;
 use crate::record::{Gap, NewConnection, PartRecord, Record, segment_key};
 use crate::session::as_slice;
 use crate::tunnel::OPENING;
