@@ -265,15 +265,35 @@ fn has_end(bytes: &[u8]) -> bool {
 fn read_head<R>(bytes: &[u8], seen: impl FnOnce(u16, u8, &[Header<'_>]) -> R) -> Result<Option<(usize, R)>, Malformed> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     let mut seen = Some(seen);
-    match parse_head(bytes, &mut usual, &mut seen) {
+    let parsed = parse_head(bytes, &mut usual, &mut seen);
+    match parsed {
         Err(httparse::Error::TooManyHeaders) => {
             let mut many = vec![const { MaybeUninit::uninit() }; MAX_HEADERS];
             parse_head(bytes, &mut many, &mut seen)
         }
-        parsed => parsed,
+        Err(_) => match unfolded(bytes) {
+            Some(bytes) => parse_head(&bytes, &mut [const { MaybeUninit::uninit() }; USUAL_HEADERS], &mut seen),
+            None => parsed,
+        },
+        _ => parsed,
     }
     .map_err(|_| Malformed(if bytes.starts_with(TLS) { SPEAKS_TLS } else { NO_HEAD }))?
     .transpose()
+}
+
+/// A head with blanks in place of the line breaks within its headers, which old servers still send (RFC 9112, section 5.2). None
+/// if there are none.
+fn unfolded(head: &[u8]) -> Option<Vec<u8>> {
+    let is_fold = |at: &usize| head[*at] == b'\n' && matches!(head.get(at + 1), Some(b' ' | b'\t'));
+    let folds: Vec<usize> = (1..head.len()).filter(is_fold).collect();
+    let mut plain = head.to_vec();
+    for at in &folds {
+        plain[*at] = b' ';
+        if plain[at - 1] == b'\r' {
+            plain[at - 1] = b' ';
+        }
+    }
+    (!folds.is_empty()).then_some(plain)
 }
 
 /// How a TLS server's answer to plain text begins (RFC 8446, section 5.1): an alert record.
@@ -288,7 +308,10 @@ fn parse_head<'b, R>(
     seen: &mut Option<impl FnOnce(u16, u8, &[Header<'_>]) -> R>,
 ) -> Result<ReadHead<R>, httparse::Error> {
     let mut answer = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut answer, bytes, headers)? {
+    let mut config = ParserConfig::default();
+    // Servers have sent `Name : value`, and clients accept it.
+    config.allow_spaces_after_header_name_in_responses(true);
+    match config.parse_response_with_uninit_headers(&mut answer, bytes, headers)? {
         Status::Partial => Ok(None),
         Status::Complete(length) if length > MAX_HEAD => Ok(Some(Err(Malformed(TOO_LONG)))),
         Status::Complete(length) => Ok(match (answer.code, answer.version, seen.take()) {

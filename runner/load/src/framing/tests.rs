@@ -94,6 +94,20 @@ fn old_servers_close_unless_they_say_otherwise() {
     }
 }
 
+/// RFC 9112, section 5.2: a client replaces a fold by blanks. The header is read at any cut.
+#[test]
+fn folded_headers_are_one_line() {
+    let text = b"HTTP/1.1 200 OK\r\nX-Old: one\r\n\ttwo\nContent-Length:\r\n  2\r\nName : value\r\n\r\nok";
+    for cut in 0..text.len() {
+        let (seen, end) = read(false, [&text[..cut], &text[cut..]]);
+        assert_eq!(
+            (seen.status, seen.body, seen.is_over, end.is_ok()),
+            (Some(200), b"ok".to_vec(), true, true),
+            "cut at {cut}"
+        );
+    }
+}
+
 #[test]
 fn rejects_malformed_answers() {
     const H: &str = "HTTP/1.1 200 OK\r\n";
