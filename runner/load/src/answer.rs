@@ -5,6 +5,7 @@ mod assembled;
 mod echo;
 mod events;
 mod found;
+mod json;
 mod kept;
 mod lenient;
 mod object;
@@ -213,7 +214,7 @@ fn judged(
     match body {
         Body::Text => {}
         Body::Kept(body) => {
-            let value = json(asked, found, body.bytes())?;
+            let value = value(asked, found, body.bytes())?;
             if let Some(value) = value.as_ref().filter(|_| asked.expects.wants_json()) {
                 value_failure(asked, value, body.bytes().len(), wants)?;
             }
@@ -255,7 +256,7 @@ fn judged(
                 }
                 Ok(object) => *tokens = object.tokens,
             }
-            if let Some(value) = json(asked, found, body.bytes())? {
+            if let Some(value) = value(asked, found, body.bytes())? {
                 value_failure(asked, &value, body.bytes().len(), wants)?;
             }
         }
@@ -271,12 +272,12 @@ fn judged(
 }
 
 /// The body as JSON, if it is wanted. Finds the group that it names.
-fn json(asked: &Asked<'_>, found: &mut Found, body: &[u8]) -> Result<Option<Value>, Failed> {
+fn value(asked: &Asked<'_>, found: &mut Found, body: &[u8]) -> Result<Option<Value>, Failed> {
     if !asked.needs_json() && asked.group.is_none() {
         return Ok(None);
     }
-    match serde_json::from_slice(body) {
-        Ok(value) => {
+    match json::parse(body) {
+        Ok((value, _)) => {
             found.group = asked.group.and_then(|path| group::named_in(path, &value, body.len()));
             Ok(Some(value))
         }

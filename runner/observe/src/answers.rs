@@ -179,6 +179,8 @@ peculiarities! {
     OddUsage = "counts tokens in `usage` with values that are not whole numbers; they are ignored where they cannot be a count";
     /// An unused field of another type.
     OddType = "sends a field with a type that the API does not define; it is ignored";
+    /// Half of a surrogate pair, bytes that are not UTF-8, or a byte order mark.
+    NoCharacters = "sends text with what is no character, such as half of a surrogate pair; U+FFFD takes its place";
     /// Comments between events.
     Comments = "sends comments between events to keep the connection open";
     /// Events without data.

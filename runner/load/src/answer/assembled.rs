@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::json::parse;
+
 /// The events so far, as one object.
 #[derive(Debug, Default)]
 pub(super) struct Assembled {
@@ -12,7 +14,7 @@ pub(super) struct Assembled {
 impl Assembled {
     /// Adds an event.
     pub(super) fn add(&mut self, event: &[u8]) {
-        let Ok(Value::Object(mut event)) = serde_json::from_slice(event) else { return };
+        let Ok((Value::Object(mut event), _)) = parse(event) else { return };
         if let Some(Value::Array(choices)) = event.remove("choices") {
             choices.into_iter().for_each(|choice| self.choice(choice));
         }

@@ -64,7 +64,7 @@ impl Events {
         }
         parser.finish(|event| {
             // An incomplete event means that the stream was cut.
-            let is_whole = event.name == ERROR || is_end_mark(event.data) || is_json(event.data);
+            let is_whole = event.name.eq_ignore_ascii_case(ERROR) || is_end_mark(event.data) || is_json(event.data);
             if is_whole {
                 found.odd.add(Peculiarity::NoLastLine);
                 read.event(asked, found, event, &mut false);
@@ -104,7 +104,7 @@ impl Progress {
         if self.has_end_mark || found.failure.is_some() {
             return;
         }
-        if name == ERROR {
+        if [ERROR, b"exception"].iter().any(|it| name.eq_ignore_ascii_case(it)) {
             return found.fail(Failure::ApiError, Some(words(data)));
         }
         found.odd.add_if(data.len() > LARGE_EVENT, Peculiarity::LargeEvents);

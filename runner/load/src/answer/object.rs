@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use serde_json::Value;
 
+use super::json;
 use super::lenient::{Key, Lenient, List, lenient_object, read, skip_list, skip_object};
 use shakedown_observe::{Peculiarities, Peculiarity};
 
@@ -36,13 +37,19 @@ pub(super) enum NoAnswer {
 
 /// Parses an object, and calls `look` for each text of the answer.
 pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, NoAnswer> {
-    let object: Object = serde_json::from_slice(json).map_err(|_| NoAnswer::NotJson)?;
+    let (object, is_mended): (Object, bool) = json::parse(json).map_err(|_| NoAnswer::NotJson)?;
     let mut read = Read { choices: object.choices.all.len(), ..Read::default() };
+    read.odd.add_if(is_mended, Peculiarity::NoCharacters);
     if object.object.is("error") && is_nothing(&object.error) {
         // Older vLLM servers report errors like this.
         return Err(NoAnswer::Failed(words(json)));
     }
     if let Some(why) = failure(&object.error, &mut read.odd) {
+        return Err(NoAnswer::Failed(why));
+    }
+    if object.choices.all.is_empty()
+        && let Some(why) = json::parse(json).ok().and_then(|(object, _)| unnamed_failure(&object))
+    {
         return Err(NoAnswer::Failed(why));
     }
     let Count { count, is_odd } = object.usage.completion_tokens;
@@ -76,8 +83,8 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, No
 
 /// A server's error message: the message of an error object, or the whole body.
 pub(super) fn words(bytes: &[u8]) -> String {
-    match serde_json::from_slice(bytes) {
-        Ok(value) => words_of(&value),
+    match json::parse(bytes) {
+        Ok((value, _)) => words_of(&value),
         Err(_) => bounded(String::from_utf8_lossy(bytes).trim()),
     }
 }
@@ -99,6 +106,23 @@ fn failure(error: &Value, odd: &mut Peculiarities) -> Option<String> {
     None
 }
 
+/// The failure that an object without choices reports in another form than by `error`, as web frameworks and proxies do: by a
+/// type or a status `error`, a code of 400 to 599, a `detail`, or `errors`. All other objects are events of other kinds.
+fn unnamed_failure(object: &Value) -> Option<String> {
+    let known = object.as_object().filter(|it| !it.contains_key("choices"))?;
+    let is_error =
+        |key: &str| known.get(key).and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case("error"));
+    let is_code = |key: &str| {
+        let code = known.get(key).and_then(|it| it.as_u64().or_else(|| it.as_str()?.parse().ok()));
+        code.is_some_and(|code| (400..600).contains(&code))
+    };
+    let is_given = |key: &str| known.get(key).is_some_and(|it| !is_nothing(it));
+    let fails = ["type", "status"].into_iter().any(is_error)
+        || ["code", "status", "status_code", "statusCode"].into_iter().any(is_code)
+        || ["detail", "errors"].into_iter().any(is_given);
+    fails.then(|| words_of(object))
+}
+
 /// True for an `error` without an error.
 fn is_nothing(error: &Value) -> bool {
     match error {
@@ -115,7 +139,7 @@ fn words_of(value: &Value) -> String {
     let of_key = |key: &str| value.get(key).filter(|it| !is_nothing(it));
     match value {
         Value::String(text) => bounded(text),
-        _ => match ["message", "error", "detail", "msg"].into_iter().find_map(of_key) {
+        _ => match ["message", "error", "detail", "msg", "errors"].into_iter().find_map(of_key) {
             Some(inner) => words_of(inner),
             None => bounded(&value.to_string()),
         },

@@ -177,6 +177,54 @@ fn an_error_event_fails_the_stream_with_the_servers_message() {
     }
 }
 
+/// As web frameworks and proxies report an error in the middle of a stream: without the key `error`.
+#[test]
+fn an_error_of_another_form_fails_the_stream() {
+    let stream = stream(&json!({}));
+    for (name, error, words) in [
+        ("", json!({"code": 500, "message": "out of memory"}), "out of memory"),
+        ("", json!({"code": "502", "message": "no worker"}), "no worker"),
+        ("", json!({"type": "error", "message": "overloaded"}), "overloaded"),
+        ("", json!({"detail": "Internal Server Error"}), "Internal Server Error"),
+        ("", json!({"status": "error", "msg": "gone"}), "gone"),
+        ("", json!({"errors": [{"message": "no"}]}), r#"[{"message":"no"}]"#),
+        ("event: Error\n", json!({"message": "no"}), "no"),
+        ("event: exception\n", json!({"message": "no"}), "no"),
+    ] {
+        let body = format!("{}{name}{}data: [DONE]\n\n", text("hello"), event(&error));
+        let outcome = whole(&stream, 200, SSE, &body);
+        assert_eq!((outcome.failure, outcome.words.as_deref()), (Some(Failure::ApiError), Some(words)), "{body}");
+    }
+    // None of these is an error.
+    for other in [
+        json!({"choices": [], "usage": {"completion_tokens": 3}}),
+        json!({"type": "ping"}),
+        json!({"message": "the queue is long", "status": "queued", "code": 0}),
+        json!({"id": "1", "object": "chat.completion.chunk", "status": 200}),
+        json!({"detail": null, "errors": []}),
+    ] {
+        let body = format!("{}{}{}data: [DONE]\n\n", event(&other), text("hello"), end("stop"));
+        assert_eq!(outcome(&stream, 200, SSE, &body), None, "{body}");
+    }
+}
+
+/// A server that splits a character over two events writes half of it in each.
+#[test]
+fn text_without_characters_does_not_break_an_answer() {
+    let half = r#"data: {"choices": [{"index": 0, "delta": {"content": "\ud83d"}}]}"#;
+    let body = format!("{half}\n\n{}{}data: [DONE]\n\n", text("hello"), end("stop"));
+    let read = whole(
+        &stream(&json!({"json": [{"path": "$.choices[0].message.content", "contains": "hello"}]})),
+        200,
+        SSE,
+        &body,
+    );
+    assert_eq!((read.failure, read.words), (None, None));
+    assert_eq!(read.odd.iter().collect::<Vec<_>>(), [Peculiarity::NoCharacters]);
+    let checked = target(json!({"http": {"url": "http://x", "check": {"json": [{"path": "$.a", "equals": 1}]}}}));
+    assert_eq!(self::outcome(&checked, 200, JSON, "\u{feff}{\"a\": 1, \"b\": \"\\udc00\"}"), None);
+}
+
 #[test]
 fn a_finish_reason_can_fail_the_answer() {
     let any = stream(&json!({}));

@@ -27,6 +27,8 @@ pub(super) enum NotUnpacked {
 pub(super) struct Unpacked {
     decoder: MultiGzDecoder<Vec<u8>>,
     length: u64,
+    /// No byte came: an answer without a body may carry the header as well, as to HEAD or with status 204.
+    is_empty: bool,
 }
 
 /// Whether an answer with these headers is packed with gzip.
@@ -40,7 +42,7 @@ pub(super) fn is_packed(headers: &(impl Headers + ?Sized)) -> bool {
 
 impl Unpacked {
     pub(super) fn new() -> Self {
-        Self { decoder: MultiGzDecoder::new(Vec::new()), length: 0 }
+        Self { decoder: MultiGzDecoder::new(Vec::new()), length: 0, is_empty: true }
     }
 
     /// Unpacks the next bytes, and passes the result to `take` in pieces of limited size.
@@ -48,6 +50,7 @@ impl Unpacked {
     /// # Errors
     /// When the bytes are not gzip, or are too many.
     pub(super) fn piece(&mut self, piece: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), NotUnpacked> {
+        self.is_empty &= piece.is_empty();
         for packed in piece.chunks(AT_ONCE) {
             self.decoder.write_all(packed).map_err(|error| broken(&error))?;
             self.drain(&mut take)?;
@@ -60,6 +63,9 @@ impl Unpacked {
     /// # Errors
     /// As [`Unpacked::piece`], and when the body ended too early.
     pub(super) fn end(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), NotUnpacked> {
+        if self.is_empty {
+            return Ok(());
+        }
         self.decoder.try_finish().map_err(|error| broken(&error))?;
         self.drain(&mut take)
     }
@@ -110,6 +116,7 @@ mod tests {
             assert_eq!(unpacked(&bytes, step).unwrap(), text);
         }
         assert!(matches!(unpacked(&bytes[..bytes.len() - 9], 5), Err(NotUnpacked::Broken(_))), "it ended early");
+        assert_eq!(unpacked(b"", 1).unwrap(), b"", "there is no body");
         assert!(matches!(unpacked(b"no gzip at all", 5), Err(NotUnpacked::Broken(_))));
     }
 
