@@ -99,7 +99,7 @@ impl Answer {
             AnswerFormat::Stream => Body::Events(Box::new(Events::new(asked))),
         };
         let reads_body = asked.expects.reads_body() || asked.captures.reads_body() || asked.group.is_some();
-        let is_packed = asked.format == AnswerFormat::Http && reads_body && is_packed(headers);
+        let is_packed = (asked.format != AnswerFormat::Http || reads_body) && is_packed(headers);
         let packed = is_packed.then(|| Box::new(Unpacked::new()));
         let text = asked.keeps_text.then(|| Kept::new(asked.kept));
         Self { found: Found { failure, words, text, captured, ..Found::default() }, body, packed }
@@ -111,7 +111,8 @@ impl Answer {
             return;
         }
         let Some(mut packed) = self.packed.take() else { return self.plain(asked, piece, after_gap) };
-        let result = packed.piece(piece, |piece| self.plain(asked, piece, false));
+        let mut after_gap = after_gap;
+        let result = packed.piece(piece, |piece| self.plain(asked, piece, std::mem::take(&mut after_gap)));
         self.packed = Some(packed);
         self.unpacked(result);
     }

@@ -373,16 +373,24 @@ fn a_packed_body_is_unpacked_before_it_is_checked() {
     };
     let gzip = |text: &str| super::unpacked::packed(text.as_bytes());
     let checked = |check: serde_json::Value| target(json!({"http": {"url": "http://x", "check": check}}));
-    let text = checked(json!({"contains": "all good"}));
-    assert_eq!(packed(&text, &gzip("now all good again")), (None, String::new()));
-    assert_eq!(packed(&text, &gzip("all bad")).0, Some(Failure::Check));
+    let good = checked(json!({"contains": "all good"}));
+    assert_eq!(packed(&good, &gzip("now all good again")), (None, String::new()));
+    assert_eq!(packed(&good, &gzip("all bad")).0, Some(Failure::Check));
     let json = checked(json!({"json": [{"path": "$.a", "equals": 1}]}));
     assert_eq!(packed(&json, &gzip("{\"a\": 1}")).0, None);
     let large = format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_JSON));
     assert_eq!(packed(&json, &gzip(&large)).0, Some(Failure::TooLarge), "the limit is that of the unpacked body");
-    let (failure, words) = packed(&text, b"all good");
+    let (failure, words) = packed(&good, b"all good");
     assert!(failure == Some(Failure::Protocol) && words.contains("not the gzip"), "{words}");
-    assert_eq!(packed(&text, &gzip("all good")[..10]).0, Some(Failure::Protocol));
+    assert_eq!(packed(&good, &gzip("all good")[..10]).0, Some(Failure::Protocol));
+    // A request without `Accept-Encoding` takes any coding (RFC 9110, section 12.5.3), so answers of models come packed as well.
+    let events = [&text("hello"), &end("stop"), DONE].concat();
+    assert_eq!(packed(&stream(&json!({"contains": "hello"})), &gzip(&events)), (None, String::new()));
+    let answer = json!({"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]});
+    assert_eq!(packed(&openai(false), &gzip(&answer.to_string())), (None, String::new()));
+    // No body at all, as to HEAD.
+    assert_eq!(packed(&checked(json!({"status": [200]})), b"").0, None);
+    assert_eq!(packed(&target(json!({"http": {"url": "http://x"}, "group_by": {"json": "$.by"}})), b"").0, None);
     // Nothing reads the body.
     assert_eq!(packed(&checked(json!({"status": [200]})), b"all good").0, None);
 }

@@ -52,7 +52,8 @@ impl Unpacked {
     pub(super) fn piece(&mut self, piece: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), NotUnpacked> {
         self.is_empty &= piece.is_empty();
         for packed in piece.chunks(AT_ONCE) {
-            self.decoder.write_all(packed).map_err(|error| broken(&error))?;
+            // The tokens of a stream are read as they come: the decoder holds nothing back that the server has flushed.
+            self.decoder.write_all(packed).and_then(|()| self.decoder.flush()).map_err(|error| broken(&error))?;
             self.drain(&mut take)?;
         }
         Ok(())
@@ -118,6 +119,19 @@ mod tests {
         assert!(matches!(unpacked(&bytes[..bytes.len() - 9], 5), Err(NotUnpacked::Broken(_))), "it ended early");
         assert_eq!(unpacked(b"", 1).unwrap(), b"", "there is no body");
         assert!(matches!(unpacked(b"no gzip at all", 5), Err(NotUnpacked::Broken(_))));
+    }
+
+    #[test]
+    fn what_a_server_has_flushed_comes_at_once() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let (mut it, mut seen, mut sent) = (Unpacked::new(), Vec::new(), 0);
+        for event in ["data: one\n\n", "data: two\n\n", "data: three\n\n"] {
+            encoder.write_all(event.as_bytes()).unwrap();
+            encoder.flush().unwrap();
+            it.piece(&encoder.get_ref()[sent..], |piece| seen.extend_from_slice(piece)).unwrap();
+            sent = encoder.get_ref().len();
+            assert!(seen.ends_with(event.as_bytes()), "{}", String::from_utf8_lossy(&seen));
+        }
     }
 
     #[test]
