@@ -119,7 +119,8 @@ fn kind_of_http2(error: &h2::Error, stage: Stage) -> Failure {
     match error.reason() {
         Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Failure::StreamRefused,
         _ if error.is_remote() && error.is_go_away() => Failure::GoAway,
-        Some(_) if error.is_remote() && error.is_reset() => Failure::StreamReset,
+        Some(_) if error.is_remote() && error.is_reset() && stage == Stage::Head => Failure::StreamReset,
+        Some(_) if error.is_remote() && error.is_reset() => stage.cut(),
         _ => Failure::Protocol,
     }
 }
@@ -140,6 +141,8 @@ fn kind_of_io(error: &io::Error, stage: Stage) -> Failure {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => stage.cut(),
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Failure::Protocol,
+        // An answer that had begun is cut, however the connection ends.
+        _ if stage != Stage::Head => stage.cut(),
         io::ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Reset,
     }

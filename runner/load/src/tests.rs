@@ -201,7 +201,7 @@ async fn each_outcome_of_http_has_its_name() {
         ("/close", Some(Failure::Closed)),
         ("/half-close", Some(Failure::Closed)),
         ("/reset", Some(Failure::Reset)),
-        ("/reset-in-body", Some(Failure::Reset)),
+        ("/reset-in-body", Some(Failure::Truncated)),
         ("/short", Some(Failure::Truncated)),
         ("/cut-chunks", Some(Failure::Truncated)),
         ("/bad-chunks", Some(Failure::Protocol)),

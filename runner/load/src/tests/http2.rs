@@ -123,7 +123,7 @@ async fn each_outcome_of_http2_has_its_name() {
         ("/503", Some(Failure::Status(503))),
         ("/refuse", Some(Failure::StreamRefused)),
         ("/reset", Some(Failure::StreamReset)),
-        ("/reset-in-body", Some(Failure::StreamReset)),
+        ("/reset-in-body", Some(Failure::Truncated)),
         ("/goaway", Some(Failure::GoAway)),
         ("/never", Some(Failure::Timeout)),
         ("/never-ends", Some(Failure::Timeout)),
