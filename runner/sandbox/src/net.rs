@@ -19,6 +19,7 @@ mod shaper;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timer;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -291,7 +292,7 @@ async fn shake_hands(gate: &mut Gate) -> io::Result<()> {
                 sleep_until(answered).await;
                 return Ok(());
             }
-            None => sleep_until(now + FIRST_TIMEOUT * (1 << retry.saturating_sub(LINEAR_RETRIES))).await,
+            None => sleep_until(timer::fires(now, FIRST_TIMEOUT * (1 << retry.saturating_sub(LINEAR_RETRIES)))).await,
         }
     }
     Err(io::Error::new(io::ErrorKind::TimedOut, "the other end does not answer"))

@@ -4,8 +4,8 @@
 //! sockets (`stream`), and what the way does to a packet (`shaper`).
 //!
 //! The rules are those of Linux: a lost segment is sent again after the retransmission timeout (RFC 6298, with Linux's
-//! floor of 200 ms above the round trip), which doubles each time, or as soon as three later segments have arrived
-//! (RFC 5681); what comes after a lost segment waits for it; after 15 attempts the connection is given up
+//! floor of 200 ms above the round trip, and as late as its timers are), which doubles each time, or as soon as three later
+//! segments have arrived (RFC 5681); what comes after a lost segment waits for it; after 15 attempts the connection is given up
 //! (`tcp_retries2`). The window starts at ten segments, grows with every acknowledgement, halves at a loss and falls to
 //! one at a timeout. Lost acknowledgements are not modelled: the next one covers them.
 
@@ -18,6 +18,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 use super::shaper::ShaperChain;
+use super::timer::{fires, in_ticks};
 
 /// The bytes of a full segment, on a link with 1500.
 const SEGMENT: usize = 1448;
@@ -127,7 +128,8 @@ impl Line {
             if let SegmentState::UnderWay { sent, arrives } = segment.state
                 && arrives > now
             {
-                segment.state = SegmentState::Lost { again: (sent + timeout(way, back, 0)).max(now), by_timeout: true };
+                segment.state =
+                    SegmentState::Lost { again: fires(sent, timeout(way, back, 0)).max(now), by_timeout: true };
             }
         }
     }
@@ -194,7 +196,7 @@ impl Line {
         segment.passed = 0;
         segment.state = match way.send(now, segment.data.len() + HEADERS) {
             Some(arrives) => SegmentState::UnderWay { sent: now, arrives },
-            None => SegmentState::Lost { again: now + timeout(way, back, segment.tries), by_timeout: true },
+            None => SegmentState::Lost { again: fires(now, timeout(way, back, segment.tries)), by_timeout: true },
         };
     }
 
@@ -245,7 +247,7 @@ impl Line {
 fn timeout(way: &ShaperChain, back: &ShaperChain, tries: u32) -> Duration {
     let round_trip = way.delay() + back.delay();
     let variation = LEAST_TIMEOUT.max((way.jitter() + back.jitter()) * 2);
-    (round_trip + variation).saturating_mul(1 << tries.min(16)).min(MOST_TIMEOUT)
+    in_ticks(round_trip + variation).saturating_mul(1 << tries.min(16)).min(MOST_TIMEOUT)
 }
 
 #[cfg(test)]
