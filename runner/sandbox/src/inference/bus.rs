@@ -63,7 +63,8 @@ async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Ar
         out,
         verbose: true,
         unanswered: 0,
-        owes: None,
+        unheard: 0,
+        full_since: None,
         name: None,
     };
     let (mut reader, mut writer) = tokio::io::split(stream);
@@ -76,7 +77,7 @@ async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Ar
             log.warn(format_args!("client {name} of {from} is dropped: {error}"));
             // The error follows all earlier output, so that it does not end up within a message.
             let mut last = client.out;
-            last.unsplit(outbox.rest());
+            last.unsplit(outbox.rest().0);
             wire::write(&Op::Err(error.to_string()), &mut last);
             let _ = timeout(FAREWELL, writer.write_all_buf(&mut last)).await;
         }
@@ -93,8 +94,10 @@ struct Client<'a> {
     verbose: bool,
     /// The number of PINGs since the last answer.
     unanswered: u32,
-    /// When something was first sent to it since it last said something.
-    owes: Option<tokio::time::Instant>,
+    /// The messages to it since it last said something.
+    unheard: usize,
+    /// When the kernel had no room for a further one.
+    full_since: Option<tokio::time::Instant>,
     /// Its name.
     name: Option<String>,
 }
@@ -118,9 +121,9 @@ impl Client<'_> {
         let mut ping = interval_at(tokio::time::Instant::now() + period, period);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let silent_at = self.owes.zip(self.config.silent_after).map(|(since, after)| since + after.get());
-            let silent = async {
-                match silent_at {
+            let late_at = self.full_since.map(|since| since + self.config.write_deadline.get());
+            let late = async {
+                match late_at {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 }
@@ -131,7 +134,7 @@ impl Client<'_> {
                         return Ok(());
                     }
                     self.unanswered = 0;
-                    self.owes = None;
+                    (self.unheard, self.full_since) = (0, None);
                     while let Some(op) = wire::read(&mut input, self.config.max_payload).map_err(io::Error::other)? {
                         let known = self.name.is_some();
                         self.handle(op)?;
@@ -142,10 +145,14 @@ impl Client<'_> {
                 }
                 written = writer.write(&self.out), if !self.out.is_empty() => self.out.advance(written?),
                 waiting = self.outbox.take(), if self.out.is_empty() => {
-                    self.out = waiting;
-                    self.owes.get_or_insert_with(tokio::time::Instant::now);
+                    let messages;
+                    (self.out, messages) = waiting;
+                    self.unheard += messages;
+                    if self.config.socket_buffer.is_some_and(|room| self.unheard > room) {
+                        self.full_since.get_or_insert_with(tokio::time::Instant::now);
+                    }
                 }
-                () = silent => return Err(io::Error::other("Slow Consumer")),
+                () = late => return Err(io::Error::other("Slow Consumer")),
                 () = self.outbox.overflowed() => return Err(io::Error::other("Slow Consumer")),
                 _ = ping.tick() => {
                     if self.unanswered >= 2 {

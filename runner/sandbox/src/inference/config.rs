@@ -22,10 +22,12 @@ pub struct BusConfig {
     pub max_payload: usize,
     /// The interval of PINGs to a silent client. After two PINGs without an answer, it is dropped.
     pub ping_interval: Duration,
-    /// A client is dropped that says nothing for this long after something was sent to it. A real server drops a client into
-    /// which it cannot write: once its buffers are full, and 10 s more. Default: never.
+    /// How long a write to a client may take. Then the client is dropped.
+    pub write_deadline: Duration,
+    /// The number of messages that the kernel takes for a client from which nothing comes back; the next write waits. Default:
+    /// what the kernel of this machine takes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub silent_after: Option<Duration>,
+    pub socket_buffer: Option<usize>,
 }
 
 impl Default for BusConfig {
@@ -36,7 +38,8 @@ impl Default for BusConfig {
             max_pending: 8 << 20,
             max_payload: 1 << 20,
             ping_interval: Duration::from_secs(5),
-            silent_after: None,
+            write_deadline: Duration::from_secs(10),
+            socket_buffer: None,
         }
     }
 }
@@ -47,6 +50,7 @@ impl BusConfig {
     /// # Errors
     /// A setting that the program cannot work with.
     pub fn check(&self) -> io::Result<()> {
+        positive("write_deadline", self.write_deadline)?;
         positive("ping_interval", self.ping_interval)
     }
 }

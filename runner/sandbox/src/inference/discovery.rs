@@ -29,8 +29,8 @@ const MAX_RECORDS: usize = 1024;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a client may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A lease is renewed this often within its time.
-const RENEWALS: u32 = 8;
+/// A lease is renewed this often within its time, as Dynamo 1.6.1 does: etcd's `timetolive` of a worker goes from 15 back to 30.
+const RENEWALS: u32 = 2;
 
 /// What a client says.
 #[derive(Debug, Serialize, Deserialize)]

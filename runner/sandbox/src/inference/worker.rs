@@ -18,14 +18,14 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::cache::Cache;
 use self::pace::{Pace, text};
 use super::discovery::{self, hold_lease};
-use super::nats::client::{Client, ClientConfig, client, split_address};
+use super::nats::client::{Client, ClientConfig, Message, client, split_address};
 use super::protocol::{
     Frame, Heartbeat, Lines, Record, Request, decode, encode, heartbeat_subject, lines, request_subject,
 };
@@ -40,6 +40,9 @@ const MAX_REFUSALS: usize = 64;
 const ACCOUNT: Duration = Duration::from_secs(5);
 /// The most requests that wait to be taken.
 const QUEUE: usize = 1024;
+/// How long a stopped worker still takes requests: frontends learn a moment later that it leaves. Dynamo's ended 0.4 to 0.5 s
+/// after SIGTERM in each of five recorded runs, and lost no request.
+const LINGER: Duration = Duration::from_millis(400);
 /// The most connections to the health port.
 const MAX_HEALTH: usize = 64;
 
@@ -157,16 +160,7 @@ impl Worker {
                 _ = account.tick() => self.account(),
                 Some(_) = answers.join_next() => {}
                 Some(request) = given.recv() => self.take(request, &mut answers),
-                Some(message) = requests.next() => {
-                    if let Some(reply) = &message.reply {
-                        // Without the bus, the frontend gives up this request.
-                        _ = self.bus.publish(reply, None, Bytes::from_static(b"accepted"));
-                    }
-                    match decode::<Request>(&message.payload) {
-                        Some(request) => self.take(request, &mut answers),
-                        None => self.log.warn("a message on the request subject is no request"),
-                    }
-                }
+                Some(message) = requests.next() => self.receive(&message, &mut answers),
             }
         }
         self.log.info("stopping: leaving the registry and finishing running requests");
@@ -174,13 +168,36 @@ impl Worker {
             Some(server) => discovery::leave(&self.net, server, &self.record).await,
             None => self.heartbeat(true),
         }
-        drop(requests);
         let _ = timeout(self.config.drain.get(), async {
             // Without this, an idle worker would end before its farewell is sent.
             self.bus.flush().await;
+            let lingers = sleep(LINGER);
+            tokio::pin!(lingers);
+            loop {
+                tokio::select! {
+                    // A request that was sent before the worker was known to leave is answered like any other.
+                    Some(message) = requests.next() => self.receive(&message, &mut answers),
+                    Some(request) = given.recv() => self.take(request, &mut answers),
+                    Some(_) = answers.join_next() => {}
+                    () = &mut lingers => break,
+                }
+            }
+            drop(requests);
             while answers.join_next().await.is_some() {}
         })
         .await;
+    }
+
+    /// Accepts a request from the bus.
+    fn receive(self: &Arc<Self>, message: &Message, answers: &mut JoinSet<()>) {
+        if let Some(reply) = &message.reply {
+            // Without the bus, the frontend gives up this request.
+            _ = self.bus.publish(reply, None, Bytes::from_static(b"accepted"));
+        }
+        match decode::<Request>(&message.payload) {
+            Some(request) => self.take(request, answers),
+            None => self.log.warn("a message on the request subject is no request"),
+        }
     }
 
     /// Begins to answer a request, or refuses it.

@@ -45,37 +45,40 @@ struct Subscription {
 pub(super) struct Outbox {
     client: u64,
     max: usize,
-    waiting: Mutex<BytesMut>,
+    /// The output, and how many messages are in it.
+    waiting: Mutex<(BytesMut, usize)>,
     changed: Notify,
     overflowed: CancellationToken,
 }
 
 impl Outbox {
-    fn waiting(&self) -> MutexGuard<'_, BytesMut> {
+    fn waiting(&self) -> MutexGuard<'_, (BytesMut, usize)> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an operation. If there are too many bytes, the queue overflows for good.
     pub(super) fn push(&self, op: &Op) {
         let mut waiting = self.waiting();
-        wire::write(op, &mut waiting);
-        if waiting.len() > self.max || self.overflowed.is_cancelled() {
+        let (output, messages) = &mut *waiting;
+        wire::write(op, output);
+        *messages += usize::from(matches!(op, Op::Msg { .. }));
+        if output.len() > self.max || self.overflowed.is_cancelled() {
             self.overflowed.cancel();
-            *waiting = BytesMut::new();
+            *waiting = Default::default();
         }
         self.changed.notify_one();
     }
 
-    /// Takes the queued output.
-    pub(super) fn rest(&self) -> BytesMut {
+    /// Takes the queued output, and says how many messages are in it.
+    pub(super) fn rest(&self) -> (BytesMut, usize) {
         std::mem::take(&mut *self.waiting())
     }
 
     /// Waits for output and takes all of it.
-    pub(super) async fn take(&self) -> BytesMut {
+    pub(super) async fn take(&self) -> (BytesMut, usize) {
         loop {
             let waiting = self.rest();
-            if !waiting.is_empty() {
+            if !waiting.0.is_empty() {
                 return waiting;
             }
             self.changed.notified().await;

@@ -75,7 +75,7 @@ async fn a_request_that_may_migrate_is_late_and_does_not_fail() {
 
 #[tokio::test]
 async fn a_request_to_a_worker_that_the_bus_dropped_fails_at_once() {
-    let bus = BusConfig { silent_after: Some(Written::from_millis(600)), ..BusConfig::default() };
+    let bus = BusConfig { socket_buffer: Some(2), write_deadline: Written::from_millis(300), ..BusConfig::default() };
     let town = town(bus, frontend(), worker()).await;
     town.cut("w0", "nats");
     until("the bus drops the silent client", async || {
