@@ -61,7 +61,8 @@ fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
 
     let overkilled = overkilled.expect_code(0);
     let overkill = shakedown.reports("overkill");
-    assert_eq!((overkill.result.verdict, overkill.scenario().trial), (Verdict::Fail, Some(Trial::Overkill)));
+    assert_eq!((overkill.result.verdict, overkill.scenario().trial), (Verdict::Pass, Some(Trial::Overkill)));
+    assert_eq!(overkill.scenario().verdict, Verdict::Fail);
     assert_eq!(overkill.expectation("partition", "success_rate").verdict, Verdict::Fail, "{}", overkill.found());
     assert_eq!(overkill.fault().targets.len(), 3, "every worker: {:?}", overkill.fault().targets);
     overkill.expect_proven_and_undone();

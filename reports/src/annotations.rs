@@ -34,15 +34,24 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
             let text = command(Kind::Error, &Place { scenario, line, title }, message);
             found.push((Kind::Error, sentences::rank(verdict), text));
         };
-        for it in scenario.expectations.iter().filter(|it| it.verdict != Verdict::Pass) {
+        // In an overkill run, these verdicts are no result by themselves.
+        let overkill = sentences::overkill(scenario);
+        let counts = |verdict: Verdict| match overkill {
+            Some(_) => verdict == Verdict::Error,
+            None => verdict != Verdict::Pass,
+        };
+        if let Some((verdict, why)) = overkill.as_ref().filter(|(verdict, _)| *verdict != Verdict::Pass) {
+            add(*verdict, None, "overkill run", why);
+        }
+        for it in scenario.expectations.iter().filter(|it| counts(it.verdict)) {
             add(it.verdict, it.line, &format!("{}: {}", it.phase, it.title), &it.reason);
         }
         for it in &scenario.faults {
             let problem = it.problem.as_deref().unwrap_or("see the report for its evidence");
-            if it.injection != Verdict::Pass {
+            if counts(it.injection) {
                 add(it.injection, it.line, &format!("fault {} was not proven", it.name), problem);
             }
-            if it.undo != Verdict::Pass {
+            if counts(it.undo) {
                 add(it.undo, it.line, &format!("fault {} was not undone", it.name), problem);
             }
         }
@@ -57,7 +66,7 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
             && scenario.faults.iter().all(|it| sentences::fault_verdict(it) == Verdict::Pass)
             && scenario.leftovers.is_empty()
             && scenario.errors.is_empty();
-        if silent && scenario.verdict != Verdict::Pass {
+        if silent && overkill.is_none() && scenario.verdict != Verdict::Pass {
             add(scenario.verdict, None, words::verdict(scenario.verdict), &scenario.reason);
         }
         let warnings = scenario.warnings.iter();

@@ -217,7 +217,7 @@ fn section(entries: &[Entry], columns: &[(Timestamp, &str)]) -> Section {
     // From the newest backwards, so that the page has the order of the newest file.
     for (k, entry) in entries.iter().enumerate().rev() {
         for it in &entry.scenario.expectations {
-            let key = (it.phase.as_str(), it.load.as_str(), it.kind.as_str(), sentences::unlimited(it));
+            let key = (it.phase.as_str(), it.load.as_str(), it.kind.as_str(), it.unlimited_title());
             answers.entry(key).or_insert_with(|| vec![None; entries.len()])[k] = Some(it);
         }
     }

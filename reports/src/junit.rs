@@ -128,8 +128,11 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
     }
     suite.set_system_out(format!(
         "{}: {}\n{}\n{attachment}\n",
-        words::verdict(scenario.verdict),
-        sentences::sentence(scenario),
+        words::verdict(scenario.outcome()),
+        match sentences::overkill(scenario) {
+            Some(_) => sentences::headline(scenario),
+            None => sentences::sentence(scenario).to_owned(),
+        },
         sentences::notes(scenario).join("\n"),
     ));
     suite

@@ -44,3 +44,42 @@ pub enum RenderError {
     #[error("the data of a chart could not be written: {0}")]
     Json(#[from] serde_json::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
+
+    use super::*;
+
+    /// An overkill run that failed as it must was red on the page and in the summary, and green in JUnit.
+    #[test]
+    fn an_overkill_run_has_one_colour_in_every_report() {
+        for (mut result, outcome) in [
+            (sample::failing(), Verdict::Pass),
+            (sample::passing(), Verdict::Fail),
+            (sample::inconclusive(), Verdict::Fail),
+            (sample::errored(), Verdict::Error),
+        ] {
+            result.scenarios.iter_mut().for_each(|it| it.trial = Some(Trial::Overkill));
+            let outcomes = result.scenarios.iter().map(ScenarioResult::outcome);
+            result.verdict = outcomes.max().unwrap_or_default();
+            assert_eq!(result.verdict, outcome);
+            let summary = markdown(&result);
+            let head = summary.lines().next().unwrap_or_default();
+            assert!(head.contains(&format!(" {}: ", words::verdict(outcome))), "{summary}");
+            let page = html(&result).unwrap();
+            let class = format!("<article class=\"scenario {}\"", outcome.word());
+            assert!(page.contains(&class), "{class}");
+            let annotations = github_annotations(&result);
+            let is_error = |it: &String| it.starts_with("::error");
+            assert_eq!(annotations.iter().any(is_error), outcome != Verdict::Pass, "{annotations:#?}");
+            let xml = junit(&result).unwrap();
+            assert_eq!(xml.contains(r#"failures="0" errors="0""#), outcome == Verdict::Pass, "{xml}");
+            let said = sentences::headline(&result.scenarios[0]);
+            for text in [&summary, &xml] {
+                let said = said.split(':').next().unwrap_or_default();
+                assert!(text.contains(said), "{said} is not in\n{text}");
+            }
+        }
+    }
+}

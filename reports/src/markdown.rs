@@ -73,13 +73,13 @@ fn index(result: &RunResult) -> String {
     }
     out.push_str("| Verdict | Scenario | Why |\n| --- | --- | --- |\n");
     let mut scenarios: Vec<_> = result.scenarios.iter().collect();
-    scenarios.sort_by_key(|scenario| sentences::rank(scenario.verdict));
+    scenarios.sort_by_key(|scenario| sentences::rank(scenario.outcome()));
     for (row, it) in scenarios.iter().enumerate() {
         if out.len() > LIMIT / 2 {
             out.push_str(&format!("| … | {} more | |\n", scenarios.len() - row));
             break;
         }
-        let row = [badge(it.verdict), inline(&it.name), inline(&sentences::headline(it))];
+        let row = [badge(it.outcome()), inline(&it.name), inline(&sentences::headline(it))];
         out.push_str(&format!("| {} |\n", row.join(" | ")));
     }
     for (row, it) in result.not_run.iter().enumerate() {
@@ -107,7 +107,7 @@ fn combinations(it: &Matrix<'_>) -> String {
     out.push_str(&format!("|{} --- | ---: | ---: | ---: |\n", " --- |".repeat(axes.len())));
     for row in it.rows.iter().take(COMBINATIONS) {
         let values = row.values.iter().map(|value| inline(value));
-        let cells: Vec<String> = values.chain([badge(row.scenario.verdict)]).chain(row.measures.texts()).collect();
+        let cells: Vec<String> = values.chain([badge(row.scenario.outcome())]).chain(row.measures.texts()).collect();
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     if it.rows.len() > COMBINATIONS {
@@ -141,7 +141,7 @@ fn combinations(it: &Matrix<'_>) -> String {
 fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
     let mut out = format!(
         "## {}: {}\n\n**{}**\n\n",
-        badge(scenario.verdict),
+        badge(scenario.outcome()),
         inline(&scenario.name),
         inline(&sentences::headline(scenario))
     );

@@ -15,7 +15,6 @@ use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInf
 
 pub use self::around::around;
 use self::expectation::missed;
-pub(crate) use self::expectation::unlimited;
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
 pub use self::felt::{back, felt, harm, is_unseen, recovery};
@@ -47,8 +46,19 @@ pub fn sentence(scenario: &ScenarioResult) -> &str {
 }
 
 /// The heading of a scenario. If an expectation failed: its observed value and its limit, and the number of other failed
-/// ones. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors.
+/// ones. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors. In an overkill run,
+/// it begins with the outcome.
 pub fn headline(scenario: &ScenarioResult) -> String {
+    let why = verdict_headline(scenario);
+    match overkill(scenario) {
+        Some((Verdict::Pass, outcome)) => format!("{outcome}: {why}"),
+        Some((_, outcome)) => outcome,
+        None => why,
+    }
+}
+
+/// The heading of the verdict itself.
+fn verdict_headline(scenario: &ScenarioResult) -> String {
     let sentence = sentence(scenario).lines().next().unwrap_or_default();
     let failed = || scenario.expectations.iter().filter(|it| it.verdict == Verdict::Fail);
     // The sentence may be about something else, such as a baseline that is not steady.
@@ -91,18 +101,24 @@ pub fn overkill(scenario: &ScenarioResult) -> Option<(Verdict, String)> {
     if scenario.trial != Some(Trial::Overkill) {
         return None;
     }
-    match scenario.verdict {
-        Verdict::Fail => Some((Verdict::Pass, "the scenario failed under full cuts, as it must".to_owned())),
-        Verdict::Error => None,
-        other => {
-            let faults =
-                if scenario.faults.is_empty() { "it has no fault to replace" } else { "every fault was a full cut" };
-            let word = if other == Verdict::Pass { "passed" } else { "is inconclusive" };
-            Some((
-                Verdict::Fail,
-                format!("the scenario {word}, although it must fail: {faults}; see that its expectations can fail"),
-            ))
+    let word = match scenario.verdict {
+        Verdict::Fail => {
+            return Some((scenario.outcome(), "the scenario failed under full cuts, as it must".to_owned()));
         }
+        Verdict::Error => return None,
+        Verdict::Pass => "passed",
+        Verdict::Inconclusive => "is inconclusive",
+    };
+    let faults = if scenario.faults.is_empty() { "it has no fault to replace" } else { "every fault was a full cut" };
+    let why = format!("the scenario {word}, although it must fail: {faults}; see that its expectations can fail");
+    Some((scenario.outcome(), why))
+}
+
+/// The outcome and its reason, for places without a badge: the result's reason, unless an overkill run inverts it.
+pub fn reason(scenario: &ScenarioResult) -> String {
+    match overkill(scenario) {
+        Some((outcome, _)) => format!("{}: {}", outcome.word(), headline(scenario)),
+        None => scenario.reason.clone(),
     }
 }
 

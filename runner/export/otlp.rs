@@ -173,7 +173,8 @@ fn scenario_spans(spans: &mut Spans<'_>, it: &ScenarioResult, part: &str) {
         Some(json!({"timeUnixNano": nanoseconds(event.at, 0.0), "name": name, "attributes": fields}))
     });
     let whole = (nanoseconds(it.started_at, 0.0), at(end));
-    spans.add(part, Some("run"), &it.name, whole, it.verdict, &it.reason, attributes, events.take(500).collect());
+    let reason = shakedown_reports::sentences::reason(it);
+    spans.add(part, Some("run"), &it.name, whole, it.outcome(), &reason, attributes, events.take(500).collect());
     for phase in &it.phases {
         let name = format!("{part} phase {}", phase.name);
         let answers = it.expectations.iter().filter(|it| it.phase == phase.name);

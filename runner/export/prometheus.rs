@@ -54,7 +54,10 @@ fn text(result: &RunResult) -> String {
 
 fn families(result: &RunResult) -> Vec<Family> {
     let family = |name, help| Family { name, help, samples: Vec::new() };
-    let mut verdict = family("shakedown_verdict", "1 for the verdict of the scenario, 0 for the others.");
+    let mut verdict = family(
+        "shakedown_verdict",
+        "1 for the verdict of the scenario, 0 for the others. An overkill run that fails is a pass.",
+    );
     let mut began = family("shakedown_scenario_start_timestamp_seconds", "Start time of the scenario.");
     let mut length = family("shakedown_scenario_duration_seconds", "Duration of the scenario.");
     let mut observed = family("shakedown_expectation_observed", "Observed value, in the unit of the label.");
@@ -71,7 +74,7 @@ fn families(result: &RunResult) -> Vec<Family> {
             own.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())).collect()
         };
         for one in [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error] {
-            verdict.samples.push((with(&[("verdict", one.word())]), f64::from(u8::from(one == it.verdict))));
+            verdict.samples.push((with(&[("verdict", one.word())]), f64::from(u8::from(one == it.outcome()))));
         }
         began.samples.push((with(&[]), it.started_at.as_millisecond() as f64 / 1e3));
         length.samples.push((with(&[]), it.duration_s));

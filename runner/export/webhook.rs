@@ -23,8 +23,8 @@ fn summary(result: &RunResult) -> Value {
         json!({
             "name": it.name,
             "file": it.file,
-            "verdict": it.verdict,
-            "reason": it.reason,
+            "verdict": it.outcome(),
+            "reason": sentences::reason(it),
             "expectations": it.expectations.len(),
             "not_passed": broken
                 .map(|it| json!({"phase": it.phase, "title": it.title, "verdict": it.verdict, "observed": it.observed_text, "limit": it.limit_text, "reason": it.reason}))
@@ -32,7 +32,7 @@ fn summary(result: &RunResult) -> Value {
             "leftovers": it.leftovers.iter().map(|it| json!({"what": it.what, "command": it.command})).collect::<Vec<_>>(),
         })
     });
-    let lines = result.scenarios.iter().map(|it| format!("{}: {}", it.name, it.reason));
+    let lines = result.scenarios.iter().map(|it| format!("{}: {}", it.name, sentences::reason(it)));
     let text: Vec<String> =
         std::iter::once(format!("shakedown {}", words::verdict(result.verdict))).chain(lines).collect();
     json!({

@@ -38,7 +38,7 @@ pub struct RunResult {
     pub format_version: u32,
     /// The command, the machine and the time of the run.
     pub run: RunInfo,
-    /// The worst of the scenarios' verdicts.
+    /// The worst of the scenarios' outcomes: their verdicts, apart from an overkill run, where a failed scenario passes.
     pub verdict: Verdict,
     /// The exit code of the command.
     pub exit_code: u8,
@@ -191,6 +191,18 @@ pub struct ScenarioResult {
     pub events: Vec<Event>,
 }
 
+impl ScenarioResult {
+    /// What the verdict means for the run. An overkill run passes if the scenario fails, and fails if it does not. In any
+    /// other run, and for an error, it is the verdict. The exit code and the heading of every report follow from it.
+    pub const fn outcome(&self) -> Verdict {
+        match (self.trial, self.verdict) {
+            (Some(Trial::Overkill), Verdict::Fail) => Verdict::Pass,
+            (Some(Trial::Overkill), Verdict::Pass | Verdict::Inconclusive) => Verdict::Fail,
+            (_, verdict) => verdict,
+        }
+    }
+}
+
 /// A run that tests the gate itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -328,6 +340,11 @@ impl ExpectationResult {
             terms: IndexMap::new(),
             line: None,
         }
+    }
+
+    /// The title without its limit. In another run it names the same expectation.
+    pub fn unlimited_title(&self) -> String {
+        if self.limit_text.is_empty() { self.title.clone() } else { self.title.replacen(&self.limit_text, "", 1) }
     }
 }
 

@@ -60,7 +60,7 @@ impl View {
         let run = &result.run;
         // Failures first, otherwise in the order of the run.
         let mut order: Vec<_> = result.scenarios.iter().enumerate().collect();
-        order.sort_by_key(|(_, it)| sentences::rank(it.verdict));
+        order.sort_by_key(|(_, it)| sentences::rank(it.outcome()));
         let scenarios = order.iter().map(|(index, it)| ScenarioView::new(result, it, *index));
         let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
         let title = match result.scenarios.as_slice() {
@@ -108,7 +108,7 @@ fn index_row(index: usize, it: &ScenarioResult) -> IndexRow {
     IndexRow {
         id: anchor(index),
         name: it.name.clone(),
-        verdict: Badge::new(it.verdict),
+        verdict: Badge::new(it.outcome()),
         flaky: it.flaky,
         trial: it.trial.map_or("", trial),
         sentence: sentences::headline(it),
@@ -123,7 +123,7 @@ fn index_row(index: usize, it: &ScenarioResult) -> IndexRow {
 
 /// The verdicts to choose from, failures first.
 fn filters(result: &RunResult) -> Vec<(Badge, usize)> {
-    let mut verdicts: Vec<Verdict> = result.scenarios.iter().map(|it| it.verdict).collect();
+    let mut verdicts: Vec<Verdict> = result.scenarios.iter().map(ScenarioResult::outcome).collect();
     verdicts.sort_by_key(|verdict| sentences::rank(*verdict));
     let groups: Vec<(Badge, usize)> =
         verdicts.chunk_by(|a, b| a == b).map(|same| (Badge::new(same[0]), same.len())).collect();
@@ -136,7 +136,7 @@ fn passed(verdicts: impl Iterator<Item = Verdict>) -> usize {
 
 /// The number of scenarios for each verdict, the worst first.
 fn summary(result: &RunResult) -> String {
-    let count = |verdict| result.scenarios.iter().filter(|it| it.verdict == verdict).count();
+    let count = |verdict| result.scenarios.iter().filter(|it| it.outcome() == verdict).count();
     let parts: Vec<String> = [
         (Verdict::Fail, "failed"),
         (Verdict::Error, "ended in an error"),

@@ -32,11 +32,6 @@ fn split(it: &ExpectationResult) -> Option<(&str, String)> {
     }
 }
 
-/// The title without its limit, with which it is the same expectation in another run.
-pub(crate) fn unlimited(it: &ExpectationResult) -> String {
-    if it.limit_text.is_empty() { it.title.clone() } else { it.title.replacen(&it.limit_text, "", 1) }
-}
-
 #[cfg(test)]
 mod tests {
     use shakedown_schemas::result::Verdict;
@@ -112,10 +107,10 @@ mod tests {
     #[test]
     fn a_changed_limit_leaves_the_rest_of_the_title() {
         let mut it = sample::passing().scenarios[0].expectations[2].clone();
-        let before = unlimited(&it);
+        let before = it.unlimited_title();
         (it.title, it.limit_text) = ("p95 at most 2.5 times baseline".to_owned(), "at most 2.5".to_owned());
-        assert_eq!(unlimited(&it), before);
+        assert_eq!(it.unlimited_title(), before);
         it.title = "p95 at most 2.5 times warm-up".to_owned();
-        assert_ne!(unlimited(&it), before, "another phase is another expectation");
+        assert_ne!(it.unlimited_title(), before, "another phase is another expectation");
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use serde_json::Value;
+use shakedown_schemas::first_few;
 use shakedown_schemas::result::{FaultResult, Measured, ScenarioResult, UnprovenStretch, Verdict};
 use shakedown_schemas::scenario::FaultInfo;
 
@@ -14,11 +15,7 @@ const SHOWN: usize = 5;
 
 /// A fault in one line: its kind, targets, peers and settings.
 pub fn fault(scenario: &ScenarioResult, it: &FaultResult) -> String {
-    let peers: Vec<&str> = it.peers.iter().take(2).map(String::as_str).collect();
-    let peers = match it.peers.len().saturating_sub(2) {
-        0 => peers.join(", "),
-        more => format!("{} and {more} more", peers.join(", ")),
-    };
+    let peers = first_few(&it.peers, 2);
     let targets = pods(&it.targets, 2);
     let kind = it.kind.replace('_', " ");
     let mut text = match (FaultInfo::of(&it.kind), peers.is_empty()) {

@@ -1,5 +1,6 @@
 //! Values of a result in words.
 
+use shakedown_schemas::first_few;
 use shakedown_schemas::result::{PodRef, ScenarioResult};
 
 /// True when a scenario has more than one load, so that an expectation must name its load.
@@ -9,12 +10,8 @@ pub fn names_loads(scenario: &ScenarioResult) -> bool {
 
 /// The names of the first `limit` pods.
 pub fn pods(pods: &[PodRef], limit: usize) -> String {
-    let names: Vec<&str> = pods.iter().take(limit).map(|pod| pod.name.as_str()).collect();
-    match pods.len().saturating_sub(limit) {
-        0 if pods.is_empty() => "no pod".to_owned(),
-        0 => names.join(", "),
-        rest => format!("{} and {rest} more", names.join(", ")),
-    }
+    let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+    if names.is_empty() { "no pod".to_owned() } else { first_few(&names, limit) }
 }
 
 /// The value of a variable. Strings are without quotes.

@@ -41,7 +41,7 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
         result.errors.push(message);
     }
     report::conclude(&mut result);
-    events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
+    events.emit(EventKind::ScenarioEnded { verdict: result.outcome(), reason: result.reason.clone() });
     result.events = events.log();
     result
 }

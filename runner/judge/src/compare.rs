@@ -3,6 +3,8 @@
 //! - An answer changed if its interval and the other's do not overlap. In a history, the newest interval is compared with
 //!   the span of all earlier ones. Control and overkill runs are ignored.
 //! - Answers without an interval (counts, censored recovery times) changed if their verdict changed.
+//! - If the limit changed, the verdicts answer different questions, and only the measured values are compared: by their
+//!   intervals, or without them by what the earlier value means under the new limit.
 //! - The limits define which direction is worse: up with only `max`, down with only `min`.
 
 use indexmap::IndexMap;
@@ -20,8 +22,10 @@ pub enum Moved {
     Elsewhere,
     /// Significantly better, or it holds now.
     Better,
-    /// Inconclusive on one side or both.
+    /// Inconclusive on one side or both, or without a value that the new limit can be applied to.
     Unclear,
+    /// No significant change of the value, but the limit in the scenario is another one.
+    OtherLimit,
     /// Only one side has this expectation.
     NewOrGone,
     /// No significant change.
@@ -36,6 +40,7 @@ impl Moved {
             Self::Elsewhere => "moved",
             Self::Better => "better",
             Self::Unclear => "unclear",
+            Self::OtherLimit => "other limit",
             Self::NewOrGone => "new or gone",
             Self::Same => "same",
         }
@@ -51,22 +56,22 @@ pub struct Change {
     pub title: String,
     /// The earlier answer in words, with its interval.
     pub before: String,
-    /// The later answer.
+    /// The later answer. It says so if the limit changed.
     pub after: String,
     /// The change.
     pub moved: Moved,
 }
 
-/// The identity of an expectation: its phase, load and kind, and its number among those that share these. The title is not
-/// part of it, because it contains the limits, which may change.
-type Key<'a> = (&'a str, &'a str, &'a str, usize);
+/// The identity of an expectation: its phase, load, kind and title without the limit, which may change, and its number among
+/// those that share these.
+type Key<'a> = (&'a str, &'a str, &'a str, String, usize);
 
 fn answers(scenario: &ScenarioResult) -> IndexMap<Key<'_>, &ExpectationResult> {
     let mut found: IndexMap<Key<'_>, &ExpectationResult> = IndexMap::new();
     for it in &scenario.expectations {
-        let asked = (it.phase.as_str(), it.load.as_str(), it.kind.as_str());
-        let number = found.keys().filter(|(phase, load, kind, _)| (*phase, *load, *kind) == asked).count();
-        found.insert((asked.0, asked.1, asked.2, number), it);
+        let key = |number| (it.phase.as_str(), it.load.as_str(), it.kind.as_str(), it.unlimited_title(), number);
+        let number = (0..).find(|number| !found.contains_key(&key(*number))).unwrap_or_default();
+        found.insert(key(number), it);
     }
     found
 }
@@ -120,7 +125,11 @@ fn both(earlier: &[&ScenarioResult], now: &ScenarioResult) -> Vec<Change> {
         let before: Vec<&ExpectationResult> = then.iter().filter_map(|run| run.get(key).copied()).collect();
         changes.push(match before.as_slice() {
             [] => change(it, "not asked".to_owned(), shown(it), Moved::NewOrGone),
-            before => change(it, spanned(before), shown(it), moved(before, it)),
+            before => {
+                let limit = before.last().and_then(|last| other_limit(last, it));
+                let note = limit.map_or_else(String::new, |limit| format!("; the limit changed: {limit}"));
+                change(it, spanned(before), format!("{}{note}", shown(it)), moved(before, it))
+            }
         });
     }
     if let Some(last) = then.last() {
@@ -159,16 +168,52 @@ fn span(answers: &[&ExpectationResult]) -> Option<[f64; 2]> {
     span
 }
 
+/// Both limits in words, if they differ.
+fn other_limit(then: &ExpectationResult, now: &ExpectationResult) -> Option<String> {
+    let differs = (then.min, then.max, &then.limit_text) != (now.min, now.max, &now.limit_text);
+    let words =
+        |it: &ExpectationResult| if it.limit_text.is_empty() { "none".to_owned() } else { it.limit_text.clone() };
+    differs.then(|| format!("{} before, {} now", words(then), words(now)))
+}
+
 fn moved(before: &[&ExpectationResult], now: &ExpectationResult) -> Moved {
     let Some(last) = before.last() else { return Moved::NewOrGone };
-    match (last.verdict, now.verdict) {
-        (Verdict::Pass, Verdict::Fail) => return Moved::Worse,
-        (Verdict::Fail, Verdict::Pass) => return Moved::Better,
-        (Verdict::Inconclusive | Verdict::Error, _) | (_, Verdict::Inconclusive | Verdict::Error) => {
+    let has_other_limit = other_limit(last, now).is_some();
+    let has_intervals = now.interval.is_some() && span(before).is_some();
+    let then = if has_other_limit && !has_intervals { under(last, now) } else { Some(last.verdict) };
+    match (then, now.verdict) {
+        (None | Some(Verdict::Inconclusive | Verdict::Error), _) | (_, Verdict::Inconclusive | Verdict::Error) => {
             return Moved::Unclear;
         }
+        _ if has_other_limit && has_intervals => {}
+        (Some(Verdict::Pass), Verdict::Fail) => return Moved::Worse,
+        (Some(Verdict::Fail), Verdict::Pass) => return Moved::Better,
         _ => {}
     }
+    match by_value(before, now) {
+        Moved::Same if has_other_limit => Moved::OtherLimit,
+        moved => moved,
+    }
+}
+
+/// The verdict that an earlier value has under the limit of a later one. None if the value does not show it.
+fn under(then: &ExpectationResult, now: &ExpectationResult) -> Option<Verdict> {
+    if !matches!(then.verdict, Verdict::Pass | Verdict::Fail) {
+        return Some(then.verdict);
+    }
+    let value = then.observed?;
+    let exceeds = now.max.is_some_and(|max| value > max);
+    let holds = !exceeds && now.min.is_none_or(|min| value >= min);
+    // The true value is at least the observed one.
+    match then.censored {
+        true if exceeds => Some(Verdict::Fail),
+        true => None,
+        false => Some(if holds { Verdict::Pass } else { Verdict::Fail }),
+    }
+}
+
+/// By the intervals alone.
+fn by_value(before: &[&ExpectationResult], now: &ExpectationResult) -> Moved {
     let (Some([low, high]), Some([least, most])) = (now.interval, span(before)) else { return Moved::Same };
     let (up, down) = (low > most, high < least);
     match (now.min.is_some(), now.max.is_some()) {
@@ -240,8 +285,9 @@ mod tests {
         let worse = change(|it| (it.verdict, it.interval, it.observed_text) = (Verdict::Fail, None, "4x".to_owned()));
         let words = [worse.before.as_str(), worse.after.as_str(), worse.moved.word()];
         assert_eq!(words, ["pass 100% (1.8 to 2.2)", "fail 4x", "worse"]);
-        let others = [Moved::Elsewhere, Moved::Better, Moved::Unclear, Moved::NewOrGone, Moved::Same];
-        assert_eq!(others.map(Moved::word), ["moved", "better", "unclear", "new or gone", "same"]);
+        let others =
+            [Moved::Elsewhere, Moved::Better, Moved::Unclear, Moved::OtherLimit, Moved::NewOrGone, Moved::Same];
+        assert_eq!(others.map(Moved::word), ["moved", "better", "unclear", "other limit", "new or gone", "same"]);
     }
 
     #[test]
@@ -256,10 +302,47 @@ mod tests {
         assert_eq!(between(count(Verdict::Pass), count(Verdict::Pass)), Moved::Same);
     }
 
+    /// A verdict that another limit gave was called better, though the service did the same.
+    #[test]
+    fn with_another_limit_only_the_values_are_compared() {
+        let with = |max: f64, verdict: Verdict, interval: Option<[f64; 2]>| {
+            move |it: &mut ExpectationResult| {
+                it.limit_text = format!("at most {max}");
+                it.title = format!("p95 {} times baseline", it.limit_text);
+                (it.max, it.verdict, it.interval) = (Some(max), verdict, interval);
+            }
+        };
+        let (tight, wide) = ([1.8, 2.2], [1.9, 2.3]);
+        let failed = with(1.5, Verdict::Fail, Some(tight));
+        assert_eq!(between(failed, with(9.0, Verdict::Pass, Some(wide))), Moved::OtherLimit);
+        assert_eq!(between(with(9.0, Verdict::Pass, Some(wide)), failed), Moved::OtherLimit);
+        assert_eq!(between(failed, with(9.0, Verdict::Pass, Some([3.0, 4.0]))), Moved::Worse, "it passes now");
+        assert_eq!(between(failed, with(0.2, Verdict::Fail, Some([0.3, 0.4]))), Moved::Better, "it still fails");
+        let change = compare(&run(failed), &run(with(9.0, Verdict::Pass, Some(wide)))).remove(0);
+        assert!(change.after.ends_with("; the limit changed: at most 1.5 before, at most 9 now"), "{}", change.after);
+        // Without intervals: the earlier value, 2, under the new limit.
+        let count = |max, verdict| with(max, verdict, None);
+        assert_eq!(between(count(1.0, Verdict::Fail), count(5.0, Verdict::Pass)), Moved::OtherLimit);
+        assert_eq!(between(count(5.0, Verdict::Pass), count(1.0, Verdict::Fail)), Moved::OtherLimit);
+        assert_eq!(between(count(5.0, Verdict::Pass), count(3.0, Verdict::Fail)), Moved::Worse);
+        let censored = |it: &mut ExpectationResult| {
+            count(1.0, Verdict::Fail)(it);
+            it.censored = true;
+        };
+        assert_eq!(between(censored, count(5.0, Verdict::Pass)), Moved::Unclear, "it took at least 2");
+        let later = |day: i64| {
+            let mut run = run(with(9.0, Verdict::Pass, Some(wide)));
+            run.scenarios[0].started_at = jiff::Timestamp::from_second(86_400 * day).unwrap();
+            run
+        };
+        assert_eq!(history(&[run(failed), later(20_700)])[0].moved, Moved::OtherLimit, "and over many runs");
+    }
+
     #[test]
     fn other_limits_are_the_same_question_and_another_kind_is_not() {
-        let renamed = |it: &mut ExpectationResult| it.title = "p95 at most 9 times baseline".to_owned();
-        assert_eq!(between(|_| {}, renamed), Moved::Same);
+        let percentile = |it: &mut ExpectationResult| it.title = it.title.replace("success rate", "p99");
+        let changes = compare(&run(|_| {}), &run(percentile));
+        assert_eq!(changes.iter().map(|it| it.moved).collect::<Vec<_>>(), [Moved::NewOrGone; 2], "another question");
         let twice = |second: [f64; 2]| {
             let mut run = run(|_| {});
             let mut it = run.scenarios[0].expectations[0].clone();

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shakedown_schemas::first_few;
 use shakedown_schemas::result::{Unit, Verdict};
 use shakedown_schemas::scenario::{Expectation, Logs, Over, Pods, Prometheus};
 
@@ -177,11 +178,7 @@ fn ready_as(span: &PhaseSpan, during: &[&PodsSeen], limits: Limits, wanted: usiz
 }
 
 fn quoted(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
-    match names.len().saturating_sub(QUOTED) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names[..QUOTED].join(", ")),
-    }
+    first_few(&names.collect::<Vec<_>>(), QUOTED)
 }
 
 /// `prometheus`: the values of the phase made one, alone or divided by those of an earlier phase. Missing data is

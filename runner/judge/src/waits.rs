@@ -1,4 +1,4 @@
-//! Requests that waited because `max_in_flight` others were under way. Their wait is a property of the load, and perhaps of
+//! Requests that waited because `max_in_flight` others were under way, or all connections of a closed loop. Their wait is a property of the load, and perhaps of
 //! a slow service: the two cannot be separated.
 //!
 //! - A timeout after such a wait, and a request that was never sent for it, do not show that the service failed. If an
@@ -25,6 +25,8 @@ struct Waits {
     failed: u64,
     /// The longest wait of a request that was sent, in seconds.
     longest_s: f64,
+    /// Whether the load is an open loop. Only that has `max_in_flight`.
+    is_open: bool,
 }
 
 impl Waits {
@@ -36,7 +38,8 @@ impl Waits {
         let unsent = count(Failure::NotSentLimit);
         let failed = unsent + count(Failure::TimeoutAfterWait);
         let longest_s = turn.quantile(1.0).unwrap_or_default() / 1e6;
-        let it = Self { requests: total.requests(), waited: turn.len() + unsent, failed, longest_s };
+        let (requests, waited) = (total.requests(), turn.len() + unsent);
+        let it = Self { requests, waited, failed, longest_s, is_open: load.is_open };
         (it.waited > 0 && it.waited as f64 >= SHARE * it.requests as f64).then_some(it)
     }
 
@@ -45,17 +48,25 @@ impl Waits {
             0 => String::new(),
             count => format!("; {count} of them timed out after it or were not sent"),
         };
+        let limit = if self.is_open { "`max_in_flight`" } else { "a connection of their worker" };
         format!(
-            "{} of {} waited for `max_in_flight` before they were sent, up to {}{failed}",
+            "{} of {} waited for {limit} before they were sent, up to {}{failed}",
             self.waited,
             text::requests(self.requests),
             text::seconds(self.longest_s)
         )
     }
+
+    /// The next step for the user.
+    const fn advice(&self) -> &'static str {
+        if self.is_open { OPEN } else { CLOSED }
+    }
 }
 
-/// The next step for the user.
-const ADVICE: &str = "raise `max_in_flight` or lower the rate";
+/// The next step for an open loop.
+const OPEN: &str = "raise `max_in_flight` or lower the rate";
+/// The next step for a closed loop.
+const CLOSED: &str = "lower `concurrency`, or add a `think_time`";
 
 /// The answer, unless it is another one without the requests that waited in one of its phases.
 pub(super) fn settle(
@@ -78,7 +89,7 @@ pub(super) fn settle(
     };
     if is_another {
         let reason = std::mem::take(&mut answer.reason);
-        let why = format!("{}, so the service is not the only cause: {reason}; {ADVICE}", waits.words());
+        let why = format!("{}, so the service is not the only cause: {reason}; {}", waits.words(), waits.advice());
         answer = answer.verdict(Verdict::Inconclusive, why);
     }
     answer
@@ -88,21 +99,22 @@ pub(super) fn settle(
 pub(super) fn from_sent(load: &LoadObservations, phase: usize, quantile: f64) -> Option<(f64, String)> {
     let waits = Waits::of(load, phase)?;
     let service = lateness::timings(load, phase).service.quantile(quantile)?;
-    Some((service / 1e6, format!("{}; {ADVICE}", waits.words())))
+    Some((service / 1e6, format!("{}; {}", waits.words(), waits.advice())))
 }
 
 /// Why a phase is no reference: its requests waited for their turn.
 pub(super) fn too_many(load: &LoadObservations, phase: usize) -> Option<String> {
-    Waits::of(load, phase).map(|it| format!("{}; {ADVICE}", it.words()))
+    Waits::of(load, phase).map(|it| format!("{}; {}", it.words(), it.advice()))
 }
 
 /// The warning about a load whose requests waited in a phase.
 pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
     let waits = Waits::of(load, phase)?;
     Some(format!(
-        "load `{}` in `{name}`: {}; its latencies include this time, which is not the service's alone; {ADVICE}",
+        "load `{}` in `{name}`: {}; its latencies include this time, which is not the service's alone; {}",
         load.name,
-        waits.words()
+        waits.words(),
+        waits.advice()
     ))
 }
 
@@ -146,7 +158,7 @@ mod tests {
         assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
         let begin = "413 of 600 requests waited for `max_in_flight` before they were sent, up to 1.95s; 413 of them timed out \
             after it or were not sent, so the service is not the only cause: 413 requests failed (413 timeout_after_wait)";
-        assert!(result.reason.starts_with(begin) && result.reason.ends_with(ADVICE), "{}", result.reason);
+        assert!(result.reason.starts_with(begin) && result.reason.ends_with(OPEN), "{}", result.reason);
         for expect in [json!({"errors": {"any": {"max": 10}}}), json!({"errors": {"timeout": {"max": 0}}})] {
             assert_eq!(judge(observe(187, 1950, 50, after_wait), expect).verdict, Verdict::Inconclusive);
         }
@@ -154,6 +166,22 @@ mod tests {
         let both =
             |it: Request<'_>, ms: f64| if it.index.is_multiple_of(2) { it.refused() } else { after_wait(it, ms) };
         assert_eq!(judge(observe(187, 1950, 50, both), rate()).verdict, Verdict::Fail);
+    }
+
+    /// A closed loop has no `max_in_flight`, so it is no advice for it.
+    #[test]
+    fn the_advice_for_a_closed_loop_names_its_own_keys() {
+        let closed = || LoadObservations { is_open: false, ..observe(187, 1950, 50, after_wait) };
+        let said = [
+            judge(closed(), json!({"success_rate": {"min": "99%"}})).reason,
+            warning(&closed(), 0, "p").unwrap(),
+            too_many(&closed(), 0).unwrap(),
+            from_sent(&closed(), 0, 0.95).unwrap().1,
+        ];
+        for text in said {
+            assert!(text.contains("413 of 600 requests waited for a connection of their worker"), "{text}");
+            assert!(text.ends_with(CLOSED) && !text.contains("max_in_flight"), "{text}");
+        }
     }
 
     #[test]

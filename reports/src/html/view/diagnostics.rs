@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
+use shakedown_schemas::first_few;
 use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, Proof, ScenarioResult, Verdict};
 
 use super::parts::{Badge, ROWS};
@@ -275,12 +276,7 @@ pub(super) fn event_row(event: &Event, zero: Option<jiff::Timestamp>) -> EventRo
         EventKind::RunStarted { run, seed } => ("run", format!("run {run} started, seed {seed}")),
         EventKind::ScenarioStarted { file } => ("scenario", format!("started from {file}")),
         EventKind::Reached { load, how } => ("load", format!("{load} reached its service: {how}")),
-        EventKind::TargetsChosen { fault, pods } => {
-            let rest = pods.len().saturating_sub(10);
-            let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-            let shown: Vec<&str> = pods.iter().take(10).map(String::as_str).collect();
-            ("fault", format!("{fault}: targets {}{more}", shown.join(", ")))
-        }
+        EventKind::TargetsChosen { fault, pods } => ("fault", format!("{fault}: targets {}", first_few(pods, 10))),
         EventKind::LoadStarted => ("load", "started; the timeline's zero".to_owned()),
         EventKind::PhaseStarted { phase, planned_s } => {
             ("phase", format!("{phase} began, {} planned", words::seconds(*planned_s)))

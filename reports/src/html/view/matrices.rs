@@ -48,7 +48,7 @@ fn row(it: &Row<'_>) -> MatrixRow {
     MatrixRow {
         id: anchor(it.index),
         values: it.values.clone(),
-        verdict: Badge::new(it.scenario.verdict),
+        verdict: Badge::new(it.scenario.outcome()),
         success,
         p95,
         recovery,

@@ -193,7 +193,7 @@ impl ScenarioView {
         Ok(Self {
             name: it.name.clone(),
             description: it.description.clone().unwrap_or_default(),
-            verdict: Badge::new(it.verdict),
+            verdict: Badge::new(it.outcome()),
             sentence: sentences::headline(it),
             facts,
             notes: sentences::notes(it),

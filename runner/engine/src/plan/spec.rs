@@ -6,10 +6,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
-use shakedown_schemas::Document;
 use shakedown_schemas::result::{ClusterInfo, LoadInfo};
 use shakedown_schemas::scenario::{Direction, Expectation, Fault};
 use shakedown_schemas::units::as_text;
+use shakedown_schemas::{Document, first_few};
 
 use shakedown_cluster::{ServiceAddress, WitnessImage};
 use shakedown_faults::chaos::{ChaosSpec, Trial};
@@ -153,11 +153,7 @@ impl LoadSpec {
 
 /// Endpoints as text: the first of them, and the number of others.
 pub(super) fn endpoints(addresses: &[SocketAddr]) -> String {
-    let shown: Vec<String> = addresses.iter().take(3).map(ToString::to_string).collect();
-    match addresses.len().saturating_sub(3) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    first_few(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), 3)
 }
 
 /// The route of a load's requests.

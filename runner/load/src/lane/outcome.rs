@@ -333,8 +333,9 @@ impl Lane {
             return failed;
         }
         let left = timeout.saturating_sub(waited);
+        let limit = if self.is_open { "`max_in_flight`" } else { "a connection of its worker" };
         let cause = format!(
-            "the request waited {} ms for `max_in_flight` and had {} ms left when it was sent: {}",
+            "the request waited {} ms for {limit} and had {} ms left when it was sent: {}",
             waited.as_millis(),
             left.as_millis(),
             failed.cause

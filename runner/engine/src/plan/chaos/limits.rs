@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use shakedown_cluster::Node;
+use shakedown_schemas::first_few;
 use shakedown_schemas::scenario::Stress;
 
 use crate::plan::error::PlanError;
@@ -134,9 +135,7 @@ fn of_cpu(demand: &Demand<'_>, asked: f64) -> Vec<String> {
 }
 
 fn some(names: &[String]) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let shown = names[..names.len() - more].join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
+    first_few(names, NAMED)
 }
 
 fn mebibytes(bytes: f64) -> String {
