@@ -8,7 +8,8 @@ use super::args::Import;
 use super::console::clean;
 use super::{Failure, exit, init, print};
 
-/// Prints the scenario, or writes it. What could not be carried over goes to stderr, a line each.
+/// Prints the scenario, or writes it. What could not be carried over goes to stderr, a line each, and after it what has to be
+/// mended in the scenario.
 ///
 /// # Errors
 /// Exit code 2 if the file belongs to no known tool, contains no fault that can be carried over, or the output exists; 3 if it
@@ -24,12 +25,16 @@ pub fn import(args: &Import) -> Result<u8, Failure> {
         Failure::usage(format!("{name}{place}: {}\nhelp: {help}", problem.message))
     })?;
     for note in &imported.notes {
-        let place = if note.line == u32::MAX { name.clone() } else { format!("{name}:{}", note.line) };
-        print::remark(clean(&format!("{place}: {}", note.message)));
+        print::remark(clean(&format!("{name}:{}: {}", note.line, note.message)));
     }
-    match args.out.as_deref() {
+    let out = args.out.as_deref().filter(|out| *out != Path::new("-"));
+    let shown = out.map_or_else(|| "(the scenario)".to_owned(), |out| out.display().to_string());
+    for mut problem in imported.problems {
+        problem.file.clone_from(&shown);
+        print::remark(format_args!("mend this in the scenario:\n{}", problem.render(false).trim_end()));
+    }
+    match out {
         None => print::text(&imported.scenario),
-        Some(out) if out == Path::new("-") => print::text(&imported.scenario),
         Some(out) => {
             init::save(out, &imported.scenario, args.force)?;
             print::line(format_args!("wrote {}", out.display()));

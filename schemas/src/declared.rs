@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Node, json};
+use crate::tables::plain;
 
 /// The keys of a declaration. A map with other keys is a value.
 const KEYS: [&str; 5] = ["type", "required", "values", "default", "description"];
@@ -28,13 +29,13 @@ pub(crate) struct Declared {
 impl Declared {
     /// Reads a rendered value of `vars`.
     pub(crate) fn of(node: Node) -> Self {
-        let plain =
+        let bare =
             |default| Self { default, required: false, values: Vec::new(), kind: None, description: None, wrong: None };
         let map = match json(node.value) {
             Json::Object(map) if !map.is_empty() && map.keys().all(|key| KEYS.contains(&key.as_str())) => map,
-            value => return plain(value),
+            value => return bare(value),
         };
-        let mut declared = plain(map.get("default").cloned().unwrap_or(Json::Null));
+        let mut declared = bare(map.get("default").cloned().unwrap_or(Json::Null));
         for (key, value) in &map {
             match (key.as_str(), value) {
                 ("required", Json::Bool(required)) => declared.required = *required,
@@ -96,9 +97,4 @@ fn is_of(kind: &str, value: &Json) -> bool {
         "number" => value.is_number(),
         _ => value.is_boolean(),
     }
-}
-
-/// A value without quotes.
-fn plain(value: &Json) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

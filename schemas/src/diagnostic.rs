@@ -32,6 +32,8 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// How to fix it.
     pub help: Option<String>,
+    /// The name that it is about, where a program needs it: the variable that a file does not have.
+    pub about: Option<String>,
     /// The file, as named on the command line.
     pub file: String,
     /// The lines of the file that the span covers, so that the problem can be drawn without the file.
@@ -59,6 +61,7 @@ impl Diagnostic {
             span: None,
             label: None,
             help: None,
+            about: None,
             file: String::new(),
             excerpt: None,
         }
@@ -87,6 +90,13 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Sets the name that it is about.
+    #[must_use]
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        self.about = Some(name.to_owned());
         self
     }
 

@@ -197,11 +197,9 @@ fn shorten(found: &mut Vec<Diagnostic>) {
         let errors = found[SHOWN..].iter().filter(|it| it.is_error()).count();
         found.truncate(SHOWN);
         let message = format!("{more} more problems of this file are not shown, {errors} of them errors");
-        found.push(if errors > 0 {
-            Diagnostic::error(Code::More, message)
-        } else {
-            Diagnostic::warning(Code::More, message)
-        });
+        let problem =
+            if errors > 0 { Diagnostic::error(Code::More, message) } else { Diagnostic::warning(Code::More, message) };
+        found.push(problem.help("mend the ones above, and validate again"));
     }
 }
 

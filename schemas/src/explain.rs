@@ -2,6 +2,7 @@
 //! fields. Keys come from the types through the JSON Schema, as in the reference.
 
 mod codes;
+mod example;
 mod keys;
 
 use crate::diagnostic::{Code, suggestion};

@@ -30,6 +30,8 @@ pub struct Imported {
     pub scenario: String,
     /// What was not carried over, and what was decided instead, in the order of the lines.
     pub notes: Vec<ImportNote>,
+    /// The errors of the scenario, which have to be mended by hand. Their positions are those in the scenario.
+    pub problems: Vec<Diagnostic>,
 }
 
 /// Makes a scenario from a file of another tool. The file has no load, except for the HTTP probes of some tools: `service`
@@ -66,18 +68,11 @@ pub fn import(file: &str, bytes: &[u8], service: Option<&str>) -> Result<Importe
         return Err(Box::new(other(&format!("no fault of this file of {tool} can be carried over{why}"))));
     }
     let scenario = write::scenario(draft, file, tool, service, &mut notes);
-    if let Err(problems) = document::parse(file, scenario.as_bytes(), &Overrides::default()) {
-        notes.list.extend(problems.iter().filter(|it| it.is_error()).map(|problem| {
-            let line = problem.line().unwrap_or_default();
-            ImportNote {
-                line: u32::MAX,
-                message: format!("line {line} of the scenario has to be mended: {}", problem.message),
-            }
-        }));
-    }
+    let mut problems = document::parse(file, scenario.as_bytes(), &Overrides::default()).err().unwrap_or_default();
+    problems.retain(Diagnostic::is_error);
     notes.list.sort();
     notes.list.dedup();
-    Ok(Imported { tool, scenario, notes: notes.list })
+    Ok(Imported { tool, scenario, notes: notes.list, problems })
 }
 
 /// Adds one document to the draft. None if it belongs to no known tool.

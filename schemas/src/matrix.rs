@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::diagnostic::{Code, Diagnostic, suggestion};
+use crate::diagnostic::{Code, Diagnostic, closest, words};
 use crate::source::{Entry, Node, Span, Value, json};
+use crate::tables::plain;
 
 /// The key with the combinations that are left out.
 const EXCLUDE: &str = "exclude";
@@ -67,18 +68,28 @@ impl Matrix {
             }
             axes.extend(axis(part, &mut problems));
         }
-        let excluded = parts.iter().find(|part| part.key == EXCLUDE);
-        let excluded = excluded.map(|part| excluded_of(part, &axes, &mut problems)).unwrap_or_default();
+        let exclude = parts.iter().find(|part| part.key == EXCLUDE);
+        let excluded = exclude.map(|part| excluded_of(part, &axes, &mut problems)).unwrap_or_default();
+        let left_by_file = !combined(&axes, &excluded).is_empty();
+        let mut fixed = Vec::new();
         for axis in &mut axes {
             if let Some(value) = given(&axis.name) {
+                fixed.push(format!("{}={}", axis.name, plain(&value)));
                 axis.values = vec![value];
             }
         }
         let span = entries[at].key_span;
         matrix.combinations = combined(&axes, &excluded);
-        if axes.is_empty() || matrix.combinations.is_empty() && problems.is_empty() {
-            let message = if axes.is_empty() { "`matrix` has no variable" } else { "`exclude` leaves no combination" };
-            problems.push(Diagnostic::error(Code::NothingThere, message).at(span));
+        match exclude {
+            _ if axes.is_empty() && problems.is_empty() => problems.push(
+                Diagnostic::error(Code::NothingThere, "`matrix` has no variable")
+                    .at(span)
+                    .help("write `matrix: {loss: [10%, 50%]}`, and use `{{ loss }}` in the scenario"),
+            ),
+            Some(part) if matrix.combinations.is_empty() && problems.is_empty() => {
+                problems.push(nothing_left(part, &axes, left_by_file, &fixed));
+            }
+            _ => {}
         }
         if matrix.combinations.len() > MOST {
             let message = format!(
@@ -86,6 +97,10 @@ impl Matrix {
                 matrix.combinations.len()
             );
             problems.push(Diagnostic::error(Code::Limit, message).at(span).help("exclude some, or use several files"));
+        }
+        // Without one, every variable of the matrix would be undefined.
+        if matrix.combinations.is_empty() {
+            matrix.combinations = combined(&axes, &[]);
         }
         matrix.axes = axes.into_iter().map(|axis| (axis.name, axis.span)).collect();
         // One of them is enough to find what else is wrong.
@@ -99,6 +114,21 @@ impl Matrix {
         matrix.problems = problems;
         matrix
     }
+}
+
+/// The problem of an `exclude` that leaves nothing to run. `fixed` has the values that the command line gives.
+fn nothing_left(exclude: &Entry, axes: &[Axis], left_by_file: bool, fixed: &[String]) -> Diagnostic {
+    if left_by_file {
+        let given = fixed.join(" ");
+        return Diagnostic::error(Code::NothingThere, format!("`exclude` leaves no combination with {given}"))
+            .at(exclude.key_span)
+            .help("give another value, or none: then every combination that the file leaves runs");
+    }
+    let of = axes.iter().max_by_key(|axis| axis.values.len()).map_or("loss", |axis| axis.name.as_str());
+    Diagnostic::error(Code::NothingThere, "`exclude` leaves no combination")
+        .at(exclude.key_span)
+        .label("every combination is left out")
+        .help(format!("remove one of its entries, name more variables in an entry, or add a value to `{of}`"))
 }
 
 /// Reads an axis.
@@ -124,7 +154,8 @@ fn axis(part: &Entry, problems: &mut Vec<Diagnostic>) -> Option<Axis> {
     }
     if nodes.is_empty() {
         let message = format!("`{}` of the matrix has no value", part.key);
-        problems.push(Diagnostic::error(Code::NothingThere, message).at(part.node.span));
+        let help = format!("write `{}: [10%, 50%]`, or remove it", part.key);
+        problems.push(Diagnostic::error(Code::NothingThere, message).at(part.node.span).help(help));
     }
     Some(Axis { name: part.key.clone(), span: part.key_span, values })
 }
@@ -147,20 +178,30 @@ fn excluded_of(part: &Entry, axes: &[Axis], problems: &mut Vec<Diagnostic>) -> V
             problems.push(problem.at(node.span).help("write `exclude: [{loss: 50%}]`"));
             continue;
         };
+        if entries.is_empty() {
+            let problem =
+                Diagnostic::error(Code::NothingThere, "this entry of `exclude` names no value, and leaves out nothing");
+            problems.push(problem.at(node.span).help("remove it, or write `{loss: 50%}`"));
+        }
         let mut combination = Combination::new();
         for entry in entries {
             let value = json(entry.node.value.clone());
             let Some(axis) = axes.iter().find(|axis| axis.name == entry.key) else {
                 let message = format!("`{}` is not a variable of the matrix", entry.key);
-                let help = suggestion(&entry.key, &names, "variable of the matrix");
-                problems.push(Diagnostic::error(Code::UnknownKey, message).at(entry.key_span).maybe_help(help));
+                let help = match closest(&entry.key, names.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None if names.is_empty() => format!("add it to the matrix: `{}: [10%, 50%]`", entry.key),
+                    None => format!("its variables are {}; or add `{}: [...]` to it", words(&names), entry.key),
+                };
+                problems.push(Diagnostic::error(Code::UnknownKey, message).at(entry.key_span).help(help));
                 continue;
             };
             if !axis.values.contains(&value) {
                 let values: Vec<String> = axis.values.iter().map(|it| format!("`{}`", plain(it))).collect();
                 let message = format!("`{}` is not a value of `{}` in the matrix", plain(&value), axis.name);
                 let problem = Diagnostic::error(Code::VariableValue, message).at(entry.node.span);
-                problems.push(problem.help(format!("it can be {}", values.join(", "))));
+                let add = format!("or add the value to `{}` of the matrix", axis.name);
+                problems.push(problem.help(format!("it can be {}; {add}", values.join(", "))));
             }
             combination.insert(entry.key.clone(), value);
         }
@@ -201,9 +242,4 @@ pub(crate) fn name(tree: &mut Node, combination: &Combination) {
         let word: String = plain(value).chars().filter(|c| fits(*c)).collect();
         text.push_str(&format!("-{word}"));
     }
-}
-
-/// A value without quotes.
-fn plain(value: &Json) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

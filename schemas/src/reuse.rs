@@ -180,7 +180,11 @@ impl Parts<'_> {
             Value::Map(entries) => Some(entries.into_iter().filter(|it| !it.key.starts_with("x-")).collect()),
             _ => {
                 let message = "a part is a map of keys, and the file holds something else";
-                self.problems.push(Diagnostic::error(Code::WrongType, message).at(tree.span));
+                self.problems.push(
+                    Diagnostic::error(Code::WrongType, message)
+                        .at(tree.span)
+                        .help("write `key: value`, as in a scenario"),
+                );
                 None
             }
         }

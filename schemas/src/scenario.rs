@@ -113,15 +113,18 @@ pub struct Phase {
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["baseline"]))]
     pub name: String,
     /// The duration of the phase, from the moment at which its faults without `after` are in place.
+    #[schemars(extend("examples" = ["60s"]))]
     pub duration: Duration,
     /// The first part of the phase. Its requests are sent and recorded, but not judged. Default `0s`.
     #[serde(default, skip_serializing_if = "Duration::is_zero_ref")]
+    #[schemars(extend("examples" = ["5s"]))]
     pub settle: Duration,
     /// Changes to the pace of loads in this phase, by load. Default: none.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub load: IndexMap<String, LoadChange>,
     /// The faults of this phase, by name. The runner undoes all of them at the end of the phase.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{"no-postgres": {"partition": {"pods": {"labels": {"app": "checkout"}, "count": 1}, "from": "postgres"}}}]))]
     pub faults: IndexMap<String, Fault>,
     /// Stop conditions for this phase only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,6 +6,10 @@ use crate::diagnostic::{Code, Diagnostic, suggestion};
 use crate::files::read_file;
 use crate::source::{self, Entry, Span, Value};
 
+/// How to begin a project file.
+const BEGIN: &str =
+    "write a flag, such as `namespace: shop`, or remove the file; `shakedown config run` shows the flags";
+
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -35,7 +39,8 @@ impl Settings {
     /// The problems of the file.
     pub fn read(path: &Path) -> Result<Self, Vec<Diagnostic>> {
         let file = path.display().to_string();
-        let whole = |message: String| vec![Diagnostic::error(Code::File, message).in_file(&file, "")];
+        let help = "check its permissions, or remove it";
+        let whole = |message: String| vec![Diagnostic::error(Code::File, message).help(help).in_file(&file, "")];
         let bytes =
             read_file(path, source::MAX_BYTES as u64).map_err(|error| whole(format!("the project file {error}")))?;
         Self::parse(&file, &bytes)
@@ -47,7 +52,7 @@ impl Settings {
     /// The problems of the file.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
         let text = source::text(bytes).map_err(|problem| vec![problem.in_file(file, "")])?;
-        let tree = source::parse(text).map_err(|problem| vec![problem.in_file(file, text)])?;
+        let tree = source::parse_or_begin(text, BEGIN).map_err(|problem| vec![problem.in_file(file, text)])?;
         let mut settings = Self { all: Vec::new(), file: file.to_owned(), text: text.to_owned() };
         let Value::Map(entries) = tree.value else {
             let problem = Diagnostic::error(Code::WrongType, "a project file is a map from flags to values");
@@ -90,13 +95,18 @@ impl Settings {
 
     /// A problem of a setting's value.
     pub fn problem(&self, setting: &Setting, message: String) -> Diagnostic {
-        Diagnostic::error(Code::InvalidValue, message).at(setting.span).in_file(&self.file, &self.text)
+        let help = match &setting.command {
+            Some(command) => format!("`shakedown {command} --help` shows what `--{}` can be", setting.name),
+            None => format!("`shakedown run --help` shows what `--{}` can be", setting.name),
+        };
+        Diagnostic::error(Code::InvalidValue, message).at(setting.span).help(help).in_file(&self.file, &self.text)
     }
 
     /// The problem of a setting whose name is not one of these, which are all `what`.
     pub fn unknown(&self, setting: &Setting, word: &str, known: &[&str], what: &str) -> Diagnostic {
         Diagnostic::error(Code::UnknownKey, format!("there is no {what} `{word}`"))
             .at(setting.span)
+            .help("`shakedown config run` shows the flags of a command")
             .maybe_help(suggestion(word, known, what))
             .in_file(&self.file, &self.text)
     }
@@ -129,6 +139,21 @@ mod tests {
         assert_eq!(all, [" namespace shop 1", "run retry-inconclusive 1 3", "run tag a+b 4", "run sandbox true 5"]);
         let unknown = settings.unknown(&settings.all[0], "namespac", &["namespace"], "flag");
         assert!(unknown.render(false).contains("did you mean `namespace`?"), "{}", unknown.render(false));
+    }
+
+    #[test]
+    fn every_problem_has_a_next_step() {
+        for text in ["", "# nothing\n", "- a\n", "tag: [[a]]\n"] {
+            let problem = Settings::parse("shakedown.yaml", text.as_bytes()).expect_err(text).remove(0);
+            let help = problem.help.unwrap_or_default();
+            assert!(!help.is_empty() && !help.contains("init"), "{text:?}: {} ({help})", problem.message);
+        }
+        let settings = Settings::parse("shakedown.yaml", b"run:\n  tag: a\n").expect("settings");
+        let setting = &settings.all[0];
+        assert!(settings.problem(setting, String::new()).help.expect("a help").contains("`shakedown run --help`"));
+        let many: Vec<String> = (0..60).map(|it| format!("flag-{it}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(settings.unknown(setting, "zzz", &many, "flag").help.is_some());
     }
 
     #[test]

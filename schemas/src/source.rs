@@ -61,6 +61,14 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Box<Diagnostic>> {
 /// # Errors
 /// The first problem. The meaning of the rest of the file is uncertain.
 pub(crate) fn parse(text: &str) -> Result<Node, Box<Diagnostic>> {
+    parse_or_begin(text, "`shakedown init` writes a first scenario")
+}
+
+/// The same for any file. `begin` says how to begin one.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_or_begin(text: &str, begin: &str) -> Result<Node, Box<Diagnostic>> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
@@ -73,7 +81,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, Box<Diagnostic>> {
     let node = tree.place(text);
     if node.value == Value::Null {
         let problem = Diagnostic::error(Code::Documents, "the file has no content");
-        return Err(Box::new(problem.help("`shakedown init` writes a first scenario")));
+        return Err(Box::new(problem.help(begin)));
     }
     Ok(node)
 }
@@ -259,6 +267,7 @@ fn problem(error: &Error, text: &str) -> Diagnostic {
         }
         Error::NonFiniteFloat { .. } => {
             Diagnostic::error(Code::InvalidValue, "a scenario can contain only finite numbers")
+                .help("write a number, or put the text into quotes")
         }
         _ => syntax(&plain, text, error.location()),
     };

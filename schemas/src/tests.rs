@@ -52,6 +52,9 @@ fn invalid_files_give_the_recorded_problems() {
             Ok(document) => document.warnings,
             Err(problems) => problems,
         };
+        for problem in &problems {
+            assert!(problem.help.is_some(), "{name}: no next step: {}", problem.render(false));
+        }
         let text: Vec<String> = problems.iter().map(|problem| problem.render(false)).collect();
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../tests-cases/invalid" }, {
             insta::assert_snapshot!(name.clone(), text.join("\n\n"));
@@ -273,6 +276,12 @@ fn what_is_wrong_with_a_matrix_is_said_once_with_its_place() {
         ("{a: [1], b: [2], exclude: [{c: 1}]}", Code::UnknownKey, "`c` is not a variable of the matrix"),
         ("{a: [1], b: [2], exclude: [{a: 3}]}", Code::VariableValue, "`3` is not a value of `a` in the matrix"),
         ("{a: [1], b: [2], exclude: [{a: 1}]}", Code::NothingThere, "`exclude` leaves no combination"),
+        (
+            "{a: [1], b: [2], exclude: [{}]}",
+            Code::NothingThere,
+            "this entry of `exclude` names no value, and leaves out nothing",
+        ),
+        ("{exclude: [{c: 1}]}", Code::UnknownKey, "`c` is not a variable of the matrix"),
         ("{a: [1], b: [2], c: [3]}", Code::UnusedVariable, "the variable `c` is never used"),
         ("{a: [x/, x], b: [2]}", Code::DuplicateName, "two combinations of the matrix have the name `x-x-2`"),
     ] {
@@ -284,7 +293,20 @@ fn what_is_wrong_with_a_matrix_is_said_once_with_its_place() {
         let said: Vec<_> = found.iter().filter(|it| it.message == message).collect();
         assert_eq!(said.len(), 1, "{matrix}: {found:#?}");
         assert_eq!((said[0].code, said[0].line()), (code, Some(4)), "{matrix}");
+        let is_about_matrix = !message.starts_with("the variable") && !message.starts_with("two combinations");
+        assert!(said[0].help.is_some() || !is_about_matrix, "{matrix}: no next step in {:#?}", said[0]);
     }
+    let text = with_matrix("\n  a: [1, 2]\n  b: [3]\n  exclude:\n    - {a: 2, b: 3}");
+    let mut fixed = Overrides::default();
+    fixed.add_var("a=2").expect("a variable");
+    let found = crate::parse_all("case.yaml", text.as_bytes(), &fixed).expect_err("nothing is left");
+    assert_eq!(found[0].message, "`exclude` leaves no combination with a=2", "{found:#?}");
+    assert_eq!(found[0].line(), Some(7));
+    let text = text.replace("- {a: 2, b: 3}", "- {a: 1}\n    - {a: 2}");
+    let found = crate::parse_all("case.yaml", text.as_bytes(), &Overrides::default()).expect_err("nothing is left");
+    let help = found[0].help.as_deref().unwrap_or_default();
+    assert_eq!(found[0].line(), Some(7));
+    assert!(help.contains("remove one of its entries") && help.contains("add a value to `a`"), "{help}");
     let many: Vec<String> = (0..11).map(|it| it.to_string()).collect();
     let text = with_matrix(&format!("{{a: [{0}], b: [{0}]}}", many.join(", ")));
     let found = crate::parse_all("case.yaml", text.as_bytes(), &Overrides::default()).expect_err("121 scenarios");

@@ -50,11 +50,12 @@ impl Overrides {
     /// # Errors
     /// A sentence for the user, if `=` or the name is missing.
     pub fn add_var(&mut self, assignment: &str) -> Result<(), String> {
-        let (name, value) =
-            assignment.split_once('=').ok_or_else(|| format!("`{assignment}` has no `=`: write `--var name=value`"))?;
+        let (name, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| format!("`{assignment}` has no `=`\nhelp: write `--var name=value`"))?;
         let name = name.trim();
         if !is_variable(name) {
-            return Err(format!("`{name}` is not the name of a variable: write `--var name=value`"));
+            return Err(format!("`{name}` is not the name of a variable\nhelp: write `--var name=value`"));
         }
         self.vars.push((name.to_owned(), json(source::scalar(value))));
         Ok(())
@@ -69,8 +70,7 @@ impl Overrides {
 
     /// True if a file has no variable of this name, according to its problems.
     pub fn is_unknown(name: &str, problems: &[Diagnostic]) -> bool {
-        let message = unknown_override(name);
-        problems.iter().any(|it| it.code == Code::UnknownOverride && it.message == message)
+        problems.iter().any(|it| it.code == Code::UnknownOverride && it.about.as_deref() == Some(name))
     }
 
     /// Adds a variable of the command line whose value is always text.
@@ -79,7 +79,7 @@ impl Overrides {
     /// A sentence for the user, if the name is not a valid variable name.
     pub fn add_secret(&mut self, name: &str, value: String) -> Result<(), String> {
         if !is_variable(name) {
-            return Err(format!("`{name}` is not the name of a variable: write `--secret name=value`"));
+            return Err(format!("`{name}` is not the name of a variable\nhelp: write `--secret name=value`"));
         }
         self.vars.push((name.to_owned(), serde_json::Value::String(value)));
         Ok(())
@@ -100,10 +100,6 @@ pub(crate) struct Variables {
     pub(crate) values: Vars,
     /// What is wrong with them.
     pub(crate) problems: Vec<Diagnostic>,
-}
-
-fn unknown_override(name: &str) -> String {
-    format!("`--var {name}` sets a variable that this scenario does not have")
 }
 
 /// Overrides the file's variables with those of the command line, and renders the tree with them.
@@ -166,8 +162,11 @@ pub(crate) fn render<'a>(
     for name in given.keys() {
         if !spans.contains_key(name) && !templates.used.contains(name) {
             let known: Vec<&str> = spans.keys().map(String::as_str).collect();
+            let message = format!("`--var {name}` sets a variable that this scenario does not have");
             problems.push(
-                Diagnostic::error(Code::UnknownOverride, unknown_override(name))
+                Diagnostic::error(Code::UnknownOverride, message)
+                    .about(name)
+                    .help(format!("add it to `vars` of the scenario: `{name}: value`"))
                     .maybe_help(suggestion(name, &known, "variable")),
             );
         }

@@ -26,17 +26,18 @@ impl Problems<'_> {
     }
 }
 
-/// Reads a value from YAML. `file` is its name for messages. `check` adds the problems that the types cannot express.
+/// Reads a value from YAML. `file` is its name for messages. `begin` says how to begin such a file, for an empty one. `check` adds the problems that the types cannot express.
 ///
 /// # Errors
 /// All problems of the file, in its order.
 pub fn read_yaml<T: DeserializeOwned>(
     file: &str,
     bytes: &[u8],
+    begin: &str,
     check: impl FnOnce(&T, &mut Problems<'_>),
 ) -> Result<T, Vec<Diagnostic>> {
     let text = source::text(bytes).map_err(|problem| vec![problem.in_file(file, "")])?;
-    let tree = source::parse(text).map_err(|problem| vec![problem.in_file(file, text)])?;
+    let tree = source::parse_or_begin(text, begin).map_err(|problem| vec![problem.in_file(file, text)])?;
     let mut reading = typed::read::<T>(tree);
     let map = Map::new(&reading.tree, &reading.damage);
     let mut found = std::mem::take(&mut reading.errors);
@@ -72,7 +73,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Town, Vec<Diagnostic>> {
-        read_yaml("town.yaml", text.as_bytes(), |town: &Town, problems| {
+        read_yaml("town.yaml", text.as_bytes(), "build a house", |town: &Town, problems| {
             for (index, house) in town.houses.iter().enumerate().filter(|(_, house)| house.number == 0) {
                 let message = format!("a house cannot have the number {}", house.number);
                 problems.push(&format!("houses[{index}].number"), Diagnostic::error(Code::InvalidValue, message));

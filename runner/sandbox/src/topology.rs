@@ -132,7 +132,7 @@ impl Topology {
     /// All problems of the file with their positions: unknown keys, names that are not unique DNS labels, settings that a
     /// program cannot work with, or more than 100 pods.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
-        read_yaml(file, bytes, |topology: &Self, problems| {
+        read_yaml(file, bytes, BEGIN, |topology: &Self, problems| {
             topology.problems().into_iter().for_each(|(path, problem)| problems.push(&path, problem));
         })
     }
@@ -190,17 +190,22 @@ impl Topology {
             let path = format!("workloads[{index}]");
             if !names.insert((self.namespace_of(workload), &workload.name)) {
                 let message = format!("there are two workloads `{}` in one namespace", workload.name);
-                found.push((format!("{path}.name"), Diagnostic::error(Code::DuplicateName, message)));
+                let problem = Diagnostic::error(Code::DuplicateName, message);
+                found
+                    .push((format!("{path}.name"), problem.help("rename one of them, or give it another `namespace`")));
             }
             if let Err(error) = workload.program.check() {
                 let path = format!("{path}.program.{}", workload.program.name());
-                found.push((path, Diagnostic::error(Code::InvalidValue, error.to_string())));
+                let help =
+                    "`shakedown sandbox --print-topology` shows the settings of the programs with their defaults";
+                found.push((path, Diagnostic::error(Code::InvalidValue, error.to_string()).help(help)));
             }
             let before = pods;
             pods += u64::from(workload.replicas);
             if before <= u64::from(MAX_PODS) && pods > u64::from(MAX_PODS) {
                 let message = format!("{pods} pods are more than the {MAX_PODS} that a sandbox can hold");
-                found.push((format!("{path}.replicas"), Diagnostic::error(Code::InvalidValue, message)));
+                let problem = Diagnostic::error(Code::InvalidValue, message);
+                found.push((format!("{path}.replicas"), problem.help("lower the `replicas` of the workloads")));
             }
         }
         found
@@ -216,6 +221,9 @@ impl Topology {
 pub fn schema() -> Value {
     json_schema::of::<Topology>("shakedown topology", "urn:shakedown:schema:topology:1")
 }
+
+/// How to begin a topology file.
+const BEGIN: &str = "`shakedown sandbox --print-topology --topology shop` prints one to begin with";
 
 /// The rule of names.
 const NAMES: &str = "a name has at most 52 lower-case letters, digits and `-`, and begins with a letter";

@@ -67,6 +67,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     }
     transport::check(path, load, findings);
     let mut rows = Rows::new(path, load.feeder.as_ref(), findings);
+    rows.groups_by_body = load.group_by.as_ref().is_some_and(|it| it.json.is_some());
     for sent in all {
         without(path, sent.kind(), sent.info().facts.without, findings);
         sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);

@@ -69,7 +69,8 @@ fn expressions(path: &str, labels: &LabelSelector, findings: &mut Findings<'_>) 
             _ => {}
         }
         if expression.key.is_empty() {
-            findings.push(&format!("{path}.key"), Diagnostic::error(Code::Expression, "the label's name is empty"));
+            let problem = Diagnostic::error(Code::Expression, "the label's name is empty");
+            findings.push(&format!("{path}.key"), problem.help("write the name of a label, such as `key: app`"));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! A key of a scenario: its type, unit, default and allowed values, and the keys below it. A path may begin at the top, or
-//! at any kind or type: `phases.faults.netem.loss` and `netem.loss` are the same.
+//! A key of a scenario: its type, unit, default, allowed values and example, and the keys below it. A path may begin at the
+//! top, at any kind, type or key: `phases.faults.netem.loss`, `netem.loss` and `loss` are the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
@@ -10,21 +10,25 @@ use crate::diagnostic::closest;
 use crate::json_schema::{plain_scenario, rules};
 use crate::reference::{is_value, split_default, text_of, words};
 use crate::scenario::{Expectation, Fault, Load};
+use crate::source::flow::flow_json;
 
 /// A place in the format.
 #[derive(Clone)]
 struct Place {
     /// Its path from where the question began.
     path: String,
+    /// The key itself: the last part of the path that is no name of the file. Empty for the scenario and for a type.
+    key: String,
     /// The schema of the key, with its description and default.
     property: Value,
     /// Whether the key is required where it is.
     required: bool,
 }
 
-struct Keys {
+pub(super) struct Keys {
     root: Value,
-    definitions: Map<String, Value>,
+    /// The types, by name.
+    pub(super) definitions: Map<String, Value>,
 }
 
 /// The text about a path. The empty path is the whole scenario.
@@ -52,6 +56,7 @@ pub fn topics() -> Vec<String> {
         found.push(start);
         found.extend(inner);
     }
+    found.extend(keys.all().into_iter().map(|place| place.path));
     let mut seen = BTreeSet::new();
     found.retain(|it| seen.insert(it.clone()));
     found
@@ -68,7 +73,28 @@ impl Keys {
     }
 
     fn top(&self) -> Place {
-        Place { path: String::new(), property: self.root.clone(), required: false }
+        Place { path: String::new(), key: String::new(), property: self.root.clone(), required: false }
+    }
+
+    /// Every key of the format once, at its shortest path.
+    fn all(&self) -> Vec<Place> {
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut open = VecDeque::from([self.top()]);
+        while let Some(Place { path, property, .. }) = open.pop_front() {
+            let below = self.below(&property);
+            // The same keys are below every key of this type.
+            if below.is_empty() || !seen.insert(format!("{:?}", self.containers(&property, 0))) {
+                continue;
+            }
+            for (name, property, required) in below {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let place = Place { path, key: name, property, required };
+                found.push(place.clone());
+                open.push_back(place);
+            }
+        }
+        found
     }
 
     /// The places of a path: several, if kinds of faults and expectations share a name.
@@ -98,7 +124,8 @@ impl Keys {
             let below = self.below(&place.property);
             let path = format!("{}.{part}", place.path);
             if let Some((_, property, required)) = below.iter().find(|(name, ..)| name == part) {
-                place = Place { path: path.clone(), property: property.clone(), required: *required };
+                let key = (*part).to_owned();
+                place = Place { path: path.clone(), key, property: property.clone(), required: *required };
                 (listed, named) = (path, false);
                 continue;
             }
@@ -126,30 +153,25 @@ impl Keys {
         definition.into_iter().chain(options).any(|it| self.has_free_names(it, depth + 1))
     }
 
-    /// The places where a path can begin: a key of the scenario, a kind, a type by its name, or a key of a phase or a load.
+    /// The places where a path can begin: a key of the scenario, a kind, any key by its name, or a type by its name.
     fn starts(&self, first: &str) -> Vec<Place> {
-        let named =
-            |(_, property, required): (String, Value, bool)| Place { path: first.to_owned(), property, required };
-        let of = |definition: &Value| {
-            self.below(definition).into_iter().filter(|(name, ..)| name == first).map(named).collect::<Vec<_>>()
-        };
-        let mut found = of(&self.root);
-        found.extend(self.kinds().into_iter().filter(|(name, _)| name == first).map(|(_, property)| Place {
-            path: first.to_owned(),
-            property,
-            required: false,
-        }));
+        let named = |property, required| Place { path: first.to_owned(), key: first.to_owned(), property, required };
+        let top = self.below(&self.root).into_iter().filter(|(name, ..)| name == first);
+        let kinds = self.kinds().into_iter().filter(|(name, _)| name == first);
+        let mut found: Vec<Place> = top.map(|(_, property, required)| named(property, required)).collect();
+        found.extend(kinds.map(|(_, property)| named(property, false)));
+        if found.is_empty() {
+            found = self.all().into_iter().filter(|place| place.key == first).collect();
+        }
         if found.is_empty() {
             let folded = first.to_ascii_lowercase();
             let types = self.definitions.iter().filter(|(name, _)| name.to_ascii_lowercase() == folded);
             found.extend(types.map(|(name, definition)| Place {
                 path: name.clone(),
+                key: String::new(),
                 property: definition.clone(),
                 required: false,
             }));
-        }
-        if found.is_empty() {
-            found = ["Phase", "Load"].iter().filter_map(|it| self.definitions.get(*it)).flat_map(of).collect();
         }
         found
     }
@@ -178,14 +200,26 @@ impl Keys {
 
     /// The keys below a key, through lists and maps with free names: name, schema, whether it is required.
     fn below(&self, property: &Value) -> Vec<(String, Value, bool)> {
-        let Some(definition) = self.container(property, 0) else { return Vec::new() };
+        let mut found: Vec<(String, Value, bool)> = Vec::new();
+        for definition in self.containers(property, 0) {
+            for it in self.keys_of(&definition) {
+                if !found.iter().any(|(name, ..)| *name == it.0) {
+                    found.push(it);
+                }
+            }
+        }
+        found
+    }
+
+    /// The keys of a map.
+    fn keys_of(&self, definition: &Value) -> Vec<(String, Value, bool)> {
         let required = definition["required"].as_array().cloned().unwrap_or_default();
-        let options = words(&definition).into_iter().filter(|option| option["properties"].is_object());
+        let options = words(definition).into_iter().filter(|option| option["properties"].is_object());
         let alone = |schema: &Value, required: &[Value]| -> Vec<(String, Value, bool)> {
             let properties = schema["properties"].as_object().into_iter().flatten();
             properties.map(|(key, value)| (key.clone(), value.clone(), required.iter().any(|it| it == key))).collect()
         };
-        let mut found = alone(&definition, &required);
+        let mut found = alone(definition, &required);
         if found.is_empty() {
             found = options
                 .flat_map(|option| {
@@ -202,40 +236,40 @@ impl Keys {
         found
     }
 
-    /// The map with keys that a value is, contains as elements, or refers to.
-    fn container(&self, schema: &Value, depth: u8) -> Option<Value> {
+    /// The maps with keys that a value is, contains as elements, or refers to: several for a choice between them.
+    fn containers(&self, schema: &Value, depth: u8) -> Vec<Value> {
         if depth > 8 {
-            return None;
+            return Vec::new();
         }
         if schema["properties"].is_object() || words(schema).iter().any(|it| it["properties"].is_object()) {
-            return Some(schema.clone());
+            return vec![schema.clone()];
         }
         if let Some(definition) =
             schema["$ref"].as_str().and_then(|it| self.definitions.get(it.strip_prefix("#/$defs/")?))
         {
-            return self.container(definition, depth + 1);
+            return self.containers(definition, depth + 1);
         }
         let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|it| it.is_object());
         let options = schema["anyOf"].as_array().into_iter().flatten();
-        inner.chain(options).find_map(|it| self.container(it, depth + 1))
+        inner.chain(options).flat_map(|it| self.containers(it, depth + 1)).collect()
     }
 
     fn text(&self, place: &Place, recursive: bool) -> String {
-        let Place { path, property, required } = place;
+        let Place { path, key, property, required } = place;
         let definition = self.definition(property);
         let mut out = String::new();
         let name = if path.is_empty() { "SCENARIO" } else { path.as_str() };
         _ = writeln!(out, "KEY:      {name}");
-        let kind = self.type_of(property);
-        if !path.is_empty() && !kind.is_empty() {
-            _ = writeln!(out, "TYPE:     {kind}");
+        if !path.is_empty() {
+            _ = writeln!(out, "TYPE:     {}", self.type_or_any(property));
         }
         let (about, written) = split_default(&text_of(property));
         let default = written.or_else(|| property.get("default").map(short));
         match (required, default) {
             (true, _) => out.push_str("REQUIRED: yes\n"),
             (false, Some(default)) => _ = writeln!(out, "DEFAULT:  {default}"),
-            (false, None) => {}
+            (false, None) if path.is_empty() => {}
+            (false, None) => out.push_str("DEFAULT:  none\n"),
         }
         let users = self.users(path);
         if !users.is_empty() {
@@ -253,13 +287,13 @@ impl Keys {
         _ = writeln!(out, "\n{}", texts.iter().map(|it| wrapped(it, 2)).collect::<Vec<_>>().join("\n"));
         self.values(&mut out, property, definition);
         self.listed(&mut out, property, recursive);
-        if let Some(example) = self.example(path) {
+        if let Some(example) = self.example(key, property) {
             _ = writeln!(out, "\nEXAMPLE\n  {example}");
         }
         out
     }
 
-    /// The allowed words, the range and the examples of a value.
+    /// The allowed words and more examples of a value.
     fn values(&self, out: &mut String, property: &Value, definition: Option<&Value>) {
         let options = definition.map(words).unwrap_or_default();
         let options: Vec<&Value> = options.into_iter().filter(|it| it["const"].is_string()).collect();
@@ -272,13 +306,13 @@ impl Keys {
             }
         }
         let examples = [Some(property), definition].into_iter().flatten().find_map(|it| it["examples"].as_array());
-        if let Some(examples) = examples.filter(|_| self.below(property).is_empty()) {
-            let examples: Vec<String> = examples.iter().map(short).collect();
-            _ = writeln!(out, "\nEXAMPLES\n  {}", examples.join("   "));
+        if let Some(examples) = examples.filter(|it| it.len() > 1 && self.below(property).is_empty()) {
+            let examples: Vec<String> = examples.iter().map(flow_json).collect();
+            _ = writeln!(out, "\nEXAMPLES OF VALUES\n  {}", examples.join("   "));
         }
     }
 
-    /// The keys below, with the first sentence on each; or all of them without.
+    /// The keys below, with the type, the default, the first sentence and an example of each; or all of them with their types.
     fn listed(&self, out: &mut String, property: &Value, recursive: bool) {
         let below = self.below(property);
         if below.is_empty() {
@@ -289,11 +323,20 @@ impl Keys {
             self.tree(out, property, 1, &mut Vec::new());
         } else {
             for (name, property, required) in below {
-                let mark = if required { "  (required)" } else { "" };
-                _ = writeln!(out, "  {name}  <{}>{mark}", self.type_of(&property));
-                let about = split_default(&self.about(&property)).0;
+                let (about, written) = split_default(&self.about(&property));
+                let default = written.or_else(|| property.get("default").map(short));
+                let mark = match (required, default) {
+                    (true, _) => "  (required)".to_owned(),
+                    (false, Some(default)) => format!("  (default {default})"),
+                    (false, None) => String::new(),
+                };
+                let kind = self.type_or_any(&property);
+                _ = writeln!(out, "  {name}  {}", wrapped(&format!("<{kind}>{mark}"), 6).trim_start());
                 let sentence = about.find(". ").map_or(about.as_str(), |at| &about[..=at]);
                 _ = writeln!(out, "{}", wrapped(sentence, 6));
+                if let Some(example) = self.example(&name, &property) {
+                    _ = writeln!(out, "      `{example}`");
+                }
             }
         }
         let name = property["$ref"].as_str().map_or("Scenario", |it| it.trim_start_matches("#/$defs/"));
@@ -365,6 +408,11 @@ impl Keys {
         }
     }
 
+    /// The same, and words for a value of any type.
+    fn type_or_any(&self, schema: &Value) -> String {
+        Some(self.type_of(schema)).filter(|it| !it.is_empty()).unwrap_or_else(|| "any value".to_owned())
+    }
+
     /// The other kinds of fault, or of expectation, with the same key.
     fn users(&self, path: &str) -> Vec<&'static str> {
         let mut parts = path.rsplit('.');
@@ -379,20 +427,6 @@ impl Keys {
             return Vec::new();
         }
         family.into_iter().filter(|(name, it)| *name != kind && has(it)).map(|(name, _)| name).collect()
-    }
-
-    /// The example of a kind.
-    fn example(&self, path: &str) -> Option<String> {
-        let name = path.rsplit('.').next()?;
-        let faults = Fault::KINDS.iter().map(|it| (it.name, it.facts.example));
-        let expectations = Expectation::KINDS.iter().map(|it| (it.name, it.facts.example));
-        let loads = Load::KINDS.iter().map(|it| (it.name, it.facts.example));
-        let mut all = match path.contains("expect.") {
-            true => expectations.chain(faults).chain(loads).collect::<Vec<_>>(),
-            false => faults.chain(expectations).chain(loads).collect(),
-        }
-        .into_iter();
-        all.find(|(kind, _)| *kind == name).map(|(kind, example)| format!("{kind}: {example}"))
     }
 }
 
@@ -434,4 +468,91 @@ pub(super) fn wrapped(text: &str, indent: usize) -> String {
         lines.push(line);
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Every key has a type, a default or that it is required, a meaning and an example that the schema takes.
+    #[test]
+    fn every_key_of_the_schema_is_explained_with_an_example() {
+        let keys = Keys::new();
+        let all = keys.all();
+        assert!(all.len() > 350, "{}", all.len());
+        let mut lacking = Vec::new();
+        for place in &all {
+            let text = keys.text(place, false);
+            for part in ["TYPE:", "EXAMPLE\n"] {
+                if !text.contains(part) {
+                    lacking.push(format!("{} has no {part}", place.path));
+                }
+            }
+            if !text.contains("REQUIRED:") && !text.contains("DEFAULT:") {
+                lacking.push(format!("{} has no default", place.path));
+            }
+            let about = keys.about(&place.property);
+            if about.trim().is_empty() {
+                lacking.push(format!("{} has no meaning", place.path));
+            }
+            let by_path = explain(&place.path, false).unwrap_or_else(|why| panic!("{}: {why}", place.path));
+            if !by_path.contains(&text) {
+                lacking.push(format!("{} is another key by its path:\n{by_path}", place.path));
+            }
+        }
+        assert_eq!(lacking, Vec::<String>::new());
+        let mut listed = 0;
+        for place in &all {
+            let text = keys.text(place, false);
+            for (name, ..) in keys.below(&place.property) {
+                assert!(text.contains(&format!("\n  {name}  <")), "{}: {name}\n{text}", place.path);
+                listed += 1;
+            }
+        }
+        assert!(listed > 350, "{listed}");
+    }
+
+    #[test]
+    fn an_example_fits_the_schema_of_its_key() {
+        let keys = Keys::new();
+        let mut wrong = Vec::new();
+        for Place { path, key, property, .. } in keys.all() {
+            let example = keys.example(&key, &property).unwrap_or_else(|| panic!("{path}"));
+            let tree =
+                crate::source::parse(&example).unwrap_or_else(|why| panic!("{path}: {example}: {}", why.message));
+            let value = crate::source::json(tree.value)[key.as_str()].clone();
+            let mut schema = property.clone();
+            schema["$defs"] = json!(keys.definitions);
+            let schema = jsonschema::validator_for(&schema).unwrap_or_else(|why| panic!("{path}: {why}"));
+            let errors: Vec<String> = schema.iter_errors(&value).map(|it| it.to_string()).collect();
+            if !errors.is_empty() {
+                wrong.push(format!("{example} ({path}): {errors:?}"));
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+
+    /// `steps` was the ramp of a rate, and a key below a key was found only with its path.
+    #[test]
+    fn a_key_is_found_by_its_name_alone() {
+        for (name, paths) in [
+            ("steps", vec!["load.http.steps", "load.rate.steps"]),
+            ("capture", vec!["load.http.steps.capture"]),
+            ("group_by", vec!["load.group_by"]),
+            ("or_below", vec!["phases.effect.latency_ratio.or_below"]),
+        ] {
+            let text = explain(name, false).unwrap_or_else(|why| panic!("{name}: {why}"));
+            for path in paths {
+                assert!(text.contains(&format!("KEY:      {path}\n")), "{path} is not in\n{text}");
+            }
+        }
+        let http = explain("load.http", false).unwrap();
+        for part in ["steps  <list of HttpStep>", "method  <text> (default `GET`)", "`service: \"shop:80\"`"] {
+            assert!(http.contains(part), "{part} is not in\n{http}");
+        }
+        let below = explain("steps.capture.regex", false).unwrap();
+        assert!(below.contains("KEY:      load.http.steps.capture.regex"), "{below}");
+    }
 }

@@ -154,13 +154,14 @@ fn faults(kind: &str, name: &str, spec: &Fields, namespace: Option<&str>, notes:
 fn pods(spec: &Fields, namespace: Option<&str>, notes: &mut Notes) -> Out {
     let mut pods = selector(spec, namespace, notes);
     let value = spec.text("value").unwrap_or_default();
-    let value = value.trim_end_matches('%');
+    let place = spec.node("value").or_else(|| spec.node("mode"));
     match spec.text("mode").as_deref() {
         Some("one") => pods.push(("count".to_owned(), Out::plain("1".to_owned()))),
-        Some("fixed") => pods.push(("count".to_owned(), Out::plain(value.to_owned()))),
-        Some("fixed-percent") => pods.push(("percent".to_owned(), Out::Text(values::percent(value)))),
+        Some("fixed") => pods.push(values::amount(&value, false, place, notes)),
+        Some("fixed-percent") => pods.push(values::amount(&value, true, place, notes)),
         Some("random-max-percent") => {
-            pods.push(("percent".to_owned(), Out::Text(values::percent(value))));
+            pods.push(values::amount(&value, true, place, notes));
+            let value = value.trim_end_matches('%');
             if let Some(node) = spec.node("mode") {
                 notes.at(
                     node,

@@ -102,9 +102,11 @@ fn selector(it: &Fields, keys: [&str; 2], node: &Node, notes: &mut Notes) -> Opt
     Some(pods)
 }
 
-fn count(pods: &mut Vec<(String, Out)>, count: Option<String>) {
+/// The number of pods under a key. One that is named is not counted.
+fn count(pods: &mut Vec<(String, Out)>, it: &Fields, key: &str, notes: &mut Notes) {
+    let count = it.text(key).unwrap_or_else(|| "1".to_owned());
     if !pods.iter().any(|(key, _)| key == "name") {
-        pods.push(("count".to_owned(), Out::plain(count.unwrap_or_else(|| "1".to_owned()))));
+        pods.push(values::amount(&count, false, it.node(key), notes));
     }
 }
 
@@ -120,7 +122,7 @@ fn kill(it: &Fields, node: &Node, notes: &mut Notes) -> Option<Fault> {
             None => notes.at(node, format!("a fault acts in one namespace: {pattern} is not carried over")),
         }
     }
-    count(&mut pods, it.text("kill"));
+    count(&mut pods, it, "kill", notes);
     it.ignore(&["execution"]);
     if let (Some(seconds), Some(node)) = (it.text("krkn_pod_recovery_time"), it.node("krkn_pod_recovery_time")) {
         notes.at(
@@ -134,7 +136,7 @@ fn kill(it: &Fields, node: &Node, notes: &mut Notes) -> Option<Fault> {
 fn container(it: &Fields, node: &Node, notes: &mut Notes) -> Option<Fault> {
     let mut pods = selector(it, ["label_selector", "pod_names"], node, notes)?;
     namespaced(&mut pods, it.text("namespace"));
-    count(&mut pods, it.text("count"));
+    count(&mut pods, it, "count", notes);
     let Some(container) = it.text("container_name") else {
         notes.at(node, "`container_name` is empty: a scenario names the container to kill");
         return None;
@@ -171,7 +173,7 @@ fn of_pods(it: &Fields, kind: &'static str, notes: &mut Notes) -> Option<Fault> 
     let node = it.node("id")?;
     let mut pods = selector(it, ["label_selector", "target"], node, notes)?;
     namespaced(&mut pods, it.text("namespace"));
-    count(&mut pods, it.text("instance_count"));
+    count(&mut pods, it, "instance_count", notes);
     it.ignore(&["image", "wait_duration", "service_account", "taints", "execution", "interfaces"]);
     let mut fault = Fault::new(it.text("id")?, kind, Out::Map(pods));
     fault.lasts = it.node("test_duration").and_then(|node| values::seconds(node, notes));

@@ -132,7 +132,7 @@ fn pods(target: &Target, it: &Environment, node: &Node, notes: &mut Notes) -> Op
     pods.extend(target.namespace.clone().map(|it| ("namespace".to_owned(), Out::Text(it))));
     if !pods.iter().any(|(key, _)| key == "name") {
         pods.push(match it.get("PODS_AFFECTED_PERC").filter(|it| it != "0") {
-            Some(share) => ("percent".to_owned(), Out::Text(values::percent(&share))),
+            Some(share) => values::amount(&share, true, Some(node), notes),
             None => ("count".to_owned(), Out::plain("1".to_owned())),
         });
     }

@@ -8,7 +8,7 @@ use crate::source::{Entry, Node, Value};
 /// Something in the file that the scenario does not have, or has differently.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImportNote {
-    /// The line in the file, from 1. `u32::MAX` for a note about the scenario.
+    /// The line in the file, from 1.
     pub line: u32,
     /// One sentence without a full stop.
     pub message: String,

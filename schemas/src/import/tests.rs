@@ -126,7 +126,8 @@ fn what_is_out_of_range_or_unknown_is_named() {
         (chaos("duration: 30s"), "the mode (none) is unknown"),
         (chaos("mode: all, duration: -30s"), "no duration up to ten days"),
         (chaos("mode: all"), "`metadata.annotations`"),
-        (chaos("mode: fixed, value: '0'"), "of the scenario has to be mended"),
+        (chaos("mode: fixed, value: many"), "`many` is no number of pods: one pod is taken; write `count: 2`"),
+        (chaos("mode: fixed-percent"), "`` is no number of pods"),
         (format!("{}---\napiVersion: v1\nkind: ConfigMap\n", chaos("mode: all")), "belongs to no tool"),
         (litmus("{name: TARGET_PODS, value: 'a-0,a-1'}"), "only a-0"),
         (litmus("{name: RAMP_TIME, value: '10'}"), "RAMP_TIME=10"),
@@ -139,6 +140,54 @@ fn what_is_out_of_range_or_unknown_is_named() {
     let paused = r#"{"title": "t", "method": [{"type": "action", "name": "a", "pauses": {"after": 1e300}, "provider": {"type": "python",
         "module": "chaosk8s.pod.actions", "func": "terminate_pods", "arguments": {"label_selector": "app=x", "ns": "a"}}}]}"#;
     import("a.json", paused.as_bytes(), None).unwrap();
+}
+
+/// A share of the pods became as many pods, or the other way round.
+#[test]
+fn a_share_of_the_pods_stays_a_share() {
+    let chaos = |spec: &str| {
+        format!(
+            "apiVersion: chaos-mesh.org/v1alpha1\nkind: PodChaos\nmetadata: {{name: a}}\nspec: {{action: pod-failure, selector: {{labelSelectors: {{app: x}}}}, {spec}}}\n"
+        )
+    };
+    let toolkit = |arguments: &str| {
+        format!(
+            r#"{{"title": "t", "method": [{{"type": "action", "name": "a", "provider": {{"type": "python", "module": "chaosk8s.pod.actions",
+            "func": "terminate_pods", "arguments": {{"label_selector": "app=x", {arguments}}}}}}}]}}"#
+        )
+    };
+    let krkn = |kill: &str| {
+        format!("- id: kill-pods\n  config: {{namespace_pattern: a, label_selector: app=x, kill: {kill}}}\n")
+    };
+    for (text, pods) in [
+        (chaos("mode: fixed, value: '2'"), "count: 2}"),
+        (chaos("mode: fixed, value: '50%'"), "percent: 50%}"),
+        (chaos("mode: fixed-percent, value: '50'"), "percent: 50%}"),
+        (chaos("mode: fixed-percent, value: '50%'"), "percent: 50%}"),
+        (chaos("mode: fixed-percent, value: 33.5"), "percent: 33.5%}"),
+        (toolkit("\"qty\": 2"), "count: 2}"),
+        (toolkit("\"qty\": \"50%\""), "percent: 50%}"),
+        (toolkit("\"qty\": 50, \"mode\": \"percentage\""), "percent: 50%}"),
+        (krkn("2"), "count: 2}"),
+        (krkn("50%"), "percent: 50%}"),
+    ] {
+        let imported = import("a.yaml", text.as_bytes(), None).unwrap();
+        assert!(imported.scenario.contains(pods), "{pods} for {text}\n{}", imported.scenario);
+        assert_eq!(imported.problems, [], "{text}");
+    }
+}
+
+/// An error of the scenario has its line and what to write.
+#[test]
+fn what_has_to_be_mended_has_its_line_and_what_to_write() {
+    let text = "apiVersion: chaos-mesh.org/v1alpha1\nkind: PodChaos\nmetadata: {name: a}\nspec: {action: pod-failure, selector: \
+                {labelSelectors: {app: x}}, mode: fixed, value: '0'}\n";
+    let imported = import("a.yaml", text.as_bytes(), None).unwrap();
+    let [problem] = &imported.problems[..] else { panic!("{:#?}", imported.problems) };
+    let line = imported.scenario.lines().position(|line| line.contains("count: 0")).unwrap() + 1;
+    assert_eq!(problem.line().map(|it| it as usize), Some(line));
+    let drawn = problem.render(false);
+    assert!(drawn.contains("count: 0") && drawn.contains("help: "), "{drawn}");
 }
 
 /// Text of the other tool stays one value, wherever a number is expected.

@@ -187,7 +187,7 @@ fn action(name: &str, call: &str, it: &Arguments, notes: &mut Notes) -> Option<F
     match module {
         "chaosk8s.pod.actions" if matches!(function, "terminate_pods" | "delete_pods") => kill(name, it, notes),
         "chaosk8s.chaosmesh.network.actions" => network(name, function, it, notes),
-        "chaosk8s.chaosmesh.stress.actions" => stress(name, function, it),
+        "chaosk8s.chaosmesh.stress.actions" => stress(name, function, it, notes),
         _ => None,
     }
 }
@@ -209,10 +209,8 @@ fn kill(name: &str, it: &Arguments, notes: &mut Notes) -> Option<Fault> {
     it.fields.ignore(&["rand", "order"]);
     let quantity = it.text("qty").unwrap_or_else(|| "1".to_owned());
     if !it.fields.is_true("all") {
-        pods.push(match it.text("mode").as_deref() {
-            Some("percentage") => ("percent".to_owned(), Out::Text(values::percent(&quantity))),
-            _ => ("count".to_owned(), Out::plain(quantity)),
-        });
+        let is_share = it.text("mode").as_deref() == Some("percentage");
+        pods.push(values::amount(&quantity, is_share, it.fields.node("qty"), notes));
     }
     let mut fault = Fault::new(name, "pod_kill", Out::Map(pods));
     fault
@@ -220,15 +218,20 @@ fn kill(name: &str, it: &Arguments, notes: &mut Notes) -> Option<Fault> {
     Some(fault)
 }
 
-fn targets(it: &Arguments) -> Option<Out> {
+fn targets(it: &Arguments, notes: &mut Notes) -> Option<Out> {
     let mut pods = vec![("labels".to_owned(), it.labels("label_selectors")?)];
     let namespace = it.texts("namespaces_selectors").into_iter().next().or_else(|| it.text("ns"));
     pods.push(("namespace".to_owned(), Out::Text(namespace.unwrap_or_else(|| "default".to_owned()))));
+    let place = it.fields.node("mode_value");
     match (it.text("mode").as_deref(), it.text("mode_value")) {
         (Some("all"), _) => {}
-        (Some("fixed"), Some(value)) => pods.push(("count".to_owned(), Out::plain(value))),
-        (Some("fixed-percent" | "random-max-percent"), Some(value)) => {
-            pods.push(("percent".to_owned(), Out::Text(values::percent(&value))));
+        (Some("fixed"), Some(value)) => pods.push(values::amount(&value, false, place, notes)),
+        (Some("fixed-percent"), Some(value)) => pods.push(values::amount(&value, true, place, notes)),
+        (Some("random-max-percent"), Some(value)) => {
+            pods.push(values::amount(&value, true, place, notes));
+            if let Some(node) = it.fields.node("mode") {
+                notes.at(node, format!("a random share of up to {0} becomes {0}", values::percent(&value)));
+            }
         }
         _ => pods.push(("count".to_owned(), Out::plain("1".to_owned()))),
     }
@@ -237,7 +240,7 @@ fn targets(it: &Arguments) -> Option<Out> {
 }
 
 fn network(name: &str, function: &str, it: &Arguments, notes: &mut Notes) -> Option<Fault> {
-    let mut fault = Fault::new(name, "netem", targets(it)?);
+    let mut fault = Fault::new(name, "netem", targets(it, notes)?);
     let mut peers = Vec::new();
     if let Some(labels) = it.labels("target_label_selectors") {
         let mut pods = vec![("labels".to_owned(), labels)];
@@ -273,8 +276,8 @@ fn network(name: &str, function: &str, it: &Arguments, notes: &mut Notes) -> Opt
     Some(fault)
 }
 
-fn stress(name: &str, function: &str, it: &Arguments) -> Option<Fault> {
-    let mut fault = Fault::new(name, "stress", targets(it)?);
+fn stress(name: &str, function: &str, it: &Arguments, notes: &mut Notes) -> Option<Fault> {
+    let mut fault = Fault::new(name, "stress", targets(it, notes)?);
     match function {
         "stress_cpu" => {
             let workers = Out::plain(it.text("workers").unwrap_or_else(|| "1".to_owned()));

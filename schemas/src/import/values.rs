@@ -89,6 +89,30 @@ pub(super) fn percent(number: &str) -> String {
     format!("{}%", number.trim_end_matches('%'))
 }
 
+/// How many of the matching pods are taken, as a key of the selector: `percent` for a share, or else `count`. A value with a
+/// `%` is a share, also where the other tool counts. A value that is no number is noted, and one pod is taken.
+pub(super) fn amount(text: &str, is_share: bool, node: Option<&Node>, notes: &mut Notes) -> (String, Out) {
+    let number = text.trim().trim_end_matches('%').trim_end();
+    let is_share = is_share || text.trim().ends_with('%');
+    let is_number = match is_share {
+        true => number.parse::<f64>().is_ok_and(f64::is_finite),
+        false => number.parse::<u32>().is_ok(),
+    };
+    match (is_number, is_share) {
+        (true, true) => ("percent".to_owned(), Out::Text(percent(number))),
+        (true, false) => ("count".to_owned(), Out::plain(number)),
+        (false, _) => {
+            if let Some(node) = node {
+                let message = format!(
+                    "`{text}` is no number of pods: one pod is taken; write `count: 2` or `percent: 50%` in `pods` of the scenario"
+                );
+                notes.at(node, message);
+            }
+            ("count".to_owned(), Out::plain("1"))
+        }
+    }
+}
+
 /// The direction of a link in the words of Chaos Mesh: `from` and `both`, else `to`.
 pub(super) fn direction(word: Option<&str>) -> &'static str {
     match word {

@@ -65,6 +65,7 @@ pub struct Expression {
     pub operator: Operator,
     /// The values to compare with; none for `Exists` and `DoesNotExist`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["worker", "frontend"]]))]
     pub values: Vec<String>,
 }
 
@@ -134,6 +135,7 @@ impl JsonSchema for LabelSelector {
                     "description": "Labels with their required values.",
                     "type": "object",
                     "additionalProperties": {"type": "string"},
+                    "examples": [{"app": "worker"}],
                 },
                 "matchExpressions": {
                     "description": "Expressions that must all hold.",

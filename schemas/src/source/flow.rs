@@ -1,5 +1,7 @@
 //! A part of a tree as YAML in one line, for a suggestion.
 
+use serde_json::Value as Json;
+
 use super::{Node, Value, scalar};
 
 /// The value in one line, with the quotes that it needs within a map.
@@ -15,6 +17,19 @@ pub(crate) fn flow(node: &Node) -> String {
             let entries = entries.iter().map(|entry| format!("{}: {}", quoted(&entry.key), flow(&entry.node)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+/// The same for JSON.
+pub(crate) fn flow_json(value: &Json) -> String {
+    match value {
+        Json::String(text) => quoted(text),
+        Json::Array(items) => format!("[{}]", items.iter().map(flow_json).collect::<Vec<_>>().join(", ")),
+        Json::Object(pairs) => {
+            let pairs = pairs.iter().map(|(key, value)| format!("{}: {}", quoted(key), flow_json(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
     }
 }
 

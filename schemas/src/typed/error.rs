@@ -146,15 +146,18 @@ impl ReadError {
             }
             ErrorKind::WrongType(expected) => {
                 let hint = match steps.first() {
-                    Some(Step::Key(key)) => hint.map(|hint| with_key(key, hint)).or_else(|| instead(key, &found)),
-                    _ => hint,
+                    Some(Step::Key(key)) => hint
+                        .map(|hint| with_key(key, hint))
+                        .or_else(|| instead(key, &found))
+                        .or_else(|| written(&expected).map(|value| format!("write `{key}: {value}`"))),
+                    _ => hint.or_else(|| written(&expected).map(|value| format!("write `{value}`"))),
                 };
                 Diagnostic::error(Code::WrongType, format!("expected {expected}, found {found}")).maybe_help(hint)
             }
             // Quantities add their help after a line break.
             ErrorKind::Custom(text) => match text.split_once('\n') {
                 Some((message, help)) => Diagnostic::error(Code::InvalidValue, message).help(help),
-                None => Diagnostic::error(Code::InvalidValue, text),
+                None => Diagnostic::error(Code::InvalidValue, text).help("correct the value, or remove its key"),
             },
             ErrorKind::Missing(key) => {
                 let whose = match steps.first() {
@@ -162,16 +165,19 @@ impl ReadError {
                     Some(Step::Index(_)) => format!("this element needs the key `{key}`"),
                     None => format!("the file needs the key `{key}`"),
                 };
-                Diagnostic::error(Code::MissingKey, whose).label(format!("`{key}` is missing")).maybe_help(example(key))
+                let help = example(key).unwrap_or_else(|| format!("add `{key}: ...`"));
+                Diagnostic::error(Code::MissingKey, whose).label(format!("`{key}` is missing")).help(help)
             }
             ErrorKind::UnknownKey(key, known) => {
                 Diagnostic::error(Code::UnknownKey, format!("there is no key `{key}` here"))
                     .label("unknown key")
+                    .help("correct the key, or remove it")
                     .maybe_help(suggestion(&key, known, "key here"))
             }
             ErrorKind::UnknownWord(word, known) => {
                 Diagnostic::error(Code::UnknownKind, format!("`{word}` is not one of the choices"))
                     .label("unknown word")
+                    .help("correct the word, or remove its key")
                     .maybe_help(suggestion(&word, known, "choice"))
             }
             ErrorKind::EmptyMap(name, variants) => {
@@ -230,6 +236,9 @@ fn example(key: &str) -> Option<String> {
         "from" => "say which links are cut, such as `from: [{service: nats}]`",
         "model" => "write the model's name as the server knows it",
         "prompt" => "write `prompt: Say hello.`",
+        "port" => "write the port that the pods serve, such as `port: 8080`",
+        "for" => "write how long it must hold, such as `for: 10s`",
+        "file" => "write the path of a file, relative to the scenario, such as `file: users.csv`",
         _ => return None,
     };
     Some(text.to_owned())
@@ -254,6 +263,24 @@ fn found(value: &Value) -> String {
 fn short(text: &str) -> String {
     let line: String = text.chars().map(|c| if c == '\n' { ' ' } else { c }).take(40).collect();
     if text.chars().count() > 40 { format!("{line}...") } else { line }
+}
+
+/// A value of the expected type, for the help.
+fn written(expected: &str) -> Option<String> {
+    let value = match expected {
+        "text" => "\"some text\"".to_owned(),
+        "`true` or `false`" => "true".to_owned(),
+        "a number" => "1.5".to_owned(),
+        "a list" => "[...]".to_owned(),
+        "a map (`key: value`)" => "{name: value}".to_owned(),
+        _ if expected.starts_with("a whole number") => "8".to_owned(),
+        _ => {
+            // `a map with the key `partition``, `a map with keys such as `name``: the first key in backticks.
+            let key = expected.strip_prefix("a map with ")?.split('`').nth(1)?;
+            format!("{{{key}: ...}}")
+        }
+    };
+    Some(value)
 }
 
 /// Adds the key to a hint that shows a quoted value.

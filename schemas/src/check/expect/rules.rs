@@ -15,7 +15,8 @@ pub(crate) fn range(at: At<'_>, both: [(&str, Option<f64>); 2], what: &str, find
                 Diagnostic::error(
                     Code::LimitRange,
                     format!("{what} never below 0, and this limit is {}", short(limit)),
-                ),
+                )
+                .help(format!("write a positive limit, such as `{key}: 1.5`")),
             );
         }
     }

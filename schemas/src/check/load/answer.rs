@@ -11,6 +11,9 @@ use crate::scenario::{Check, JsonCheck};
 /// The longest JSONPath, in bytes. A longer one is a mistake, and its parser recurses for every bracket.
 const MAX_PATH: usize = 500;
 
+/// The help for a text that is not the name of a header.
+pub(super) const HEADER_NAMES: &str = "a name has letters, digits and `-`, such as `X-Request-Id`";
+
 /// Checks a `check`. Only answers of models have a `finish_reason`.
 pub(crate) fn check(path: &str, check: Option<&Check>, is_model: bool, findings: &mut Findings<'_>) {
     let Some(check) = check else { return };
@@ -27,8 +30,8 @@ pub(crate) fn check(path: &str, check: Option<&Check>, is_model: bool, findings:
     for (name, it) in &check.headers {
         let path = format!("{path}.headers.{name}");
         if !is_token(name) {
-            findings
-                .push_at_key(&path, Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header")));
+            let message = format!("`{name}` is not the name of a header");
+            findings.push_at_key(&path, Diagnostic::error(Code::Request, message).help(HEADER_NAMES));
         }
         let wants_text = it.equals.is_some() || it.contains.is_some() || it.matches.is_some();
         if !wants_text && it.exists.is_none() {
@@ -81,7 +84,8 @@ pub(crate) fn check(path: &str, check: Option<&Check>, is_model: bool, findings:
 pub(super) fn json_path(path: &str, text: &str, findings: &mut Findings<'_>) {
     if text.len() > MAX_PATH {
         let message = format!("this path is longer than {MAX_PATH} bytes");
-        findings.push(path, Diagnostic::error(Code::AnswerCheck, message));
+        let problem = Diagnostic::error(Code::AnswerCheck, message);
+        findings.push(path, problem.help("search for a part of the path, such as `$..price`"));
     } else if parse_json_path(text).is_err() {
         let better = if text.starts_with('$') { None } else { Some(format!("$.{}", text.trim_start_matches('.'))) };
         let better = better.filter(|better| parse_json_path(better).is_ok());

@@ -44,7 +44,8 @@ pub(super) fn check(path: &str, captures: &IndexMap<String, Capture>, findings: 
         if let Some(cookie) = it.cookie.as_deref().filter(|cookie| !is_token(cookie)) {
             findings.push(
                 &format!("{path}.cookie"),
-                Diagnostic::error(Code::Request, format!("`{cookie}` is not the name of a cookie")),
+                Diagnostic::error(Code::Request, format!("`{cookie}` is not the name of a cookie"))
+                    .help("write the name alone, without its value: `cookie: sid`"),
             );
         }
         answer::expression(&format!("{path}.regex"), it.regex.as_deref(), findings);
@@ -85,7 +86,8 @@ fn header(path: &str, name: Option<&str>, findings: &mut Findings<'_>) {
     if let Some(name) = name.filter(|name| !is_token(name)) {
         findings.push(
             &format!("{path}.header"),
-            Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header")),
+            Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header"))
+                .help(answer::HEADER_NAMES),
         );
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Rows {
     path: String,
     table: Rowed,
     is_used: bool,
+    /// Whether a `group_by` searches the body of every answer.
+    pub(crate) groups_by_body: bool,
     /// The captured values by name, each with the name of its step and whether that step comes before the current one.
     captures: Vec<(String, String, bool)>,
 }
@@ -52,7 +54,7 @@ impl Rows {
                 },
             },
         };
-        Self { path, table, is_used: false, captures: Vec::new() }
+        Self { path, table, is_used: false, groups_by_body: false, captures: Vec::new() }
     }
 
     /// The texts that follow belong to the step with this index.

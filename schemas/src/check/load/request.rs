@@ -16,7 +16,10 @@ const MAX_WEIGHT: u32 = 1_000_000;
 pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
     headers(path, &http.headers, rows, findings);
     answer::check(path, http.check.as_ref(), false, findings);
-    if http.all_requests().iter().any(|it| it.check.as_ref().is_some_and(Check::reads_body)) {
+    if rows.groups_by_body
+        || http.all_requests().iter().any(|it| it.check.as_ref().is_some_and(Check::reads_body))
+        || http.steps.iter().any(captures_from_body)
+    {
         plain_answers(path, &http.headers, false, findings);
     }
     let lists = [("requests", http.requests.is_empty()), ("steps", http.steps.is_empty())].into_iter();
@@ -73,7 +76,7 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
         }
         headers(&path, &it.headers, rows, findings);
         answer::check(&path, it.check.as_ref(), false, findings);
-        if it.check.as_ref().or(http.check.as_ref()).is_some_and(Check::reads_body) {
+        if rows.groups_by_body || it.check.as_ref().or(http.check.as_ref()).is_some_and(Check::reads_body) {
             plain_answers(&path, &it.headers, false, findings);
         }
         request(&path, it, rows, findings);
@@ -81,9 +84,13 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
     steps(path, http, rows, findings);
 }
 
+/// Whether a value that the step captures is in the body.
+fn captures_from_body(it: &HttpStep) -> bool {
+    it.capture.values().any(|it| it.json.is_some() || it.regex.is_some())
+}
+
 /// Checks a sequence. A step may use what earlier steps capture.
 fn steps(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
-    let reads_body = |it: &HttpStep| it.capture.values().any(|it| it.json.is_some() || it.regex.is_some());
     let all = http.steps.iter().zip(http.all_requests());
     for (index, (it, whole)) in all.enumerate() {
         let path = format!("{path}.steps[{index}]");
@@ -92,14 +99,11 @@ fn steps(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) 
         headers(&path, &it.headers, rows, findings);
         answer::check(&path, it.check.as_ref(), false, findings);
         capture::check(&path, &it.capture, findings);
-        if reads_body(it) || whole.check.as_ref().is_some_and(Check::reads_body) {
+        if rows.groups_by_body || captures_from_body(it) || whole.check.as_ref().is_some_and(Check::reads_body) {
             plain_answers(&path, &it.headers, false, findings);
         }
         let alone = HttpRequest { headers: IndexMap::new(), check: None, ..whole };
         request(&path, &alone, rows, findings);
-    }
-    if http.steps.iter().any(reads_body) {
-        plain_answers(path, &http.headers, false, findings);
     }
 }
 
@@ -152,7 +156,11 @@ fn request(path: &str, it: &HttpRequest, rows: &mut Rows, findings: &mut Finding
             .map_err(|_| "it is not UTF-8; use `body_file` to send arbitrary bytes".to_owned());
         match text.and_then(RequestText::parse) {
             Ok(text) => rows.check(&at, &text, Place::Body, findings),
-            Err(error) => findings.push(&at, Diagnostic::error(Code::File, format!("in `{file}`: {error}"))),
+            Err(error) => findings.push(
+                &at,
+                Diagnostic::error(Code::File, format!("in `{file}`: {error}"))
+                    .help(format!("mend `{file}`, or send it unchanged with `body_file`")),
+            ),
         }
     }
 }
@@ -225,8 +233,8 @@ pub(crate) fn headers(
     for (name, value) in headers {
         let path = format!("{path}.headers.{name}");
         if !is_token(name) {
-            findings
-                .push_at_key(&path, Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header")));
+            let message = format!("`{name}` is not the name of a header");
+            findings.push_at_key(&path, Diagnostic::error(Code::Request, message).help(answer::HEADER_NAMES));
         }
         if value.texts().any(|text| text.chars().any(char::is_control)) {
             findings.push(

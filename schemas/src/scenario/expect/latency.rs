@@ -128,7 +128,8 @@ impl ExpectationKind for Latency {
         if at.kind.facts.noun != INTER_TOKEN_LATENCY.noun && self.max.is_some_and(Duration::is_zero) {
             findings.push(
                 &at.key("max"),
-                Diagnostic::error(Code::LimitRange, "a latency is never 0 s: no answer can meet this limit"),
+                Diagnostic::error(Code::LimitRange, "a latency is never 0 s: no answer can meet this limit")
+                    .help("write `max: 500ms`"),
             );
         }
     }

@@ -56,6 +56,7 @@ expectation! {
         pub min_coverage: Option<Percent>,
         /// Headers of the request, such as `Authorization`.
         #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        #[schemars(extend("examples" = [{"Authorization": "Bearer {{ token }}"}]))]
         pub headers: IndexMap<String, String>,
     }
 }

@@ -82,6 +82,7 @@ pub struct OpenAi {
     pub parameters: IndexMap<String, serde_json::Value>,
     /// The headers of every request, such as `Authorization`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{"X-Request-Id": "{{ uuid }}"}]))]
     pub headers: IndexMap<String, RequestText>,
     /// The conditions for a successful answer, in addition to the rules of the API. `contains` and `matches` search the
     /// generated text.
