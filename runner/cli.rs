@@ -3,7 +3,6 @@
 //!
 //! Results go to stdout, progress and errors to stderr.
 
-mod again;
 mod args;
 mod calibrate;
 mod ci;
@@ -12,21 +11,23 @@ mod compare;
 mod config;
 mod console;
 mod doctor;
-mod earlier;
 pub mod exit;
 mod explain;
 mod failure;
+mod filter;
 mod finish;
 mod identity;
 mod import;
 mod init;
+mod last_failed;
 mod list;
 mod live;
 mod merge;
-mod narrow;
 mod output;
 mod plan;
+mod previous;
 mod print;
+mod problems;
 mod project;
 mod proof;
 mod report;

@@ -17,6 +17,7 @@ use crate::support::shakedown::Shakedown;
 
 mod accessible;
 mod gallery;
+mod words;
 
 const SCENARIO: &str = "version: 1
 name: page

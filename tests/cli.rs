@@ -489,6 +489,124 @@ fn a_report_of_something_else_is_exit_code_2() {
     assert!(!shakedown.path("out").exists());
 }
 
+/// An error without a next step leaves its reader alone.
+#[test]
+fn every_error_of_the_command_line_has_a_next_step() {
+    let shakedown = Shakedown::new();
+    for folder in ["none", "empty"] {
+        std::fs::create_dir(shakedown.path(folder)).expect("a folder");
+    }
+    shakedown.file("plain.yaml", url_scenario("http://127.0.0.1:1"));
+    shakedown.file("empty.yaml", "");
+    shakedown.file("comment.yaml", "# nothing\n");
+    shakedown.file("list.yaml", "- a\n");
+    shakedown.file("other.json", "{}");
+    shakedown.file("topology.yaml", "namespace: a\nworkloads: [{name: A, program: {}}]\n");
+    shakedown.file("binary.dat", [0xff, 0xfe, 0x00]);
+    let result = shakedown_reports::sample::passing();
+    let mut other = result.clone();
+    other.scenarios[0].name = "other".to_owned();
+    for (name, result) in [("one.json", &result), ("two.json", &other)] {
+        shakedown.file(name, serde_json::to_string(result).expect("JSON"));
+    }
+    for args in [
+        "run none",
+        "run none/*.yaml",
+        "run missing.yaml",
+        "run a[ plain.yaml",
+        "run empty.yaml",
+        "run comment.yaml",
+        "run plain.yaml --tag nothing",
+        "run plain.yaml --shard 2/2",
+        "run plain.yaml --var x",
+        "run plain.yaml --var 1=x",
+        "run plain.yaml --vars-file missing.yaml",
+        "run plain.yaml --vars-file list.yaml",
+        "run plain.yaml --vars-file empty.yaml",
+        "run plain.yaml --secret TOKEN_THAT_IS_NOT_SET",
+        "run plain.yaml --secret a=b",
+        "run plain.yaml --secret a@missing",
+        "run plain.yaml --secret a@binary.dat",
+        "run plain.yaml --out plain.yaml/x",
+        "run plain.yaml --sandbox --sandbox-topology missing.yaml",
+        "run plain.yaml --sandbox --sandbox-topology empty.yaml",
+        "run plain.yaml --sandbox --sandbox-topology comment.yaml",
+        "run plain.yaml --sandbox --sandbox-topology list.yaml",
+        "run plain.yaml --sandbox --sandbox-topology topology.yaml",
+        "sandbox --print-topology --topology none",
+        "sandbox --topology empty.yaml",
+        "validate missing.yaml",
+        "list none",
+        "report",
+        "report other.json",
+        "report missing.json",
+        "report --merge none --out out",
+        "report --history none --out out",
+        "report --history missing --out out",
+        "compare one.json",
+        "compare one.json two.json",
+        "compare --history none",
+        "import missing.yaml",
+        "import empty.yaml",
+        "import plain.yaml",
+        "calibrate plain.yaml --runs 2 --overkill",
+        "cleanup none",
+        "explain nothing.of.this",
+        "explain S999",
+        "config no-such-command",
+        "init plain.yaml --no-cluster --yes",
+    ] {
+        let words: Vec<&str> = args.split(' ').collect();
+        let finished = shakedown.run(&words);
+        assert!(matches!(finished.code(), 2 | 3 | 5), "{args}: {finished}");
+        // A usage error of the parser shows the usage.
+        let said = ["help: ", "tip: ", "Usage: "].iter().any(|it| finished.stderr.contains(it));
+        assert!(said, "{args} has no next step: {finished}");
+    }
+    // What an empty file could begin with depends on what it is.
+    let topology =
+        shakedown.run(&["run", "plain.yaml", "--sandbox", "--sandbox-topology", "empty.yaml"]).expect_code(2);
+    topology.expect_stderr(&["the file has no content", "help: `shakedown sandbox --print-topology --topology shop`"]);
+    shakedown.file("shakedown.yaml", "");
+    let project = shakedown.run(&["list", "plain.yaml"]).expect_code(2);
+    project.expect_stderr(&["the project file is invalid", "the file has no content", "help: write a flag, such as"]);
+}
+
+/// The problems for an editor or for code scanning, and their exit code.
+#[test]
+fn problems_are_printed_as_json_and_as_sarif() {
+    let shakedown = Shakedown::new();
+    shakedown.file("good.yaml", url_scenario("http://127.0.0.1:1"));
+    shakedown.file("bad.yaml", url_scenario("http://127.0.0.1:1").replace("duration:", "duraton:"));
+    for format in ["json", "sarif"] {
+        let good = shakedown.run(&["validate", "good.yaml", "--format", format]).expect_code(0);
+        let value: serde_json::Value = serde_json::from_str(&good.stdout).expect("JSON");
+        let problems = if format == "json" { &value["problems"] } else { &value["runs"][0]["results"] };
+        assert_eq!(problems.as_array().map(Vec::len), Some(0), "{good}");
+        let bad =
+            shakedown.run(&["validate", "good.yaml", "bad.yaml", "missing.yaml", "--format", format]).expect_code(2);
+        for part in ["S010", "bad.yaml", "missing.yaml", "did you mean `duration`?"] {
+            assert!(bad.stdout.contains(part), "{part} is not in {bad}");
+        }
+        assert!(bad.stderr.is_empty() && serde_json::from_str::<serde_json::Value>(&bad.stdout).is_ok(), "{bad}");
+    }
+    let named = shakedown.run(&["validate", "good.yaml", "--format", "json"]).expect_code(0);
+    named.expect_stdout(&["\"name\": \"plain\""]);
+}
+
+/// A topology was not even read when every load had a URL.
+#[test]
+fn a_topology_that_no_load_can_reach_is_checked_and_named() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain.yaml", url_scenario("http://127.0.0.1:1"));
+    shakedown.file("shop.yaml", "workloads: 3\n");
+    let with = |topology: &str| shakedown.run(&["plan", "plain.yaml", "--sandbox", "--sandbox-topology", topology]);
+    with("shop.yaml").expect_code(2).expect_stderr(&["errors in the topology `shop.yaml`", "help: "]);
+    with("shop")
+        .expect_code(0)
+        .expect_stderr(&["--sandbox-topology shop: every load has a `url`, so no sandbox is started"]);
+}
+
 #[test]
 fn flags_can_be_given_by_the_environment() {
     let shakedown = Shakedown::new()

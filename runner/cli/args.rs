@@ -386,6 +386,21 @@ pub enum PlanFormat {
 pub struct Validate {
     #[command(flatten)]
     pub selection: Selection,
+    /// Choose the format of the problems. `json` and `sarif` go to stdout.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ValidateFormat,
+}
+
+/// The formats of `validate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ValidateFormat {
+    /// For people: the lines with carets, on stderr
+    #[default]
+    Text,
+    /// The valid scenarios and the problems
+    Json,
+    /// For code scanning, version 2.1.0
+    Sarif,
 }
 
 /// `list`

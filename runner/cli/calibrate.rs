@@ -55,7 +55,8 @@ fn refuse(args: &Calibrate) -> Result<(), Failure> {
     match unfit.iter().find(|(given, _)| *given) {
         None => Ok(()),
         Some((_, flag)) => Err(Failure::usage(format!(
-            "{flag} does not apply to `calibrate`, which runs every selected scenario without faults and at full length"
+            "{flag} does not apply to `calibrate`, which runs every selected scenario without faults and at full length\n\
+             help: leave {flag} out"
         ))),
     }
 }

@@ -7,6 +7,7 @@ use shakedown_reports::Redactor;
 use shakedown_schemas::RunResult;
 
 use super::args::Compare;
+use super::output::RESULT;
 use super::table::table;
 use super::{Failure, exit, print, report};
 use shakedown_judge::{self as judge, Change, Moved};
@@ -22,14 +23,23 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
             judge::history(&results)
         }
         (Some(before), Some(after), None) => judge::compare(&one(before, redactor)?, &one(after, redactor)?),
-        _ => return Err(Failure::usage("give two result.json (or their folders), or --history DIR")),
+        _ => {
+            return Err(Failure::usage(
+                "there are no two results\nhelp: name two result.json or their folders, the earlier one first, or give \
+                 --history DIR",
+            ));
+        }
     };
     if changes.is_empty() {
         let message = match args.history {
             Some(_) => {
-                "nothing to compare: no scenario ran more than once there (control and overkill runs do not count)"
+                "nothing to compare: no scenario ran more than once there (control and overkill runs do not count)\nhelp: \
+                 name a folder with the results of several runs"
             }
-            None => "nothing to compare: the results have no scenario in common",
+            None => {
+                "nothing to compare: the results have no scenario in common\nhelp: name results of the same scenario; \
+                 scenarios are matched by their `name`"
+            }
         };
         return Err(Failure { message: message.to_owned(), code: exit::NOTHING_SELECTED });
     }
@@ -40,7 +50,7 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
 }
 
 fn one(path: &Path, redactor: &Redactor) -> Result<RunResult, Failure> {
-    let path = if path.is_dir() { path.join("result.json") } else { path.to_owned() };
+    let path = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
     report::read(&path).map(|result| redactor.result(&result)).map_err(Failure::usage)
 }
 
@@ -56,7 +66,15 @@ fn shown(changes: &[Change], all: bool, markdown: bool) -> String {
         out.push('\n');
     }
     let count = |moved| changes.iter().filter(|it| it.moved == moved).count();
-    let kinds = [Moved::Worse, Moved::Elsewhere, Moved::Better, Moved::Unclear, Moved::NewOrGone, Moved::Same];
+    let kinds = [
+        Moved::Worse,
+        Moved::Elsewhere,
+        Moved::Better,
+        Moved::Unclear,
+        Moved::OtherLimit,
+        Moved::NewOrGone,
+        Moved::Same,
+    ];
     let counts = kinds.into_iter().filter(|moved| count(*moved) > 0);
     let counts: Vec<String> = counts.map(|moved| format!("{} {}", count(moved), moved.word())).collect();
     out.push_str(&format!("{} expectations: {}\n", changes.len(), counts.join(", ")));

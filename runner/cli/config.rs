@@ -29,10 +29,18 @@ pub fn config(args: &Config, command: Command, project: &Project, redactor: &Red
         ErrorKind::MissingRequiredArgument => parse(&[&words[..], &["-".to_owned()]].concat()),
         _ => Err(error),
     });
-    let matches = parsed.map_err(|error| Failure::usage(error.to_string().trim_start_matches("error: ").trim_end()))?;
-    let Some((name, own)) = matches.subcommand() else { return Err(Failure::usage("name a command, such as `run`")) };
+    // The parser's errors have the usage or a tip.
+    let said = |error: &clap::Error| error.to_string().trim_start_matches("error: ").trim_end().to_owned();
+    let matches = parsed.map_err(|error| Failure::usage(said(&error)))?;
+    let Some((name, own)) = matches.subcommand() else {
+        return Err(Failure::usage("there is no command\nhelp: name one, such as `shakedown config run`"));
+    };
     let Some(sub) = command.find_subcommand(name) else { return Ok(exit::PASSED) };
     let rows = rows(name, sub, own, project, args.all);
+    if rows.is_empty() {
+        print::note(format_args!("every flag of `{name}` has its default; --all shows them"));
+        return Ok(exit::PASSED);
+    }
     print::text(&redactor.text(&table(&["flag", "value", "from"], &rows, false)));
     Ok(exit::PASSED)
 }

@@ -1,11 +1,13 @@
 //! Failures of commands.
 
+use std::path::Path;
+
 use super::exit;
 
 /// The failure of a command: a message with the next step, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
-    /// The error, with an optional `help:` line.
+    /// The error, with a `help:` line that has the next step.
     pub message: String,
     /// The exit code.
     pub code: u8,
@@ -17,8 +19,90 @@ impl Failure {
         Self { message: error.to_string(), code: exit::ENVIRONMENT }
     }
 
+    /// A file that could not be written: exit code 3.
+    pub fn unwritten(path: &Path, error: &std::io::Error) -> Self {
+        let help = "free some space, or name a place where you may write";
+        Self::environment(format!("could not write {}: {error}\nhelp: {help}", path.display()))
+    }
+
+    /// A folder that could not be read: exit code 2.
+    pub fn unread(folder: &Path, error: &std::io::Error) -> Self {
+        let help = "check the path and its permissions";
+        Self::usage(format!("could not read the folder `{}`: {error}\nhelp: {help}", folder.display()))
+    }
+
     /// A usage error: exit code 2.
     pub fn usage(error: impl std::fmt::Display) -> Self {
         Self { message: error.to_string(), code: exit::USAGE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    /// The sources of the command line, without their tests.
+    fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+                found.push((path, text));
+            }
+        }
+    }
+
+    /// The arguments of a call, from its open parenthesis or brace.
+    fn arguments(text: &str) -> &str {
+        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+        for (at, c) in text.char_indices() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => quoted = !quoted,
+                '(' | '{' if !quoted => depth += 1,
+                ')' | '}' if !quoted => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return &text[..=at];
+                    }
+                }
+                _ => {}
+            }
+        }
+        text
+    }
+
+    /// An error of the command line that has no next step leaves its reader alone.
+    #[test]
+    fn every_failure_that_is_written_here_has_a_next_step() {
+        let mut all = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("runner/cli"), &mut all);
+        assert!(all.len() > 40, "{}", all.len());
+        let (mut seen, mut lacking) = (0, Vec::new());
+        for (path, text) in &all {
+            for begin in ["Failure::usage(", "Failure::environment(", "Failure {"] {
+                for (at, _) in text.match_indices(begin) {
+                    let said = arguments(&text[at + begin.len() - 1..]);
+                    // Other texts come from functions that are named here.
+                    if !said.contains('"') {
+                        continue;
+                    }
+                    seen += 1;
+                    if !said.contains("help") && !said.contains("{GLOB}") && !said.contains("{HELP}") {
+                        lacking.push(format!(
+                            "{}: {}",
+                            path.display(),
+                            said.lines().map(str::trim).collect::<String>()
+                        ));
+                    }
+                }
+            }
+        }
+        assert!(seen > 30, "{seen}");
+        assert_eq!(lacking, Vec::<String>::new());
     }
 }

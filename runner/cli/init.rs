@@ -61,13 +61,16 @@ pub async fn init(args: &Init, quiet: bool, redactor: &Redactor) -> Result<u8, F
     shakedown_schemas::parse(&file.display().to_string(), text.as_bytes(), &Overrides::default()).map_err(
         |problems| {
             let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
-            Failure::usage(format!("these values do not make a valid scenario: {}", problems.join("; ")))
+            Failure::usage(format!(
+                "these values do not make a valid scenario: {}\nhelp: `shakedown init --help` shows what each flag can be",
+                problems.join("; ")
+            ))
         },
     )?;
     save(file, &text, args.force)?;
     let schema = file.with_file_name(SCHEMA);
     std::fs::write(&schema, json_schema::text(&json_schema::scenario_schema()))
-        .map_err(|error| unwritten(&schema, &error))?;
+        .map_err(|error| Failure::unwritten(&schema, &error))?;
     print::line(format_args!("wrote {} and {}", file.display(), schema.display()));
     if let Some(facts) = &facts {
         complete.unknown(facts).iter().for_each(|it| print::remark(format_args!("warning: {it}")));
@@ -165,15 +168,11 @@ pub(super) fn save(file: &Path, text: &str, force: bool) -> Result<(), Failure> 
     options.write(true).create(true).truncate(true).create_new(!force);
     let mut out = options.open(file).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => exists(file),
-        _ => unwritten(file, &error),
+        _ => Failure::unwritten(file, &error),
     })?;
-    out.write_all(text.as_bytes()).map_err(|error| unwritten(file, &error))
+    out.write_all(text.as_bytes()).map_err(|error| Failure::unwritten(file, &error))
 }
 
 fn exists(file: &Path) -> Failure {
     Failure::usage(format!("{} already exists\nhelp: name another file, or add --force", file.display()))
-}
-
-fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::environment(format!("could not write {}: {error}", file.display()))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::{NotRun, RunInfo};
 
-use super::narrow::plain;
+use super::filter::key;
 use super::{signals, totals};
 
 /// One result of these. A shard without a result is listed as not run, so that the whole does not pass without it.
@@ -19,7 +19,9 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
     });
     alike(&results)?;
     let lost = lost(&results)?;
-    let run = run(&results).ok_or_else(|| "there is no result to merge".to_owned())?;
+    let run = run(&results).ok_or_else(|| {
+        "there is no result to merge\nhelp: name the result.json of each shard, or its folder".to_owned()
+    })?;
     let format_version = results[0].format_version;
     let (mut scenarios, mut not_run, mut events) = (Vec::new(), Vec::new(), Vec::new());
     for result in results {
@@ -27,9 +29,9 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
         not_run.extend(result.not_run);
         events.extend(result.events);
     }
-    scenarios.sort_by(|one, other| (plain(&one.file), &one.name).cmp(&(plain(&other.file), &other.name)));
+    scenarios.sort_by(|one, other| key(&one.file, &one.name).cmp(&key(&other.file, &other.name)));
     for pair in scenarios.windows(2) {
-        if (plain(&pair[0].file), &pair[0].name) == (plain(&pair[1].file), &pair[1].name) {
+        if key(&pair[0].file, &pair[0].name) == key(&pair[1].file, &pair[1].name) {
             return Err(format!(
                 "`{}` ({}) is in two results\nhelp: give one result of each shard; `compare` compares runs of the same \
                  scenario",
@@ -37,8 +39,8 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
             ));
         }
     }
-    let ran: BTreeSet<(&str, &str)> = scenarios.iter().map(|it| (plain(&it.file), it.name.as_str())).collect();
-    not_run.retain(|it: &NotRun| !ran.contains(&(plain(&it.file), it.name.as_str())));
+    let ran: BTreeSet<(&str, &str)> = scenarios.iter().map(|it| key(&it.file, &it.name)).collect();
+    not_run.retain(|it: &NotRun| !ran.contains(&key(&it.file, &it.name)));
     not_run.extend(lost);
     events.sort_by_key(|event| event.at);
     let mut whole =
@@ -80,8 +82,8 @@ fn lost(results: &[RunResult]) -> Result<Vec<NotRun>, String> {
 fn listed(results: &[RunResult], number: usize) -> usize {
     let of_shard = results.iter().filter(|it| it.run.shard.is_some_and(|shard| shard.number == number));
     let names = of_shard.flat_map(|result| {
-        let ran = result.scenarios.iter().map(|it| (plain(&it.file), &it.name));
-        ran.chain(result.not_run.iter().map(|it| (plain(&it.file), &it.name)))
+        let ran = result.scenarios.iter().map(|it| key(&it.file, &it.name));
+        ran.chain(result.not_run.iter().map(|it| key(&it.file, &it.name)))
     });
     names.collect::<BTreeSet<_>>().len()
 }

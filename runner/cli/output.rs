@@ -8,7 +8,7 @@ use std::sync::Arc;
 use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, RunResult};
 
-use super::{Failure, ci, earlier, print};
+use super::{Failure, ci, previous, print};
 use shakedown_cluster::journal::{self, Journal};
 use shakedown_engine::events::Listener;
 
@@ -19,6 +19,8 @@ pub const LATEST: &str = "shakedown-results/latest";
 /// The size of the reports of an ordinary run, in bytes.
 const ROOM: usize = 256 << 10;
 
+/// The result of a run, from which every report follows.
+pub const RESULT: &str = "result.json";
 /// The file that people open.
 const PAGE: &str = "report.html";
 /// The file of all events.
@@ -56,8 +58,8 @@ impl Output {
             )));
         }
         fs::create_dir_all(&output.folder).map_err(describe)?;
-        let files = [PAGE, "junit.xml", "summary.md", EVENTS, "result.json"];
-        if let Some(kept) = earlier::keep(&output.folder, run, &files).map_err(describe)? {
+        let files = [PAGE, "junit.xml", "summary.md", EVENTS, RESULT];
+        if let Some(kept) = previous::keep(&output.folder, run, &files).map_err(describe)? {
             print::note(format_args!("the earlier result in {} is now in {}", output.folder.display(), kept.display()));
         }
         output.write(".room", &vec![0; ROOM]).map_err(describe)?;
@@ -81,9 +83,8 @@ impl Output {
     /// # Errors
     /// If the file cannot be opened.
     pub fn recorder(&self) -> Result<Recorder, Failure> {
-        let file = File::options().append(true).open(self.path(EVENTS)).map_err(|error| {
-            Failure::environment(format!("could not write {}: {error}", self.path(EVENTS).display()))
-        })?;
+        let path = self.path(EVENTS);
+        let file = File::options().append(true).open(&path).map_err(|error| Failure::unwritten(&path, &error))?;
         Ok(Recorder { file: BufWriter::new(file), failed: false })
     }
 
@@ -92,8 +93,7 @@ impl Output {
     /// # Errors
     /// If the file cannot be opened.
     pub fn journal(&self, run: &str) -> Result<Arc<Journal>, Failure> {
-        let describe =
-            |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
+        let describe = |error| Failure::unwritten(&self.path(journal::FILE), &error);
         let redactor = self.redactor.clone();
         let mask = Box::new(move |text: &str| redactor.text(text));
         Journal::open(&self.folder, run, mask).map(Arc::new).map_err(describe)
@@ -112,7 +112,7 @@ impl Output {
                 problems.push(format!("{}: {error}", self.path(name).display()));
             }
         };
-        keep("result.json", result_json(result));
+        keep(RESULT, result_json(result));
         for (name, bytes) in rendered(result, &ci::page(&self.path(PAGE))) {
             keep(name, bytes);
         }
@@ -126,7 +126,7 @@ impl Output {
                 "could not write every report:\n   {}\nhelp: free some space; `shakedown report {} --out DIR` renders \
                  them again",
                 problems.join("\n  "),
-                self.path("result.json").display()
+                self.path(RESULT).display()
             )))
         }
     }
@@ -140,8 +140,7 @@ impl Output {
             result.events.iter().chain(result.scenarios.iter().flat_map(|scenario| &scenario.events)).collect();
         events.sort_by_key(|event| event.at);
         let text: String = events.into_iter().map(line).collect();
-        self.write(EVENTS, text.as_bytes())
-            .map_err(|error| Failure::environment(format!("could not write {}: {error}", self.path(EVENTS).display())))
+        self.write(EVENTS, text.as_bytes()).map_err(|error| Failure::unwritten(&self.path(EVENTS), &error))
     }
 
     /// Writes a file next to the final one, syncs and renames it, so readers see either the old or the new content.

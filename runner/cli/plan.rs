@@ -51,7 +51,9 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     }
     environment.close().await;
     print::text(&printed(&plans, args.output, redactor).map_err(Failure::environment)?);
-    if problems.is_empty() { Ok(exit::PASSED) } else { Err(Failure::environment(problems.join("\n"))) }
+    // Each has its own next step.
+    let problems = problems.join("\n");
+    if problems.is_empty() { Ok(exit::PASSED) } else { Err(Failure::environment(problems)) }
 }
 
 /// The file of a scenario after all of its variables were replaced, without secrets.

@@ -33,7 +33,11 @@ impl Project {
         let shown = path.strip_prefix(&here).unwrap_or(&path);
         let problems = |list: Vec<shakedown_schemas::Diagnostic>| {
             let drawn: Vec<String> = list.iter().map(|it| it.render(false)).collect();
-            Failure::usage(format!("the project file is invalid\n{}", drawn.join("\n")))
+            let drawn = drawn.join("\n");
+            Failure::usage(format!(
+                "the project file is invalid\n{drawn}\nhelp: correct {}, or remove it",
+                shown.display()
+            ))
         };
         let settings = Settings::read(shown).map_err(problems)?;
         // Values are relative to the file, unless that is where we are.

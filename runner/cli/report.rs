@@ -9,11 +9,9 @@ use shakedown_schemas::{RunResult, read_file};
 
 use super::args::Report;
 use super::console::Style;
-use super::output::Output;
+use super::output::{Output, RESULT};
 use super::{Failure, exit, merge, print, summary};
 
-/// The file of a result.
-const RESULT: &str = "result.json";
 /// The page of `--history`.
 const HISTORY: &str = "history.html";
 /// The maximum size of a result, in bytes. A result of a day of load has about 10 MB.
@@ -33,7 +31,9 @@ pub fn report(args: &Report, style: Style, redactor: &Redactor) -> Result<u8, Fa
         ([_, _, ..], ..) => Err(Failure::usage(
             "there are several results\nhelp: --merge joins the shards of a suite, and `compare` compares two runs",
         )),
-        _ => Err(Failure::usage("give the result.json of a run, or --history DIR, and --out DIR")),
+        _ => Err(Failure::usage(
+            "there is nothing to render\nhelp: name the result.json of a run, or give --history DIR and --out DIR",
+        )),
     }
 }
 
@@ -54,7 +54,10 @@ fn merged(paths: &[PathBuf], out: &Path, style: Style, redactor: &Redactor) -> R
     let mut files = Vec::new();
     paths.iter().for_each(|path| shards(path, DEPTH, &mut files));
     if files.is_empty() {
-        return Err(Failure { message: "there is no result to merge".to_owned(), code: exit::NOTHING_SELECTED });
+        return Err(Failure {
+            message: "there is no result to merge\nhelp: name the result.json of each shard, or its folder".to_owned(),
+            code: exit::NOTHING_SELECTED,
+        });
     }
     // A shard whose result cannot be read is not skipped: its scenarios would be missing.
     let results: Result<Vec<RunResult>, String> = files.iter().map(|file| read(file)).collect();
@@ -98,7 +101,8 @@ fn digest(path: &Path) -> Result<RunDigest, String> {
 
 fn parsed<T>(path: &Path, parse: fn(&[u8]) -> serde_json::Result<T>) -> Result<T, String> {
     let name = path.display();
-    let text = read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}"))?;
+    let text =
+        read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}\nhelp: give the result.json of a run"))?;
     parse(&text)
         .map_err(|error| format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run"))
 }
@@ -123,7 +127,7 @@ fn history(folder: &Path, out: &Path, last: usize, redactor: &Redactor) -> Resul
     let path = out.join(HISTORY);
     std::fs::create_dir_all(out)
         .and_then(|()| std::fs::write(&path, page))
-        .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
+        .map_err(|error| Failure::unwritten(&path, &error))?;
     print::line(path.display());
     Ok(exit::PASSED)
 }
@@ -148,8 +152,7 @@ fn each_below<T: Send>(
     mut take: impl FnMut(T),
 ) -> Result<(), Failure> {
     let mut paths = Vec::new();
-    find(folder, DEPTH, &mut paths)
-        .map_err(|error| Failure::usage(format!("could not read the folder `{}`: {error}", folder.display())))?;
+    find(folder, DEPTH, &mut paths).map_err(|error| Failure::unread(folder, &error))?;
     paths.sort();
     let mut found = false;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
@@ -173,7 +176,10 @@ fn each_below<T: Send>(
         return Ok(());
     }
     Err(Failure {
-        message: format!("there is no result.json of shakedown below `{}`", folder.display()),
+        message: format!(
+            "there is no result.json of shakedown below `{}`\nhelp: name the folder that `run --out` wrote, or one above it",
+            folder.display()
+        ),
         code: exit::NOTHING_SELECTED,
     })
 }

@@ -13,12 +13,12 @@ use shakedown_schemas::{Document, EventKind};
 use super::args;
 use super::ci::Ci;
 use super::console::{Console, Style};
+use super::filter::Selected;
 use super::finish::{self, Summary};
 use super::identity::info;
-use super::narrow::Selected;
 use super::output::Output;
 use super::suite::{Queue, Shared, Verdicts};
-use super::{Failure, again, exit, plan, proof, sandbox, select, signals, totals};
+use super::{Failure, exit, last_failed, plan, proof, sandbox, select, signals, totals};
 use crate::export;
 use shakedown_cluster::{Cluster, ClusterError, quoted};
 use shakedown_engine::events::{Events, Listener};
@@ -42,7 +42,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
     let mut selected = select::suite(&args.selection, style, redactor)?;
     select::in_namespace(&selected.documents, args.target.namespace.as_deref())?;
     if args.course.last_failed {
-        again::unpassed(&mut selected.documents, args.out.as_deref(), Verdicts::of(&args.gate).trial)?;
+        last_failed::unpassed(&mut selected.documents, args.out.as_deref(), Verdicts::of(&args.gate).trial)?;
     }
     if let Some(speed) = args.gate.rehearsal() {
         selected.documents.iter_mut().for_each(|document| rehearsal::shorten(document, speed));
@@ -109,8 +109,7 @@ impl<'a> Session<'a> {
         let run = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())), shard);
         let output = Output::create(args.out.as_deref(), &run.id, redactor)?;
         if let Some(folder) = &args.record {
-            let problem = |error| Failure::environment(format!("could not write to {}: {error}", folder.display()));
-            std::fs::create_dir_all(folder).map_err(problem)?;
+            std::fs::create_dir_all(folder).map_err(|error| Failure::unwritten(folder, &error))?;
         }
         let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
         if !quiet {
@@ -155,7 +154,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             environment = sandbox::Environment::open_for(&self.args.target, documents, self.redactor) => environment,
             Ok(signal) = signal.wait_for(Option::is_some) => Err(Failure {
-                message: "interrupted before any action".to_owned(),
+                message: "interrupted before any action\nhelp: nothing has to be undone; start it again".to_owned(),
                 code: signals::code(signal.unwrap_or_default()),
             }),
         }

@@ -32,9 +32,18 @@ impl Environment {
     /// The same for scenarios, which can name the topology of the sandbox. Does nothing if none of them needs a cluster.
     ///
     /// # Errors
-    /// As [`Environment::open`], and exit code 2 if the scenarios name different topologies.
+    /// As [`Environment::open`], and exit code 2 if the scenarios name different topologies. A topology that is named is read and
+    /// checked, also if no scenario needs it.
     pub async fn open_for(target: &Target, documents: &[Document], redactor: &Redactor) -> Result<Self, Failure> {
         if documents.iter().all(|document| document.scenario.needs_no_cluster()) {
+            if let Some(given) = target.sandbox_topology.as_deref() {
+                read(given)?;
+                print::note(format_args!(
+                    "--sandbox-topology {}: every load has a `url`, so no sandbox is started; write `service: NAME:PORT` in a \
+                     load to reach it",
+                    given.display()
+                ));
+            }
             return Ok(Self { cluster: None, sandbox: None });
         }
         Self::open_with(target, documents, redactor).await
@@ -117,14 +126,18 @@ fn read(path: &Path) -> Result<Topology, Failure> {
     Topology::read(&name, &bytes).map_err(|problems| {
         problems.iter().for_each(|problem| print::remark(format_args!("{}\n", problem.render(false).trim_end())));
         let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
-        Failure::usage(format!("{errors} in the topology `{name}`; nothing was run"))
+        Failure::usage(format!(
+            "{errors} in the topology `{name}`; nothing was run\nhelp: `shakedown schema topology` prints its JSON Schema, and \
+             `shakedown sandbox --print-topology` an example"
+        ))
     })
 }
 
 async fn start(topology: Topology) -> Result<Sandbox, Failure> {
-    Sandbox::start(topology)
-        .await
-        .map_err(|error| Failure::environment(format!("the sandbox did not start: {error:#}")))
+    Sandbox::start(topology).await.map_err(|error| {
+        let help = "it needs free ports and addresses on 127.0.0.0/8: stop other sandboxes, and try again";
+        Failure::environment(format!("the sandbox did not start: {error:#}\nhelp: {help}"))
+    })
 }
 
 /// Runs the sandbox until a signal ends it.
@@ -136,7 +149,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         let name = args.topology.as_ref().map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
         let text = Topology::text(&name).ok_or_else(|| {
             let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            Failure::usage(format!("there is no built-in topology `{name}`, only {}", known.join(", ")))
+            Failure::usage(format!("there is no built-in topology `{name}`\nhelp: print one of {}", known.join(", ")))
         })?;
         print::text(text);
         return Ok(exit::PASSED);
@@ -146,8 +159,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
         Some(path) => {
-            write_secret(path, &kubeconfig)
-                .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
+            write_secret(path, &kubeconfig).map_err(|error| Failure::unwritten(path, &error))?;
             print::remark(format_args!(
                 "the sandbox serves on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
                 sandbox.server(),

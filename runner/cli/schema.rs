@@ -8,6 +8,9 @@ use shakedown_cluster::permissions;
 use shakedown_sandbox::topology;
 use shakedown_schemas::generated;
 
+/// Where the generated files can be written.
+const CHECKOUT: &str = "run it at the top of a checkout of shakedown";
+
 /// Prints a schema, or writes all of them into a checkout.
 ///
 /// # Errors
@@ -15,10 +18,15 @@ use shakedown_schemas::generated;
 pub fn schema(args: &Schema) -> Result<u8, Failure> {
     if args.write {
         let written = shakedown_schemas::json_schema::write(Path::new("schemas"));
-        written.map_err(|error| Failure::environment(format!("could not write the schemas: {error}")))?;
+        written
+            .map_err(|error| Failure::environment(format!("could not write the schemas: {error}\nhelp: {CHECKOUT}")))?;
         let written = std::fs::write(topology::SCHEMA_FILE, shakedown_schemas::json_schema::text(&topology::schema()));
-        written.map_err(|error| Failure::environment(format!("could not write the topology's schema: {error}")))?;
-        documents().map_err(|error| Failure::environment(format!("could not write the documents: {error}")))?;
+        written.map_err(|error| {
+            Failure::environment(format!("could not write the topology's schema: {error}\nhelp: {CHECKOUT}"))
+        })?;
+        documents().map_err(|error| {
+            Failure::environment(format!("could not write the documents: {error}\nhelp: {CHECKOUT}"))
+        })?;
         return Ok(exit::PASSED);
     }
     let schema = match args.which {

@@ -1,4 +1,4 @@
-//! The scenarios that a command selects: files, folders and globs, parsed. `narrow` then filters them.
+//! The scenarios that a command selects: files, folders and globs, parsed. `filter` then filters them.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use shakedown_schemas::{Diagnostic, Document, FileError, MAX_FILE, Overrides, re
 
 use super::args::Selection;
 use super::console::Style;
-use super::narrow::{self, Selected};
+use super::filter::{self, Selected};
 use super::project;
 use super::{Failure, exit};
 
@@ -33,62 +33,80 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
 /// Exit code 2 if a path does not exist or a file is invalid (all errors of all files are printed), 5 if no scenario is
 /// left.
 pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Selected, Failure> {
+    let checked = check(selection, style, redactor)?;
+    checked.unread.iter().for_each(|(_, problem)| eprint_block(&format!("error: {problem}")));
+    checked.problems.iter().for_each(|problem| eprint_block(&redactor.text(&problem.render(style.colored()))));
+    let (errors, broken) = (checked.errors(), checked.broken);
+    if broken > 0 {
+        return Err(Failure::usage(format!(
+            "{errors} {} in {broken} {}; nothing was run\nhelp: `shakedown explain CODE` explains a code such as S010",
+            if errors == 1 { "error" } else { "errors" },
+            if broken == 1 { "file" } else { "files" }
+        )));
+    }
+    filter::filter(checked.documents, selection)
+}
+
+/// What was found in the files of a selection.
+pub struct Checked {
+    /// The scenarios of the valid files.
+    pub documents: Vec<Document>,
+    /// The paths that could not be read, each with its problem and the next step.
+    pub unread: Vec<(String, String)>,
+    /// The errors and warnings of the files, in their order.
+    pub problems: Vec<Diagnostic>,
+    /// The number of files and paths with an error.
+    pub broken: usize,
+}
+
+impl Checked {
+    /// The number of errors.
+    pub fn errors(&self) -> usize {
+        self.unread.len() + self.problems.iter().filter(|problem| problem.is_error()).count()
+    }
+}
+
+/// Reads and checks the files.
+///
+/// # Errors
+/// Exit code 2 for variables that cannot be read, 5 for a folder or a pattern without files.
+pub fn check(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Checked, Failure> {
     let overrides = overrides(selection, style, redactor)?;
     let mut found = Vec::new();
-    let mut broken = 0;
-    let mut errors = 0;
-    let (paths, missing) = files(&selection.all())?;
-    for problem in missing {
-        broken += 1;
-        errors += 1;
-        eprint_block(&format!("error: {problem}"));
-    }
+    let (paths, mut unread) = files(&selection.all())?;
     for path in paths {
         let name = path.display().to_string();
         let bytes = match read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                broken += 1;
-                errors += 1;
-                eprint_block(&format!("error: `{name}` {error}\nhelp: check the path and its permissions"));
+                let problem = format!("`{name}` {error}\nhelp: check the path and its permissions");
+                unread.push((name, problem));
                 continue;
             }
         };
         let parsed = shakedown_schemas::parse_all(&name, &bytes, &overrides);
         found.push((name, bytes, parsed));
     }
-    let mut documents = Vec::new();
+    let mut checked = Checked { documents: Vec::new(), broken: unread.len(), unread, problems: Vec::new() };
     for parsed in of_suite(found, &overrides) {
         match parsed {
             Ok(of_file) => {
                 of_file.iter().for_each(|document| learn(redactor, document));
                 // The combinations of a matrix share most warnings.
-                let warnings = of_file.iter().flat_map(|document| &document.warnings);
-                let mut said = BTreeSet::new();
-                for text in warnings.map(|warning| warning.render(style.colored())) {
-                    if said.insert(text.clone()) {
-                        eprint_block(&redactor.text(&text));
+                for warning in of_file.iter().flat_map(|document| &document.warnings) {
+                    if !checked.problems.contains(warning) {
+                        checked.problems.push(warning.clone());
                     }
                 }
-                documents.extend(of_file);
+                checked.documents.extend(of_file);
             }
-            Err(diagnostics) => {
-                broken += 1;
-                errors += diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
-                for diagnostic in &diagnostics {
-                    eprint_block(&redactor.text(&diagnostic.render(style.colored())));
-                }
+            Err(problems) => {
+                checked.broken += 1;
+                checked.problems.extend(problems);
             }
         }
     }
-    if broken > 0 {
-        return Err(Failure::usage(format!(
-            "{errors} {} in {broken} {}; nothing was run",
-            if errors == 1 { "error" } else { "errors" },
-            if broken == 1 { "file" } else { "files" }
-        )));
-    }
-    narrow::narrow(documents, selection)
+    Ok(checked)
 }
 
 /// The content of a file, or of stdin.
@@ -184,7 +202,10 @@ fn secret(text: &str) -> Result<(String, String), Failure> {
 
 /// A secret from a file, without the line break at its end, as in a mounted Secret or a file of an editor.
 fn secret_file(name: &str, file: &str) -> Result<String, Failure> {
-    let describe = |problem: &str| Failure::usage(format!("the file `{file}` of --secret {name} {problem}"));
+    let describe = |problem: &str| {
+        let help = "name a file with the value alone, or write --secret NAME=VALUE";
+        Failure::usage(format!("the file `{file}` of --secret {name} {problem}\nhelp: {help}"))
+    };
     let bytes = read_file(Path::new(file), SECRET).map_err(|error| describe(&error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| describe("is not UTF-8 text"))?;
     Ok(text.strip_suffix('\n').map_or(text.as_str(), |it| it.strip_suffix('\r').unwrap_or(it)).to_owned())
@@ -195,12 +216,12 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     for path in &selection.vars_files {
         let name = path.display().to_string();
         let bytes = read_file(path, MAX_FILE)
-            .map_err(|error| Failure::usage(format!("the file of variables `{name}` {error}")))?;
+            .map_err(|error| Failure::usage(format!("the file of variables `{name}` {error}\nhelp: {VARS_FILE}")))?;
         overrides.add_file(&name, &bytes).map_err(|diagnostics| {
             for diagnostic in &diagnostics {
                 eprint_block(&redactor.text(&diagnostic.render(style.colored())));
             }
-            Failure::usage(format!("`{name}` is not a file of variables"))
+            Failure::usage(format!("`{name}` is not a file of variables\nhelp: {VARS_FILE}"))
         })?;
     }
     for pair in &selection.vars {
@@ -221,9 +242,15 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     Ok(overrides)
 }
 
+/// How to write a file of variables.
+const VARS_FILE: &str = "a file of variables is a YAML map, such as `rate: 50/s`";
+
+/// How to write a pattern of files.
+const GLOB: &str = "put a pattern such as 'scenarios/**/*.yaml' into quotes, or name a folder";
+
 /// The files of the paths without duplicates, in the order of the command line and by name within a folder, and the
 /// problems of paths that match no file, to be printed with the problems of the files.
-fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
+fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<(String, String)>), Failure> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for text in paths {
@@ -235,22 +262,29 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
             folder(path, &mut found)?;
             if found.len() == before {
                 return Err(Failure {
-                    message: format!("no scenario files (*.yaml, *.yml) in the folder `{text}`"),
+                    message: format!(
+                        "no scenario files (*.yaml, *.yml) in the folder `{text}`\nhelp: name another folder; `shakedown \
+                         init` writes a first scenario"
+                    ),
                     code: exit::NOTHING_SELECTED,
                 });
             }
         } else if path.exists() {
             found.push(path.to_owned());
         } else if text.contains(['*', '?', '[']) {
-            let matches =
-                glob::glob(text).map_err(|error| Failure::usage(format!("`{text}` is not a glob: {error}")))?;
+            let matches = glob::glob(text)
+                .map_err(|error| Failure::usage(format!("`{text}` is not a glob: {error}\nhelp: {GLOB}")))?;
             let before = found.len();
             found.extend(matches.filter_map(Result::ok).filter(|path| path.is_file()));
             if found.len() == before {
-                return Err(Failure { message: format!("no file matches `{text}`"), code: exit::NOTHING_SELECTED });
+                let message = format!("no file matches `{text}`\nhelp: {GLOB}");
+                return Err(Failure { message, code: exit::NOTHING_SELECTED });
             }
         } else {
-            missing.push(format!("there is no file or folder `{text}`"));
+            let problem = format!(
+                "there is no file or folder `{text}`\nhelp: check the path; `shakedown list .` shows the scenarios below a folder"
+            );
+            missing.push((text.clone(), problem));
         }
     }
     let mut seen = BTreeSet::new();
@@ -265,7 +299,7 @@ fn is_part(name: &OsStr) -> bool {
 }
 
 fn folder(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let unreadable = |error| Failure::usage(format!("could not read the folder `{}`: {error}", path.display()));
+    let unreadable = |error| Failure::unread(path, &error);
     let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
         .map_err(unreadable)?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))

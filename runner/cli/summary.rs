@@ -5,11 +5,11 @@ use std::fmt::Write;
 
 use shakedown_reports::text::{one_line, tame};
 use shakedown_reports::{sentences, tamed, words};
-use shakedown_schemas::RunResult;
 use shakedown_schemas::result::{ScenarioResult, Verdict};
+use shakedown_schemas::{RunResult, first_few};
 
 use super::console::{Style, clean};
-use super::output::Output;
+use super::output::{Output, RESULT};
 
 /// From this number of rows on, passed expectations are counted instead of listed, so that the others stay on the
 /// screen.
@@ -34,7 +34,7 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
     for scenario in &result.scenarios {
         let brief = rows > ROWS;
         // In a suite, each passed scenario has one line.
-        if !brief || scenario.verdict != Verdict::Pass {
+        if !brief || scenario.outcome() != Verdict::Pass {
             out.push('\n');
         }
         one(&mut out, scenario, style, brief);
@@ -44,32 +44,30 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
     }
     not_run(&mut out, result);
     _ = writeln!(out, "\nreports: {}", output.folder().display());
-    for (what, file) in [("look at", "report.html"), ("for CI", "junit.xml"), ("everything", "result.json")] {
+    for (what, file) in [("look at", "report.html"), ("for CI", "junit.xml"), ("everything", RESULT)] {
         _ = writeln!(out, "  {what:10}  {}", output.path(file).display());
     }
     clean(&out)
 }
 
 fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
-    let is_plain = scenario.leftovers.is_empty() && sentences::overkill(scenario).is_none();
-    if brief && scenario.verdict == Verdict::Pass && is_plain {
-        _ = writeln!(
-            out,
-            "{}  {}  {}",
-            style.verdict(scenario.verdict),
-            style.bold(&scenario.name),
-            sentences::sentence(scenario)
-        );
+    let headline = sentences::headline(scenario);
+    let is_overkill = sentences::overkill(scenario).is_some();
+    let sentence = if is_overkill || scenario.verdict == Verdict::Fail {
+        headline.as_str()
+    } else {
+        sentences::sentence(scenario)
+    };
+    let outcome = scenario.outcome();
+    if brief && outcome == Verdict::Pass && scenario.leftovers.is_empty() {
+        let overkill = if is_overkill { "overkill run: " } else { "" };
+        _ = writeln!(out, "{}  {}  {overkill}{}", style.verdict(outcome), style.bold(&scenario.name), short(sentence));
         return;
     }
-    _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
-    let headline = sentences::headline(scenario);
-    let sentence = if scenario.verdict == Verdict::Fail { headline.as_str() } else { sentences::sentence(scenario) };
+    _ = writeln!(out, "{}  {}", style.verdict(outcome), style.bold(&scenario.name));
     let (sentence, help) = sentence.split_once("\nhelp: ").unwrap_or((sentence, ""));
-    _ = writeln!(out, "  {}", short(sentence));
-    if let Some((verdict, why)) = sentences::overkill(scenario) {
-        _ = writeln!(out, "  {}: overkill run: {}", style.verdict(verdict), short(&why));
-    }
+    let overkill = if is_overkill { "overkill run: " } else { "" };
+    _ = writeln!(out, "  {overkill}{}", short(sentence));
     if let Some(line) = help.lines().next() {
         // A long help, such as a Role, would fill the screen.
         let rest =
@@ -169,10 +167,9 @@ fn not_run(out: &mut String, result: &RunResult) {
         }
     }
     for (reason, names) in left {
-        let more = names.len().saturating_sub(LISTED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let shown: Vec<String> = names.iter().take(LISTED).map(|name| short(name)).collect();
-        _ = writeln!(out, "\n{} did not run ({}): {}{more}", names.len(), short(reason), shown.join(", "));
+        let shown: Vec<String> = names.iter().map(|name| short(name)).collect();
+        let listed = first_few(&shown, LISTED);
+        _ = writeln!(out, "\n{} did not run ({}): {listed}", names.len(), short(reason));
     }
 }
 
@@ -180,7 +177,7 @@ fn counts(result: &RunResult) -> String {
     [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error]
         .into_iter()
         .filter_map(|verdict| {
-            let count = result.scenarios.iter().filter(|scenario| scenario.verdict == verdict).count();
+            let count = result.scenarios.iter().filter(|scenario| scenario.outcome() == verdict).count();
             (count > 0).then(|| format!("{count} {}", verdict.word()))
         })
         .collect::<Vec<_>>()
@@ -192,6 +189,7 @@ mod tests {
     use super::*;
     use crate::cli::args::Color;
     use shakedown_reports::{Redactor, sample};
+    use shakedown_schemas::result::Trial;
 
     fn summary(result: &RunResult) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -231,6 +229,28 @@ mod tests {
             }
             assert!(colored != plain && bare == plain, "colours are all that they add");
         }
+    }
+
+    /// The heading and the count have the outcome of the run; the expectations keep their own verdicts.
+    #[test]
+    fn an_overkill_run_is_headed_by_its_outcome() {
+        for (mut result, word, count, said) in [
+            (
+                sample::failing(),
+                "pass",
+                "1 pass",
+                "overkill run: the scenario failed under full cuts, as it must: p95 3.8x",
+            ),
+            (sample::passing(), "fail", "1 fail", "overkill run: the scenario passed, although it must fail"),
+        ] {
+            result.scenarios[0].trial = Some(Trial::Overkill);
+            let text = summary(&result);
+            assert!(text.contains(&format!("\n{word}  worker-loses-nats\n  {said}")), "{text}");
+            assert!(!text.contains(&format!("\n{}  worker", result.scenarios[0].verdict.word())), "{text}");
+            assert!(counts(&result) == count, "{}", counts(&result));
+        }
+        let text = summary(&sample::failing());
+        assert!(text.contains("\nfail  worker-loses-nats\n") && !text.contains("overkill"), "{text}");
     }
 
     #[test]

@@ -10,9 +10,8 @@ use shakedown_judge as judge;
 /// others pass.
 pub fn did_as_it_must(scenario: &ScenarioResult) -> bool {
     match scenario.trial {
-        None | Some(Trial::Control) => scenario.verdict == Verdict::Pass,
-        Some(Trial::Overkill) => scenario.verdict == Verdict::Fail,
         Some(Trial::Rehearsal) => matches!(scenario.verdict, Verdict::Pass | Verdict::Inconclusive),
+        None | Some(Trial::Control | Trial::Overkill) => scenario.outcome() == Verdict::Pass,
     }
 }
 
@@ -28,15 +27,9 @@ pub const fn kind(trial: Option<Trial>) -> &'static str {
 
 /// Sets both.
 pub fn set(result: &mut RunResult) {
-    let worst = result.scenarios.iter().map(|it| it.verdict).max();
+    let worst = result.scenarios.iter().map(ScenarioResult::outcome).max();
     result.verdict = worst.unwrap_or(Verdict::Pass);
     result.exit_code = judge::exit_code(&result.scenarios);
-    // A full cut must fail: then the gate works.
-    let overkill = result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
-    if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
-        let all_failed = result.scenarios.iter().all(did_as_it_must);
-        result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
-    }
     // A run without all of its scenarios shows nothing about the others.
     if !result.not_run.is_empty() {
         result.verdict = result.verdict.max(Verdict::Inconclusive);
@@ -103,8 +96,12 @@ mod tests {
     fn an_overkill_run_passes_when_every_scenario_fails() {
         let mut result = sample::failing();
         result.scenarios[0].trial = Some(Trial::Overkill);
-        assert_eq!(code(result.clone()).1, exit::PASSED);
-        result.scenarios[0].verdict = Verdict::Pass;
-        assert_eq!(code(result).1, exit::FAILED);
+        assert_eq!(code(result.clone()), (Verdict::Pass, exit::PASSED));
+        for verdict in [Verdict::Pass, Verdict::Inconclusive] {
+            result.scenarios[0].verdict = verdict;
+            assert_eq!(code(result.clone()), (Verdict::Fail, exit::FAILED));
+        }
+        result.scenarios[0].verdict = Verdict::Error;
+        assert_eq!(code(result), (Verdict::Error, exit::ENVIRONMENT));
     }
 }

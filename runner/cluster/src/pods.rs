@@ -99,6 +99,10 @@ impl Cluster {
             super::ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: namespace.to_owned(), uid: None };
         match self.get(&key).await {
             Ok(Some(_)) | Err(ClusterError::Forbidden { .. }) => Ok(()),
+            Ok(None) if self.info().sandbox => Err(ClusterError::NotFound(format!(
+                "there is no namespace `{namespace}` in the sandbox\nhelp: its pods are those of a topology: choose one with \
+                 --sandbox-topology (`dynamo`, `shop` or a file), or with `sandbox: {{topology: shop}}` in the scenario"
+            ))),
             Ok(None) => Err(ClusterError::NotFound(format!(
                 "there is no namespace `{namespace}` in this cluster\nhelp: `kubectl get namespaces` lists them; \
                  `namespace:` in the scenario or --namespace on the command line chooses one"

@@ -1,8 +1,8 @@
 //! Which of the valid scenarios a command takes: by tag, by `--filter` and by `--shard`. It says what it leaves out, so
 //! that a narrow selection is never taken for the whole suite. Selecting is pure.
 
-use shakedown_schemas::Document;
 use shakedown_schemas::result::Shard;
+use shakedown_schemas::{Document, first_few};
 
 use super::args::{Selection, SuitePart};
 use super::{Failure, exit, print};
@@ -25,7 +25,7 @@ pub struct Selected {
 ///
 /// # Errors
 /// Exit code 5 if no scenario is left.
-pub fn narrow(documents: Vec<Document>, selection: &Selection) -> Result<Selected, Failure> {
+pub fn filter(documents: Vec<Document>, selection: &Selection) -> Result<Selected, Failure> {
     let all = documents.len();
     let (documents, mut left_out) = by_words(documents, selection);
     let suite = documents.len();
@@ -38,7 +38,11 @@ pub fn narrow(documents: Vec<Document>, selection: &Selection) -> Result<Selecte
         let message = match selection.shard {
             Some(part) if suite > 0 => {
                 let scenarios = if suite == 1 { "scenario" } else { "scenarios" };
-                format!("part {} of {} is empty: the suite has {suite} {scenarios}", part.number, part.of)
+                let (number, of) = (part.number, part.of);
+                format!(
+                    "part {number} of {of} is empty: the suite has {suite} {scenarios}\nhelp: start at most {suite} shards, or \
+                     let the job pass on exit code 5"
+                )
             }
             _ => format!("no scenario is selected{}\n{HELP}", said(&left_out)),
         };
@@ -90,8 +94,8 @@ fn refused_by(document: &Document, selection: &Selection) -> Option<&'static str
 /// order of the command line, nor from the machine. They differ in size by at most one scenario.
 fn by_shard(documents: Vec<Document>, part: SuitePart) -> (Vec<Document>, Vec<String>) {
     let mut order: Vec<usize> = (0..documents.len()).collect();
-    let key = |index: &usize| (plain(&documents[*index].file), documents[*index].scenario.name.as_str());
-    order.sort_by(|one, other| key(one).cmp(&key(other)));
+    let of = |index: &usize| key(&documents[*index].file, &documents[*index].scenario.name);
+    order.sort_by(|one, other| of(one).cmp(&of(other)));
     let ours: Vec<usize> = order.into_iter().skip(part.number - 1).step_by(part.of).collect();
     let (mut kept, mut others) = (Vec::new(), Vec::new());
     for (index, document) in documents.into_iter().enumerate() {
@@ -104,9 +108,9 @@ fn by_shard(documents: Vec<Document>, part: SuitePart) -> (Vec<Document>, Vec<St
     (kept, others)
 }
 
-/// A path without `./` at its start.
-pub fn plain(file: &str) -> &str {
-    file.strip_prefix("./").unwrap_or(file)
+/// What a scenario is found by in another selection or result: its file without `./` at its start, and its name.
+pub fn key<'a>(file: &'a str, name: &'a str) -> (&'a str, &'a str) {
+    (file.strip_prefix("./").unwrap_or(file), name)
 }
 
 /// The names that were left out, by flag: `; --filter leaves out a, b`.
@@ -117,10 +121,7 @@ fn said(left_out: &[LeftOut]) -> String {
         if names.is_empty() {
             continue;
         }
-        let shown = names[..names.len().min(LISTED)].join(", ");
-        let more = names.len().saturating_sub(LISTED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        text.push_str(&format!("; {flag} leaves out {shown}{more}"));
+        text.push_str(&format!("; {flag} leaves out {}", first_few(&names, LISTED)));
     }
     text
 }

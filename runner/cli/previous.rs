@@ -1,4 +1,4 @@
-//! The earlier result in a result folder: it is kept when another run writes there, and `--last-failed` reads it.
+//! The result of a previous run in a result folder: it is kept when another run writes there, and `--last-failed` reads it.
 
 use std::fs;
 use std::io;
@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use shakedown_schemas::read_file;
 use shakedown_schemas::result::{RunResult, Trial};
 
-use super::narrow::plain;
+use super::filter::key;
+use super::output::RESULT;
 use super::totals;
 
 /// The subfolder of kept results.
 pub const FOLDER: &str = "earlier";
-
-/// The result of a run, from which every report follows.
-const RESULT: &str = "result.json";
 
 /// The largest result that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -68,7 +66,10 @@ impl Ended {
     pub fn of(result: &RunResult) -> Self {
         let ran = result.scenarios.iter().map(|it| (&it.file, &it.name, totals::did_as_it_must(it)));
         let left = result.not_run.iter().map(|it| (&it.file, &it.name, false));
-        let own = |(file, name, done): (&String, &String, bool)| (plain(file).to_owned(), name.clone(), done);
+        let own = |(file, name, done): (&String, &String, bool)| {
+            let (file, name) = key(file, name);
+            (file.to_owned(), name.to_owned(), done)
+        };
         Self {
             trials: result.scenarios.iter().map(|it| it.trial).collect(),
             scenarios: ran.chain(left).map(own).collect(),
@@ -82,7 +83,7 @@ impl Ended {
 
     /// Whether this scenario is done. None if it is not in that result.
     pub fn is_done(&self, file: &str, name: &str) -> Option<bool> {
-        let mut all = self.scenarios.iter().filter(|(of, named, _)| of == plain(file) && named == name).peekable();
+        let mut all = self.scenarios.iter().filter(|(of, named, _)| (&**of, &**named) == key(file, name)).peekable();
         all.peek()?;
         Some(all.all(|(.., done)| *done))
     }

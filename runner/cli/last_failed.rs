@@ -5,8 +5,8 @@ use std::path::Path;
 use shakedown_schemas::Document;
 use shakedown_schemas::result::Trial;
 
-use super::earlier::Ended;
-use super::output::LATEST;
+use super::output::{LATEST, RESULT};
+use super::previous::Ended;
 use super::{Failure, print, report, totals};
 
 /// Keeps the scenarios that did not pass or did not run in the previous result. In a trial, those that did not end as it must.
@@ -15,7 +15,7 @@ use super::{Failure, print, report, totals};
 /// # Errors
 /// With exit code 2 if the previous result cannot be read.
 pub fn unpassed(documents: &mut Vec<Document>, out: Option<&Path>, trial: Option<Trial>) -> Result<(), Failure> {
-    let previous = out.unwrap_or(Path::new(LATEST)).join("result.json");
+    let previous = out.unwrap_or(Path::new(LATEST)).join(RESULT);
     if !previous.exists() {
         print::note(format_args!("--last-failed: there is no `{}`, so all scenarios run", previous.display()));
         return Ok(());
