@@ -211,7 +211,7 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
 /// force skips the recovery and is still an error.
 async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), Unremoved> {
     let text = |error: ClusterError| Unremoved::There(error.to_string());
-    let object = match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
+    let object = match chaos::go(cluster, key, chaos::Dependants::After, RECOVERY).await.map_err(text)? {
         chaos::Going::Gone(_) => return Ok(()),
         chaos::Going::There(object) => object,
     };

@@ -10,7 +10,7 @@ use shakedown_schemas::scenario::Condition;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
-use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
+use super::chaos::{Dependants, Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
 use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, ObjectKey, labels};
@@ -20,6 +20,8 @@ use shakedown_guard::fuse::Fuses;
 const POLL: Duration = Duration::from_millis(200);
 /// How long one try of the undo waits for the object to be gone.
 const GOING: Duration = Duration::from_secs(10);
+/// The finalizer of an object that the server deletes after its dependants.
+const FOREGROUND: &str = "foregroundDeletion";
 
 /// A condition and its object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -241,7 +243,10 @@ impl FaultDriver for Written {
         if of_chaos_mesh {
             first_look(&self.cluster, &self.key).await?;
         }
-        match go(&self.cluster, &self.key, GOING).await? {
+        // What acts may be what the object has made: the NetworkChaos of a Schedule or a Workflow is still recovered when its
+        // owner is gone. Chaos Mesh's own finalizer holds an object of its kinds until then.
+        let dependants = if of_chaos_mesh { Dependants::After } else { Dependants::Before };
+        match go(&self.cluster, &self.key, dependants, GOING).await? {
             Going::Gone(last) => {
                 self.last = last.or(self.last.take());
                 Ok(())
@@ -260,8 +265,9 @@ impl FaultDriver for Written {
                 Err(FaultError::Dirty(forced))
             }
             Going::There(object) => Err(FaultError::Stuck(format!(
-                "{} is being deleted but not gone: its finalizers are {}",
-                self.key, object["metadata"]["finalizers"]
+                "{} is being deleted but not gone: {}",
+                self.key,
+                held_by(&object["metadata"]["finalizers"])
             ))),
         }
     }
@@ -302,6 +308,14 @@ impl FaultDriver for Written {
             return vec![Leftover { what, command, error }];
         }
         vec![Leftover { what: self.key.to_string(), command: self.key.delete_command(), error }]
+    }
+}
+
+/// What keeps an object that is being deleted.
+fn held_by(finalizers: &Value) -> String {
+    match finalizers.as_array().map(Vec::as_slice) {
+        Some([only]) if only == FOREGROUND => "the objects that it has made are not gone yet".to_owned(),
+        _ => format!("its finalizers are {finalizers}"),
     }
 }
 

@@ -258,6 +258,13 @@ fn status(code: u16, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": ""})
 }
 
+/// The finalizer of an object that goes after its dependants.
+const FOREGROUND: &str = "foregroundDeletion";
+
+fn references(object: &Value) -> impl Iterator<Item = &Value> {
+    object["metadata"]["ownerReferences"].as_array().into_iter().flatten()
+}
+
 impl Inner {
     fn put(&mut self, path: String, mut object: Value) -> Value {
         object["metadata"]["uid"] = json!(format!("uid-{}", self.version + 1));
@@ -278,7 +285,32 @@ impl Inner {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.note("DELETED", path.to_owned(), &object);
+        let waits = |it: &Value| it["metadata"]["finalizers"] == json!([FOREGROUND]) && !self.is_blocked(it);
+        let free: Vec<String> = self.objects.iter().filter(|(_, it)| waits(it)).map(|(path, _)| path.clone()).collect();
+        free.iter().for_each(|path| _ = self.remove(path));
         Some(object)
+    }
+
+    /// Deletes the dependants of an object, as the garbage collector does.
+    fn collect(&mut self, owner: &Value) {
+        let own = |it: &Value| references(it).any(|reference| reference["uid"] == owner["metadata"]["uid"]);
+        let dependants: Vec<String> =
+            self.objects.iter().filter(|(_, it)| own(it)).map(|(path, _)| path.clone()).collect();
+        for path in dependants {
+            let mut there = self.objects[&path].clone();
+            if there["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
+                self.remove(&path);
+            } else {
+                there["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z");
+                self.keep(path, there);
+            }
+        }
+    }
+
+    /// Whether a dependant exists without which an object may not go.
+    fn is_blocked(&self, owner: &Value) -> bool {
+        let blocks = |it: &Value| it["uid"] == owner["metadata"]["uid"] && it["blockOwnerDeletion"] == true;
+        self.objects.values().any(|it| references(it).any(blocks))
     }
 
     fn note(&mut self, change: &str, path: String, object: &Value) {
@@ -337,7 +369,15 @@ impl Inner {
                 if other("uid") || other("resourceVersion") {
                     return conflict();
                 }
-                if there["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty()) {
+                let mut finalizers = there["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+                if body["propagationPolicy"] == "Foreground" {
+                    self.collect(&there);
+                    if self.is_blocked(&there) && !finalizers.contains(&json!(FOREGROUND)) {
+                        finalizers.push(json!(FOREGROUND));
+                    }
+                }
+                if !finalizers.is_empty() {
+                    there["metadata"]["finalizers"] = json!(finalizers);
                     there["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z");
                     return (200, self.keep(path, there));
                 }

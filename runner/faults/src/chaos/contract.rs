@@ -130,6 +130,14 @@ pub fn tells(object: &Value) -> bool {
     records(object).any(|record| ["Apply", "Recover"].iter().any(|operation| failure(record, operation).is_some()))
 }
 
+/// Whether its recovery is under way: every record that is left waits for a daemon, and none reports a failure.
+pub fn is_recovering(object: &Value) -> bool {
+    let mut left = records(object).filter(|record| record["phase"] != "Not Injected").peekable();
+    desired_phase(object) == "Stop"
+        && left.peek().is_some()
+        && left.all(|record| record["phase"] == "Injected/Wait" && failure(record, "Recover").is_none())
+}
+
 /// Why a resource cannot be removed yet, as text.
 pub fn stuck(object: &Value) -> String {
     // A failing injection has to succeed before it can be recovered.
@@ -168,6 +176,19 @@ pub fn waits(object: &Value, pod: &str) -> bool {
         record["injectedCount"].as_u64().unwrap_or_default() == 0
             && record["phase"].as_str().is_some_and(|phase| phase.starts_with("Not Injected"))
     })
+}
+
+/// Part of Chaos Mesh's message about a daemon that cannot make its chains of iptables. It makes them for each pod, even for one
+/// without rules, before any rule of iptables or `tc`.
+pub const CHAINS: &str = "unable to set ip tables chains";
+
+/// Whether every known attempt in a pod failed with this message, and at least one did.
+pub fn failed_only_with(object: &Value, pod: &str, message: &str) -> bool {
+    let here = records(object).filter(|record| id(record) == pod);
+    let mut events = here.filter_map(|record| record["events"].as_array()).flatten().peekable();
+    events.peek().is_some()
+        && events
+            .all(|event| event["type"] == "Failed" && event["message"].as_str().is_some_and(|it| it.contains(message)))
 }
 
 /// Whether a resource does nothing in a pod: the far end of a degradation in one direction, because packets are shaped where they
@@ -274,24 +295,25 @@ pub fn names(network: &Value, source: &str) -> bool {
 
 /// Why a pod's network cannot take another resource. Chaos Mesh keeps one state per pod for all resources.
 pub fn unfit(network: &Value, pod: &str) -> Option<String> {
-    if let Some(message) = network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
-        return Some(format!(
-            "an earlier network fault of Chaos Mesh on pod {pod} has failed, and every new one fails with it: \
-             {message}\nhelp: remove what is left (`kubectl get networkchaos -A`), then replace the pod"
-        ));
-    }
     let others: BTreeSet<&str> = LISTS
         .iter()
         .flat_map(|list| network["spec"][*list].as_array().into_iter().flatten())
         .filter_map(|rule| rule["source"].as_str())
         .collect();
-    (!others.is_empty()).then(|| {
-        let others: Vec<&str> = others.into_iter().collect();
-        format!(
-            "another network fault acts on pod {pod} already: {}\nhelp: two of them on one pod override each other; remove \
-             that one first (`kubectl delete networkchaos`)",
-            others.join(", ")
-        )
+    // Without rules, a failure is one of the past: each new rule is tried anew.
+    if others.is_empty() {
+        return None;
+    }
+    let others = others.into_iter().collect::<Vec<_>>().join(", ");
+    Some(match network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
+        Some(message) => format!(
+            "an earlier network fault of Chaos Mesh on pod {pod} ({others}) has failed, and every new one fails with it: \
+             {message}\nhelp: remove what is left (`kubectl get networkchaos -A`), then replace the pod"
+        ),
+        None => format!(
+            "another network fault acts on pod {pod} already: {others}\nhelp: two of them on one pod override each other; \
+             remove that one first (`kubectl delete networkchaos`)"
+        ),
     })
 }
 
@@ -447,5 +469,7 @@ mod tests {
         assert!(unfit(&network(2, ""), "n/a").unwrap().contains("n/x"));
         assert!(unfit(&network(2, "tc failed"), "n/a").unwrap().contains("tc failed"));
         assert_eq!(unfit(&json!({"spec": {}}), "n/a"), None);
+        // Seen on Chaos Mesh 2.8.3: once the node can, the next fault of this pod takes hold.
+        assert_eq!(unfit(&json!({"spec": {}, "status": {"failedMessage": "tc failed"}}), "n/a"), None);
     }
 }

@@ -90,7 +90,7 @@ const CAUSES: &[(&str, &str)] = &[
          node has its words",
     ),
     (
-        "unable to set iptables",
+        super::contract::CHAINS,
         "`iptables` failed in the pod: the node's kernel lacks the legacy tables; the chaos-daemon's log on that node has its \
          words",
     ),
@@ -103,6 +103,11 @@ const CAUSES: &[(&str, &str)] = &[
         "toda startup takes too long",
         "Chaos Mesh could not put its file system in front of the volume: `volume` has to be exactly where the volume is \
          mounted, and the node has to be amd64 with FUSE",
+    ),
+    (
+        "toda update rpc failed",
+        "Chaos Mesh's file system (toda) ended at once in the pod: the node has to be amd64 with FUSE, and the image of \
+         chaos-daemon has to contain /usr/local/bin/toda",
     ),
     (
         "namespace scoped mode",
@@ -156,7 +161,7 @@ pub fn remedy(words: &str) -> Option<&'static str> {
 }
 
 /// Steps that run a tool in the pod. Chaos Mesh reports only that they failed.
-const TOOLS: &[&str] = &["unable to set tcs", "unable to flush ip sets", "unable to set iptables"];
+const TOOLS: &[&str] = &["unable to set tcs", "unable to flush ip sets", super::contract::CHAINS];
 /// Parts of a status that reports a failed step in the container without its cause.
 const STEPS: &[&str] = &["rpc error", "exit status", "status("];
 /// Parts of the tools' messages, in lower case.
@@ -264,7 +269,8 @@ mod tests {
                 "rpc error: code = Unknown desc = toda startup takes too long or an error occurs: source: /d",
                 "exactly where",
             ),
-            ("unable to set iptables for pod worker-0", "legacy tables"),
+            ("unable to set ip tables chains for pod worker-0", "legacy tables"),
+            ("rpc error: code = Canceled desc = toda update RPC failed: context canceled", "FUSE"),
             ("rpc error: no running task found: task x not found", "2.8.3"),
         ] {
             let remedy = remedy(words).unwrap_or_else(|| panic!("{words}"));
@@ -322,7 +328,9 @@ mod tests {
             assert_eq!(words, quoted);
             assert!(remedy(&words).unwrap().contains(helps), "{words}");
         }
-        assert!(is_mute("unable to set iptables for pod worker-0") && is_mute("rpc error: code = Unknown desc = x"));
+        assert!(
+            is_mute("unable to set ip tables chains for pod worker-0") && is_mute("rpc error: code = Unknown desc = x")
+        );
         assert_eq!(last_words(&line("Cannot find device \\\\\\\"eth1\\\\\\\"")).unwrap(), "Cannot find device");
         assert_eq!(
             last_words(&format!("Kernel error received: {}", "ü".repeat(500))).unwrap().chars().count(),

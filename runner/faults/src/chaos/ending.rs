@@ -1,6 +1,9 @@
 //! The way out of a network fault that never took hold. Chaos Mesh has to inject before it recovers, so an injection that
 //! cannot succeed keeps the resource for ever. Here its entries are taken out of what Chaos Mesh keeps about the pods, and
 //! once the daemons have put the rest in place without a failure, nothing of it is left and its finalizer may go.
+//!
+//! On a node without the legacy tables of iptables the daemon fails with the rest as well, and with an empty rest: it makes
+//! its chains before anything else. Then the finalizer may go if no attempt ever got further.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,7 +55,8 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
         // Rules may be out of the PodNetworkChaos and still in the pod, until its daemon has answered.
         let Some(there) = network(cluster, pod).await? else { continue };
         let generation = there["metadata"]["generation"].as_i64().unwrap_or_default();
-        if contract::names(&there, &source) || !is_answered(cluster, pod, &source, generation).await? {
+        if contract::names(&there, &source) || answer(cluster, pod, &source, generation).await? != Some(Answer::InPlace)
+        {
             return Ok(None);
         }
         // This end was never touched, whatever its record says.
@@ -61,7 +65,7 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
     if waiting.is_empty() {
         return Ok(None);
     }
-    let mut answered = Vec::new();
+    let (mut answered, mut without_chains) = (Vec::new(), Vec::new());
     for pod in &waiting {
         // Without one nothing was ever written for this pod.
         let Some(there) = network(cluster, pod).await? else { continue };
@@ -70,8 +74,12 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
             false => there["metadata"]["generation"].as_i64(),
         };
         let Some(generation) = generation else { return Ok(None) };
-        if !is_answered(cluster, pod, &source, generation).await? {
-            return Ok(None);
+        match answer(cluster, pod, &source, generation).await? {
+            Some(Answer::InPlace) => {}
+            Some(Answer::NoChains) if contract::failed_only_with(object, pod, contract::CHAINS) => {
+                without_chains.push(pod.as_str());
+            }
+            _ => return Ok(None),
         }
         answered.push(format!("{pod} (generation {generation})"));
     }
@@ -91,10 +99,13 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
     }
     let rules = match answered.is_empty() {
         true => "no PodNetworkChaos carries its rules".to_owned(),
-        false => format!(
-            "its rules were taken out of the PodNetworkChaos of {}, and the daemons have answered for that without a failure",
-            answered.join(", ")
-        ),
+        false => {
+            let how = match without_chains.is_empty() {
+                true => "the daemons have answered for that without a failure".to_owned(),
+                false => format!("no attempt in {} got as far as a rule", without_chains.join(", ")),
+            };
+            format!("its rules were taken out of the PodNetworkChaos of {}, and {how}", answered.join(", "))
+        }
     };
     Ok(Some(format!("{key} never took hold: {rules}; its finalizer was taken off, and nothing of it is left")))
 }
@@ -145,18 +156,31 @@ async fn take_out(cluster: &Cluster, pod: &str, source: &str) -> Result<Option<i
     Ok(None)
 }
 
-/// Whether the daemon has put a generation in place, or a later one, without a failure and without rules of the source.
-async fn is_answered(cluster: &Cluster, pod: &str, source: &str, generation: i64) -> Result<bool, ClusterError> {
+/// What the daemon has answered for the rules of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// They are in place, without those of the source.
+    InPlace,
+    /// It could not make its chains, without which it puts no rule in place.
+    NoChains,
+}
+
+/// The daemon's answer for a generation, or for a later one; `None` without one, and if it says neither.
+async fn answer(cluster: &Cluster, pod: &str, source: &str, generation: i64) -> Result<Option<Answer>, ClusterError> {
     let until = Instant::now() + ANSWER;
     loop {
-        let Some(there) = network(cluster, pod).await? else { return Ok(true) };
+        let Some(there) = network(cluster, pod).await? else { return Ok(Some(Answer::InPlace)) };
         let status = &there["status"];
         if status["observedGeneration"].as_i64().unwrap_or_default() >= generation {
-            let failed = status["failedMessage"].as_str().is_some_and(|message| !message.is_empty());
-            return Ok(!failed && !contract::names(&there, source));
+            let answer = match status["failedMessage"].as_str().unwrap_or_default() {
+                "" => Some(Answer::InPlace),
+                message if message.contains(contract::CHAINS) => Some(Answer::NoChains),
+                _ => None,
+            };
+            return Ok(answer.filter(|_| !contract::names(&there, source)));
         }
         if Instant::now() >= until {
-            return Ok(false);
+            return Ok(None);
         }
         tokio::time::sleep(POLL).await;
     }

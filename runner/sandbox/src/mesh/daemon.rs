@@ -53,7 +53,7 @@ impl Rules {
         };
         let mut rules = Self::default();
         for rule in object::list(spec, "/iptables") {
-            let failed = || format!("failed to apply for pod {pod}: unable to set iptables for pod {name}");
+            let failed = || format!("failed to apply for pod {pod}: unable to set ip tables chains for pod {name}");
             let names = object::list(rule, "/ipsets");
             let mut all = if names.is_empty() { vec![None] } else { Vec::new() };
             for name in names {

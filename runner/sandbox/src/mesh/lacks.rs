@@ -1,7 +1,6 @@
 //! Nodes that cannot inject every fault. The sandbox's node can, unless its object has the annotation [`LACKS`].
 //!
-//! In scope: what Chaos Mesh reports then, in the words of the recordings where there is one. The words about tables are those
-//! of its source.
+//! In scope: what Chaos Mesh reports then, in the words of the recordings.
 
 use serde_json::Value;
 
@@ -37,8 +36,6 @@ pub(crate) fn containers(node: Option<&Value>) -> Option<String> {
 /// Why a node cannot put the rules of a PodNetworkChaos in place; `None` where it can.
 pub(crate) fn rules(node: Option<&Value>, network: &Value) -> Option<String> {
     let spec = &network["spec"];
-    let has = |list: &str| !object::list(spec, list).is_empty();
-    let classified = || object::list(spec, "/tcs").iter().any(|rule| rule["ipset"].is_string());
     let pod = format!("{}/{}", object::namespace(network), object::name(network));
     let failed = |step: &str| {
         Some(format!("failed to apply for pod {pod}: unable to set {step} for pod {}", object::name(network)))
@@ -46,12 +43,11 @@ pub(crate) fn rules(node: Option<&Value>, network: &Value) -> Option<String> {
     match () {
         () if daemon(node).is_some() => daemon(node),
         () if containers(node).is_some() => containers(node).map(|why| format!("failed to apply for pod {pod}: {why}")),
-        () if lacks(node, TABLES) && has("/iptables") => failed("iptables"),
+        // The daemon makes its chains for each pod, before it looks for rules.
+        () if lacks(node, TABLES) => failed("ip tables chains"),
         () if lacks(node, NETEM) && object::list(spec, "/tcs").iter().any(|rule| rule["type"] == "netem") => {
             failed("tcs")
         }
-        // The daemon classifies the packets of single addresses with iptables.
-        () if lacks(node, TABLES) && classified() => failed("tcs"),
         () => None,
     }
 }
@@ -74,8 +70,8 @@ mod tests {
         let all = |lacks: &str| [&slow, &slow_to, &thin, &cut].map(|network| fails(lacks, network));
         assert_eq!(all(""), [false; 4]);
         assert_eq!(all("sch_netem"), [true, true, false, false]);
-        assert_eq!(all("iptables"), [false, true, false, true]);
-        assert_eq!(all("iptables, sch_netem"), [true, true, false, true]);
+        assert_eq!(all("iptables"), [true; 4]);
+        assert!(fails("iptables", &network(json!({}))), "a pod without rules has chains as well");
         assert_eq!(all("discovery.k8s.io/v1"), [true; 4]);
         assert_eq!(all("containers"), [true; 4]);
         assert_eq!((rules(None, &slow), daemon(Some(&node("sch_netem")))), (None, None));

@@ -222,7 +222,7 @@ async fn a_node_without_netem_is_told_with_its_cause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_without_the_legacy_tables_is_told_with_another_engine() {
-    let words = "failed to apply for pod shop/POD: unable to set iptables for pod POD";
+    let words = "failed to apply for pod shop/POD: unable to set ip tables chains for pod POD";
     let error = tried(CUT, &[("node-1", Node::Fails(words))]).await.unwrap_err();
     names(&error, &["cannot inject partition on node node-1", "legacy tables", "`engine: network-policy`"]);
 }
