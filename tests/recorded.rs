@@ -1,7 +1,7 @@
 //! The Chaos Mesh that tests play on API servers, against the recordings of a real one: the same order of steps, conditions one
 //! pass behind, the same records of both sides, rules in pods and Events. It acts on the API server of a sandbox without one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +29,12 @@ struct Place {
     pods: Vec<String>,
     container: String,
     seen: Arc<Mutex<Vec<Recorded>>>,
+}
+
+/// Whether a resource has this name and says that all of it is injected.
+fn is_injected(event: &Recorded, name: &str) -> bool {
+    let mut conditions = event.object["status"]["conditions"].as_array().into_iter().flatten();
+    event.name == name && conditions.any(|it| it["type"] == "AllInjected" && it["status"] == "True")
 }
 
 impl Place {
@@ -95,12 +101,7 @@ impl Place {
     }
 
     async fn until_injected(&self, from: usize, name: &str) {
-        let is_injected = |event: &Recorded| {
-            let conditions = event.object["status"]["conditions"].as_array().into_iter().flatten();
-            let mut is = conditions.filter(|it| it["type"] == "AllInjected" && it["status"] == "True");
-            event.name == name && is.next().is_some()
-        };
-        self.until("the injection", from, is_injected).await;
+        self.until("the injection", from, |event| is_injected(event, name)).await;
     }
 
     async fn until_gone(&self, from: usize, name: &str) {
@@ -110,16 +111,38 @@ impl Place {
     /// The kind and the spec of the first resource of a recording, for these pods.
     fn spec(&self, events: &[Recorded], pods: &[&String]) -> (String, Value) {
         let first = recordings::first(events).expect("a resource");
-        let mut text = first.object["spec"].to_string();
-        let ends = ["/spec/selector/pods/shop/0", "/spec/target/selector/pods/shop/0"];
-        for (end, pod) in ends.into_iter().zip(pods) {
-            if let Some(recorded) = first.object.pointer(end).and_then(Value::as_str) {
-                text = text.replace(recorded, pod);
+        let spec = &first.object["spec"];
+        let namespace = first.object["metadata"]["namespace"].as_str().expect("a namespace");
+        let word = |pointer: &str| spec.pointer(pointer).and_then(Value::as_str);
+        let mut text = spec.to_string();
+        let ends = ["/selector/pods", "/target/selector/pods"].map(|end| format!("{end}/{namespace}/0"));
+        let named = ends.iter().zip(pods).map(|(end, pod)| (word(end), *pod));
+        let container = (word("/containerNames/0"), &self.container);
+        for (recorded, ours) in named.chain([(Some(namespace), &self.namespace), container]) {
+            if let Some(recorded) = recorded {
+                text = text.replace(&format!("\"{recorded}\""), &format!("\"{ours}\""));
             }
         }
-        let text = text.replace("\"shop\"", &format!("\"{}\"", self.namespace));
-        let text = text.replace("\"nginx\"", &format!("\"{}\"", self.container));
         (first.kind.clone(), serde_json::from_str(&text).expect("a spec"))
+    }
+
+    /// Injects the first resource of a recording into these pods and removes it, and expects that it goes as it was recorded.
+    async fn goes(&self, recording: &str, real: &[Recorded], pods: &[&String]) {
+        let (from, (kind, spec)) = (self.seen(0).len(), self.spec(real, pods));
+        self.create(&kind, recording, spec).await;
+        self.until_injected(from, recording).await;
+        self.delete(&kind, recording).await;
+        self.until_gone(from, recording).await;
+        self.same(recording, real, from, recording).await;
+    }
+
+    /// Puts rules into these pods and takes them out again: the pods of the recordings had had some before.
+    async fn has_had_rules(&self, pods: &[&String]) {
+        let (kind, spec) = self.spec(&recordings::read("cut"), pods);
+        self.create(&kind, "before", spec).await;
+        self.until_injected(0, "before").await;
+        self.delete(&kind, "before").await;
+        self.until_gone(0, "before").await;
     }
 
     /// Waits until everything went as it was recorded. What is said last comes after the object is gone.
@@ -156,24 +179,50 @@ async fn what_is_injected_goes_as_it_was_recorded() {
     let (sandbox, folder, place) = place().await;
     let mesh = ChaosMesh::play(&folder.path().join("kubeconfig"), &place.namespace, Manner::Well);
     let pods = [&place.pods[0], &place.pods[1]];
-    // The pods of the recordings had had rules before.
-    let before = recordings::read("cut");
-    let (kind, spec) = place.spec(&before, &pods);
-    place.create(&kind, "before", spec).await;
-    place.until_injected(0, "before").await;
-    place.delete(&kind, "before").await;
-    place.until_gone(0, "before").await;
-    for recording in
-        ["delay", "loss", "bandwidth", "combined", "graceful", "cut", "fail", "ckill", "stress", "memory", "skew"]
-    {
-        let real = recordings::read(recording);
-        let (from, (kind, spec)) = (place.seen(0).len(), place.spec(&real, &pods));
-        place.create(&kind, recording, spec).await;
-        place.until_injected(from, recording).await;
-        place.delete(&kind, recording).await;
-        place.until_gone(from, recording).await;
-        place.same(recording, &real, from, recording).await;
+    place.has_had_rules(&pods).await;
+    let all = "delay loss bandwidth combined reorder graceful cut fail ckill stress memory skew";
+    for recording in all.split(' ') {
+        place.goes(recording, &recordings::read(recording), &pods).await;
     }
+    drop(mesh);
+    sandbox.stop().await;
+}
+
+/// Recordings as they were sent to us, each in a folder: those of `SHAKEDOWN_RECORDINGS`, or the ones of which `tests/recordings`
+/// is the short form. Only faults that took hold are compared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs recordings"]
+async fn recordings_that_were_sent_go_the_same_way_in_the_model() {
+    let root = std::env::var("SHAKEDOWN_RECORDINGS").map(Into::into);
+    let root: PathBuf = root.unwrap_or_else(|_| crate::support::root().join("../shared/chaos-mesh/recordings"));
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(&root).expect("recordings").map(|it| it.expect("an entry").path()).collect();
+    folders.retain(|folder| folder.join("scenario.yaml").is_file());
+    folders.sort();
+    let (mut compared, (sandbox, folder, place)) = (0, place().await);
+    let mesh = ChaosMesh::play(&folder.path().join("kubeconfig"), &place.namespace, Manner::Well);
+    let pods = [&place.pods[0], &place.pods[1]];
+    place.has_had_rules(&pods).await;
+    for path in folders {
+        let mut real = recordings::folder(&path);
+        let Some(first) = recordings::first(&real).cloned() else { continue };
+        // A recording may begin with the Events of earlier runs.
+        let mut is_begun = false;
+        real.retain(|event| {
+            is_begun |= event.name == first.name;
+            is_begun || event.kind != "Event"
+        });
+        // A selection by labels meets other pods here.
+        if !first.object["spec"]["selector"]["pods"].is_object() || !real.iter().any(|it| is_injected(it, &first.name))
+        {
+            println!("not compared: {}", path.display());
+            continue;
+        }
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        place.goes(&name, &real, &pods).await;
+        compared += 1;
+    }
+    assert!(compared > 0, "no recording in {}", root.display());
     drop(mesh);
     sandbox.stop().await;
 }
