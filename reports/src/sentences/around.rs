@@ -35,7 +35,13 @@ fn group(it: &Around, phase: &str, of: &str) -> Option<String> {
         Including::InFlight => {
             format!("{requests}{of} {was} in flight when the faults of {phase} struck, and {}", failures(&it.stats))
         }
-        Including::Injection | Including::Removal if failed == 0 => return None,
+        Including::Waiting | Including::Injection | Including::Removal if failed == 0 => return None,
+        Including::Waiting => {
+            format!(
+                "{requests}{of} {was} due while the faults of {phase} waited for earlier answers, and {}",
+                failures(&it.stats)
+            )
+        }
         Including::Injection => {
             format!(
                 "{requests}{of} {was} due while the faults of {phase} were being injected, and {}",
@@ -82,6 +88,7 @@ mod tests {
         let name = scenario.phases[1].name.clone();
         scenario.phases[1].loads[0].around = vec![
             group(Including::InFlight, true, 4, 4),
+            group(Including::Waiting, false, 40, 9),
             group(Including::Injection, false, 40, 0),
             group(Including::Removal, false, 40, 3),
         ];
@@ -92,6 +99,10 @@ mod tests {
                 format!(
                     "4 requests were in flight when the faults of {name} struck, and 4 failed (4 stalled). The expectations \
                      of {name} include them."
+                ),
+                format!(
+                    "40 requests were due while the faults of {name} waited for earlier answers, and 9 failed (9 stalled). The \
+                     expectations of {name} leave them out (`including`)."
                 ),
                 format!(
                     "40 requests were due while the faults of {name} were being undone, and 3 failed (3 stalled). The \

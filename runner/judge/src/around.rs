@@ -1,5 +1,5 @@
 //! The requests around the faults of a phase: those in flight when the first fault struck, and those that were due while
-//! the faults were being injected and undone. Reports show them separately, and the phase defines which of them its
+//! the injection waited for them and while the faults were being injected and undone. Reports show them separately, and the phase defines which of them its
 //! expectations include.
 //!
 //! - A request that was due before the strike and had not ended by then belongs to the fault's phase, not to the previous
@@ -55,6 +55,7 @@ pub(super) fn is_by_due(expectation: &Expectation) -> bool {
 const fn part(group: Including) -> PhasePart {
     match group {
         Including::InFlight => PhasePart::InFlight,
+        Including::Waiting => PhasePart::Waiting,
         Including::Injection => PhasePart::Injecting,
         Including::Removal => PhasePart::Undoing,
     }
@@ -105,6 +106,7 @@ pub(super) fn terms(
         }
         let name = match it.group {
             Including::InFlight => "in flight when the fault struck",
+            Including::Waiting => "due while the injection waited for answers",
             Including::Injection => "due during the injection",
             Including::Removal => "due during the removal",
         };

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Including {
     /// Due before the phase's first fault was injected, and still in flight then.
     InFlight,
+    /// Due while the injection waited for the answers to requests of the previous phase. No fault acted yet.
+    Waiting,
     /// Due while the faults were being injected.
     Injection,
     /// Due while the faults were being undone.
@@ -19,12 +21,13 @@ pub enum Including {
 
 impl Including {
     /// All groups, in order of time.
-    pub const ALL: [Self; 3] = [Self::InFlight, Self::Injection, Self::Removal];
+    pub const ALL: [Self; 4] = [Self::InFlight, Self::Waiting, Self::Injection, Self::Removal];
 
     /// The word for it in a scenario.
     pub const fn word(self) -> &'static str {
         match self {
             Self::InFlight => "in_flight",
+            Self::Waiting => "waiting",
             Self::Injection => "injection",
             Self::Removal => "removal",
         }
