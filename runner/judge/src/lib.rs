@@ -20,6 +20,7 @@ mod calibrate;
 mod compare;
 mod counts;
 mod drift;
+mod early;
 mod effect;
 mod expectations;
 mod failed;

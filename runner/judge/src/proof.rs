@@ -17,6 +17,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 
 use self::onset::Onset;
 use super::bootstrap::Windows;
+use super::early::worse_before;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile, wilson};
 use super::recovery::{Band, Window, WindowState, baseline_index};
@@ -76,6 +77,19 @@ fn chances(observations: &Observations) -> (f64, f64) {
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
     let load = &*stats::without(load, Failure::is_not_sent);
+    let seen = compare_readings(observations, load, (first, phase))?;
+    match worse_before(load, first, phase).filter(|_| !seen.changes.is_empty()) {
+        None => Some(seen),
+        Some(why) => Some(Comparison { changes: Vec::new(), windows: Some(why), ..seen }),
+    }
+}
+
+/// Compares a phase with the baseline, with and without the parts of the baseline that were unusual.
+fn compare_readings(
+    observations: &Observations,
+    load: &LoadObservations,
+    (first, phase): (usize, usize),
+) -> Option<Comparison> {
     let seen = compare_with(observations, load, (first, phase));
     let Some(transient) = Transient::of(load, first) else { return Some(seen) };
     let usual = compare_with(observations, &transient.without(load), (first, phase));
