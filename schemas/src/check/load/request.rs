@@ -236,6 +236,15 @@ pub(crate) fn headers(
             let message = format!("`{name}` is not the name of a header");
             findings.push_at_key(&path, Diagnostic::error(Code::Request, message).help(answer::HEADER_NAMES));
         }
+        if ["content-length", "transfer-encoding"].iter().any(|it| name.eq_ignore_ascii_case(it)) {
+            let message = format!("the header `{name}` follows from the body");
+            findings.push_at_key(&path, Diagnostic::error(Code::Request, message).help("remove it"));
+        }
+        let earlier = headers.keys().take_while(|other| *other != name).find(|other| other.eq_ignore_ascii_case(name));
+        if let Some(earlier) = earlier {
+            let message = format!("`{name}` is the header `{earlier}`: case does not count in names of headers");
+            findings.push_at_key(&path, Diagnostic::error(Code::Request, message).help("remove one of them"));
+        }
         if value.texts().any(|text| text.chars().any(char::is_control)) {
             findings.push(
                 &path,

@@ -135,6 +135,18 @@ pub(crate) fn url_address(path: &str, text: &str, schemes: [Scheme; 2], findings
     };
     if bad_host || !has_port {
         findings.push(path, wrong().help(format!("write `{plain}://host:port`")));
+    } else if !host.is_ascii() {
+        findings.push(
+            path,
+            Diagnostic::error(Code::Url, format!("the host `{host}` has letters that DNS does not have"))
+                .help("write it in Punycode, such as `xn--bcher-kva.example` for `bücher.example`"),
+        );
+    } else if !rest.is_ascii() {
+        findings.push(
+            path,
+            Diagnostic::error(Code::Url, "the path has letters that a URL does not have")
+                .help("write them percent-encoded in UTF-8, such as `%C3%BC` for `ü`"),
+        );
     } else if authority.contains('@') {
         findings.push(
             path,
