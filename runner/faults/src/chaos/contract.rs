@@ -178,10 +178,6 @@ pub fn waits(object: &Value, pod: &str) -> bool {
     })
 }
 
-/// Part of Chaos Mesh's message about a daemon that cannot make its chains of iptables. It makes them for each pod, even for one
-/// without rules, before any rule of iptables or `tc`.
-pub const CHAINS: &str = "unable to set ip tables chains";
-
 /// Whether every known attempt in a pod failed with this message, and at least one did.
 pub fn failed_only_with(object: &Value, pod: &str, message: &str) -> bool {
     let here = records(object).filter(|record| id(record) == pod);

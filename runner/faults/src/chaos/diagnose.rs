@@ -2,6 +2,9 @@
 
 /// Part of Chaos Mesh's message about a missing permission in a namespace.
 pub const NOT_ALLOWED: &str = "is forbidden on namespace";
+/// Part of Chaos Mesh's message about a daemon that cannot make its chains of iptables. It makes them for each pod, even for one
+/// without rules, before any rule of iptables or `tc`.
+pub const CHAINS: &str = "unable to set ip tables chains";
 /// Said of a resource whose deletion Chaos Mesh has not reacted to.
 pub const NOT_TAKEN_UP: &str = "Chaos Mesh has not taken up its deletion";
 
@@ -90,7 +93,7 @@ const CAUSES: &[(&str, &str)] = &[
          node has its words",
     ),
     (
-        super::contract::CHAINS,
+        CHAINS,
         "`iptables` failed in the pod: the node's kernel lacks the legacy tables; the chaos-daemon's log on that node has its \
          words",
     ),
@@ -161,7 +164,7 @@ pub fn remedy(words: &str) -> Option<&'static str> {
 }
 
 /// Steps that run a tool in the pod. Chaos Mesh reports only that they failed.
-const TOOLS: &[&str] = &["unable to set tcs", "unable to flush ip sets", super::contract::CHAINS];
+const TOOLS: &[&str] = &["unable to set tcs", "unable to flush ip sets", CHAINS];
 /// Parts of a status that reports a failed step in the container without its cause.
 const STEPS: &[&str] = &["rpc error", "exit status", "status("];
 /// Parts of the tools' messages, in lower case.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::{POLL, contract};
+use super::{POLL, contract, diagnose};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 
 /// How long a daemon has to answer for the rules without those of the fault.
@@ -76,7 +76,7 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
         let Some(generation) = generation else { return Ok(None) };
         match answer(cluster, pod, &source, generation).await? {
             Some(Answer::InPlace) => {}
-            Some(Answer::NoChains) if contract::failed_only_with(object, pod, contract::CHAINS) => {
+            Some(Answer::NoChains) if contract::failed_only_with(object, pod, diagnose::CHAINS) => {
                 without_chains.push(pod.as_str());
             }
             _ => return Ok(None),
@@ -174,7 +174,7 @@ async fn answer(cluster: &Cluster, pod: &str, source: &str, generation: i64) -> 
         if status["observedGeneration"].as_i64().unwrap_or_default() >= generation {
             let answer = match status["failedMessage"].as_str().unwrap_or_default() {
                 "" => Some(Answer::InPlace),
-                message if message.contains(contract::CHAINS) => Some(Answer::NoChains),
+                message if message.contains(diagnose::CHAINS) => Some(Answer::NoChains),
                 _ => None,
             };
             return Ok(answer.filter(|_| !contract::names(&there, source)));

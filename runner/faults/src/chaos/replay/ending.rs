@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::stage::{self, Case, Stage, events, is_chaos, turn};
 use super::{case, contract, injected};
+use crate::chaos::diagnose::CHAINS;
 use crate::{FaultDriver, FaultError, Finding};
 
 /// The fault of the recording `noiptables`.
@@ -131,12 +132,12 @@ async fn what_never_got_as_far_as_a_rule_is_ended_although_the_daemon_fails_on()
         for event in &events[..written] {
             let mut event = event.clone();
             if other_step && is_chaos(&event) {
-                let text = event.object.to_string().replace(contract::CHAINS, "unable to set tcs");
+                let text = event.object.to_string().replace(CHAINS, "unable to set tcs");
                 event.object = serde_json::from_str(&text).unwrap();
             }
             stage.player().show(&event);
         }
-        let daemon = daemon(stage.store.clone(), contract::CHAINS);
+        let daemon = daemon(stage.store.clone(), CHAINS);
         let undone = stage.fault.undo().await;
         daemon.abort();
         let is_left = stage.store.all().iter().any(|path| path.contains("/networkchaos/"));
