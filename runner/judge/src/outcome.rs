@@ -7,6 +7,7 @@
 //!   like observations that are censored before the moment in question in a reduced-sample estimate (Kaplan and Meier,
 //!   "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53, 1958).
 //!   Otherwise a service that refuses half of its requests at once would look twice as fast.
+//! - The first token of a request that failed without one would have taken longer than the request did. The same rules hold.
 //! - `of: successes` excludes all failures, including requests that were given up.
 
 use std::borrow::Cow;
@@ -24,7 +25,13 @@ pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'
         return Cow::Borrowed(load);
     }
     let phases = load.segments.iter().map(|segment| segment.mark.phase + 1).max().unwrap_or_default();
-    let quicker: Vec<f64> = (0..phases).map(|phase| percentile(&total(load, phase), quantile)).collect();
+    let quicker = |phase| {
+        let requests = total(load, phase);
+        let mut failed = Histogram::default();
+        requests.failed_after.iter().filter(|it| !it.0.is_timed()).for_each(|it| failed.merge(it.1));
+        percentile(&requests.latency, &failed, quantile)
+    };
+    let quicker: Vec<f64> = (0..phases).map(quicker).collect();
     let mut load = load.clone();
     for segment in &mut load.segments {
         let at_least = quicker[segment.mark.phase];
@@ -43,23 +50,47 @@ pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'
     Cow::Owned(load)
 }
 
+/// The load with the times to the first token for this percentile: those of the requests that failed without one are among
+/// them, and alone in `tokenless`.
+pub(super) fn of_first_token(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'_, LoadObservations> {
+    let counts = |cell: &Cell| !cell.tokenless.is_empty();
+    let has_tokens = |cell: &Cell| !cell.first_token.is_empty();
+    let cells = || load.segments.iter().flat_map(|segment| &segment.cells);
+    // A load without any token says nothing about them.
+    if !of.is_all() || !cells().any(counts) || !cells().any(has_tokens) {
+        return Cow::Borrowed(load);
+    }
+    let phases = load.segments.iter().map(|segment| segment.mark.phase + 1).max().unwrap_or_default();
+    let quicker = |phase| {
+        let requests = total(load, phase);
+        percentile(&requests.first_token, &requests.tokenless, quantile)
+    };
+    let quicker: Vec<f64> = (0..phases).map(quicker).collect();
+    let mut load = load.clone();
+    for segment in &mut load.segments {
+        let at_least = quicker[segment.mark.phase];
+        for cell in segment.cells.iter_mut().filter(|cell| counts(cell)) {
+            cell.tokenless = cell.tokenless.at_least(at_least);
+            cell.first_token.merge(&cell.tokenless);
+        }
+    }
+    Cow::Owned(load)
+}
+
 /// The percentile of the times until the outcome, in microseconds: the smallest value that the wanted share is at most, of
 /// all but the failures that were quicker than it. Where nothing else than quick failures is left it is theirs.
-fn percentile(requests: &Cell, quantile: f64) -> f64 {
-    let mut failed = Histogram::default();
-    requests.failed_after.iter().filter(|it| !it.0.is_timed()).for_each(|it| failed.merge(it.1));
-    let ended = requests.latency.len();
-    if ended == 0 {
+fn percentile(ended: &Histogram, failed: &Histogram, quantile: f64) -> f64 {
+    if ended.is_empty() {
         return 0.0;
     }
-    let mut values: Vec<(f64, u64, u64)> = requests.latency.iter().map(|(value, count)| (value, count, 0)).collect();
+    let mut values: Vec<(f64, u64, u64)> = ended.iter().map(|(value, count)| (value, count, 0)).collect();
     values.extend(failed.iter().map(|(value, count)| (value, 0, count)));
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut at_most, mut slower) = (0, failed.len());
     for (value, here, failed_here) in values {
         at_most += here;
         slower -= failed_here;
-        if at_most as f64 >= quantile * (ended + slower) as f64 - 1e-9 {
+        if at_most as f64 >= quantile * (ended.len() + slower) as f64 - 1e-9 {
             return value;
         }
     }
@@ -91,6 +122,25 @@ mod tests {
 
     fn fails(it: &Request<'_>, ms: f64) -> Outcome {
         Outcome { failure: Some(Failure::Status(503)), ..it.ok_in(ms) }
+    }
+
+    /// One request of ten waits a second for its failure without a token, or is refused at once.
+    #[test]
+    fn a_request_that_failed_without_a_token_waited_for_it() {
+        let p95 = |ms: f64, of_what: LatencyOf| {
+            let observations = Timeline::new(20.0)
+                .phase("a", 20.0)
+                .answer(|it| match it.index % 10 {
+                    0 => Outcome { failure: Some(Failure::Status(503)), ..it.ok_in(ms) },
+                    _ => Outcome { first_token_ms: Some(20.0), ..it.ok_in(100.0) },
+                })
+                .observe();
+            let load = of_first_token(&observations.loads[0], of_what, 0.95);
+            total(&load, 0).first_token.quantile(0.95).map(|microseconds| (microseconds / 1e3).round())
+        };
+        assert_eq!(p95(1_000.0, LatencyOf::All), Some(1_000.0));
+        assert_eq!(p95(1_000.0, LatencyOf::Successes), Some(20.0));
+        assert_eq!(p95(1.0, LatencyOf::All), Some(20.0), "a quick refusal says nothing about the first token");
     }
 
     #[test]

@@ -32,6 +32,8 @@ struct Term {
     none_succeeded: bool,
     /// How long its failures took, by kind, in words; empty without failures.
     failed_after: String,
+    /// The number of requests among them that failed without a token: they count with their duration.
+    tokenless: u64,
     /// The number of streams behind the values, if a stream has many: these values are not independent.
     streams: Option<u64>,
 }
@@ -44,14 +46,25 @@ impl Term {
         let timed = total.failed.iter().filter(|(failure, _)| of_what.is_all() && failure.is_timed());
         let given_up: u64 = timed.map(|(_, count)| count).sum();
         let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
+        let value = values.quantile(percentile.fraction());
+        let is_tokenless = || {
+            let shortest = total.tokenless.quantile(0.0).filter(|_| of_what.is_all());
+            shortest.zip(value).is_some_and(|(shortest, value)| value >= shortest)
+        };
         Self {
             of,
             phase: asked.phase_name(phase).to_owned(),
             windows: Windows::new(stats::judged(asked.load, phase), pick),
-            value: values.quantile(percentile.fraction()).map(|microseconds| microseconds / 1e6),
-            // Requests that were given up took longer than (nearly) all others did.
-            censored: of == Timing::Latency
-                && (total.succeeded == 0 || given_up > 0 && rank > values.len() - given_up.min(values.len())),
+            value: value.map(|microseconds| microseconds / 1e6),
+            censored: match of {
+                // Requests that were given up took longer than (nearly) all others did.
+                Timing::Latency => {
+                    total.succeeded == 0 || given_up > 0 && rank > values.len() - given_up.min(values.len())
+                }
+                Timing::FirstToken => is_tokenless(),
+                Timing::TokenGap => false,
+            },
+            tokenless: if of == Timing::FirstToken && of_what.is_all() { total.tokenless.len() } else { 0 },
             failures: asked.failures(&total),
             none_succeeded: total.succeeded == 0,
             failed_after: outcome::failed_after(&total),
@@ -115,6 +128,10 @@ impl Term {
 
 /// Adds how long the failures took to the answer's terms.
 fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
+    if term.tokenless > 0 {
+        let counted = text::requests(term.tokenless);
+        answer.term("without a token", format!("{counted}, with the time until the failure"));
+    }
     if term.of == Timing::Latency && !term.failed_after.is_empty() {
         answer.term(&format!("{} failures took", term.phase), term.failed_after.clone());
         let counted = match of_what {
@@ -170,7 +187,8 @@ fn with_outcomes<'a>(
 ) -> Cow<'a, LoadObservations> {
     match of {
         Timing::Latency => outcome::of(asked.load, of_what, percentile.fraction()),
-        Timing::FirstToken | Timing::TokenGap => Cow::Borrowed(asked.load),
+        Timing::FirstToken => outcome::of_first_token(asked.load, of_what, percentile.fraction()),
+        Timing::TokenGap => Cow::Borrowed(asked.load),
     }
 }
 

@@ -216,8 +216,10 @@ fn count(segment: &mut Segment, due_ns: u64, outcome: Outcome) {
         cell.tokens += if outcome.failure.is_none() { tokens } else { 0 };
     }
     cell.stuck += u64::from(matches!(outcome.failure, Some(Failure::Timeout | Failure::Unfinished)));
-    if let Some(ms) = outcome.first_token_ms {
-        cell.first_token.record((ms * 1e3).round() as u64);
+    match outcome.first_token_ms {
+        Some(ms) => cell.first_token.record((ms * 1e3).round() as u64),
+        None if outcome.failure.is_some() => cell.tokenless.record(microseconds),
+        None => {}
     }
 }
 

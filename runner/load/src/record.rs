@@ -164,6 +164,13 @@ impl Tokens {
         longest_us >= GAP.as_micros() as u64 && longest_us.saturating_mul(others) >= rest_us.saturating_mul(10)
     }
 
+    /// From the last chunk with tokens to the end of a stream that failed, in microseconds, if that was its longest gap.
+    fn last_gap_us(&self, end_ns: u64) -> Option<u64> {
+        self.first_us?;
+        let gap = micros(end_ns.saturating_sub(self.last_ns));
+        (gap > self.longest_us).then_some(gap.into())
+    }
+
     /// The server's own count, otherwise one token per chunk.
     pub(super) fn count(&self) -> u64 {
         self.counted.unwrap_or(self.pieces)
@@ -572,8 +579,17 @@ impl SegmentCounts {
 /// Counts a request in its cell, except for its latency.
 fn add(cell: &mut Cell, record: &Record) {
     count_outcome(cell, record.failure, record.latency_us);
+    let first_us = record.tokens.as_ref().and_then(|tokens| tokens.first_us);
+    if record.failure.is_some() && first_us.is_none() {
+        cell.tokenless.record(record.latency_us.into());
+    }
     if let Some(tokens) = &record.tokens {
-        tokens.first_us.into_iter().for_each(|first_us| cell.first_token.record(first_us.into()));
+        if let Some(failure) = record.failure {
+            let silence_us = tokens.last_gap_us(record.end_ns());
+            let silence_us = silence_us.filter(|us| failure == Failure::Stalled || *us >= GAP.as_micros() as u64);
+            silence_us.into_iter().for_each(|us| cell.token_gaps.record(us));
+        }
+        first_us.into_iter().for_each(|first_us| cell.first_token.record(first_us.into()));
         match record.failure {
             None => cell.tokens += tokens.count(),
             Some(_) => cell.answers.tokens_failed += tokens.count(),

@@ -24,7 +24,10 @@ pub struct Cell {
     pub latency: Histogram,
     /// From due to the first token, in microseconds, for streams with tokens.
     pub first_token: Histogram,
-    /// The gaps between chunks with tokens of one stream, in microseconds: one value for each chunk after the first.
+    /// From due to the end, in microseconds, of requests that failed without a token: the first token would have taken longer.
+    pub tokenless: Histogram,
+    /// The gaps between chunks with tokens of one stream, in microseconds: one value for each chunk after the first. The silence
+    /// in which a stream stalled or failed after a second or more is one as well, if it was the stream's longest.
     pub token_gaps: Histogram,
     /// The tokens of answers that succeeded: the server's own count if it sent one, otherwise one per chunk.
     pub tokens: u64,
@@ -54,6 +57,7 @@ impl Cell {
         }
         self.latency.merge(&other.latency);
         self.first_token.merge(&other.first_token);
+        self.tokenless.merge(&other.tokenless);
         self.token_gaps.merge(&other.token_gaps);
         self.tokens += other.tokens;
         self.stuck += other.stuck;
@@ -90,7 +94,7 @@ impl PackedCell {
             write_number(bytes, packed.len() as u64);
             bytes.extend_from_slice(&packed);
         };
-        for histogram in [&cell.latency, &cell.first_token, &cell.token_gaps] {
+        for histogram in [&cell.latency, &cell.first_token, &cell.tokenless, &cell.token_gaps] {
             write(&mut bytes, histogram);
         }
         // Last, so that a cell without failures needs no bytes for them.
@@ -117,7 +121,7 @@ impl PackedCell {
             let (code, count) = (number(), number());
             cell.answers.add(code, count);
         }
-        for histogram in [&mut cell.latency, &mut cell.first_token, &mut cell.token_gaps] {
+        for histogram in [&mut cell.latency, &mut cell.first_token, &mut cell.tokenless, &mut cell.token_gaps] {
             let length = read_number(&mut bytes).unwrap_or_default() as usize;
             *histogram = Histogram::read(bytes.by_ref().take(length).collect());
         }
@@ -153,6 +157,7 @@ mod tests {
         for step in 0..300_u64 {
             cell.latency.record(step * step * 7919 % 90_000);
             cell.first_token.record(step * 17);
+            cell.tokenless.record(step * 19);
             cell.token_gaps.record_n(10_000, 40);
         }
         cell.answers.finish.insert(Finish::Length, 299);

@@ -47,8 +47,8 @@ expectation_kinds! {
     "latency" => Latency(Latency), latency::LATENCY;
     /// A percentile of the phase's latency, divided by the same percentile of an earlier phase.
     "latency_ratio" => LatencyRatio(LatencyRatio), latency::LATENCY_RATIO;
-    /// A percentile of the time to the first token, from the moment at which a request was due. It includes only
-    /// streams that brought a token.
+    /// A percentile of the time to the first token, from the moment at which a request was due. A request that failed
+    /// without a token counts with the time until it failed.
     "time_to_first_token" => TimeToFirstToken(Latency), latency::TIME_TO_FIRST_TOKEN;
     /// A percentile of the time to the first token, divided by the same percentile of an earlier phase.
     "time_to_first_token_ratio" => TimeToFirstTokenRatio(LatencyRatio), latency::TIME_TO_FIRST_TOKEN_RATIO;

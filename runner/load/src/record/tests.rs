@@ -384,6 +384,27 @@ fn a_request_is_good_if_it_met_every_bound() {
     assert_eq!(cell.answers.good, [(0, 3), (2, 2), (3, 1), (4, 1)].into());
 }
 
+/// A stream that stalls after two tokens, or fails without one.
+#[test]
+fn the_silence_before_a_failure_counts() {
+    let marks = Arc::new(Marks::default());
+    marks.begin(mark(0, 0, PhasePart::Judged));
+    let ledger = Ledger::new(marks);
+    let tokens = Tokens { first_us: Some(20_000), last_ns: 50_000_000, longest_us: 30_000, pieces: 2, counted: None };
+    let stalled =
+        Record { latency_us: 1_050_000, failure: Some(Failure::Stalled), tokens: Some(Box::new(tokens)), ..record(0) };
+    let brief = Record { latency_us: 60_000, failure: Some(Failure::BrokenStream), ..stalled.clone() };
+    let whole = Record { failure: None, ..stalled.clone() };
+    let refused = Record { latency_us: 2_000_000, failure: Some(Failure::Status(503)), ..record(0) };
+    take(&ledger, vec![stalled, brief, whole, refused], 3_000_000_000);
+    let seen = ledger.close(3_000_000_000);
+    let cell = &seen.segments[0].cells[0];
+    let seconds =
+        |values: &Histogram| values.iter().map(|(us, count)| ((us / 1e5).round() / 10.0, count)).collect::<Vec<_>>();
+    assert_eq!(seconds(&cell.token_gaps), [(1.0, 1)], "only where it was the longest, and only of a failure");
+    assert_eq!(seconds(&cell.tokenless), [(2.0, 1)]);
+}
+
 /// The resident memory of this process, in MiB.
 fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");

@@ -222,14 +222,13 @@ impl ExpectationKind for LatencyRatio {
     }
 }
 
-/// Refuses `of` for percentiles of tokens: a request without tokens has no time to its first token.
+/// Refuses `of` for gaps between tokens: a request without tokens has none.
 fn only_of_latency(at: At<'_>, of: LatencyOf, findings: &mut Findings<'_>) {
-    // The latency itself has no noun.
-    if !of.is_all() && !at.kind.facts.noun.is_empty() {
+    if !of.is_all() && at.kind.name.starts_with("inter_token") {
         findings.push(
             &at.key("of"),
-            Diagnostic::error(Code::Limits, "`of` is only for `latency` and `latency_ratio`")
-                .help("remove it: this percentile includes only requests that brought tokens"),
+            Diagnostic::error(Code::Limits, "`of` is only for latencies and the time to the first token")
+                .help("remove it: this percentile is of gaps between tokens, whatever became of the request"),
         );
     }
 }
