@@ -4,9 +4,13 @@
 //! - A timeout after such a wait, and a request that was never sent for it, do not show that the service failed. If an
 //!   expectation has another answer without them, it is inconclusive.
 //! - The same holds for a percentile of the latency that exceeds its limit, if the times from sent to the end are within it.
+//! - A timeout after a wait counts all the same if the service had the request for longer than nearly all of its answers took
+//!   ([`without_waits`]). So a service that is dead, or slower than usual, fails by the requests that it was sent.
 //! - A service that hangs fails all the same: the requests that fill the limit do not wait.
 
-use shakedown_observe::{Failure, LoadObservations};
+use std::borrow::Cow;
+
+use shakedown_observe::{Cell, Failure, Histogram, LoadObservations};
 
 use super::answer::Answer;
 use super::{lateness, stats, text};
@@ -14,6 +18,9 @@ use shakedown_schemas::result::Verdict;
 
 /// The share of requests from which on their waits count.
 const SHARE: f64 = 0.01;
+
+/// The share of the run's answers that took no longer than a time that is enough for an answer.
+const ENOUGH: f64 = 0.99;
 
 /// The waits of a load in a phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,7 +88,7 @@ pub(super) fn settle(
     if answer.verdict == Verdict::Inconclusive {
         return answer;
     }
-    let other = again(&stats::without(load, Failure::is_of_limit));
+    let other = again(&without_waits(load));
     // Too few other requests do not excuse a service that fails those that fill the limit.
     let is_another = match answer.verdict {
         Verdict::Fail => other.verdict == Verdict::Pass,
@@ -93,6 +100,62 @@ pub(super) fn settle(
         answer = answer.verdict(Verdict::Inconclusive, why);
     }
     answer
+}
+
+/// The load without the requests whose failure a wait explains: those that were never sent, and timeouts after a wait that the
+/// service had for no longer than its answers take. The other timeouts count as such.
+///
+/// The service had enough time if it had more than [`ENOUGH`] of the run's successes took, from due to the end, which is at
+/// least as long as from sent. The number of timeouts with more time follows for each segment from the times from sent to the
+/// end: it is at least the number of requests with more time, without the successes and other timeouts among them.
+fn without_waits(load: &LoadObservations) -> Cow<'_, LoadObservations> {
+    let is_other = |failure: &Failure| failure.is_timed() && !failure.is_of_limit();
+    let all: Vec<Histogram> = load.segments.iter().flat_map(|segment| &segment.cells).map(successes).collect();
+    let all = stats::sum(&all.iter().collect::<Vec<_>>(), Histogram::merge);
+    let Some(enough) = all.quantile(ENOUGH) else { return stats::without(load, Failure::is_of_limit) };
+    let longer = |times: &Histogram| times.iter().filter(|(at, _)| *at > enough).map(|(_, count)| count).sum::<u64>();
+    let mut changed = Cow::Borrowed(load);
+    for (at, segment) in load.segments.iter().enumerate() {
+        let others = |cell: &Cell| -> u64 {
+            let failed = cell.failed.iter().filter(|(failure, _)| is_other(failure)).map(|(_, count)| count);
+            longer(&successes(cell)) + failed.sum::<u64>()
+        };
+        let mut left = longer(&segment.timings.service).saturating_sub(segment.cells.iter().map(others).sum());
+        let is_waited = |cell: &&Cell| cell.failed.contains_key(&Failure::TimeoutAfterWait);
+        if left > 0 && segment.cells.iter().any(|cell| is_waited(&cell)) {
+            changed.to_mut().segments[at].cells.iter_mut().for_each(|cell| left -= count_as_timeouts(cell, left));
+        }
+    }
+    match changed {
+        Cow::Borrowed(load) => stats::without(load, Failure::is_of_limit),
+        Cow::Owned(load) => Cow::Owned(stats::without(&load, Failure::is_of_limit).into_owned()),
+    }
+}
+
+/// The latencies of the successes of a cell.
+fn successes(cell: &Cell) -> Histogram {
+    let timed = cell.failed_after.iter().filter(|(failure, _)| failure.is_timed()).map(|(_, after)| after);
+    let timed = stats::sum(&timed.collect::<Vec<_>>(), Histogram::merge);
+    if timed.is_empty() { cell.latency.clone() } else { cell.latency.without(&timed) }
+}
+
+/// Counts at most so many timeouts after a wait as timeouts, and returns their number.
+fn count_as_timeouts(cell: &mut Cell, most: u64) -> u64 {
+    let Some(waited) = cell.failed.get_mut(&Failure::TimeoutAfterWait) else { return 0 };
+    let count = most.min(*waited);
+    *waited -= count;
+    *cell.failed.entry(Failure::Timeout).or_default() += count;
+    if let Some(after) = cell.failed_after.get(&Failure::TimeoutAfterWait) {
+        let (mut part, mut left) = (Histogram::default(), count);
+        for (at, values) in after.iter() {
+            part.record_n(at as u64, values.min(left));
+            left -= values.min(left);
+        }
+        let rest = after.without(&part);
+        cell.failed_after.insert(Failure::TimeoutAfterWait, rest);
+        cell.failed_after.entry(Failure::Timeout).or_default().merge(&part);
+    }
+    count
 }
 
 /// The percentile of the times from sent to the end, in seconds, and the waits in words. None if few requests waited.
@@ -182,6 +245,39 @@ mod tests {
             assert!(text.contains("413 of 600 requests waited for a connection of their worker"), "{text}");
             assert!(text.ends_with(CLOSED) && !text.contains("max_in_flight"), "{text}");
         }
+    }
+
+    /// 20/s with a limit of 5 and a timeout of 2 s. The service answers in 20 ms, and is dead after 2 s. The first five requests
+    /// time out, and then each waits for 1.75 s and is with the service for 250 ms, ten times as long as an answer takes.
+    #[test]
+    fn a_dead_service_fails_by_the_requests_that_it_was_sent() {
+        let observe = |with_service_ms: u64| {
+            let answer = move |it: Request<'_>| match it.index {
+                0..40 => it.ok_in(20.0),
+                40..45 => Outcome { failure: Some(Failure::Timeout), ..it.ok_in(2000.0) },
+                _ => Outcome { failure: Some(Failure::TimeoutAfterWait), ..it.ok_in(2000.0) },
+            };
+            let mut load = Timeline::new(20.0).phase("p", 6.0).answer(answer).observe().loads.remove(0);
+            let segment = load.segments.iter_mut().find(|it| it.mark.part == PhasePart::Judged).unwrap();
+            segment.timings.service.record_n(20_000, 40);
+            segment.timings.service.record_n(2_000_000, 5);
+            segment.timings.service.record_n(with_service_ms * 1000, 75);
+            segment.timings.turn.record_n(2_000_000 - with_service_ms * 1000, 75);
+            load
+        };
+        let of = |kind: &str, max: u64| json!({"errors": {kind: {"max": max}}});
+        for expect in [of("timeout", 10), of("timeout", 79), of("any", 79), json!({"success_rate": {"min": "80%"}})] {
+            let result = judge(observe(250), expect.clone());
+            assert_eq!(result.verdict, Verdict::Fail, "{expect}: {}", result.reason);
+            // The service needs 20 ms, and had 15.
+            let result = judge(observe(15), expect.clone());
+            assert_eq!(result.verdict, Verdict::Inconclusive, "{expect}: {}", result.reason);
+        }
+        assert_eq!(judge(observe(250), of("timeout", 80)).verdict, Verdict::Pass);
+        // Counted exactly: what is left without the waits.
+        let left = without_waits(&observe(250)).into_owned();
+        let total = stats::total(&left, 0);
+        assert_eq!((total.failed[&Failure::Timeout], total.requests(), total.latency.len()), (80, 120, 120));
     }
 
     #[test]
