@@ -21,6 +21,8 @@ pub(super) struct Asked<'a> {
     pub(super) observations: &'a Observations,
     /// The judged load.
     pub(super) load: &'a LoadObservations,
+    /// The load in its usual state, around which the tolerance of a recovery is. None for the load itself.
+    pub(super) usual: Option<&'a LoadObservations>,
     /// The index of the judged phase.
     pub(super) phase: usize,
     /// The path of the expectation in the file.
@@ -168,6 +170,11 @@ impl Answer {
     /// Adds one of the terms behind the observed value.
     pub(super) fn term(&mut self, name: &str, value: String) {
         self.terms.insert(name.to_owned(), value);
+    }
+
+    /// True if the observed value is not within the limits, whatever the verdict.
+    pub(super) fn misses(&self) -> bool {
+        self.observed.is_some_and(|value| !self.limits.hold(value))
     }
 
     /// Sets a verdict that the limits did not decide.

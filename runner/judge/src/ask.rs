@@ -6,6 +6,7 @@ use shakedown_schemas::scenario::Expectation;
 
 use super::answer::{Answer, Asked};
 use super::measure::{Timing, Work};
+use super::transient::{Again, Usual};
 use super::{counts, goodput, lateness, outside, percentiles, rates, recovery, seconds, text, transient, waits};
 use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
@@ -26,12 +27,12 @@ pub(super) fn one(
     let Some(load) = observations.load(load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
     };
-    let asked = Asked { scenario, observations, load, phase, path, seed };
+    let asked = Asked { scenario, observations, load, usual: None, phase, path, seed };
     let mut answer = evaluate(&asked, expectation);
     if let Some(reference) = reference(&asked, expectation) {
         let name = asked.phase_name(reference);
-        let again = |load: &LoadObservations| evaluate(&Asked { load, ..asked }, expectation);
-        answer = transient::settle((asked.load, reference, name), answer, again);
+        let again = |it: Again<'_>| evaluate(&Asked { load: it.load, usual: it.usual, ..asked }, expectation);
+        answer = transient::settle((asked.load, reference, name), usual(expectation, phase), answer, again);
     }
     let phases = reference(&asked, expectation).into_iter().chain([phase]);
     let again = |load: &LoadObservations| evaluate(&Asked { load, ..asked }, expectation);
@@ -54,6 +55,20 @@ fn reference(asked: &Asked<'_>, expectation: &Expectation) -> Option<usize> {
         Expectation::Goodput(_) => None,
         it => it.to().and_then(|name| asked.complete_phase(name).ok()),
     }
+}
+
+/// What a pass is compared with in the usual state of the reference: if it says that the service was well enough, with the
+/// phase's usual state as well; if it says that a fault had an effect, with all of the phase.
+fn usual(expectation: &Expectation, phase: usize) -> Usual {
+    let is_claim_of_health = match expectation {
+        Expectation::RecoveryTime(_) => return Usual::Tolerance,
+        Expectation::LatencyRatio(it)
+        | Expectation::TimeToFirstTokenRatio(it)
+        | Expectation::InterTokenLatencyRatio(it) => it.max.is_some(),
+        Expectation::ThroughputRatio(it) | Expectation::OutputTokensPerSecondRatio(it) => it.min.is_some(),
+        _ => false,
+    };
+    if is_claim_of_health { Usual::Phase(phase) } else { Usual::All }
 }
 
 /// The answer from these observations alone.

@@ -80,11 +80,11 @@ pub fn transients(scenario: &Scenario, observations: &Observations) -> Vec<Strin
     let phases = compared(scenario, observations);
     let of_phase = |phase: usize| {
         observations.loads.iter().filter_map(move |load| {
-            let it = Transient::of(load, phase).filter(|it| it.matters)?;
+            let it = Transient::all(load, phase).into_iter().find(|it| it.matters)?;
             let name = &observations.phases[phase].name;
             Some(format!(
                 "`{name}` of load `{}` is not homogeneous: {}; expectations that compare with it are judged with and \
-                 without this part",
+                 without this part; the numbers are of the whole phase",
                 load.name,
                 it.words()
             ))

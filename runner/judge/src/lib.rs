@@ -65,7 +65,7 @@ pub use lateness::warning as late;
 pub use parts::join;
 pub use phases::phases;
 pub use question::title;
-pub use recovery::recoveries;
+pub use recovery::{Acting, recoveries};
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
 pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};

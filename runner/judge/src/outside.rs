@@ -220,7 +220,7 @@ fn prometheus(
         Err(why) => return Answer::inconclusive(why),
     };
     let mut terms = vec![(observations.phases[phase].name.clone(), value, samples)];
-    let mut unusual = None;
+    let mut unusual = Vec::new();
     let (observed, unit, shown) = match &it.to {
         None => (value, Unit::Count, text::digits(value)),
         Some(to) => {
@@ -234,7 +234,9 @@ fn prometheus(
             };
             let values = series.get(&earlier).and_then(|seen| seen.as_ref().ok()).map_or(&[][..], |seen| &seen.values);
             unusual = unusual_values(observations, earlier, values)
-                .and_then(|(left_out, words)| Some((value_of(earlier, &left_out).ok()?.0, words)));
+                .into_iter()
+                .filter_map(|(left_out, words)| Some((value_of(earlier, &left_out).ok()?.0, words)))
+                .collect();
             terms.push((to.clone(), under, count));
             if under == 0.0 {
                 return Answer::inconclusive(format!("the value of `{to}` is 0: the ratio is undefined"));
@@ -267,7 +269,7 @@ fn prometheus(
     );
     let verdict = |observed: f64| if limits.hold(observed) { Verdict::Pass } else { Verdict::Fail };
     let mut answer = answer.verdict(verdict(observed), why);
-    if let (Some((under, words)), Some(to)) = (unusual, &it.to) {
+    for ((under, words), to) in unusual.into_iter().zip(it.to.iter().cycle()) {
         let without = value / under;
         let why = format!("{} times the {to}'s", text::digits(without));
         let other = Answer::new(unit, limits, text::digits).verdict(verdict(without), why);
@@ -276,13 +278,17 @@ fn prometheus(
     answer
 }
 
-/// Which values of a phase belong to a transient of its requests, otherwise to one of the values themselves, and the
-/// transient in words.
-fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> Option<(Vec<bool>, String)> {
+/// Which values of a phase are left out in its other readings: those of a transient or a jump of its requests, otherwise of one
+/// of the values themselves. Each with its words.
+fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> Vec<(Vec<bool>, String)> {
     let span = &observations.phases[phase];
-    let of_loads = observations.loads.iter().filter_map(|load| Transient::of(load, phase));
+    let of_loads = observations.loads.iter().flat_map(|load| Transient::all(load, phase));
     let covered = |it: Transient| (it.covers(span.judged_from_ns, span.judged_to_ns, values.len()), it.words());
-    of_loads.map(covered).find(|(covered, _)| covered.contains(&true)).or_else(|| {
+    let found: Vec<_> = of_loads.map(covered).filter(|(covered, _)| covered.contains(&true)).collect();
+    if !found.is_empty() {
+        return found;
+    }
+    let of_values = || {
         let stretch = transient::of_values(values)?;
         let mean = |is_in: bool| {
             let part =
@@ -298,7 +304,8 @@ fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> 
             mean(false)
         );
         Some(((0..values.len()).map(|at| stretch.contains(&at)).collect(), words))
-    })
+    };
+    of_values().into_iter().collect()
 }
 
 /// The values that are no numbers, each as what it is: `: 2 values are NaN`.

@@ -71,8 +71,8 @@ fn chances(observations: &Observations) -> (f64, f64) {
     ((1.0 - ONSET) * here / TESTS as f64, ONSET * here)
 }
 
-/// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient, changes must
-/// be significant with and without it: a part of the baseline that was unusual makes no phase different. Requests that were
+/// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient or jumps,
+/// changes must be significant in each reading: a part of the baseline that was unusual makes no phase different. Requests that were
 /// never sent are left out: no fault on the service is their cause.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
@@ -91,14 +91,16 @@ fn compare_readings(
     (first, phase): (usize, usize),
 ) -> Option<Comparison> {
     let seen = compare_with(observations, load, (first, phase));
-    let Some(transient) = Transient::of(load, first) else { return Some(seen) };
-    let usual = compare_with(observations, &transient.without(load), (first, phase));
-    if seen.changes.is_empty() != usual.changes.is_empty() {
-        let part = format!("with the part of the baseline {} and without it, the result differs", transient.words());
-        let windows = Some(usual.windows.map_or(part.clone(), |words| format!("{words}; {part}")));
-        return Some(Comparison { changes: Vec::new(), windows, ..usual });
+    for transient in Transient::all(load, first) {
+        let other = compare_with(observations, &transient.without(load), (first, phase));
+        if other.changes.is_empty() != seen.changes.is_empty() {
+            let part =
+                format!("with the part of the baseline {} and without it, the result differs", transient.words());
+            let windows = Some(seen.windows.map_or(part.clone(), |words| format!("{words}; {part}")));
+            return Some(Comparison { changes: Vec::new(), windows, ..seen });
+        }
     }
-    Some(usual)
+    Some(seen)
 }
 
 /// Compares a phase of a load with the baseline as it is.

@@ -21,8 +21,7 @@ use shakedown_schemas::scenario::{Expectation, RecoveryTime};
 
 use super::answer::{Answer, Asked};
 use super::limits::Limits;
-use super::transient::Transient;
-use super::{around, seconds, text};
+use super::{around, seconds, stats, text};
 use shakedown_observe::{LoadObservations, Observations};
 
 mod band;
@@ -73,7 +72,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
         return Answer::inconclusive(format!("the faults of `{}` were not confirmed as removed", fault_span.name));
     };
     let event = if fault_span.struck_ns.is_some() { "strike" } else { "removal" };
-    let band = match Band::new(observations, asked.load, it) {
+    let band = match Band::around(observations, (asked.usual.unwrap_or(asked.load), asked.load), it) {
         Ok(band) => band,
         Err(why) => return Answer::inconclusive(why),
     };
@@ -170,36 +169,33 @@ fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
     })
 }
 
+/// When the faults of a phase acted, in seconds since the load's start.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Acting {
+    /// When the first injection began. None if that is unknown: the phase counts from its start.
+    pub injecting_s: Option<f64>,
+    /// From when all of them are known to act. None if that was never known. There is no failover before that moment.
+    pub all_s: Option<f64>,
+}
+
 /// The failure and recovery of the service around each phase with faults, for each load.
 ///
-/// The band is that of the first `recovery_time` about this load and phase, otherwise the default one. A load without a
+/// The band is that of the first `recovery_time` about this load and phase, otherwise the default one. It is around the whole
+/// baseline, as in the answer to that expectation, so that both have the same numbers. A load without a
 /// usable baseline has no entry.
 ///
-/// `acting_s` returns the moment from which all faults of a phase, by its name, are known to act. None if that was never
-/// known. There is no failover before that moment.
-pub fn recoveries(
-    scenario: &Scenario,
-    observations: &Observations,
-    acting_s: &dyn Fn(&str) -> Option<f64>,
-) -> Vec<Recovery> {
+/// `acting` returns when the faults of a phase, by its name, acted. Requests before the injection do not count.
+pub fn recoveries(scenario: &Scenario, observations: &Observations, acting: &dyn Fn(&str) -> Acting) -> Vec<Recovery> {
     let mut recoveries = Vec::new();
     for (index, span) in observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults) {
         for load in &observations.loads {
             let settings = settings(scenario, observations, index, &load.name);
-            if let Ok(band) = usual_band(observations, load, &settings) {
-                let acting_ns = acting_s(&span.name).map(|at_s| (at_s * 1e9) as u64);
-                recoveries.push(recovery(observations, load, index, band, acting_ns));
+            if let Ok(band) = Band::new(observations, load, &settings) {
+                recoveries.push(recovery(observations, load, index, band, acting(&span.name)));
             }
         }
     }
     recoveries
-}
-
-/// The band around the usual state of the baseline: without its transient.
-fn usual_band(observations: &Observations, load: &LoadObservations, it: &RecoveryTime) -> Result<Band, String> {
-    let index = baseline(observations, it.to.as_deref())?;
-    let usual = Transient::of(load, index).and_then(|found| Band::new(observations, &found.without(load), it).ok());
-    usual.map_or_else(|| Band::new(observations, load, it), Ok)
 }
 
 /// The `recovery_time` of a load after a phase with faults, otherwise one with all defaults.
@@ -220,14 +216,20 @@ fn recovery(
     load: &LoadObservations,
     index: usize,
     band: Band,
-    acting_ns: Option<u64>,
+    acting: Acting,
 ) -> Recovery {
     let span = &observations.phases[index];
+    let nanoseconds = |at_s: f64| (at_s * 1e9) as u64;
+    // Requests due just before the injection may have met it: their cell counts.
+    let injecting_ns = acting.injecting_s.map_or(span.start_ns, nanoseconds);
+    let starts = stats::cells(load).filter(|it| it.mark.phase == index).map(|it| it.start_ns);
+    let begin_ns = starts.take_while(|at| *at <= injecting_ns).last().unwrap_or_default().max(span.start_ns);
+    let acting_ns = acting.all_s.map(nanoseconds);
     let from_ns = span.recovers_from_ns();
     let horizon_ns = horizon(observations, index);
     let after = from_ns.map_or_else(Vec::new, |from| band.windows(load, from, horizon_ns));
     // Everything after a strike is recovery.
-    let during = band.windows(load, span.start_ns, span.struck_ns.and(from_ns).unwrap_or(span.judged_to_ns));
+    let during = band.windows(load, begin_ns, span.struck_ns.and(from_ns).unwrap_or(span.judged_to_ns));
     let is_bad = |window: &&Window| window.state == WindowState::Bad;
     let onset_ns = during.iter().find(is_bad).map(|window| window.start_ns);
     let failover = match (onset_ns, acting_ns) {
@@ -259,7 +261,7 @@ fn recovery(
         recovered_s: recovered.settled_ns.map(seconds),
         relapses_s: failover.relapses_ns.iter().chain(&recovered.relapses_ns).map(|at_ns| seconds(*at_ns)).collect(),
         out_of_tolerance_s: out_of_tolerance(&during) + out_of_tolerance(&after),
-        failed_requests: within(load, span.start_ns, horizon_ns)
+        failed_requests: within(load, begin_ns, horizon_ns)
             .chain(around::in_flight(load, index))
             .map(|placed| placed.cell.requests() - placed.cell.succeeded)
             .sum(),

@@ -142,7 +142,33 @@ pub(super) fn sign(value: f64) -> f64 {
     }
 }
 
-fn jump(values: &[f64], measure: &Measure) -> Option<String> {
+/// A change point of a series of values.
+pub(super) struct ChangePoint {
+    /// The number of values before it. 1 or more.
+    pub(super) at: usize,
+    /// The chance of one as clear as this in a series without a change.
+    pub(super) chance: f64,
+    /// The medians before and after it.
+    pub(super) before: f64,
+    pub(super) after: f64,
+    /// The standard error of their difference.
+    error: f64,
+}
+
+impl ChangePoint {
+    /// True if the chance is below this level, and the medians are 4.5 standard errors apart.
+    pub(super) fn is_below(&self, level: f64) -> bool {
+        self.chance < level && self.is_apart(ERRORS)
+    }
+
+    /// True if the medians are so many standard errors apart.
+    pub(super) fn is_apart(&self, errors: f64) -> bool {
+        (self.after - self.before).abs() > errors * self.error
+    }
+}
+
+/// The most likely change point of more than two values, significant or not. None if all values are equal.
+pub(super) fn change_point(values: &[f64]) -> Option<ChangePoint> {
     let n = values.len();
     let mut sum = 0.0;
     let (mut most, mut at) = (0.0_f64, 0);
@@ -153,7 +179,6 @@ fn jump(values: &[f64], measure: &Measure) -> Option<String> {
             (most, at) = (sum.abs(), split);
         }
     }
-    // All windows are equal.
     if at == 0 {
         return None;
     }
@@ -163,9 +188,16 @@ fn jump(values: &[f64], measure: &Measure) -> Option<String> {
     let count = n as f64;
     let error = (variance(&residuals) * (1.0 / at as f64 + 1.0 / (n - at) as f64)).sqrt();
     let chance = 2.0 * (-6.0 * most * most / inflation(&residuals) / (count.powi(3) + count.powi(2))).exp();
-    if chance >= CHANCE || (after - before).abs() <= ERRORS * error || !(measure.matters)(before, after) {
+    Some(ChangePoint { at, chance, before, after, error })
+}
+
+fn jump(values: &[f64], measure: &Measure) -> Option<String> {
+    let found = change_point(values)?;
+    let ChangePoint { at, before, after, .. } = found;
+    if !found.is_below(CHANCE) || !(measure.matters)(before, after) {
         return None;
     }
+    let count = values.len() as f64;
     // A trend looks like a jump in its middle and is reported as a trend. Each side has nine windows or more: with
     // fewer no chance is as small as that.
     let is_level = |part: &[f64]| {

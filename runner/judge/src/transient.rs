@@ -1,27 +1,40 @@
-//! Transients of a baseline: a stretch in which the service behaved unlike in the rest of the phase, and after which it
-//! behaved as before. A limit that comes from such a baseline is too generous or too strict.
+//! Readings of a baseline. A limit that comes from a baseline is too generous or too strict if the service was disturbed in
+//! it: so an expectation that compares with a phase is evaluated against each reading of that phase ([`settle`]), and is
+//! inconclusive if the verdicts differ. So a disturbance of the baseline makes nothing pass or fail. The readings are:
 //!
+//! - the whole phase. Its numbers are those of the answer and of the reports.
+//! - without its transients ([`Transient::of`]): the stretches in which the service behaved unlike in the rest.
+//! - each part between two jumps ([`segments`]).
+//! - in its usual state ([`usual`]): without each stretch that is far from the median, whether or not it is significant. What
+//!   the service does now and then in the judged phase as well does not count, so this reading only refutes a pass.
+//!
+//! Transients:
 //! - The phase is cut into about 100 to 240 windows. For each measure (p50 and p95 of each kind of latency, failures, work),
 //!   a window is *out* if it is far from the median window: by one of [`FACTORS`], or by that many times [`SHARE`] for failures.
-//! - Windows that are out by chance are scattered. The test is a scan statistic ([`cluster`]): the chance that so many of
-//!   them come in one stretch of at most half of the phase, if any order of the windows is equally likely. Where windows of
-//!   the rest are also out, those in a row, and neighbours that resemble each other, count as one window, so that a service
-//!   that stalls now and then has no transient.
-//! - The level is [`CHANCE`] for a phase, divided over the measures, directions and factors (Bonferroni). `cargo bench --bench
-//!   judge -- 200 transient` measures how often an unchanged service has one, and what it does to the verdicts.
-//! - An expectation that compares with the phase is evaluated twice, with and without the stretch ([`settle`]). If the two
-//!   verdicts differ, it is inconclusive. So a transient makes nothing pass or fail.
+//! - Windows that are out by chance are scattered. Two tests ask for the chance that they come together as they do, if any order
+//!   of the windows is equally likely: a scan statistic for one stretch of at most half of the phase ([`cluster`]), and the
+//!   length of rows for several like ones ([`rows`]). Where windows of the rest are also out, those in a row, and
+//!   neighbours that resemble each other, count as one window, so that a service that stalls now and then has no transient.
+//! - The level is [`CHANCE`] for a phase, divided over the tests, measures, directions and factors (Bonferroni). `cargo bench
+//!   --bench judge -- 200 transient` measures how often an unchanged service has one, and what it does to the verdicts.
 
 use std::ops::Range;
 
-use shakedown_observe::{CELL_NS, Cell, LoadObservations, PhasePart, Segment};
+mod measure;
+mod scan;
+mod segments;
+mod usual;
+
+use shakedown_observe::{Cell, LoadObservations, PhasePart, Segment};
 use shakedown_schemas::result::Verdict;
 
+use self::measure::{MEASURES, Measure, Window, windows};
+use self::scan::{cluster, rows};
+use self::usual::Side;
 use super::answer::Answer;
-use super::measure::{Timing, Work};
-use super::numbers::hypergeometric_at_least;
-use super::stats::{self, Placed, judged, sum};
-use super::steady::{inflation, middle};
+use super::measure::Timing;
+use super::stats::{Placed, judged, sum};
+use super::steady::middle;
 use super::{seconds, text};
 
 /// The share of phases without a transient in which one is found, at most, if their windows are independent.
@@ -36,18 +49,14 @@ const LEAST_US: f64 = 1_000.0;
 /// By how much a window's share of failures must differ from the median one.
 const SHARE: f64 = 0.05;
 
-/// Longer windows than cells are used above this length of the phase, in nanoseconds.
-const SHORT_NS: u64 = 30 * stats::SECOND_NS;
-
-/// The most windows of a phase, and the fewest.
-const MOST_WINDOWS: u64 = 240;
+/// The fewest windows of a phase.
 const FEWEST_WINDOWS: usize = 8;
 
 /// The fewest values of a query.
 const FEWEST_VALUES: usize = 4;
 
-/// The requests per window on average in which work is counted.
-const WORK: f64 = 10.0;
+/// The most stretches that a sentence names.
+const SHOWN: usize = 4;
 
 /// By how much a transient must move p50 or p95 for a warning, and at least by so many microseconds.
 const MATTERS: f64 = 1.25;
@@ -55,29 +64,6 @@ const MATTERS_US: f64 = 10_000.0;
 
 /// By how much it must move the success rate.
 const MATTERS_SHARE: f64 = 0.005;
-
-/// A measure of a window.
-#[derive(Clone, Copy)]
-enum Measure {
-    /// A quantile of a histogram.
-    Quantile(Timing, f64),
-    /// The share of requests that failed.
-    Failures,
-    /// Successful answers or tokens for each unit of time, or for each due request in an open loop.
-    Work(Work),
-}
-
-const MEASURES: [Measure; 9] = [
-    Measure::Quantile(Timing::Latency, 0.5),
-    Measure::Quantile(Timing::Latency, 0.95),
-    Measure::Failures,
-    Measure::Quantile(Timing::FirstToken, 0.5),
-    Measure::Quantile(Timing::FirstToken, 0.95),
-    Measure::Quantile(Timing::TokenGap, 0.5),
-    Measure::Quantile(Timing::TokenGap, 0.95),
-    Measure::Work(Work::Answers),
-    Measure::Work(Work::Tokens),
-];
 
 /// A transient in one phase of a load.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,70 +79,100 @@ pub(super) struct Transient {
     pub(super) matters: bool,
 }
 
-/// A window of the phase.
-struct Window {
-    start_ns: u64,
-    end_ns: u64,
-    cell: Cell,
-}
-
-/// A stretch of windows that one test found.
+/// Stretches of windows that one test found, in order of time.
 struct Found {
     measure: Measure,
-    windows: Range<usize>,
+    windows: Vec<Range<usize>>,
     is_above: bool,
     chance: f64,
+}
+
+/// A phase cut into windows, and the measures that its load has.
+struct Cut {
+    windows: Vec<Window>,
+    measures: Vec<Measure>,
+    total: Cell,
+}
+
+impl Cut {
+    /// None if the phase is too short.
+    fn new(load: &LoadObservations, phase: usize) -> Option<Self> {
+        let cells: Vec<Placed<'_>> = judged(load, phase).collect();
+        let windows = windows(&cells);
+        let total = sum(&windows.iter().map(|it| &it.cell).collect::<Vec<_>>(), Cell::merge);
+        let measures = MEASURES.into_iter().filter(|it| it.is_of(load.is_open, &total)).collect();
+        (windows.len() >= FEWEST_WINDOWS).then_some(Self { windows, measures, total })
+    }
+
+    /// The same in windows with at least this number of requests on average.
+    fn with_at_least(self, requests: u64) -> Self {
+        let all = self.total.requests().max(1);
+        let together = (requests * self.windows.len() as u64).div_ceil(all).max(1) as usize;
+        let windows = self.windows.chunks(together).map(Window::merge).collect();
+        Self { windows, ..self }
+    }
+
+    /// The transient of the windows that are out. The measure says what was unusual.
+    fn transient(&self, phase: usize, out: &[bool], measure: Measure, is_slow_at_end: bool) -> Transient {
+        let part = |is_out: bool| {
+            let part = || self.windows.iter().zip(out).filter(move |it| *it.1 == is_out).map(|it| it.0);
+            let length = seconds(part().map(|it| it.end_ns - it.start_ns).sum());
+            (sum(&part().map(|it| &it.cell).collect::<Vec<_>>(), Cell::merge), length)
+        };
+        let (inside, rest) = (part(true), part(false));
+        let mut stretches: Vec<Range<u64>> = Vec::new();
+        for (window, _) in self.windows.iter().zip(out).filter(|it| *it.1) {
+            match stretches.last_mut() {
+                Some(last) if last.end == window.start_ns => last.end = window.end_ns,
+                _ => stretches.push(window.start_ns..window.end_ns),
+            }
+        }
+        let what = measure.words((&inside.0, inside.1), (&rest.0, rest.1));
+        let matters = matters(&self.total, &rest.0) || matches!(measure, Measure::Work(..));
+        Transient { phase, stretches, what, is_slow_at_end, matters }
+    }
 }
 
 impl Transient {
     /// The transient in a phase, if there is one.
     pub(super) fn of(load: &LoadObservations, phase: usize) -> Option<Self> {
-        let cells: Vec<Placed<'_>> = judged(load, phase).collect();
-        let windows = windows(&cells);
-        let n = windows.len();
-        if n < FEWEST_WINDOWS {
-            return None;
-        }
-        let total = sum(&windows.iter().map(|it| &it.cell).collect::<Vec<_>>(), Cell::merge);
-        let measures: Vec<Measure> = MEASURES.into_iter().filter(|it| it.is_of(load.is_open, &total)).collect();
-        let tests = (measures.len() * 2 * FACTORS.len()) as f64;
-        let mut found: Vec<Found> = measures.iter().flat_map(|it| it.found(&windows, load.is_open)).collect();
+        Self::in_cut(&Cut::new(load, phase)?, load.is_open, phase)
+    }
+
+    /// All parts of a phase without which its limits are read again: its transient, and the parts around each part between two
+    /// jumps.
+    pub(super) fn all(load: &LoadObservations, phase: usize) -> Vec<Self> {
+        let Some(cut) = Cut::new(load, phase) else { return Vec::new() };
+        let around = |part: segments::Part| {
+            let out: Vec<bool> = (0..cut.windows.len()).map(|at| !part.windows.contains(&at)).collect();
+            cut.transient(phase, &out, part.measure, false)
+        };
+        let parts = segments::parts(&cut.windows, &cut.measures, load.is_open);
+        Self::in_cut(&cut, load.is_open, phase).into_iter().chain(parts.into_iter().map(around)).collect()
+    }
+
+    fn in_cut(cut: &Cut, is_open: bool, phase: usize) -> Option<Self> {
+        let n = cut.windows.len();
+        // Each direction and factor, with two tests.
+        let tests = (cut.measures.len() * 2 * FACTORS.len() * 2) as f64;
+        let mut found: Vec<Found> = cut.measures.iter().flat_map(|it| it.found(&cut.windows, is_open)).collect();
         found.retain(|it| it.chance * tests < CHANCE);
         found.sort_by(|a, b| a.chance.total_cmp(&b.chance));
         let mut out = vec![false; n];
         let mut is_slow_at_end = false;
         for it in &found {
             let mut more = out.clone();
-            more[it.windows.clone()].fill(true);
+            it.windows.iter().for_each(|row| more[row.clone()].fill(true));
             // The larger part of a phase is its usual state.
             if more.iter().filter(|out| **out).count() * 2 <= n {
                 out = more;
                 // Tokens alone keep no fault out: what compares with them is judged with and without this part.
                 let slow = it.is_above && matches!(it.measure, Measure::Quantile(Timing::Latency, _));
-                is_slow_at_end |= slow && it.windows.end == n;
+                is_slow_at_end |= slow && it.windows.last().is_some_and(|row| row.end == n);
             }
         }
-        let first = found.iter().find(|it| out[it.windows.start])?;
-        let part = |is_out: bool| {
-            let cells: Vec<&Cell> =
-                windows.iter().zip(&out).filter(|it| *it.1 == is_out).map(|it| &it.0.cell).collect();
-            sum(&cells, Cell::merge)
-        };
-        let (inside, rest) = (part(true), part(false));
-        let length = |is_out: bool| {
-            let ns = windows.iter().zip(&out).filter(|it| *it.1 == is_out).map(|it| it.0.end_ns - it.0.start_ns);
-            seconds(ns.sum())
-        };
-        let what = first.measure.words((&inside, length(true)), (&rest, length(false)));
-        let mut stretches: Vec<Range<u64>> = Vec::new();
-        for (window, _) in windows.iter().zip(&out).filter(|it| *it.1) {
-            match stretches.last_mut() {
-                Some(last) if last.end == window.start_ns => last.end = window.end_ns,
-                _ => stretches.push(window.start_ns..window.end_ns),
-            }
-        }
-        let matters = matters(&total, &rest) || matches!(first.measure, Measure::Work(..));
-        Some(Self { phase, stretches, what, is_slow_at_end, matters })
+        let first = found.iter().find(|it| it.windows.first().is_some_and(|row| out[row.start]))?;
+        Some(cut.transient(phase, &out, first.measure, is_slow_at_end))
     }
 
     /// The load without the requests of the transient: they do not count as judged.
@@ -199,7 +215,9 @@ impl Transient {
         let span = |it: &Range<u64>| {
             format!("from {} to {}", text::seconds(seconds(it.start)), text::seconds(seconds(it.end)))
         };
-        let spans: Vec<String> = self.stretches.iter().map(span).collect();
+        let mut spans: Vec<String> = self.stretches.iter().take(SHOWN).map(span).collect();
+        let more = self.stretches.len() - spans.len();
+        spans.extend((more > 0).then(|| format!("{more} more times")));
         format!("{}, its {}", text::list(&spans), self.what)
     }
 
@@ -212,99 +230,33 @@ impl Transient {
 }
 
 impl Measure {
-    /// Whether a load has this measure. In an open loop the number of due requests is planned: only failures change the
-    /// number of answers.
-    fn is_of(self, is_open: bool, total: &Cell) -> bool {
-        match self {
-            Self::Quantile(of, _) => !of.pick()(total).is_empty(),
-            Self::Failures => total.requests() > 0,
-            Self::Work(Work::Answers) => !is_open && total.succeeded > 0,
-            Self::Work(of) => of.pick()(total) > 0,
-        }
-    }
-
-    /// The values window by window, with the place of the window. Windows without a value are left out.
-    fn values(self, windows: &[Window], is_open: bool) -> Vec<(Range<usize>, f64)> {
-        let each = |of: &dyn Fn(&Cell) -> Option<f64>| {
-            (0..).zip(windows).filter_map(|(at, it)| Some((at..at + 1, of(&it.cell)?))).collect()
-        };
-        match self {
-            Self::Quantile(of, quantile) => each(&|cell| Some(of.pick()(cell).quantile(quantile)?.max(1.0).ln())),
-            Self::Failures => each(&|cell| {
-                let requests = cell.requests();
-                (requests > 0).then(|| 1.0 - cell.succeeded as f64 / requests as f64)
-            }),
-            Self::Work(of) => {
-                let pick = of.pick();
-                let all: u64 = windows.iter().map(|it| it.cell.requests()).sum();
-                let together = (WORK * windows.len() as f64 / all.max(1) as f64).ceil().max(1.0) as usize;
-                let value = |(at, part): (usize, &[Window])| {
-                    let work: u64 = part.iter().map(|it| pick(&it.cell)).sum();
-                    let due: u64 = part.iter().map(|it| it.cell.requests()).sum();
-                    let of = if is_open { due as f64 } else { part.len() as f64 };
-                    (of > 0.0)
-                        .then(|| (at * together..at * together + part.len(), (work as f64).max(0.5).ln() - of.ln()))
-                };
-                windows.chunks_exact(together).enumerate().filter_map(value).collect()
-            }
-        }
-    }
-
-    /// True if a value is out, above the median or below it.
-    fn is_out(self, value: f64, median: f64, factor: f64, is_above: bool) -> bool {
-        let apart = if is_above { value - median } else { median - value };
-        match self {
-            Self::Quantile(..) => apart >= factor.ln() && (value.exp() - median.exp()).abs() >= LEAST_US,
-            Self::Failures => apart > SHARE * factor,
-            Self::Work(..) => apart >= factor.ln(),
-        }
-    }
-
-    /// The most unusual stretch of each test.
+    /// The most unusual stretches of each test.
     fn found(self, windows: &[Window], is_open: bool) -> Vec<Found> {
         let values = self.values(windows, is_open);
         if values.len() < FEWEST_WINDOWS {
             return Vec::new();
         }
         let median = middle(values.iter().map(|it| it.1).collect());
+        let levels: Vec<f64> = values.iter().map(|it| it.1).collect();
         let tests = FACTORS.into_iter().flat_map(|factor| [(factor, true), (factor, false)]);
-        let test = |(factor, is_above): (f64, bool)| {
-            let out: Vec<bool> = values.iter().map(|it| self.is_out(it.1, median, factor, is_above)).collect();
-            let levels: Vec<f64> = values.iter().map(|it| it.1).collect();
-            let (stretch, chance) = cluster(&out, &levels)?;
-            // The windows around it are partly in it.
+        // The windows around it are partly in it.
+        let place = |stretch: &Range<usize>| {
             let from = values[stretch.start].0.start.saturating_sub(1);
-            let to = (values[stretch.end - 1].0.end + 1).min(windows.len());
-            Some(Found { measure: self, windows: from..to, is_above, chance })
+            from..(values[stretch.end - 1].0.end + 1).min(windows.len())
         };
-        tests.filter_map(test).collect()
-    }
-
-    /// The measure in a stretch and in the rest of the phase, in words.
-    fn words(self, (inside, inside_s): (&Cell, f64), (rest, rest_s): (&Cell, f64)) -> String {
-        match self {
-            Self::Quantile(of, quantile) => {
-                let name = match of {
-                    Timing::Latency => "",
-                    Timing::FirstToken => "time to first token ",
-                    Timing::TokenGap => "inter-token latency ",
-                };
-                let shown = |cell: &Cell| {
-                    of.pick()(cell)
-                        .quantile(quantile)
-                        .map_or_else(|| "nothing".to_owned(), |it| text::seconds(it / 1e6))
-                };
-                format!("{name}p{:.0} was {}, and {} in the rest", quantile * 100.0, shown(inside), shown(rest))
-            }
-            Self::Failures => {
-                let shown = |cell: &Cell| text::percent(cell.succeeded as f64 / cell.requests().max(1) as f64);
-                format!("success rate was {}, and {} in the rest", shown(inside), shown(rest))
-            }
-            Self::Work(of) => {
-                let shown = |cell: &Cell, of_s: f64| text::digits(of.pick()(cell) as f64 / of_s.max(1e-9));
-                format!("{} were {}, and {} in the rest", of.words(), shown(inside, inside_s), shown(rest, rest_s))
-            }
-        }
+        let test = |(factor, is_above): (f64, bool)| {
+            let out: Vec<bool> = levels.iter().map(|it| self.is_out(*it, median, factor, is_above)).collect();
+            let one = cluster(&out, &levels).map(|(stretch, chance)| (vec![stretch], chance));
+            let found = [one, rows(&out, &levels)].into_iter().flatten();
+            let found = found.map(|(stretches, chance)| Found {
+                measure: self,
+                windows: stretches.iter().map(place).collect(),
+                is_above,
+                chance,
+            });
+            found.collect::<Vec<_>>()
+        };
+        tests.flat_map(test).collect()
     }
 }
 
@@ -327,87 +279,6 @@ pub(super) fn of_values(values: &[f64]) -> Option<Range<usize>> {
     row(&|value| value > above).or_else(|| row(&|value| value < below))
 }
 
-/// Whole windows of cells.
-fn windows(cells: &[Placed<'_>]) -> Vec<Window> {
-    let all_ns: u64 = cells.iter().map(|placed| placed.length_ns).sum();
-    let cell_ns = cells.iter().map(|placed| placed.length_ns).fold(CELL_NS, u64::max);
-    let least = if all_ns > SHORT_NS { 2 } else { 1 };
-    let window_ns = cell_ns * all_ns.div_ceil(cell_ns * MOST_WINDOWS).max(least);
-    let whole = stats::windows(cells, window_ns).into_iter().filter(|(_, length_ns)| *length_ns >= window_ns);
-    let window = |(part, _): (&[Placed<'_>], u64)| {
-        let (first, last) = (part.first()?, part.last()?);
-        let cell = sum(&part.iter().map(|placed| placed.cell).collect::<Vec<_>>(), Cell::merge);
-        Some(Window { start_ns: first.start_ns, end_ns: last.start_ns + last.length_ns, cell })
-    };
-    whole.filter_map(window).collect()
-}
-
-/// The mean number of marked windows in a row. At least 1.
-fn in_a_row(out: &[bool]) -> f64 {
-    let marked = out.iter().filter(|it| **it).count();
-    let rows = (0..out.len()).filter(|at| out[*at] && (*at == 0 || !out[at - 1])).count();
-    if rows == 0 { 1.0 } else { marked as f64 / rows as f64 }
-}
-
-/// How many neighbouring windows of the rest count as one, because their levels resemble each other. 1 if no window of the rest
-/// is marked: of a level that never comes near the limit, the order does not matter.
-fn resemblance(rest: &[bool], levels: &[f64], stretch: &Range<usize>) -> f64 {
-    let others: Vec<f64> =
-        levels.iter().enumerate().filter(|(at, _)| !stretch.contains(at)).map(|(_, level)| *level).collect();
-    if others.is_empty() || !rest.contains(&true) {
-        return 1.0;
-    }
-    let mean = others.iter().sum::<f64>() / others.len() as f64;
-    inflation(&others.iter().map(|level| level - mean).collect::<Vec<_>>())
-}
-
-/// The stretch of at most half of the windows in which marked ones are most concentrated, and the chance of such a
-/// concentration anywhere, if any order is equally likely: Fisher's exact test, times the number of stretches of each length
-/// and the number of lengths (Bonferroni). Lengths rise by the root of two. None if none is marked.
-fn cluster(out: &[bool], levels: &[f64]) -> Option<(Range<usize>, f64)> {
-    let n = out.len();
-    let mut lengths: Vec<usize> =
-        (0..).map(|step| 2_f64.powf(f64::from(step) / 2.0) as usize).take_while(|it| *it <= n / 2).collect();
-    lengths.dedup();
-    let until: Vec<usize> = std::iter::once(0)
-        .chain(out.iter().scan(0, |sum, it| {
-            *sum += usize::from(*it);
-            Some(*sum)
-        }))
-        .collect();
-    let marked = until[n];
-    let best = |length: usize| {
-        let starts = 0..=n - length;
-        let from = starts.rev().max_by_key(|from| until[from + length] - until[*from])?;
-        let count = until[from + length] - until[from];
-        let mut stretch = from..from + length;
-        while stretch.start < stretch.end && !out[stretch.start] {
-            stretch.start += 1;
-        }
-        while stretch.end > stretch.start && !out[stretch.end - 1] {
-            stretch.end -= 1;
-        }
-        while stretch.start > 0 && out[stretch.start - 1] {
-            stretch.start -= 1;
-        }
-        while stretch.end < n && out[stretch.end] {
-            stretch.end += 1;
-        }
-        let mut rest = out.to_vec();
-        rest[stretch.clone()].fill(false);
-        let one = in_a_row(&rest).max(resemblance(&rest, levels, &stretch));
-        let fewer = |count: usize| count as f64 / one;
-        let count = fewer(count).floor() as u64;
-        let length = (fewer(length).round() as u64).max(count);
-        let marked = (fewer(marked).ceil() as u64).max(count);
-        let all = (fewer(n).floor() as u64).max(marked + length - count);
-        let places = ((all - length + 1) * lengths.len() as u64) as f64;
-        let chance = hypergeometric_at_least(count, length, marked, all) * places;
-        (!stretch.is_empty()).then_some((stretch, chance))
-    };
-    lengths.iter().filter_map(|length| best(*length)).min_by(|a, b| a.1.total_cmp(&b.1))
-}
-
 /// Whether the requests of a phase without a part of it give other limits.
 fn matters(all: &Cell, rest: &Cell) -> bool {
     let moves = |of: Timing, quantile: f64| {
@@ -420,16 +291,55 @@ fn matters(all: &Cell, rest: &Cell) -> bool {
         || (success(all) - success(rest)).abs() >= MATTERS_SHARE
 }
 
-/// The answer of an expectation that compares with a phase, with a second opinion where that phase has a transient:
-/// `again` answers without the transient's requests.
+/// How an expectation is evaluated again.
+pub(super) struct Again<'a> {
+    /// With other requests.
+    pub(super) load: &'a LoadObservations,
+    /// With a tolerance around the requests of this load.
+    pub(super) usual: Option<&'a LoadObservations>,
+}
+
+/// What a pass against the usual state of a baseline is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Usual {
+    /// The usual state of the judged phase: it may have what the service does now and then.
+    Phase(usize),
+    /// All of the judged phase.
+    All,
+    /// All of the phases after the baseline. What they have in common with all of the baseline is tolerated.
+    Tolerance,
+}
+
+/// The answer of an expectation that compares with a phase, with second opinions where that phase has other readings: `again`
+/// answers by them.
 pub(super) fn settle(
     (load, phase, name): (&LoadObservations, usize, &str),
+    usual: Usual,
     mut answer: Answer,
-    again: impl FnOnce(&LoadObservations) -> Answer,
+    again: impl Fn(Again<'_>) -> Answer,
 ) -> Answer {
-    let Some(transient) = Transient::of(load, phase) else { return answer };
-    let other = again(&transient.without(load));
-    second_opinion(&mut answer, &other, name, &transient.words(), transient.matters);
+    for transient in Transient::all(load, phase) {
+        let other = again(Again { load: &transient.without(load), usual: None });
+        second_opinion(&mut answer, &other, name, &transient.words(), transient.matters);
+    }
+    if answer.verdict != Verdict::Pass {
+        return answer;
+    }
+    let side = if usual == Usual::All { Side::Either } else { Side::Worse };
+    let Some(found) = usual::unusual(load, phase, side) else { return answer };
+    let reference = found.without(load);
+    let other = match usual {
+        Usual::All => again(Again { load: &reference, usual: None }),
+        Usual::Tolerance => again(Again { load, usual: Some(&reference) }),
+        Usual::Phase(phase) => {
+            let both = usual::unusual(load, phase, side).map(|it| it.without(&reference));
+            again(Again { load: both.as_ref().unwrap_or(&reference), usual: None })
+        }
+    };
+    // One that is unsure because of drift, but misses the limit, does not confirm the pass.
+    if other.verdict == Verdict::Fail || other.misses() {
+        second_opinion(&mut answer, &other, name, &found.words(), found.matters);
+    }
     answer
 }
 

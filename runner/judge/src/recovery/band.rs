@@ -63,9 +63,19 @@ pub(crate) struct Window {
 impl Band {
     /// The band around a baseline phase. An error says why there is none.
     pub(crate) fn new(observations: &Observations, load: &LoadObservations, it: &RecoveryTime) -> Result<Self, String> {
+        Self::around(observations, (load, load), it)
+    }
+
+    /// The band around the usual state of a baseline phase, which the first load is in. What all of the phase has out of this
+    /// band (the second load) is tolerated as noise.
+    pub(super) fn around(
+        observations: &Observations,
+        (usual, load): (&LoadObservations, &LoadObservations),
+        it: &RecoveryTime,
+    ) -> Result<Self, String> {
         let index = baseline(observations, it.to.as_deref())?;
         let span = &observations.phases[index];
-        let requests = total(load, index);
+        let requests = total(usual, index);
         let needed = samples::percentile(0.95);
         let p95 = match requests.latency.quantile(0.95) {
             Some(p95) if requests.latency.len() >= needed => p95,
@@ -87,7 +97,7 @@ impl Band {
             window_ns: nanoseconds(it.window).max(cell_ns) * times,
             hold_ns: nanoseconds(it.hold),
             resolved_with: if tolerance > 0.0 { (1.0 / tolerance - 1e-9).ceil() as u64 } else { 0 },
-            slowest: requests.latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
+            slowest: total(load, index).latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
             usual: (0, 0),
         };
         let own = band.own_windows(observations, load, index);

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
+use shakedown_observe::chance::Chance;
 use shakedown_observe::{Failure, Observations, Outside, PodSeen, PodsSeen};
 use shakedown_schemas::result::ExpectationResult;
 
 use super::*;
 use crate::expectations;
+use crate::stats;
 use crate::testing::shapes::{Service, Shape};
 use crate::testing::{self, Outcome, Request, Timeline, near};
 
@@ -45,31 +48,37 @@ impl Trouble {
     }
 }
 
-/// A baseline with trouble between two moments, a fault, and a recovery. `fault` answers in the phases after the baseline.
-fn observe(trouble: Option<(Trouble, f64, f64)>, fault: impl Fn(&Request<'_>, Outcome) -> Outcome) -> Observations {
+/// Trouble between two moments of the baseline, in seconds.
+type Spell = (Trouble, f64, f64);
+
+/// A baseline with trouble, a fault, and a recovery. `fault` answers in the phases after the baseline.
+fn observe(
+    troubles: impl IntoIterator<Item = Spell>,
+    fault: impl Fn(&Request<'_>, Outcome) -> Outcome,
+) -> Observations {
+    let troubles: Vec<Spell> = troubles.into_iter().collect();
     let mut service = Service::new(Shape::Independent, 3);
     let timeline = Timeline::new(20.0).phase("baseline", BASELINE).fault_phase("cut", PHASE).phase("recovery", PHASE);
     timeline
         .answer(|it| {
             let ms = service.answer_ms(it.at);
             let usual = Outcome { first_token_ms: Some(ms / 2.0), stream: Some((ms / 10.0, 10)), ..it.ok_in(ms) };
-            match trouble {
-                Some((trouble, from, to)) if it.phase == "baseline" && (from..to).contains(&it.into) => {
-                    trouble.answer(&it, usual, to - it.into)
-                }
-                _ if it.phase == "baseline" => usual,
-                _ => fault(&it, usual),
+            match troubles.iter().find(|(_, from, to)| (*from..*to).contains(&it.into)) {
+                _ if it.phase != "baseline" => fault(&it, usual),
+                Some((trouble, _, to)) => trouble.answer(&it, usual, to - it.into),
+                None => usual,
             }
         })
         .observe()
 }
 
 /// Every trouble in the middle, at the start and at the end of the baseline.
-fn troubles() -> Vec<(Trouble, f64, f64)> {
-    let kinds = [Trouble::Hang, Trouble::Slow(4.0), Trouble::Failing, Trouble::TimesOut, Trouble::Quick];
+fn troubles() -> Vec<Spell> {
     let stretches = [(10.0, 13.0), (0.0, 5.0), (20.0, 24.0), (6.0, 15.0)];
-    kinds.into_iter().flat_map(|kind| stretches.map(|(from, to)| (kind, from, to))).collect()
+    KINDS.into_iter().flat_map(|kind| stretches.map(|(from, to)| (kind, from, to))).collect()
 }
+
+const KINDS: [Trouble; 5] = [Trouble::Hang, Trouble::Slow(4.0), Trouble::Failing, Trouble::TimesOut, Trouble::Quick];
 
 /// An expectation that compares with the baseline, the key where it belongs, and how the service answers so that it does
 /// not hold.
@@ -162,6 +171,120 @@ fn no_transient_makes_anything_pass() {
     assert!(wrong.is_empty(), "{} passes:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// The kinds of the second adversary's findings: two or three like stops hid each other, and a limit came from a mixture of two
+/// levels.
+#[test]
+fn neither_several_transients_nor_a_jump_make_anything_pass() {
+    let mut wrong = Vec::new();
+    let several: [&[(f64, f64)]; 4] =
+        [&[(4.0, 6.0), (16.0, 18.0)], &[(2.0, 4.0), (10.0, 12.0), (19.0, 21.0)], &[(0.0, 12.0)], &[(12.0, 24.0)]];
+    let spells =
+        several.iter().flat_map(|parts| KINDS.map(|kind| parts.iter().map(move |(from, to)| (kind, *from, *to))));
+    for spells in spells.map(Iterator::collect::<Vec<Spell>>) {
+        for case in cases() {
+            let result = judge(&case, &observe(spells.clone(), case.answer));
+            if result.verdict == Verdict::Pass {
+                wrong.push(format!("{} {}: {spells:?}: {}", case.key, case.expect, result.reason));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} passes:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A ratio of p95 with these seconds of a baseline, in which the service stops, and of a phase in which it is slower.
+fn ratio_after(baseline_s: f64, stops: &[(f64, f64)], times: f64, seed: u64) -> ExpectationResult {
+    let mut service = Service::new(Shape::Independent, seed);
+    let timeline = Timeline::new(20.0).phase("baseline", baseline_s).fault_phase("cut", 20.0);
+    let observations = timeline
+        .answer(|it| {
+            let usual = it.ok_in(service.answer_ms(it.at));
+            let stop = stops.iter().find(|(from, length)| (*from..from + length).contains(&it.into));
+            match stop.filter(|_| it.phase == "baseline") {
+                Some((from, length)) => Trouble::Hang.answer(&it, usual, from + length - it.into),
+                None if it.phase == "cut" => it.ok_in(usual.ms * times),
+                None => usual,
+            }
+        })
+        .observe();
+    let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
+    let expect = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 1.5}});
+    let scenario = testing::scenario(&json!([
+        {"name": "baseline", "duration": format!("{baseline_s}s")},
+        {"name": "cut", "duration": "20s", "faults": cut, "expect": [expect]},
+    ]));
+    expectations(&scenario, &observations, seed, &|_| None).remove(0)
+}
+
+#[test]
+fn a_short_stop_in_a_short_baseline_does_not_make_a_ratio_pass() {
+    for from in [0.0, 1.3, 4.6, 7.9] {
+        for seed in 0..10 {
+            let result = ratio_after(10.0, &[(from, 0.9)], 2.0, seed);
+            assert_ne!(result.verdict, Verdict::Pass, "{from}, {seed}: {}", result.reason);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever stops of whatever length are in the baseline, as long as the service answers for more than half of it.
+    #[test]
+    fn no_stops_make_a_service_pass_that_is_five_times_slower(
+        baseline_s in 10.0_f64..60.0, lengths in proptest::collection::vec(0.3_f64..3.0, 1..4),
+        places in proptest::array::uniform3(0.0_f64..1.0), seed in 0_u64..1000,
+    ) {
+        let share = baseline_s / lengths.len() as f64;
+        let stops = lengths.iter().zip(places).enumerate().map(|(at, (length, place))| {
+            let length = length.min(share / 3.0);
+            (share * at as f64 + place * (share - length), length)
+        });
+        let stops: Vec<(f64, f64)> = stops.collect();
+        let result = ratio_after(baseline_s, &stops, 5.0, seed);
+        prop_assert_ne!(result.verdict, Verdict::Pass, "{:?}: {}", stops, result.reason);
+    }
+
+    /// A service whose latency is within 30 % of a level, whatever the level, stays judged.
+    #[test]
+    fn an_undisturbed_baseline_stays_judged(
+        baseline_s in 10.0_f64..60.0, level_ms in 1.0_f64..3000.0, seed in 0_u64..1000,
+    ) {
+        let mut chance = Chance::new(seed, &["level"]);
+        let timeline = Timeline::new(20.0).phase("baseline", baseline_s);
+        let observations = timeline.answer(|it| it.ok_in(level_ms * (0.7 + 0.6 * chance.uniform()))).observe();
+        let load = &observations.loads[0];
+        prop_assert_eq!(Transient::all(load, 0), Vec::new());
+        prop_assert_eq!(usual::unusual(load, 0, Side::Either), None);
+    }
+}
+
+/// The readings of an undisturbed baseline rarely change a verdict, also of services that stall or wander by themselves:
+/// `cargo bench --bench judge -- 200 transient` measures how rarely.
+#[test]
+fn unchanged_services_stay_judged() {
+    let expect = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 1.2}});
+    let recovery = json!({"recovery_time": {"max": "10s", "hold": "2s"}});
+    let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
+    let scenario = testing::scenario(&json!([
+        {"name": "baseline", "duration": "60s"},
+        {"name": "cut", "duration": "60s", "faults": cut, "expect": [expect]},
+        {"name": "recovery", "duration": "60s", "expect": [recovery]},
+    ]));
+    for shape in Shape::ALL {
+        let mut undecided = [0; 2];
+        for seed in 0..40 {
+            let mut service = Service::new(shape, seed);
+            let timeline = Timeline::new(20.0).phase("baseline", 60.0).fault_phase("cut", 60.0).phase("recovery", 60.0);
+            let observations = timeline.answer(|it| it.ok_in(service.answer_ms(it.at))).observe();
+            let results = expectations(&scenario, &observations, seed, &|_| None);
+            for (count, result) in undecided.iter_mut().zip(results) {
+                *count += usize::from(result.reason.contains("only because of a part of"));
+            }
+        }
+        assert!(undecided.into_iter().all(|it| it <= 4), "{shape}: {undecided:?} of 40");
+    }
+}
+
 #[test]
 fn the_reason_and_the_terms_say_what_was_unusual_and_when() {
     let case = &cases()[0];
@@ -195,7 +318,7 @@ fn a_baseline_with_a_transient_has_a_warning() {
     ]));
     let words = crate::transients(&scenario, &observe(Some((Trouble::Failing, 10.0, 14.0)), as_ever));
     let expected = "`baseline` of load `load` is not homogeneous: from 9.75s to 14.3s, its success rate was 11.11%, and 100% in \
-        the rest; expectations that compare with it are judged with and without this part";
+        the rest; expectations that compare with it are judged with and without this part; the numbers are of the whole phase";
     assert_eq!(words, [expected]);
     assert_eq!(crate::transients(&scenario, &observe(None, as_ever)), Vec::<String>::new());
 }
@@ -247,6 +370,22 @@ fn the_chance_of_a_cluster_is_bonferroni_s() {
     // Where two others come in pairs, four in a row count as two.
     let pairs = cluster(&out(&[2, 3, 30, 31, 16, 17, 18, 19], 40), &[]).unwrap();
     assert!(pairs.1 > 0.1, "{pairs:?}");
+}
+
+/// A row as long as this, of the orders of the marked windows.
+#[test]
+fn the_chance_of_rows_is_bonferroni_s() {
+    let out = |marked: &[usize], n: usize| (0..n).map(|at| marked.contains(&at)).collect::<Vec<_>>();
+    // Two rows of three among 20: 15 gaps, each with three of the six at a chance of 6/20 · 5/19 · 4/18.
+    let (found, chance) = rows(&out(&[2, 3, 4, 12, 13, 14], 20), &[]).unwrap();
+    assert_eq!(found, [2..5, 12..15]);
+    near(chance, 15.0 * (6.0 * 5.0 * 4.0) / (20.0 * 19.0 * 18.0), 1e-9);
+    // Single ones next to them: 14 gaps, and two lengths are tried.
+    let (found, chance) = rows(&out(&[2, 3, 4, 8, 12, 13, 14], 20), &[]).unwrap();
+    assert_eq!(found, [2..5, 12..15]);
+    near(chance, 2.0 * 14.0 * (7.0 * 6.0 * 5.0) / (20.0 * 19.0 * 18.0), 1e-9);
+    assert_eq!(rows(&out(&[], 20), &[]), None);
+    assert_eq!(rows(&[true; 20], &[]), None, "more than half");
 }
 
 /// Few unchanged services have one that moves a limit. `cargo bench --bench judge -- 200 transient` measures how many.
