@@ -603,7 +603,7 @@ fn a_topology_that_no_load_can_reach_is_checked_and_named() {
     let with = |topology: &str| shakedown.run(&["plan", "plain.yaml", "--sandbox", "--sandbox-topology", topology]);
     with("shop.yaml").expect_code(2).expect_stderr(&["errors in the topology `shop.yaml`", "help: "]);
     with("shop")
-        .expect_code(0)
+        .expect_code(3)
         .expect_stderr(&["--sandbox-topology shop: every load has a `url`, so no sandbox is started"]);
 }
 

@@ -7,7 +7,7 @@ use shakedown_reports::Redactor;
 use shakedown_schemas::RunResult;
 
 use super::args::Compare;
-use super::output::RESULT;
+use super::previous::RESULT;
 use super::table::table;
 use super::{Failure, exit, print, report};
 use shakedown_judge::{self as judge, Change, Moved};

@@ -5,8 +5,8 @@ use std::path::Path;
 use shakedown_schemas::Document;
 use shakedown_schemas::result::Trial;
 
-use super::output::{LATEST, RESULT};
-use super::previous::Ended;
+use super::output::LATEST;
+use super::previous::{Ended, RESULT};
 use super::{Failure, print, report, totals};
 
 /// Keeps the scenarios that did not pass or did not run in the previous result. In a trial, those that did not end as it must.

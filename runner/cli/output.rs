@@ -8,7 +8,8 @@ use std::sync::Arc;
 use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, RunResult};
 
-use super::{Failure, ci, previous, print};
+use super::previous::{self, RESULT};
+use super::{Failure, ci, print};
 use shakedown_cluster::journal::{self, Journal};
 use shakedown_engine::events::Listener;
 
@@ -19,8 +20,6 @@ pub const LATEST: &str = "shakedown-results/latest";
 /// The size of the reports of an ordinary run, in bytes.
 const ROOM: usize = 256 << 10;
 
-/// The result of a run, from which every report follows.
-pub const RESULT: &str = "result.json";
 /// The file that people open.
 const PAGE: &str = "report.html";
 /// The file of all events.

@@ -8,11 +8,13 @@ use shakedown_schemas::read_file;
 use shakedown_schemas::result::{RunResult, Trial};
 
 use super::filter::key;
-use super::output::RESULT;
 use super::totals;
 
 /// The subfolder of kept results.
 pub const FOLDER: &str = "earlier";
+
+/// The result of a run, from which every report follows.
+pub const RESULT: &str = "result.json";
 
 /// The largest result that is read, in bytes.
 const LARGEST: u64 = 1 << 30;

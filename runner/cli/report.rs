@@ -9,7 +9,8 @@ use shakedown_schemas::{RunResult, read_file};
 
 use super::args::Report;
 use super::console::Style;
-use super::output::{Output, RESULT};
+use super::output::Output;
+use super::previous::RESULT;
 use super::{Failure, exit, merge, print, summary};
 
 /// The page of `--history`.

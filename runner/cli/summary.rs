@@ -9,7 +9,8 @@ use shakedown_schemas::result::{ScenarioResult, Verdict};
 use shakedown_schemas::{RunResult, first_few};
 
 use super::console::{Style, clean};
-use super::output::{Output, RESULT};
+use super::output::Output;
+use super::previous::RESULT;
 
 /// From this number of rows on, passed expectations are counted instead of listed, so that the others stay on the
 /// screen.

@@ -40,7 +40,14 @@ pub fn explain(path: &str, recursive: bool) -> Result<String, String> {
         return Ok(keys.text(&keys.top(), recursive));
     }
     let places = keys.find(&parts)?;
-    let texts: Vec<String> = places.iter().map(|place| keys.text(place, recursive)).collect();
+    let mut texts: Vec<String> = Vec::new();
+    for text in places.iter().map(|place| keys.text(place, recursive)) {
+        // The same key in two places differs in its path, on the first line.
+        let body = |text: &str| text.split_once('\n').map(|(_, body)| body.to_owned());
+        if !texts.iter().any(|other| body(other) == body(&text)) {
+            texts.push(text);
+        }
+    }
     Ok(texts.join("\n"))
 }
 
@@ -82,7 +89,9 @@ impl Keys {
         let mut seen = BTreeSet::new();
         let mut open = VecDeque::from([self.top()]);
         while let Some(Place { path, property, .. }) = open.pop_front() {
-            let below = self.below(&property);
+            let mut below = self.below(&property);
+            // It takes the expectations of `expect`, which is their usual place.
+            below.sort_by_key(|(name, ..)| name == "effect");
             // The same keys are below every key of this type.
             if below.is_empty() || !seen.insert(format!("{:?}", self.containers(&property, 0))) {
                 continue;
@@ -160,7 +169,8 @@ impl Keys {
         let kinds = self.kinds().into_iter().filter(|(name, _)| name == first);
         let mut found: Vec<Place> = top.map(|(_, property, required)| named(property, required)).collect();
         found.extend(kinds.map(|(_, property)| named(property, false)));
-        if found.is_empty() {
+        // Kinds that share a name are told apart by their whole paths.
+        if found.len() != 1 {
             found = self.all().into_iter().filter(|place| place.key == first).collect();
         }
         if found.is_empty() {
@@ -541,7 +551,8 @@ mod tests {
             ("steps", vec!["load.http.steps", "load.rate.steps"]),
             ("capture", vec!["load.http.steps.capture"]),
             ("group_by", vec!["load.group_by"]),
-            ("or_below", vec!["phases.effect.latency_ratio.or_below"]),
+            ("http", vec!["load.http", "phases.faults.http", "abort_if.http"]),
+            ("or_below", vec!["phases.expect.latency_ratio.or_below"]),
         ] {
             let text = explain(name, false).unwrap_or_else(|why| panic!("{name}: {why}"));
             for path in paths {
