@@ -248,9 +248,12 @@ const VARS_FILE: &str = "a file of variables is a YAML map, such as `rate: 50/s`
 /// How to write a pattern of files.
 const GLOB: &str = "put a pattern such as 'scenarios/**/*.yaml' into quotes, or name a folder";
 
-/// The files of the paths without duplicates, in the order of the command line and by name within a folder, and the
-/// problems of paths that match no file, to be printed with the problems of the files.
-fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<(String, String)>), Failure> {
+/// A path that matches no file, and the problem in words.
+type Missing = (String, String);
+
+/// The files of the paths without duplicates, in the order of the command line and by name within a folder, and the paths
+/// that match no file, to be printed with the problems of the files.
+fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Missing>), Failure> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for text in paths {
