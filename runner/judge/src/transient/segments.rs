@@ -66,7 +66,9 @@ fn cut(levels: &[f64], from: usize, measure: Measure, level: f64, cuts: &mut Vec
     }
     let found = change_point(levels)?;
     let is_clear = found.is_below(level) && measure.jumps(found.before, found.after, FACTOR);
-    let is_large = found.is_apart(LARGE_ERRORS) && measure.jumps(found.before, found.after, LARGE);
+    // A high percentile of few requests has two levels by itself if the service has two modes.
+    let is_tail = matches!(measure, Measure::Quantile(_, quantile) if quantile > 0.5);
+    let is_large = !is_tail && found.is_apart(LARGE_ERRORS) && measure.jumps(found.before, found.after, LARGE);
     if !is_clear && !is_large {
         return None;
     }
