@@ -13,6 +13,7 @@ mod chaos;
 mod cli;
 mod cluster;
 mod docs;
+mod dynamo;
 mod editor;
 mod fuse;
 mod gate;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -53,8 +53,9 @@ impl Real {
         }
         run("sysctl -q net.ipv4.ip_forward=1");
         let (nats, etcd) = (ip("nats"), ip("etcd"));
-        let data = real.folder.path().join("etcd").display().to_string();
-        real.spawn(case, "nats", "nats-server", &format!("-a {nats} -p 4222"));
+        let data = real.folder.path().join("etcd-data").display().to_string();
+        let streams = real.folder.path().join("nats-streams").display().to_string();
+        real.spawn(case, "nats", "nats-server", &format!("-js -sd {streams} -a {nats} -p 4222"));
         let clients = format!("--listen-client-urls http://{etcd}:2379 --advertise-client-urls http://{etcd}:2379");
         real.spawn(case, "etcd", "etcd", &format!("--data-dir {data} {clients}"));
         sleep(Duration::from_secs(2)).await;
@@ -74,7 +75,8 @@ impl Real {
                 sleep(Duration::from_millis(500)).await;
             }
         };
-        timeout(STARTS, ready).await.expect("Dynamo has three workers");
+        let is_up = timeout(STARTS, ready).await.is_ok();
+        assert!(is_up, "there are not three workers:\n{}", real.logs());
         real
     }
 
@@ -129,6 +131,16 @@ impl Real {
         // It may have ended.
         _ = process.kill();
         process.wait().unwrap();
+    }
+
+    /// The ends of the logs, since they go with the folder.
+    fn logs(&self) -> String {
+        let log = |place| {
+            let log = std::fs::read_to_string(self.folder.path().join(place)).unwrap_or_default();
+            let from = log.ceil_char_boundary(log.len().saturating_sub(1500));
+            format!("--- {place}\n{}\n", &log[from..])
+        };
+        PLACES.map(log).concat()
     }
 
     fn take_down(&mut self) {
@@ -210,22 +222,13 @@ async fn record(case: &Case) -> Outcome {
         .collect();
     let run = serde_json::json!({"case": case.name, "requests": count, "bad": bad});
     std::io::Write::write_all(&mut std::io::stderr(), format!("{run}\n").as_bytes()).unwrap();
-    keep_logs(real.folder.path());
     Outcome::of(&seen, case.lasts as f64)
-}
-
-/// Says what went wrong in the processes, since their logs go with the folder.
-fn keep_logs(folder: &Path) {
-    for place in PLACES {
-        let log = std::fs::read_to_string(folder.join(place)).unwrap_or_default();
-        assert!(!log.contains("panicked at"), "{place}: {log}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root and Dynamo, and takes minutes"]
 async fn the_real_dynamo_is_as_it_was_recorded() {
-    for case in [STOPPED, KILLED, NATS_20, FRONTEND_DIRECT] {
+    for case in [KILLED, STOPPED, FRONTEND_DIRECT, NATS_20] {
         let recorded: Vec<Outcome> = Recorded::of(&case).iter().map(|run| run.outcome(&case)).collect();
         let now = [record(&case).await];
         let (before, after) = (Spans::of(&recorded), Spans::of(&now));
