@@ -269,6 +269,19 @@ fn prometheus(
     );
     let verdict = |observed: f64| if limits.hold(observed) { Verdict::Pass } else { Verdict::Fail };
     let mut answer = answer.verdict(verdict(observed), why);
+    let beyond = |seen: &SeriesSeen| {
+        let has = |value: f64| seen.values.contains(&value);
+        limits.max.is_some() && has(f64::INFINITY) || limits.min.is_some() && has(f64::NEG_INFINITY)
+    };
+    // No finite limit admits an infinite value.
+    let phases = [Some(phase), it.to.as_ref().and_then(|to| observations.phases.iter().position(|it| it.name == *to))];
+    let seen = phases.into_iter().flatten().filter_map(|phase| series.get(&phase)?.as_ref().ok());
+    if let Some(seen) = seen.filter(|seen| beyond(seen)).next()
+        && answer.verdict == Verdict::Pass
+    {
+        let why = format!("{}, and an infinite value passes no limit{}", answer.reason, no_numbers(seen));
+        answer = answer.verdict(Verdict::Inconclusive, why);
+    }
     for ((under, words), to) in unusual.into_iter().zip(it.to.iter().cycle()) {
         let without = value / under;
         let why = format!("{} times the {to}'s", text::digits(without));
