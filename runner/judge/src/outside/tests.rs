@@ -164,7 +164,7 @@ fn gaps_of_prometheus_are_bounded_and_no_numbers_are_named() {
     assert_eq!((warned.verdict, warned.terms["the server warns"].as_str()), (Verdict::Pass, "a store is down"));
     assert_eq!(warned.terms["left out"], "1 value is -Inf");
     // More than any `max`, however few of them there are.
-    for over in ["max", "mean", "last"] {
+    for over in ["max", "mean", "end"] {
         let infinite = answer(json!({"over": over}), seen(&[1.0, f64::INFINITY, 1.0, 1.0, 1.0], &[]));
         assert_eq!(infinite.verdict, Verdict::Inconclusive, "{}", infinite.reason);
         assert!(infinite.reason.ends_with("an infinite value passes no limit: 1 value is +Inf"), "{}", infinite.reason);
