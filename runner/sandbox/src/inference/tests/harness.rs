@@ -215,6 +215,7 @@ pub async fn request_unlimited(
         .method(method)
         .uri(path)
         .header("host", "test")
+        .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body.to_owned())))
         .unwrap();
     sender.send_request(request).await.unwrap()

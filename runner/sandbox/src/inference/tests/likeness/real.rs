@@ -214,6 +214,7 @@ async fn record(case: &Case) -> Outcome {
         }
     }
     let seen = probing.await.unwrap();
+    assert!(seen.iter().all(|it| it.due + it.took >= 0.0 || !it.failed()), "before the fault: {seen:?}");
     let tenths = |value: f64| (value * 10.0).round() / 10.0;
     let bad: Vec<(f64, u16, f64)> = seen
         .iter()
