@@ -275,8 +275,8 @@ fn prometheus(
     };
     // No finite limit admits an infinite value.
     let phases = [Some(phase), it.to.as_ref().and_then(|to| observations.phases.iter().position(|it| it.name == *to))];
-    let seen = phases.into_iter().flatten().filter_map(|phase| series.get(&phase)?.as_ref().ok());
-    if let Some(seen) = seen.filter(|seen| beyond(seen)).next()
+    let mut seen = phases.into_iter().flatten().filter_map(|phase| series.get(&phase)?.as_ref().ok());
+    if let Some(seen) = seen.find(|seen| beyond(seen))
         && answer.verdict == Verdict::Pass
     {
         let why = format!("{}, and an infinite value passes no limit{}", answer.reason, no_numbers(seen));

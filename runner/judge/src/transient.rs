@@ -28,12 +28,12 @@ mod usual;
 use shakedown_observe::{Cell, LoadObservations, PhasePart, Segment};
 use shakedown_schemas::result::Verdict;
 
-use self::measure::{MEASURES, Measure, Window, windows};
+use self::measure::{Cut, FEWEST_WINDOWS, MEASURES, Measure, Window};
 use self::scan::{cluster, rows};
 use self::usual::Side;
 use super::answer::Answer;
 use super::measure::Timing;
-use super::stats::{Placed, judged, sum};
+use super::stats::sum;
 use super::steady::middle;
 use super::{seconds, text};
 
@@ -42,15 +42,6 @@ const CHANCE: f64 = 0.01;
 
 /// The factors by which a window must differ from the median one to be out, each in its own test.
 const FACTORS: [f64; 2] = [1.5, 4.0];
-
-/// Smaller differences of a latency, in microseconds, are no difference.
-const LEAST_US: f64 = 1_000.0;
-
-/// By how much a window's share of failures must differ from the median one.
-const SHARE: f64 = 0.05;
-
-/// The fewest windows of a phase.
-const FEWEST_WINDOWS: usize = 8;
 
 /// The fewest values of a query.
 const FEWEST_VALUES: usize = 4;
@@ -87,31 +78,7 @@ struct Found {
     chance: f64,
 }
 
-/// A phase cut into windows, and the measures that its load has.
-struct Cut {
-    windows: Vec<Window>,
-    measures: Vec<Measure>,
-    total: Cell,
-}
-
 impl Cut {
-    /// None if the phase is too short.
-    fn new(load: &LoadObservations, phase: usize) -> Option<Self> {
-        let cells: Vec<Placed<'_>> = judged(load, phase).collect();
-        let windows = windows(&cells);
-        let total = sum(&windows.iter().map(|it| &it.cell).collect::<Vec<_>>(), Cell::merge);
-        let measures = MEASURES.into_iter().filter(|it| it.is_of(load.is_open, &total)).collect();
-        (windows.len() >= FEWEST_WINDOWS).then_some(Self { windows, measures, total })
-    }
-
-    /// The same in windows with at least this number of requests on average.
-    fn with_at_least(self, requests: u64) -> Self {
-        let all = self.total.requests().max(1);
-        let together = (requests * self.windows.len() as u64).div_ceil(all).max(1) as usize;
-        let windows = self.windows.chunks(together).map(Window::merge).collect();
-        Self { windows, ..self }
-    }
-
     /// The transient of the windows that are out. The measure says what was unusual.
     fn transient(&self, phase: usize, out: &[bool], measure: Measure, is_slow_at_end: bool) -> Transient {
         let part = |is_out: bool| {
@@ -149,6 +116,12 @@ impl Transient {
         };
         let parts = segments::parts(&cut.windows, &cut.measures, load.is_open);
         Self::in_cut(&cut, load.is_open, phase).into_iter().chain(parts.into_iter().map(around)).collect()
+    }
+
+    /// What was unlike the usual state of a phase.
+    fn unusual(load: &LoadObservations, phase: usize, side: Side) -> Option<Self> {
+        let (cut, out, measure) = usual::unusual(load, phase, side)?;
+        Some(cut.transient(phase, &out, measure, false))
     }
 
     fn in_cut(cut: &Cut, is_open: bool, phase: usize) -> Option<Self> {
@@ -326,13 +299,13 @@ pub(super) fn settle(
         return answer;
     }
     let side = if usual == Usual::All { Side::Either } else { Side::Worse };
-    let Some(found) = usual::unusual(load, phase, side) else { return answer };
+    let Some(found) = Transient::unusual(load, phase, side) else { return answer };
     let reference = found.without(load);
     let other = match usual {
         Usual::All => again(Again { load: &reference, usual: None }),
         Usual::Tolerance => again(Again { load, usual: Some(&reference) }),
         Usual::Phase(phase) => {
-            let both = usual::unusual(load, phase, side).map(|it| it.without(&reference));
+            let both = Transient::unusual(load, phase, side).map(|it| it.without(&reference));
             again(Again { load: both.as_ref().unwrap_or(&reference), usual: None })
         }
     };

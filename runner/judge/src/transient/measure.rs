@@ -2,11 +2,19 @@
 
 use std::ops::Range;
 
-use super::{LEAST_US, SHARE};
 use crate::measure::{Timing, Work};
-use crate::stats::{self, Placed, sum};
+use crate::stats::{self, Placed, judged, sum};
 use crate::text;
-use shakedown_observe::{CELL_NS, Cell};
+use shakedown_observe::{CELL_NS, Cell, LoadObservations};
+
+/// Smaller differences of a latency, in microseconds, are no difference.
+pub(super) const LEAST_US: f64 = 1_000.0;
+
+/// By how much a window's share of failures must differ from the median one.
+pub(super) const SHARE: f64 = 0.05;
+
+/// The fewest windows of a phase.
+pub(super) const FEWEST_WINDOWS: usize = 8;
 
 /// Longer windows than cells are used above this length of the phase, in nanoseconds.
 const SHORT_NS: u64 = 30 * stats::SECOND_NS;
@@ -145,4 +153,30 @@ pub(super) fn windows(cells: &[Placed<'_>]) -> Vec<Window> {
         Some(Window { start_ns: first.start_ns, end_ns: last.start_ns + last.length_ns, cell })
     };
     whole.filter_map(window).collect()
+}
+
+/// A phase cut into windows, and the measures that its load has.
+pub(super) struct Cut {
+    pub(super) windows: Vec<Window>,
+    pub(super) measures: Vec<Measure>,
+    pub(super) total: Cell,
+}
+
+impl Cut {
+    /// None if the phase is too short.
+    pub(super) fn new(load: &LoadObservations, phase: usize) -> Option<Self> {
+        let cells: Vec<Placed<'_>> = judged(load, phase).collect();
+        let windows = windows(&cells);
+        let total = sum(&windows.iter().map(|it| &it.cell).collect::<Vec<_>>(), Cell::merge);
+        let measures = MEASURES.into_iter().filter(|it| it.is_of(load.is_open, &total)).collect();
+        (windows.len() >= FEWEST_WINDOWS).then_some(Self { windows, measures, total })
+    }
+
+    /// The same in windows with at least this number of requests on average.
+    pub(super) fn with_at_least(self, requests: u64) -> Self {
+        let all = self.total.requests().max(1);
+        let together = (requests * self.windows.len() as u64).div_ceil(all).max(1) as usize;
+        let windows = self.windows.chunks(together).map(Window::merge).collect();
+        Self { windows, ..self }
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::measure::{Measure, Window};
+use super::measure::{LEAST_US, Measure, SHARE, Window};
 use crate::steady::change_point;
 
 /// The share of phases without a jump in which one is found, at most, if their windows are independent.
@@ -87,9 +87,9 @@ impl Measure {
     fn jumps(self, before: f64, after: f64, factor: f64) -> bool {
         match self {
             Self::Quantile(..) => {
-                (after - before).abs() >= factor.ln() && (after.exp() - before.exp()).abs() >= super::LEAST_US
+                (after - before).abs() >= factor.ln() && (after.exp() - before.exp()).abs() >= LEAST_US
             }
-            Self::Failures => (after - before).abs() >= super::SHARE * factor,
+            Self::Failures => (after - before).abs() >= SHARE * factor,
             Self::Work(..) => (after - before).abs() >= factor.ln(),
         }
     }

@@ -254,7 +254,7 @@ proptest! {
         let observations = timeline.answer(|it| it.ok_in(level_ms * (0.7 + 0.6 * chance.uniform()))).observe();
         let load = &observations.loads[0];
         prop_assert_eq!(Transient::all(load, 0), Vec::new());
-        prop_assert_eq!(usual::unusual(load, 0, Side::Either), None);
+        prop_assert_eq!(Transient::unusual(load, 0, Side::Either), None);
     }
 }
 

@@ -3,8 +3,7 @@
 //! This is no test, and has no false rate of its own: a service may stall now and then by itself. Whether such stretches decide
 //! a verdict is measured for services that did not change by `cargo bench --bench judge -- 200 transient`.
 
-use super::measure::Measure;
-use super::{Cut, FEWEST_WINDOWS, Transient};
+use super::measure::{Cut, FEWEST_WINDOWS, Measure};
 use crate::measure::{Timing, Work};
 use crate::steady::middle;
 use shakedown_observe::LoadObservations;
@@ -38,8 +37,8 @@ pub(super) enum Side {
     Either,
 }
 
-/// The stretches of a phase in which the service was not in its usual state. None without any.
-pub(super) fn unusual(load: &LoadObservations, phase: usize, side: Side) -> Option<Transient> {
+/// The windows of a phase in which the service was not in its usual state, and the first measure that shows it. None without any.
+pub(super) fn unusual(load: &LoadObservations, phase: usize, side: Side) -> Option<(Cut, Vec<bool>, Measure)> {
     let cut = Cut::new(load, phase)?.with_at_least(IN_WINDOW);
     let n = cut.windows.len();
     let (mut far, mut first) = (vec![false; n], None);
@@ -65,5 +64,5 @@ pub(super) fn unusual(load: &LoadObservations, phase: usize, side: Side) -> Opti
     let measure = first.filter(|_| far.iter().filter(|it| **it).count() * 2 <= n)?;
     // The windows around those are partly in the same stretch.
     let out: Vec<bool> = (0..n).map(|at| far[at.saturating_sub(1)..(at + 2).min(n)].contains(&true)).collect();
-    Some(cut.transient(phase, &out, measure, false))
+    Some((cut, out, measure))
 }
