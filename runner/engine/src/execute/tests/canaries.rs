@@ -122,7 +122,7 @@ async fn clusters_on_which_nothing_can_be_injected_are_refused_before_the_load()
     refused(&netem, &["fault late", "cannot inject netem on node", "unable to set tcs", "modprobe sch_netem"]);
     refused(&tables, &["cannot inject partition on node", "legacy tables", "engine: network-policy"]);
     refused(&old, &["cannot inject time on node", "discovery.k8s.io/v1", "Kubernetes 1.21 or later"]);
-    refused(&links, &["cannot inject netem to peers on node", "unable to set tcs"]);
+    refused(&links, &["cannot inject netem to peers on node", "unable to set ip tables chains"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
