@@ -229,7 +229,7 @@ fn a_topology_that_cannot_be_read_is_exit_code_2_with_line_column_and_the_key_th
 fn does_not_pass(file: &str) -> Option<String> {
     let shakedown = Shakedown::new();
     // A variable of this file may be of another scenario.
-    shakedown.file("short.yaml", "{rate: 12/s, ramp: 5s, baseline: 12s, fault: 25s, recovery: 14s}");
+    shakedown.file("short.yaml", "{rate: 12/s, users: 24, ramp: 5s, baseline: 12s, fault: 25s, recovery: 14s}");
     let finished = run(&shakedown, &[scenario(file).as_str(), "--vars-file", "short.yaml"]);
     if finished.code() != 0 {
         return Some(format!("{file}: {finished}"));
