@@ -100,7 +100,7 @@ fn the_patterns_of_the_guide_run_unchanged() {
         }
         let mut args =
             vec!["run", "--out", "out", "--kubeconfig", kubeconfig, "--var", &namespace, "--var", "rate=25/s"];
-        args.extend(["--var", "baseline=5s", "--var", "fault=3s", "--var", "recovery=8s"]);
+        args.extend(["--var", "baseline=5s", "--var", "fault=3s", "--var", "recovery=14s"]);
         args.extend(files.iter().map(String::as_str));
         let finished = shakedown.start(&args).finish(LIMIT);
         let reports = shakedown.reports("out");
