@@ -11,8 +11,9 @@
 //! - `of: successes` excludes all failures, including requests that were given up.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use shakedown_observe::{Cell, Histogram, LoadObservations};
+use shakedown_observe::{Cell, Failure, Histogram, LoadObservations};
 use shakedown_schemas::scenario::LatencyOf;
 
 use super::stats::total;
@@ -21,60 +22,71 @@ use super::text;
 /// The load with the latencies for this percentile.
 pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'_, LoadObservations> {
     let counts = |cell: &Cell| cell.failed_after.keys().any(|failure| failure.is_timed() != of.is_all());
-    if !load.segments.iter().flat_map(|segment| &segment.cells).any(counts) {
+    if !cells(load).any(counts) {
         return Cow::Borrowed(load);
     }
-    let phases = load.segments.iter().map(|segment| segment.mark.phase + 1).max().unwrap_or_default();
-    let quicker = |phase| {
-        let requests = total(load, phase);
-        let mut failed = Histogram::default();
-        requests.failed_after.iter().filter(|it| !it.0.is_timed()).for_each(|it| failed.merge(it.1));
-        percentile(&requests.latency, &failed, quantile)
-    };
-    let quicker: Vec<f64> = (0..phases).map(quicker).collect();
+    // The times of requests that were given up are among the latencies.
+    let quicker = by_phase(load, |it| percentile(&it.latency, &merged(&it.failed_after, false), quantile));
     let mut load = load.clone();
     for segment in &mut load.segments {
         let at_least = quicker[segment.mark.phase];
         for cell in segment.cells.iter_mut().filter(|cell| !cell.failed_after.is_empty()) {
-            let after = std::mem::take(&mut cell.failed_after);
-            for (failure, after) in &after {
+            for (failure, after) in &cell.failed_after {
                 match (failure.is_timed(), of) {
                     (false, LatencyOf::All) => cell.latency.merge(&after.at_least(at_least)),
                     (true, LatencyOf::Successes) => cell.latency = cell.latency.without(after),
                     _ => {}
                 }
             }
-            cell.failed_after = after;
         }
     }
     Cow::Owned(load)
 }
 
-/// The load with the times to the first token for this percentile: those of the requests that failed without one are among
-/// them, and alone in `tokenless`.
+/// The load with the times to the first token for this percentile. Those of the requests that failed without one are among
+/// them, and no others are in `tokenless`.
 pub(super) fn of_first_token(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'_, LoadObservations> {
     let counts = |cell: &Cell| !cell.tokenless.is_empty();
     let has_tokens = |cell: &Cell| !cell.first_token.is_empty();
-    let cells = || load.segments.iter().flat_map(|segment| &segment.cells);
     // A load without any token says nothing about them.
-    if !of.is_all() || !cells().any(counts) || !cells().any(has_tokens) {
+    if !of.is_all() || !cells(load).any(counts) || !cells(load).any(has_tokens) {
         return Cow::Borrowed(load);
     }
-    let phases = load.segments.iter().map(|segment| segment.mark.phase + 1).max().unwrap_or_default();
-    let quicker = |phase| {
-        let requests = total(load, phase);
-        percentile(&requests.first_token, &requests.tokenless, quantile)
-    };
-    let quicker: Vec<f64> = (0..phases).map(quicker).collect();
+    let quicker = by_phase(load, |it| {
+        let mut ended = it.first_token.clone();
+        ended.merge(&merged(&it.tokenless, true));
+        percentile(&ended, &merged(&it.tokenless, false), quantile)
+    });
     let mut load = load.clone();
     for segment in &mut load.segments {
         let at_least = quicker[segment.mark.phase];
-        for cell in segment.cells.iter_mut().filter(|cell| counts(cell)) {
-            cell.tokenless = cell.tokenless.at_least(at_least);
-            cell.first_token.merge(&cell.tokenless);
+        for cell in &mut segment.cells {
+            for (failure, after) in &mut cell.tokenless {
+                if !failure.is_timed() {
+                    *after = after.at_least(at_least);
+                }
+                cell.first_token.merge(after);
+            }
         }
     }
     Cow::Owned(load)
+}
+
+fn cells(load: &LoadObservations) -> impl Iterator<Item = &Cell> {
+    load.segments.iter().flat_map(|segment| &segment.cells)
+}
+
+/// A value of each phase, from all its judged requests.
+fn by_phase(load: &LoadObservations, value: impl Fn(&Cell) -> f64) -> Vec<f64> {
+    let phases = load.segments.iter().map(|segment| segment.mark.phase + 1).max().unwrap_or_default();
+    (0..phases).map(|phase| value(&total(load, phase))).collect()
+}
+
+/// The times of the failures that were given up, or of the others.
+fn merged(times: &BTreeMap<Failure, Histogram>, is_timed: bool) -> Histogram {
+    let mut all = Histogram::default();
+    times.iter().filter(|it| it.0.is_timed() == is_timed).for_each(|it| all.merge(it.1));
+    all
 }
 
 /// The percentile of the times until the outcome, in microseconds: the smallest value that the wanted share is at most, of
@@ -112,7 +124,6 @@ pub(super) fn failed_after(requests: &Cell) -> String {
 mod tests {
     use super::*;
     use crate::testing::{Outcome, Request, Timeline};
-    use shakedown_observe::Failure;
 
     fn latency(answer: impl FnMut(Request<'_>) -> Outcome, of_what: LatencyOf, quantile: f64) -> Option<f64> {
         let observations = Timeline::new(20.0).phase("a", 20.0).answer(answer).observe();

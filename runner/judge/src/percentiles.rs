@@ -47,10 +47,10 @@ impl Term {
         let given_up: u64 = timed.map(|(_, count)| count).sum();
         let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
         let value = values.quantile(percentile.fraction());
-        let is_tokenless = || {
-            let shortest = total.tokenless.quantile(0.0).filter(|_| of_what.is_all());
-            shortest.zip(value).is_some_and(|(shortest, value)| value >= shortest)
-        };
+        let counts_tokenless = of == Timing::FirstToken && of_what.is_all();
+        let tokenless: Vec<&Histogram> = total.tokenless.values().filter(|_| counts_tokenless).collect();
+        let tokenless = stats::sum(&tokenless, Histogram::merge);
+        let is_tokenless = tokenless.quantile(0.0).zip(value).is_some_and(|(shortest, value)| value >= shortest);
         Self {
             of,
             phase: asked.phase_name(phase).to_owned(),
@@ -61,10 +61,10 @@ impl Term {
                 Timing::Latency => {
                     total.succeeded == 0 || given_up > 0 && rank > values.len() - given_up.min(values.len())
                 }
-                Timing::FirstToken => is_tokenless(),
+                Timing::FirstToken => is_tokenless,
                 Timing::TokenGap => false,
             },
-            tokenless: if of == Timing::FirstToken && of_what.is_all() { total.tokenless.len() } else { 0 },
+            tokenless: tokenless.len(),
             failures: asked.failures(&total),
             none_succeeded: total.succeeded == 0,
             failed_after: outcome::failed_after(&total),

@@ -89,6 +89,7 @@ pub(super) fn without(load: &LoadObservations, is: impl Fn(Failure) -> bool) -> 
     let mut load = load.clone();
     for cell in load.segments.iter_mut().flat_map(|segment| &mut segment.cells).filter(|cell| has_one(cell)) {
         cell.failed.retain(|failure, _| !is(*failure));
+        cell.tokenless.retain(|failure, _| !is(*failure));
         let mut timed = Histogram::default();
         cell.failed_after.retain(|failure, after| {
             if is(*failure) && failure.is_timed() {

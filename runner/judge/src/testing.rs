@@ -216,10 +216,10 @@ fn count(segment: &mut Segment, due_ns: u64, outcome: Outcome) {
         cell.tokens += if outcome.failure.is_none() { tokens } else { 0 };
     }
     cell.stuck += u64::from(matches!(outcome.failure, Some(Failure::Timeout | Failure::Unfinished)));
-    match outcome.first_token_ms {
-        Some(ms) => cell.first_token.record((ms * 1e3).round() as u64),
-        None if outcome.failure.is_some() => cell.tokenless.record(microseconds),
-        None => {}
+    match (outcome.first_token_ms, outcome.failure) {
+        (Some(ms), _) => cell.first_token.record((ms * 1e3).round() as u64),
+        (None, Some(failure)) => cell.tokenless.entry(failure).or_default().record(microseconds),
+        (None, None) => {}
     }
 }
 

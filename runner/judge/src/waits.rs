@@ -1,5 +1,5 @@
-//! Requests that waited because `max_in_flight` others were under way, or all connections of a closed loop. Their wait is a property of the load, and perhaps of
-//! a slow service: the two cannot be separated.
+//! Requests that waited because `max_in_flight` others were under way, or all connections of a closed loop. Their wait is a
+//! property of the load, and perhaps of a slow service: the two cannot be separated.
 //!
 //! - A timeout after such a wait, and a request that was never sent for it, do not show that the service failed. If an
 //!   expectation has another answer without them, it is inconclusive.
@@ -145,15 +145,16 @@ fn count_as_timeouts(cell: &mut Cell, most: u64) -> u64 {
     let count = most.min(*waited);
     *waited -= count;
     *cell.failed.entry(Failure::Timeout).or_default() += count;
-    if let Some(after) = cell.failed_after.get(&Failure::TimeoutAfterWait) {
+    for times in [&mut cell.failed_after, &mut cell.tokenless] {
+        let Some(after) = times.get(&Failure::TimeoutAfterWait) else { continue };
         let (mut part, mut left) = (Histogram::default(), count);
         for (at, values) in after.iter() {
             part.record_n(at as u64, values.min(left));
             left -= values.min(left);
         }
         let rest = after.without(&part);
-        cell.failed_after.insert(Failure::TimeoutAfterWait, rest);
-        cell.failed_after.entry(Failure::Timeout).or_default().merge(&part);
+        times.insert(Failure::TimeoutAfterWait, rest);
+        times.entry(Failure::Timeout).or_default().merge(&part);
     }
     count
 }
@@ -225,6 +226,14 @@ mod tests {
         for expect in [json!({"errors": {"any": {"max": 10}}}), json!({"errors": {"timeout": {"max": 0}}})] {
             assert_eq!(judge(observe(187, 1950, 50, after_wait), expect).verdict, Verdict::Inconclusive);
         }
+        // Nor for tokens that would have come later than a timeout after a wait.
+        let mut load = observe(187, 1950, 50, after_wait);
+        for cell in load.segments.iter_mut().flat_map(|segment| &mut segment.cells) {
+            cell.first_token.record_n(20_000, cell.succeeded);
+        }
+        let first_token = json!({"time_to_first_token": {"percentile": "p95", "max": "500ms"}});
+        let result = judge(load, first_token);
+        assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
         // The service fails by itself as well.
         let both =
             |it: Request<'_>, ms: f64| if it.index.is_multiple_of(2) { it.refused() } else { after_wait(it, ms) };

@@ -580,8 +580,8 @@ impl SegmentCounts {
 fn add(cell: &mut Cell, record: &Record) {
     count_outcome(cell, record.failure, record.latency_us);
     let first_us = record.tokens.as_ref().and_then(|tokens| tokens.first_us);
-    if record.failure.is_some() && first_us.is_none() {
-        cell.tokenless.record(record.latency_us.into());
+    if let Some(failure) = record.failure.filter(|_| first_us.is_none()) {
+        cell.tokenless.entry(failure).or_default().record(record.latency_us.into());
     }
     if let Some(tokens) = &record.tokens {
         if let Some(failure) = record.failure {

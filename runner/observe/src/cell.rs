@@ -18,14 +18,14 @@ pub struct Cell {
     pub failed: BTreeMap<Failure, u64>,
     /// The duration of the failed requests from due to end, in microseconds, by failure.
     pub failed_after: BTreeMap<Failure, Histogram>,
+    /// The ones among them that had no token by then: the first token would have taken longer.
+    pub tokenless: BTreeMap<Failure, Histogram>,
     /// Latency from due, in microseconds, of requests that succeeded and of requests that never ended (timeout, unfinished,
     /// not sent). The latter count with the time until they were given up. Other failures are only in `failed_after`: a
     /// refused connection is fast and would make a broken service look fast.
     pub latency: Histogram,
     /// From due to the first token, in microseconds, for streams with tokens.
     pub first_token: Histogram,
-    /// From due to the end, in microseconds, of requests that failed without a token: the first token would have taken longer.
-    pub tokenless: Histogram,
     /// The gaps between chunks with tokens of one stream, in microseconds: one value for each chunk after the first. The silence
     /// in which a stream stalled or failed after a second or more is one as well, if it was the stream's longest.
     pub token_gaps: Histogram,
@@ -55,9 +55,11 @@ impl Cell {
         for (failure, after) in &other.failed_after {
             self.failed_after.entry(*failure).or_default().merge(after);
         }
+        for (failure, after) in &other.tokenless {
+            self.tokenless.entry(*failure).or_default().merge(after);
+        }
         self.latency.merge(&other.latency);
         self.first_token.merge(&other.first_token);
-        self.tokenless.merge(&other.tokenless);
         self.token_gaps.merge(&other.token_gaps);
         self.tokens += other.tokens;
         self.stuck += other.stuck;
@@ -94,13 +96,15 @@ impl PackedCell {
             write_number(bytes, packed.len() as u64);
             bytes.extend_from_slice(&packed);
         };
-        for histogram in [&cell.latency, &cell.first_token, &cell.tokenless, &cell.token_gaps] {
+        for histogram in [&cell.latency, &cell.first_token, &cell.token_gaps] {
             write(&mut bytes, histogram);
         }
         // Last, so that a cell without failures needs no bytes for them.
-        for (failure, after) in &cell.failed_after {
-            write_number(&mut bytes, failure.code());
-            write(&mut bytes, after);
+        for (times, is_tokenless) in [(&cell.failed_after, 0), (&cell.tokenless, 1)] {
+            for (failure, after) in times {
+                write_number(&mut bytes, failure.code() * 2 + is_tokenless);
+                write(&mut bytes, after);
+            }
         }
         Self(bytes.into())
     }
@@ -121,15 +125,16 @@ impl PackedCell {
             let (code, count) = (number(), number());
             cell.answers.add(code, count);
         }
-        for histogram in [&mut cell.latency, &mut cell.first_token, &mut cell.tokenless, &mut cell.token_gaps] {
+        for histogram in [&mut cell.latency, &mut cell.first_token, &mut cell.token_gaps] {
             let length = read_number(&mut bytes).unwrap_or_default() as usize;
             *histogram = Histogram::read(bytes.by_ref().take(length).collect());
         }
         while let Some(code) = read_number(&mut bytes) {
             let length = read_number(&mut bytes).unwrap_or_default() as usize;
             let after = Histogram::read(bytes.by_ref().take(length).collect());
-            if let Some(failure) = Failure::from_code(code) {
-                cell.failed_after.insert(failure, after);
+            if let Some(failure) = Failure::from_code(code / 2) {
+                let times = if code % 2 == 0 { &mut cell.failed_after } else { &mut cell.tokenless };
+                times.insert(failure, after);
             }
         }
         cell
@@ -153,11 +158,11 @@ mod tests {
         for (failure, count) in [Failure::Timeout, Failure::NotSentLate, Failure::Status(503)].into_iter().zip(1..) {
             cell.failed.insert(failure, count);
             cell.failed_after.entry(failure).or_default().record_n(10_000_000 / count, count);
+            cell.tokenless.entry(failure).or_default().record_n(20_000_000 / count, count);
         }
         for step in 0..300_u64 {
             cell.latency.record(step * step * 7919 % 90_000);
             cell.first_token.record(step * 17);
-            cell.tokenless.record(step * 19);
             cell.token_gaps.record_n(10_000, 40);
         }
         cell.answers.finish.insert(Finish::Length, 299);

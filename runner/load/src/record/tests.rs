@@ -402,7 +402,8 @@ fn the_silence_before_a_failure_counts() {
     let seconds =
         |values: &Histogram| values.iter().map(|(us, count)| ((us / 1e5).round() / 10.0, count)).collect::<Vec<_>>();
     assert_eq!(seconds(&cell.token_gaps), [(1.0, 1)], "only where it was the longest, and only of a failure");
-    assert_eq!(seconds(&cell.tokenless), [(2.0, 1)]);
+    assert_eq!(cell.tokenless.keys().collect::<Vec<_>>(), [&Failure::Status(503)]);
+    assert_eq!(seconds(&cell.tokenless[&Failure::Status(503)]), [(2.0, 1)]);
 }
 
 /// The resident memory of this process, in MiB.
