@@ -174,41 +174,30 @@ impl Cluster {
         Ok(there.filter(same))
     }
 
-    /// Deletes one of our objects; its dependants follow. An object that is already gone is no error, nor is one of
-    /// another client with this name, which stays. Acceptance by the server does not mean that the object is gone.
+    /// Deletes one of our objects. Its dependants follow. An object of a manifest stays until those dependants are gone that
+    /// block its deletion. An object that is already gone is no error, nor is one of another client with this name, which
+    /// stays. Acceptance by the server does not mean that the object is gone.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), ClusterError> {
-        self.delete_by(key, DeleteParams::background()).await
-    }
-
-    /// The same, but the object stays until all dependants that block its deletion are gone.
-    ///
-    /// # Errors
-    /// When the server refuses or does not answer.
-    pub async fn delete_after_dependants(&self, key: &ObjectKey) -> Result<(), ClusterError> {
-        self.delete_by(key, DeleteParams::foreground()).await
-    }
-
-    async fn delete_by(&self, key: &ObjectKey, parameters: DeleteParams) -> Result<(), ClusterError> {
         self.ledger().undone(key);
         let Some(key) = self.own_key(key).await? else { return Ok(()) };
         let action = format!("delete {key}");
         // A journal that cannot be written must not keep us from undoing.
         let entry = self.intend(&action, &ObjectAction::Delete(key.clone())).ok().flatten();
-        let answer = self.delete_now(&action, &key, parameters).await;
+        let answer = self.delete_now(&action, &key).await;
         self.settle(entry, &answer);
         answer
     }
 
-    async fn delete_now(
-        &self,
-        action: &str,
-        key: &ObjectKey,
-        mut parameters: DeleteParams,
-    ) -> Result<(), ClusterError> {
+    async fn delete_now(&self, action: &str, key: &ObjectKey) -> Result<(), ClusterError> {
         let api = self.api(key.kind, &key.namespace);
+        let mut parameters = match key.kind {
+            // The NetworkChaos of a Schedule acts, not the Schedule.
+            Kind::Other(_) => DeleteParams::foreground(),
+            _ => DeleteParams::background(),
+        };
         parameters.preconditions = Some(Preconditions { uid: key.uid.clone(), resource_version: None });
         match self.repeated(action, || api.delete(&key.name, &parameters)).await {
             Ok(_) => Ok(()),

@@ -10,10 +10,10 @@ use shakedown_schemas::scenario::Condition;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
-use super::chaos::{Dependants, Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
+use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
 use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
-use shakedown_cluster::{Cluster, ClusterError, ObjectKey, labels};
+use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
 /// The interval at which conditions are checked.
@@ -239,19 +239,16 @@ impl FaultDriver for Written {
         // An object of this name that we did not create is kept.
         let Some(key) = self.cluster.own_key(&self.key).await? else { return Ok(()) };
         self.key = key;
-        let of_chaos_mesh = self.key.kind.is_chaos();
-        if of_chaos_mesh {
+        if self.key.kind.is_chaos() {
             first_look(&self.cluster, &self.key).await?;
         }
-        // What acts may be what the object has made: the NetworkChaos of a Schedule or a Workflow is still recovered when its
-        // owner is gone. Chaos Mesh's own finalizer holds an object of its kinds until then.
-        let dependants = if of_chaos_mesh { Dependants::After } else { Dependants::Before };
-        match go(&self.cluster, &self.key, dependants, GOING).await? {
+        match go(&self.cluster, &self.key, GOING).await? {
             Going::Gone(last) => {
                 self.last = last.or(self.last.take());
                 Ok(())
             }
-            Going::There(object) if of_chaos_mesh => {
+            // Chaos Mesh holds the objects that act. A Schedule or a Workflow waits for those that it has made.
+            Going::There(object) if Kind::CHAOS.contains(&self.key.kind) => {
                 let why = stuck(&object);
                 let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default();
                 if self.limits.force_after.is_none_or(|limit| since.elapsed() < limit) {

@@ -251,8 +251,6 @@ pub async fn leases(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, Cl
 /// When the cluster refuses or does not answer.
 pub async fn remove(cluster: &Cluster, item: &Item) -> Result<(), ClusterError> {
     match item {
-        // What acts may be what the object of a manifest has made.
-        Item::Object(key) if matches!(key.kind, Kind::Other(_)) => cluster.delete_after_dependants(key).await,
         Item::Object(key) => cluster.delete(key).await,
         Item::Mark(key, label) => match cluster.label(key, label, None).await {
             // The object is gone or was replaced by another of that name; the label went with it.

@@ -18,8 +18,9 @@ use shakedown_cluster::{Change, Cluster, ClusterError, ObjectKey};
 
 /// How long one try waits for a resource to be gone.
 const GOING: Duration = Duration::from_secs(5);
-/// How long Chaos Mesh may go on recovering without a failure before that is told. On a busy node it took up to 25 s.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long Chaos Mesh may go on recovering without a failure before the driver reports it. On a busy node (1.34, 29 November
+/// 2026) it took up to 25 s.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// How long the watch may take to deliver the last state of a resource that a read has found to be gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long to wait for the controller's first update of a new resource, so that it does not begin after the deletion.
@@ -35,35 +36,18 @@ pub enum Going {
     There(Value),
 }
 
-/// The order in which an object and its dependants go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dependants {
-    /// The object goes at once, and its dependants follow.
-    After,
-    /// The object stays until its dependants are gone.
-    Before,
-}
-
 /// Deletes an object and waits until it is gone.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn go(
-    cluster: &Cluster,
-    key: &ObjectKey,
-    dependants: Dependants,
-    retry_limit: Duration,
-) -> Result<Going, ClusterError> {
+pub async fn go(cluster: &Cluster, key: &ObjectKey, retry_limit: Duration) -> Result<Going, ClusterError> {
     let Some(key) = &cluster.own_key(key).await? else { return Ok(Going::Gone(None)) };
     let same = |object: &Value| key.uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] == uid);
     let mut changes = cluster.watch(key.kind, &key.namespace).boxed();
     // Watch from before the delete, to get the last state. Without permission to watch, only reads are used.
     let listening = async { matches!(changes.next().await, Some(Change::Listed(_))) };
     let heard = tokio::time::timeout(LAST_WORDS, listening).await.unwrap_or(false);
-    match dependants {
-        Dependants::After => cluster.delete(key).await?,
-        Dependants::Before => cluster.delete_after_dependants(key).await?,
-    }
+    cluster.delete(key).await?;
     let deadline = Instant::now() + retry_limit;
     let mut tick = tokio::time::interval(POLL);
     loop {
@@ -106,14 +90,14 @@ pub async fn force(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterErro
     if let Err(error) = cluster.patch(key, &annotation).await {
         return if error.is_not_found() { Ok(()) } else { Err(error) };
     }
-    if let Going::Gone(_) = go(cluster, key, Dependants::After, ANNOTATED).await? {
+    if let Going::Gone(_) = go(cluster, key, ANNOTATED).await? {
         return Ok(());
     }
     match cluster.patch(key, &json!({"metadata": {"finalizers": null}})).await {
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
-    match go(cluster, key, Dependants::After, ANNOTATED).await? {
+    match go(cluster, key, ANNOTATED).await? {
         Going::Gone(_) => Ok(()),
         Going::There(_) => Err(ClusterError::Other {
             action: format!("force the removal of {key}"),
@@ -186,13 +170,15 @@ impl Inner {
         }
         self.state().made[place].going = true;
         first_look(&self.cluster, &made.key).await?;
-        let patient_until = Instant::now() + PATIENCE;
-        let mut going = go(&self.cluster, &made.key, Dependants::After, GOING).await?;
+        // All tries together, and no longer than until it may be forced.
+        let limit = self.limits.force_after.map_or(RECOVERY_LIMIT, |after| after.min(RECOVERY_LIMIT));
+        let patient_until = self.state().undoing_since.unwrap_or_else(Instant::now) + limit;
+        let mut going = go(&self.cluster, &made.key, GOING).await?;
         while let Going::There(object) = &going
             && contract::is_recovering(object)
             && Instant::now() < patient_until
         {
-            going = go(&self.cluster, &made.key, Dependants::After, GOING).await?;
+            going = go(&self.cluster, &made.key, GOING).await?;
         }
         match going {
             Going::Gone(last) => {

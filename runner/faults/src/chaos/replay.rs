@@ -18,7 +18,7 @@ use shakedown_schemas::scenario::{Fault, FaultInfo};
 use tokio::time::Instant;
 
 use self::stage::{Case, Stage, events, is_chaos, kind, mixed, turn};
-use super::{Dependants, Going, Recording, contract, go};
+use super::{Going, Recording, contract, go};
 use crate::{FaultDriver, FaultError, Finding};
 
 const PODS: &str = "pods: {labels: {app: edge}}";
@@ -324,10 +324,8 @@ async fn a_cleanup_takes_over_at_any_event() {
             }
             drop(stage);
             let playing = tokio::spawn(player.play(events[at..].to_vec(), turn(&events) - at, None));
-            let going = futures::future::join_all(
-                made.iter().map(|key| go(&cluster, key, Dependants::After, Duration::from_secs(20))),
-            )
-            .await;
+            let going =
+                futures::future::join_all(made.iter().map(|key| go(&cluster, key, Duration::from_secs(20)))).await;
             let ends_of = going.into_iter().map(|going| match going.unwrap() {
                 Going::Gone(Some(last)) if contract::recovered(&last).is_ok() => "gone, recovered".to_owned(),
                 Going::Gone(Some(last)) => format!("gone: {}", contract::recovered(&last).unwrap_err().text()),

@@ -121,19 +121,28 @@ async fn an_object_that_another_client_made_meanwhile_is_left_alone() {
 /// A Schedule of Chaos Mesh, or a Deployment: the object itself could go at once, and what it has made acts for a while.
 #[tokio::test(start_paused = true)]
 async fn a_fault_is_not_undone_before_what_its_object_has_made_is_gone() {
-    let (store, mut fault) = injected(json!({"field": "data.key", "equals": "value"}), None).await;
-    fault.become_active().await.unwrap();
-    let owner = store.get(&Store::path(config_map(), "n", "settings")).unwrap();
-    let mut child = object("child");
-    child["metadata"]["finalizers"] = json!(["chaos-mesh/records"]);
-    child["metadata"]["ownerReferences"] = json!([{"uid": owner["metadata"]["uid"], "blockOwnerDeletion": true}]);
-    store.put(config_map(), child);
-    let error = fault.undo().await.unwrap_err().to_string();
-    assert!(error.contains("the objects that it has made are not gone yet"), "{error}");
-    assert!(fault.prove_undone().await.unwrap().iter().any(|finding| !finding.holds));
-    let child = Store::path(config_map(), "n", "child");
-    assert!(store.get(&child).unwrap()["metadata"]["deletionTimestamp"].is_string(), "it is being deleted");
-    store.remove(&child);
-    fault.undo().await.unwrap();
-    assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
+    let schedule = Kind::other("chaos-mesh.org/v1alpha1", "Schedule", "schedules");
+    for kind in [config_map(), schedule, Kind::other("apps/v1", "Deployment", "deployments")] {
+        let store = Store::default();
+        let key = ObjectKey { kind, ..key("settings") };
+        let limits = Limits { within: Duration::from_secs(5), force_after: None };
+        let (active_when, gone_when) = (Vec::new(), Vec::new());
+        let spec = ManifestSpec { key, object: object("settings"), active_when, gone_when, limits };
+        let mut fault = Written::new(store.cluster(), spec);
+        fault.preflight().await.unwrap();
+        fault.inject().await.unwrap();
+        let owner = store.get(&Store::path(kind, "n", "settings")).unwrap();
+        let mut child = object("child");
+        child["metadata"]["finalizers"] = json!(["chaos-mesh/records"]);
+        child["metadata"]["ownerReferences"] = json!([{"uid": owner["metadata"]["uid"], "blockOwnerDeletion": true}]);
+        store.put(config_map(), child);
+        let error = fault.undo().await.unwrap_err().to_string();
+        assert!(error.contains("the objects that it has made are not gone yet"), "{kind:?}: {error}");
+        assert!(fault.prove_undone().await.unwrap().iter().any(|finding| !finding.holds), "{kind:?}");
+        let child = Store::path(config_map(), "n", "child");
+        assert!(store.get(&child).unwrap()["metadata"]["deletionTimestamp"].is_string(), "it is being deleted");
+        store.remove(&child);
+        fault.undo().await.unwrap();
+        assert_eq!(store.get(&Store::path(kind, "n", "settings")), None, "{kind:?}");
+    }
 }
