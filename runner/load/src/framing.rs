@@ -263,29 +263,41 @@ fn has_end(bytes: &[u8]) -> bool {
 /// Parses a head at the start of these bytes: its length, and the result of `seen` for its status, version and headers.
 /// None if the head is incomplete.
 fn read_head<R>(bytes: &[u8], seen: impl FnOnce(u16, u8, &[Header<'_>]) -> R) -> Result<Option<(usize, R)>, Malformed> {
-    let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     let mut seen = Some(seen);
-    let parsed = parse_head(bytes, &mut usual, &mut seen);
-    match parsed {
-        Err(httparse::Error::TooManyHeaders) => {
-            let mut many = vec![const { MaybeUninit::uninit() }; MAX_HEADERS];
-            parse_head(bytes, &mut many, &mut seen)
-        }
-        Err(_) => match unfolded(bytes) {
-            Some(bytes) => parse_head(&bytes, &mut [const { MaybeUninit::uninit() }; USUAL_HEADERS], &mut seen),
-            None => parsed,
+    match any_head(bytes, &mut seen) {
+        Err(error) => match unfolded(bytes) {
+            Some(bytes) => any_head(&bytes, &mut seen),
+            None => Err(error),
         },
-        _ => parsed,
+        parsed => parsed,
     }
     .map_err(|_| Malformed(if bytes.starts_with(TLS) { SPEAKS_TLS } else { NO_HEAD }))?
     .transpose()
 }
 
+/// The same with as few or as many headers as it has.
+fn any_head<R>(
+    bytes: &[u8],
+    seen: &mut Option<impl FnOnce(u16, u8, &[Header<'_>]) -> R>,
+) -> Result<ReadHead<R>, httparse::Error> {
+    let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
+    match parse_head(bytes, &mut usual, seen) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut many = vec![const { MaybeUninit::uninit() }; MAX_HEADERS];
+            parse_head(bytes, &mut many, seen)
+        }
+        parsed => parsed,
+    }
+}
+
 /// A head with blanks in place of the line breaks within its headers, which old servers still send (RFC 9112, section 5.2). None
-/// if there are none.
+/// if there are none. What follows the head stays.
 fn unfolded(head: &[u8]) -> Option<Vec<u8>> {
+    // Of the empty line at the end, the second line break may be followed by a blank of the body.
+    let ends = [&b"\n\n"[..], b"\n\r\n"].map(|end| head.windows(end.len()).position(|part| part == end));
+    let end = ends.into_iter().flatten().min().map_or(head.len(), |at| at + 1);
     let is_fold = |at: &usize| head[*at] == b'\n' && matches!(head.get(at + 1), Some(b' ' | b'\t'));
-    let folds: Vec<usize> = (1..head.len()).filter(is_fold).collect();
+    let folds: Vec<usize> = (1..end).filter(is_fold).collect();
     let mut plain = head.to_vec();
     for at in &folds {
         plain[*at] = b' ';

@@ -15,8 +15,19 @@ const MASK: &[u8] = b"[redacted]";
 const LONGEST_SPELLING: usize = 12;
 
 /// Characters that HTML writes by name.
-const ENTITIES: [(char, &str); 6] =
-    [('&', "&amp;"), ('"', "&quot;"), ('<', "&lt;"), ('>', "&gt;"), ('\'', "&apos;"), ('\'', "&#39;")];
+const ENTITIES: [(char, &str); 5] = [('&', "&amp;"), ('"', "&quot;"), ('<', "&lt;"), ('>', "&gt;"), ('\'', "&apos;")];
+
+/// Characters that JSON writes with a backslash and another one (RFC 8259, section 7).
+const ESCAPED: [(char, u8); 8] = [
+    ('"', b'"'),
+    ('\\', b'\\'),
+    ('/', b'/'),
+    ('\n', b'n'),
+    ('\r', b'r'),
+    ('\t', b't'),
+    ('\u{8}', b'b'),
+    ('\u{c}', b'f'),
+];
 
 /// Replaces captured credentials in a text: as they are, and with characters escaped as in JSON, URLs or HTML, and in base64. At
 /// the end of a text that was cut, also the beginning of one.
@@ -24,11 +35,12 @@ pub(super) fn mask(text: &mut Vec<u8>, values: &Values, is_cut: bool) {
     let secrets = values.iter().flatten().filter(|value| value.is_secret);
     let mut all = BTreeSet::new();
     for secret in secrets {
-        all.insert(String::from_utf8_lossy(&secret.text).into_owned());
-        all.extend([STANDARD_NO_PAD.encode(&secret.text), URL_SAFE_NO_PAD.encode(&secret.text)]);
+        all.insert(secret.text.to_vec());
+        all.extend([STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|base64| base64.encode(&secret.text).into_bytes()));
     }
+    let mut all: Vec<Vec<Vec<u8>>> =
+        all.into_iter().filter(|it| it.len() >= SHORTEST).map(|it| characters(&it)).collect();
     // A secret may contain another one.
-    let mut all: Vec<Vec<char>> = all.iter().filter(|it| it.len() >= SHORTEST).map(|it| it.chars().collect()).collect();
     all.sort_by_key(|it| std::cmp::Reverse(it.len()));
     for secret in &all {
         let mut at = 0;
@@ -44,8 +56,18 @@ pub(super) fn mask(text: &mut Vec<u8>, values: &Values, is_cut: bool) {
     }
 }
 
+/// The characters of a text in UTF-8. A byte that belongs to none is one by itself.
+fn characters(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for chunk in text.utf8_chunks() {
+        all.extend(chunk.valid().chars().map(|it| it.to_string().into_bytes()));
+        all.extend(chunk.invalid().iter().map(|byte| vec![*byte]));
+    }
+    all
+}
+
 /// The length of a secret at the beginning of a text, in any spelling. The rest of a text that was cut is one if it may begin one.
-fn length_of(secret: &[char], text: &[u8], is_cut: bool) -> Option<usize> {
+fn length_of(secret: &[Vec<u8>], text: &[u8], is_cut: bool) -> Option<usize> {
     // The ends of all spellings of the characters so far.
     let mut ends = vec![0];
     for (number, character) in secret.iter().enumerate() {
@@ -53,8 +75,8 @@ fn length_of(secret: &[char], text: &[u8], is_cut: bool) -> Option<usize> {
         let mut runs_out = false;
         for end in ends {
             let rest = &text[end..];
-            runs_out |= rest.len() < LONGEST_SPELLING && is_begun(*character, rest);
-            next.extend(spellings(*character, rest).map(|length| end + length));
+            runs_out |= rest.len() < LONGEST_SPELLING && is_begun(character, rest);
+            next.extend(spellings(character, rest).map(|length| end + length));
         }
         if is_cut && runs_out && number >= SHORTEST {
             return Some(text.len());
@@ -70,29 +92,52 @@ fn length_of(secret: &[char], text: &[u8], is_cut: bool) -> Option<usize> {
 }
 
 /// True if a text ends before a spelling of a character does.
-fn is_begun(character: char, rest: &[u8]) -> bool {
+fn is_begun(character: &[u8], rest: &[u8]) -> bool {
     let escape = rest.first().is_none_or(|first| b"%\\&".contains(first));
-    escape && spellings(character, rest).next().is_none()
+    (escape || character.starts_with(rest)) && spellings(character, rest).next().is_none()
 }
 
 /// The lengths of the spellings of a character at the beginning of a text.
-fn spellings(character: char, text: &[u8]) -> impl Iterator<Item = usize> {
-    let mut bytes = [0; 4];
-    let bytes = character.encode_utf8(&mut bytes).as_bytes();
+fn spellings(bytes: &[u8], text: &[u8]) -> impl Iterator<Item = usize> {
+    let character = std::str::from_utf8(bytes).ok().and_then(|it| it.chars().next());
     let literal = text.starts_with(bytes).then_some(bytes.len());
     let is_percent =
         |(byte, at): (&u8, usize)| text.get(at) == Some(&b'%') && number(text, at + 1, 2) == Some((*byte).into());
     let percent = bytes.iter().zip((0..).step_by(3)).all(is_percent).then_some(bytes.len() * 3);
+    let of_character = character.map(|it| [escaped(it, text), short(it, text), in_html(it, text)]);
+    let plus = (bytes == b" " && text.first() == Some(&b'+')).then_some(1);
+    [literal, percent, plus].into_iter().chain(of_character.into_iter().flatten()).flatten()
+}
+
+/// `\uXXXX`, once for each UTF-16 unit.
+fn escaped(character: char, text: &[u8]) -> Option<usize> {
     let mut units = [0; 2];
     let units = character.encode_utf16(&mut units);
     let is_unit = |(unit, at): (&u16, usize)| {
         text.get(at..).is_some_and(|rest| rest.starts_with(br"\u")) && number(text, at + 2, 4) == Some(*unit)
     };
-    let escaped = units.iter().zip((0..).step_by(6)).all(is_unit).then_some(units.len() * 6);
-    let backslash = (r#"/"\"#.contains(character) && text.starts_with(&[b'\\', bytes[0]])).then_some(2);
-    let plus = (character == ' ' && text.first() == Some(&b'+')).then_some(1);
-    let entity = ENTITIES.iter().find(|(it, name)| *it == character && text.starts_with(name.as_bytes()));
-    [literal, percent, escaped, backslash, plus, entity.map(|(_, name)| name.len())].into_iter().flatten()
+    units.iter().zip((0..).step_by(6)).all(is_unit).then_some(units.len() * 6)
+}
+
+/// A backslash and another character.
+fn short(character: char, text: &[u8]) -> Option<usize> {
+    let (_, letter) = ESCAPED.iter().find(|(it, _)| *it == character)?;
+    text.starts_with(&[b'\\', *letter]).then_some(2)
+}
+
+/// A named or numbered reference of HTML.
+fn in_html(character: char, text: &[u8]) -> Option<usize> {
+    let named = ENTITIES.iter().find(|(it, name)| *it == character && text.starts_with(name.as_bytes()));
+    if let Some((_, name)) = named {
+        return Some(name.len());
+    }
+    let end = text.iter().take(LONGEST_SPELLING).position(|byte| *byte == b';')?;
+    let digits = std::str::from_utf8(text[..end].strip_prefix(b"&#")?).ok()?;
+    let code = match digits.strip_prefix(['x', 'X']) {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => digits.parse(),
+    };
+    (code.ok()? == u32::from(character)).then_some(end + 1)
 }
 
 /// A number of so many hexadecimal digits.
@@ -143,11 +188,23 @@ mod tests {
             "a%2fb%2bc%3d%22d%22%20%c3%a9%5c%26end".to_owned(),
             "a/b%2Bc%3D%22d%22+%C3%A9%5C%26end".to_owned(),
             "a/b+c=&quot;d&quot; é\\&amp;end".to_owned(),
+            "a&#x2F;b&#43;c=&#34;d&#34; &#233;\\&amp;end".to_owned(),
             STANDARD_NO_PAD.encode(text),
             URL_SAFE_NO_PAD.encode(text),
         ] {
             assert_eq!(masked(&format!("<{shown}>"), &[secret(text)], false), "<[redacted]>");
         }
+        let key = "-----BEGIN KEY-----\n\tabc\n";
+        assert_eq!(masked(r"<-----BEGIN KEY-----\n\tabc\n>", &[secret(key)], false), "<[redacted]>");
+        assert_eq!(masked("it is ab\u{e9}", &[secret("it is ab\u{e9}\u{e9}")], true), "[redacted]");
+        let mut cut = "it is ab\u{e9}".as_bytes().to_vec();
+        cut.pop();
+        mask(&mut cut, &[secret("it is ab\u{e9}")], true);
+        assert_eq!(cut, MASK, "cut in the middle of a character");
+        let mut raw = b"<ab\xff\xfe>".to_vec();
+        let bytes = Some(Captured { text: b"ab\xff\xfe"[..].into(), is_json: false, is_secret: true });
+        mask(&mut raw, &[bytes], false);
+        assert_eq!(raw, b"<[redacted]>", "it is not UTF-8");
         assert_eq!(masked("%25x 100%25x", &[secret("100%x")], false), "%25x [redacted]");
         assert_eq!(masked("50%25ab", &[secret("50%25ab")], false), "[redacted]", "as it is, though it looks escaped");
     }

@@ -64,7 +64,7 @@ impl Events {
         }
         parser.finish(|event| {
             // An incomplete event means that the stream was cut.
-            let is_whole = event.name.eq_ignore_ascii_case(ERROR) || is_end_mark(event.data) || is_json(event.data);
+            let is_whole = is_error(event.name) || is_end_mark(event.data) || is_json(event.data);
             if is_whole {
                 found.odd.add(Peculiarity::NoLastLine);
                 read.event(asked, found, event, &mut false);
@@ -104,7 +104,7 @@ impl Progress {
         if self.has_end_mark || found.failure.is_some() {
             return;
         }
-        if [ERROR, b"exception"].iter().any(|it| name.eq_ignore_ascii_case(it)) {
+        if is_error(name) {
             return found.fail(Failure::ApiError, Some(words(data)));
         }
         found.odd.add_if(data.len() > LARGE_EVENT, Peculiarity::LargeEvents);
@@ -134,6 +134,11 @@ impl Progress {
             Err(NoAnswer::NotJson) => found.fail(Failure::Protocol, Some(unreadable(data))),
         }
     }
+}
+
+/// Whether an event with this name reports a failure, whatever its data are.
+fn is_error(name: &[u8]) -> bool {
+    [ERROR, b"exception"].iter().any(|it| name.eq_ignore_ascii_case(it))
 }
 
 fn is_end_mark(data: &[u8]) -> bool {

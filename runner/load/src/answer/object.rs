@@ -13,6 +13,9 @@ use shakedown_observe::{Peculiarities, Peculiarity};
 /// The maximum length of a server's error message, in bytes.
 pub(super) const MAX_WORDS: usize = 512;
 
+/// The longest object without choices that may report a failure, in bytes.
+const MAX_ERROR: usize = 64 << 10;
+
 /// The content of one object.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Read {
@@ -48,6 +51,7 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, No
         return Err(NoAnswer::Failed(why));
     }
     if object.choices.all.is_empty()
+        && json.len() <= MAX_ERROR
         && let Some(why) = json::parse(json).ok().and_then(|(object, _)| unnamed_failure(&object))
     {
         return Err(NoAnswer::Failed(why));
