@@ -1,7 +1,7 @@
 //! Judging: observations in, verdicts out. Pure: no clock, no socket, no chance beyond the seed that is given, so that
 //! the same observations give the same bytes.
 //!
-//! In scope: the rules by which an expectation holds, fails or cannot be told, the statistics behind them,
+//! In scope: the rules by which an expectation holds, fails or cannot be decided, the statistics behind them,
 //! recovery from the requests themselves, and the verdict and exit code that follow. Out of scope: how requests were
 //! counted (`observe`), whether a fault was applied (its driver proves that), and how any of it looks (the reports).
 //!
@@ -65,7 +65,7 @@ pub use lateness::warning as late;
 pub use parts::join;
 pub use phases::phases;
 pub use question::title;
-pub use recovery::{Acting, recoveries};
+pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
 pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};

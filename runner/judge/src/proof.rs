@@ -25,7 +25,7 @@ use super::stats::{self, judged, total};
 use super::steady::inflation;
 use super::transient::Transient;
 use super::{samples, shift, text};
-use shakedown_observe::{Cell, Failure, LoadObservations, Observations};
+use shakedown_observe::{Cell, Failure, LoadObservations, Observations, PhasePart};
 
 /// The maximum share of runs without any change that count as changed.
 pub(super) const FALSE_PROOFS: f64 = 0.01;
@@ -73,12 +73,16 @@ fn chances(observations: &Observations) -> (f64, f64) {
 
 /// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient or jumps,
 /// changes must be significant in each reading: a part of the baseline that was unusual makes no phase different. Requests that were
-/// never sent are left out: no fault on the service is their cause.
+/// never sent are left out, and those before the first fault struck: no fault is their cause.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
-    let load = &*stats::without(load, Failure::is_not_sent);
+    let load = stats::without(load, Failure::is_not_sent);
+    let load = &*stats::from_strike(&load, observations.phases.get(phase)?, phase);
     let seen = compare_readings(observations, load, (first, phase))?;
-    match worse_before(load, first, phase).filter(|_| !seen.changes.is_empty()) {
+    if seen.changes.is_empty() {
+        return Some(seen);
+    }
+    match worse_before(load, first, phase) {
         None => Some(seen),
         Some(why) => Some(Comparison { changes: Vec::new(), windows: Some(why), ..seen }),
     }
@@ -123,7 +127,10 @@ fn compare_with(observations: &Observations, load: &LoadObservations, (first, ph
 /// requests in flight and those due during the injection and the removal count as well. Slow is above the baseline's p99.
 fn hint(load: &LoadObservations, first: usize, phase: usize) -> Option<String> {
     let before = total(load, first);
-    let cells: Vec<&Cell> = stats::cells(load).filter(|it| it.mark.phase == phase).map(|it| it.cell).collect();
+    let cells: Vec<&Cell> = stats::cells(load)
+        .filter(|it| it.mark.phase == phase && it.mark.part != PhasePart::Waiting)
+        .map(|it| it.cell)
+        .collect();
     let during = stats::sum(&cells, Cell::merge);
     let (all_before, all) = (before.requests(), during.requests());
     let (failed_before, failed) = (all_before - before.succeeded, all - during.succeeded);
@@ -209,7 +216,7 @@ impl OutOfTolerance {
             windows.into_iter().filter(|it| it.state != WindowState::Unknown).collect()
         };
         let before = known(band.own_windows(observations, load, first));
-        let during = known(band.windows(load, span.active_ns, span.judged_to_ns));
+        let during = known(band.windows(load, span.active_ns.max(span.acts_from_ns()), span.judged_to_ns));
         let levels: Vec<f64> = before.iter().filter_map(|it| it.level).collect();
         let one = |how: &'static str, is: fn(&Window) -> bool, of_level: f64| {
             let count = |windows: &[Window]| (windows.iter().filter(|it| is(it)).count() as u64, windows.len() as u64);

@@ -169,29 +169,25 @@ fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
     })
 }
 
-/// When the faults of a phase acted, in seconds since the load's start.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Acting {
-    /// When the first injection began. None if that is unknown: the phase counts from its start.
-    pub injecting_s: Option<f64>,
-    /// From when all of them are known to act. None if that was never known. There is no failover before that moment.
-    pub all_s: Option<f64>,
-}
-
 /// The failure and recovery of the service around each phase with faults, for each load.
 ///
 /// The band is that of the first `recovery_time` about this load and phase, otherwise the default one. It is around the whole
 /// baseline, as in the answer to that expectation, so that both have the same numbers. A load without a
 /// usable baseline has no entry.
 ///
-/// `acting` returns when the faults of a phase, by its name, acted. Requests before the injection do not count.
-pub fn recoveries(scenario: &Scenario, observations: &Observations, acting: &dyn Fn(&str) -> Acting) -> Vec<Recovery> {
+/// `acting_s` returns from when all faults of a phase, by its name, are known to act, in seconds since the load's start. None if
+/// that was never known. There is no failover before that moment. Requests before the injection do not count.
+pub fn recoveries(
+    scenario: &Scenario,
+    observations: &Observations,
+    acting_s: &dyn Fn(&str) -> Option<f64>,
+) -> Vec<Recovery> {
     let mut recoveries = Vec::new();
     for (index, span) in observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults) {
         for load in &observations.loads {
             let settings = settings(scenario, observations, index, &load.name);
             if let Ok(band) = Band::new(observations, load, &settings) {
-                recoveries.push(recovery(observations, load, index, band, acting(&span.name)));
+                recoveries.push(recovery(observations, load, index, band, acting_s(&span.name)));
             }
         }
     }
@@ -216,15 +212,14 @@ fn recovery(
     load: &LoadObservations,
     index: usize,
     band: Band,
-    acting: Acting,
+    acting_s: Option<f64>,
 ) -> Recovery {
     let span = &observations.phases[index];
-    let nanoseconds = |at_s: f64| (at_s * 1e9) as u64;
     // Requests due just before the injection may have met it: their cell counts.
-    let injecting_ns = acting.injecting_s.map_or(span.start_ns, nanoseconds);
+    let injecting_ns = span.acts_from_ns();
     let starts = stats::cells(load).filter(|it| it.mark.phase == index).map(|it| it.start_ns);
     let begin_ns = starts.take_while(|at| *at <= injecting_ns).last().unwrap_or_default().max(span.start_ns);
-    let acting_ns = acting.all_s.map(nanoseconds);
+    let acting_ns = acting_s.map(|at_s| (at_s * 1e9) as u64);
     let from_ns = span.recovers_from_ns();
     let horizon_ns = horizon(observations, index);
     let after = from_ns.map_or_else(Vec::new, |from| band.windows(load, from, horizon_ns));

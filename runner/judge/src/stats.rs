@@ -104,6 +104,33 @@ pub(super) fn without(load: &LoadObservations, is: impl Fn(Failure) -> bool) -> 
     Cow::Owned(load)
 }
 
+/// The load with the requests of a phase that were due before its first fault struck as requests that waited for it. A request
+/// due right before the strike may have met the fault: its cell stays.
+pub(super) fn from_strike<'a>(load: &'a LoadObservations, span: &PhaseSpan, phase: usize) -> Cow<'a, LoadObservations> {
+    let strike_ns = span.acts_from_ns();
+    let cells_before = |it: &Segment| {
+        let acts = it.mark.phase == phase && !matches!(it.mark.part, PhasePart::Waiting | PhasePart::InFlight);
+        let cells = (strike_ns.saturating_sub(it.mark.at_ns) / it.cell_ns.max(1)) as usize;
+        if acts { cells.min(it.cells.len()) } else { 0 }
+    };
+    if load.segments.iter().all(|it| cells_before(it) == 0) {
+        return Cow::Borrowed(load);
+    }
+    let split = |segment: &Segment| {
+        let (before, acting) = segment.cells.split_at(cells_before(segment));
+        let at_ns = segment.mark.at_ns + before.len() as u64 * segment.cell_ns;
+        let waited = Segment {
+            mark: Mark { part: PhasePart::Waiting, ..segment.mark },
+            end_ns: at_ns,
+            cells: before.to_vec(),
+            ..segment.clone()
+        };
+        let acting = Segment { mark: Mark { at_ns, ..segment.mark }, cells: acting.to_vec(), ..segment.clone() };
+        [waited, acting].into_iter().filter(|it| !it.cells.is_empty())
+    };
+    Cow::Owned(LoadObservations { segments: load.segments.iter().flat_map(split).collect(), ..load.clone() })
+}
+
 /// All parts in one. In halves, because a merge costs as much as both of its sides are large: one after the other would
 /// cost the square of their number.
 pub(super) fn sum<T: Clone + Default>(parts: &[&T], merge: fn(&mut T, &T)) -> T {

@@ -74,6 +74,7 @@ impl<'a> Timeline<'a> {
         self.spans.push(PhaseSpan {
             name: name.to_owned(),
             start_ns,
+            strike_ns: None,
             active_ns: start_ns,
             judged_from_ns: start_ns,
             judged_to_ns: end_ns,

@@ -50,6 +50,8 @@ pub struct PhaseSpan {
     pub name: String,
     /// When the phase began.
     pub start_ns: u64,
+    /// When the first fault struck: its injection began. None if none was injected.
+    pub strike_ns: Option<u64>,
     /// When all faults without `after` were in place. Without faults: `start_ns`.
     pub active_ns: u64,
     /// When the judged part began: `active_ns` plus the settling time.
@@ -72,6 +74,11 @@ pub struct PhaseSpan {
 }
 
 impl PhaseSpan {
+    /// From when a fault may act, or the start of a phase in which none was injected.
+    pub fn acts_from_ns(&self) -> u64 {
+        self.strike_ns.unwrap_or(self.start_ns)
+    }
+
     /// The start of the recovery time: the strike of faults that happen once, otherwise the confirmed removal. None if the
     /// removal was not confirmed.
     pub fn recovers_from_ns(&self) -> Option<u64> {

@@ -38,8 +38,7 @@ impl Execution<'_> {
         }
         warnings.extend(of_loads(&seen.loads));
         let faults = self.faults(plan, seen, &mut warnings);
-        let acting = |phase: &str| acting(&faults, phase);
-        let recoveries = judge::recoveries(scenario, observations, &acting);
+        let recoveries = judge::recoveries(scenario, observations, &|phase| acting_s(&faults, phase));
         let mut phases = judge::phases(scenario, observations);
         let targets = faults.iter().flat_map(|fault| fault.targets.iter().map(|pod| (fault.name.as_str(), pod)));
         judge::join(&mut phases, &targets.collect::<Vec<_>>(), &seen.loads);
@@ -109,15 +108,12 @@ impl Execution<'_> {
     }
 }
 
-/// When the injected faults of a phase acted. All of them: claimed first, if a later observation proved it, else proven. `None`
-/// when one of them was neither.
-fn acting(faults: &[FaultResult], phase: &str) -> judge::Acting {
+/// From when all injected faults of a phase acted: claimed first, if a later observation proved it, else proven. `None` when one
+/// of them was neither.
+fn acting_s(faults: &[FaultResult], phase: &str) -> Option<f64> {
     let injected = || faults.iter().filter(|fault| fault.phase == phase && fault.injecting_s.is_some());
     let all = injected().map(|fault| fault.claimed_s.or(fault.proven_s));
-    judge::Acting {
-        injecting_s: injected().filter_map(|fault| fault.injecting_s).reduce(f64::min),
-        all_s: all.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten(),
-    }
+    all.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten()
 }
 
 /// Warnings about how the sending of the loads affects their numbers.

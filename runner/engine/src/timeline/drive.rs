@@ -512,6 +512,7 @@ impl<'a> Run<'a> {
             let clean = of_phase().all(|(_, timing)| timing.step != FaultStep::Left);
             let last = of_phase().filter_map(|(fault, _)| self.faults[fault].undone_ns).max();
             let left_out = of_phase().next().is_none();
+            span.strike_ns = self.marks.strikes().iter().find(|it| it.phase == index).map(|it| it.at_ns);
             span.removed_ns = last.filter(|_| clean).or(left_out.then_some(span.judged_to_ns));
             span.end_ns = self.border(index, span.complete && !self.state.is_ending());
             let is_once = |fault: &Fault| FaultInfo::of(fault.plan.kind).is_some_and(FaultInfo::is_once);

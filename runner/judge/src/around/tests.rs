@@ -91,8 +91,7 @@ fn every_request_is_counted_once() {
     );
     let all: u64 = series(&observations)[0].points.iter().map(|point| point.requests).sum();
     assert_eq!((all, observations.loads[0].requests()), (240, 240));
-    let recovery =
-        &recoveries(&scenario, &observations, &|_| crate::Acting { injecting_s: None, all_s: Some(64.0) })[0];
+    let recovery = &recoveries(&scenario, &observations, &|_| Some(64.0))[0];
     assert_eq!(recovery.failed_requests, 18);
     assert!(recovery.onset_s.is_none_or(|onset| onset >= 60.0), "nothing goes wrong before the fault strikes");
 }

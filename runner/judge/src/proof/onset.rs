@@ -17,7 +17,7 @@ const FEWEST: u64 = 5;
 pub(super) struct Onset {
     /// The failures of the phase.
     failures: u64,
-    /// From the start of the phase until the first failed request was due, in seconds.
+    /// From the strike until the first failed request was due, in seconds.
     delay_s: f64,
     /// The time without failures, in seconds: the phases without faults from the baseline on, and the second half of the
     /// phase.
@@ -28,14 +28,16 @@ impl Onset {
     /// The clump of a phase with faults. None if the phase does not begin with failures, or if there are other failures.
     pub(super) fn of(observations: &Observations, load: &LoadObservations, first: usize, phase: usize) -> Option<Self> {
         let span = observations.phases.get(phase)?;
-        let half_ns = span.active_ns + span.judged_to_ns.saturating_sub(span.active_ns) / 2;
+        let strike_ns = span.acts_from_ns();
+        let active_ns = span.active_ns.max(strike_ns);
+        let half_ns = active_ns + span.judged_to_ns.saturating_sub(active_ns) / 2;
         let end_ns = |it: &Placed<'_>| it.start_ns + it.length_ns;
         let is_free = |it: &Placed<'_>| {
             let plain = it.mark.phase >= first && !observations.phases[it.mark.phase].has_faults && it.is_judged();
             plain || (it.mark.phase == phase && it.is_judged() && it.start_ns >= half_ns)
         };
-        // A clump that began before the phase did not begin with it.
-        let is_right_before = |it: &Placed<'_>| it.start_ns < span.start_ns && end_ns(it) + SECOND_NS > span.start_ns;
+        // A clump that began before the strike did not begin with it.
+        let is_right_before = |it: &Placed<'_>| end_ns(it) <= strike_ns && end_ns(it) + SECOND_NS > strike_ns;
         let (mut failures, mut delay_ns, mut free_ns) = (0, None, 0);
         // Requests in flight were due before the fault, so their due moments say nothing about it.
         for it in cells(load).filter(|it| it.mark.part != PhasePart::InFlight) {
@@ -47,9 +49,9 @@ impl Onset {
             if is_free(&it) && it.cell.requests() > 0 {
                 free_ns += it.length_ns;
             }
-            if it.mark.phase == phase && failed > 0 {
+            if it.mark.phase == phase && failed > 0 && end_ns(&it) > strike_ns {
                 failures += failed;
-                delay_ns = delay_ns.or(Some(end_ns(&it).saturating_sub(span.start_ns)));
+                delay_ns = delay_ns.or(Some(end_ns(&it).saturating_sub(strike_ns)));
             }
         }
         let seconds = |ns: u64| ns as f64 / SECOND_NS as f64;
@@ -69,7 +71,7 @@ impl Onset {
 
     pub(super) fn words(&self) -> String {
         format!(
-            "{} failures, the first at most {:.2} s after the start of the phase, and none in {:.0} s without the fault or \
+            "{} failures, the first at most {:.2} s after the injection began, and none in {:.0} s without the fault or \
              late in it",
             self.failures, self.delay_s, self.free_s
         )

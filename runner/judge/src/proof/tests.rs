@@ -91,6 +91,28 @@ fn requests_that_were_never_sent_prove_nothing() {
     }
 }
 
+/// A no-op cut with `after: 10s`, in a phase that begins with an outage or lasting failures of other cause. What happened before
+/// the strike was in the phase, and "proved" the fault.
+#[test]
+fn what_happens_in_a_phase_before_its_strike_proves_nothing() {
+    let with = |fails_s: std::ops::Range<f64>| {
+        let timeline = Timeline::new(20.0).phase("baseline", 60.0).fault_phase("cut", 60.0);
+        let timeline = timeline.edit(|span| span.strike_ns = Some(70_000_000_000));
+        let observations = timeline
+            .answer(|it| if it.phase == "cut" && fails_s.contains(&it.into) { it.refused() } else { it.ok_in(50.0) })
+            .observe();
+        compare(&observations, &observations.loads[0], 1).unwrap()
+    };
+    for fails_s in [0.0..2.0, 0.0..9.8, 4.0..30.0] {
+        let seen = with(fails_s.clone());
+        assert_eq!(seen.changes, Vec::<String>::new(), "{fails_s:?}");
+    }
+    for fails_s in [10.0..60.0, 10.2..10.9] {
+        let seen = with(fails_s.clone());
+        assert_ne!(seen.changes, Vec::<String>::new(), "{fails_s:?}");
+    }
+}
+
 /// The quickstart on the real cluster: 14 of 240 requests failed at once and no other did. In a run that is long enough
 /// their moment proves it, and at another moment the same failures prove nothing.
 #[test]
@@ -100,7 +122,7 @@ fn one_clump_of_failures_is_a_change_where_it_begins_with_the_fault() {
         changed(20.0, [baseline, 60.0], |it| if fails(&it) { it.refused() } else { it.ok_in(50.0) })
     };
     let at_start = clump(60.0, 0.2);
-    assert!(at_start.starts_with("14 failures, the first at most 0.25 s after the start of the phase"), "{at_start}");
+    assert!(at_start.starts_with("14 failures, the first at most 0.25 s after the injection began"), "{at_start}");
     assert_eq!([clump(60.0, 3.0), clump(60.0, 20.0)], ["", ""]);
     // Half a minute has no power: clumps every half a minute begin so near to the fault in 0.5 % of the runs.
     assert_eq!(

@@ -25,13 +25,9 @@ fn observe(answer: impl FnMut(Request<'_>) -> Outcome) -> Observations {
     timeline.answer(answer).observe()
 }
 
-const fn acting(all_s: Option<f64>) -> Acting {
-    Acting { injecting_s: None, all_s }
-}
-
 /// The records of faults that are known to act from the first moment on.
 fn seen(scenario: &Scenario, observations: &Observations) -> Vec<Recovery> {
-    recoveries(scenario, observations, &|_| acting(Some(0.0)))
+    recoveries(scenario, observations, &|_| Some(0.0))
 }
 
 /// Down during the fault and, after it, while `down` says so of the seconds since its removal.
@@ -273,7 +269,7 @@ fn nothing_is_a_failover_after_the_fault_is_gone() {
             .observe()
     };
     let failover = |bad_s: f64| {
-        let it = recoveries(&scenario(json!({"max": "15s"})), &observe(bad_s), &|_| acting(Some(20.5))).remove(0);
+        let it = recoveries(&scenario(json!({"max": "15s"})), &observe(bad_s), &|_| Some(20.5)).remove(0);
         (it.onset_s, it.failover_s, it.recovered_s)
     };
     assert_eq!(failover(2.0), (Some(20.0), Some(22.0), Some(25.0)));
@@ -284,13 +280,18 @@ fn nothing_is_a_failover_after_the_fault_is_gone() {
 /// of 12 s, and its failures were those of the fault.
 #[test]
 fn nothing_before_the_injection_counts() {
-    let observations = observe(|it| match it.phase {
-        "cut" if it.into < 2.0 || (10.0..12.0).contains(&it.into) => it.refused(),
-        _ => it.ok_in(50.0),
-    });
-    let seen = |injecting_s: Option<f64>| {
-        let acting = Acting { injecting_s, all_s: Some(30.5) };
-        let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| acting).remove(0);
+    let seen = |strike_s: Option<f64>| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", 20.0)
+            .edit(|span| span.strike_ns = strike_s.map(|at| (at * 1e9) as u64))
+            .phase("recovery", 30.0)
+            .answer(|it| match it.phase {
+                "cut" if it.into < 2.0 || (10.0..12.0).contains(&it.into) => it.refused(),
+                _ => it.ok_in(50.0),
+            })
+            .observe();
+        let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| Some(30.5)).remove(0);
         (it.onset_s, it.failover_s, it.failed_requests, it.out_of_tolerance_s)
     };
     assert_eq!(seen(Some(30.0)), (Some(30.0), Some(32.0), 40, 2.0));
@@ -312,7 +313,7 @@ fn nothing_is_a_failover_before_the_fault_is_proven() {
         _ => it.ok_in(50.0),
     });
     let failover = |acting_s: Option<f64>| {
-        let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| acting(acting_s)).remove(0);
+        let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| acting_s).remove(0);
         (it.onset_s, it.failover_s)
     };
     assert_eq!(failover(Some(29.5)), (Some(20.0), None));
@@ -321,7 +322,7 @@ fn nothing_is_a_failover_before_the_fault_is_proven() {
         "cut" if (2.0..12.0).contains(&it.into) => it.refused(),
         _ => it.ok_in(50.0),
     });
-    let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| acting(Some(25.0))).remove(0);
+    let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| Some(25.0)).remove(0);
     assert_eq!((it.onset_s, it.failover_s), (Some(22.0), Some(32.0)));
 }
 
