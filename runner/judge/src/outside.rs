@@ -270,8 +270,12 @@ fn prometheus(
     let verdict = |observed: f64| if limits.hold(observed) { Verdict::Pass } else { Verdict::Fail };
     let mut answer = answer.verdict(verdict(observed), why);
     let beyond = |seen: &SeriesSeen| {
-        let has = |value: f64| seen.values.contains(&value);
-        limits.max.is_some() && has(f64::INFINITY) || limits.min.is_some() && has(f64::NEG_INFINITY)
+        // The values that the answer is about.
+        let counted =
+            if it.over == Over::End { seen.values.last().map_or(&[][..], std::slice::from_ref) } else { &seen.values };
+        let has = |value: f64, other: Over| it.over != other && counted.contains(&value);
+        limits.max.is_some() && has(f64::INFINITY, Over::Min)
+            || limits.min.is_some() && has(f64::NEG_INFINITY, Over::Max)
     };
     // No finite limit admits an infinite value.
     let phases = [Some(phase), it.to.as_ref().and_then(|to| observations.phases.iter().position(|it| it.name == *to))];
@@ -282,11 +286,13 @@ fn prometheus(
         let why = format!("{}, and an infinite value passes no limit{}", answer.reason, no_numbers(seen));
         answer = answer.verdict(Verdict::Inconclusive, why);
     }
-    for ((under, words), to) in unusual.into_iter().zip(it.to.iter().cycle()) {
-        let without = value / under;
-        let why = format!("{} times the {to}'s", text::digits(without));
-        let other = Answer::new(unit, limits, text::digits).verdict(verdict(without), why);
-        transient::second_opinion(&mut answer, &other, to, &words, true);
+    if let Some(to) = &it.to {
+        for (under, words) in unusual.into_iter().filter(|(under, _)| *under != 0.0) {
+            let without = value / under;
+            let why = format!("{} times the {to}'s", text::digits(without));
+            let other = Answer::new(unit, limits, text::digits).verdict(verdict(without), why);
+            transient::second_opinion(&mut answer, &other, to, &words, true);
+        }
     }
     answer
 }

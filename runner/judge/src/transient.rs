@@ -16,7 +16,7 @@
 //!   length of rows for several like ones ([`rows`]). Where windows of the rest are also out, those in a row, and
 //!   neighbours that resemble each other, count as one window, so that a service that stalls now and then has no transient.
 //! - The level is [`CHANCE`] for a phase, divided over the tests, measures, directions and factors (Bonferroni). `cargo bench
-//!   --bench judge -- 200 transient` measures how often an unchanged service has one, and what it does to the verdicts.
+//!   --bench judge -- 40 transient` measures how often an unchanged service has one, and what it does to the verdicts.
 
 use std::ops::Range;
 
@@ -294,6 +294,9 @@ pub(super) fn settle(
     for transient in Transient::all(load, phase) {
         let other = again(Again { load: &transient.without(load), usual: None });
         second_opinion(&mut answer, &other, name, &transient.words(), transient.matters);
+        if answer.verdict == Verdict::Inconclusive {
+            break;
+        }
     }
     if answer.verdict != Verdict::Pass {
         return answer;
@@ -319,10 +322,12 @@ pub(super) fn settle(
 /// Makes an answer inconclusive if another one, without an unusual part of the baseline, has another verdict.
 pub(super) fn second_opinion(answer: &mut Answer, other: &Answer, name: &str, words: &str, matters: bool) {
     let differs = answer.verdict != Verdict::Inconclusive && answer.verdict != other.verdict;
-    if differs || matters {
-        answer.term(&format!("unusual in {name}"), words.to_owned());
+    // The terms are about the reading that decides, or about the first one.
+    let (part, is_first) = (format!("unusual in {name}"), !answer.terms.contains_key(&format!("unusual in {name}")));
+    if differs || matters && is_first {
+        answer.term(&part, words.to_owned());
     }
-    if let Some(allowed) = other.terms.get("p95 allowed").filter(|_| matters) {
+    if let Some(allowed) = other.terms.get("p95 allowed").filter(|_| matters && (differs || is_first)) {
         answer.term("p95 allowed without it", allowed.clone());
     }
     if differs {

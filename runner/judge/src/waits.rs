@@ -109,7 +109,7 @@ pub(super) fn settle(
 /// least as long as from sent. The number of timeouts with more time follows for each segment from the times from sent to the
 /// end: it is at least the number of requests with more time, without the successes and other timeouts among them.
 fn without_waits(load: &LoadObservations) -> Cow<'_, LoadObservations> {
-    let is_other = |failure: &Failure| failure.is_timed() && !failure.is_of_limit();
+    let is_other = |failure: &Failure| failure.is_timed() && !failure.is_of_limit() && !failure.is_not_sent();
     let all: Vec<Histogram> = load.segments.iter().flat_map(|segment| &segment.cells).map(successes).collect();
     let all = stats::sum(&all.iter().collect::<Vec<_>>(), Histogram::merge);
     let Some(enough) = all.quantile(ENOUGH) else { return stats::without(load, Failure::is_of_limit) };
@@ -143,6 +143,9 @@ fn successes(cell: &Cell) -> Histogram {
 fn count_as_timeouts(cell: &mut Cell, most: u64) -> u64 {
     let Some(waited) = cell.failed.get_mut(&Failure::TimeoutAfterWait) else { return 0 };
     let count = most.min(*waited);
+    if count == 0 {
+        return 0;
+    }
     *waited -= count;
     *cell.failed.entry(Failure::Timeout).or_default() += count;
     for times in [&mut cell.failed_after, &mut cell.tokenless] {

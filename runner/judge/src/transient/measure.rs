@@ -176,7 +176,12 @@ impl Cut {
     pub(super) fn with_at_least(self, requests: u64) -> Self {
         let all = self.total.requests().max(1);
         let together = (requests * self.windows.len() as u64).div_ceil(all).max(1) as usize;
-        let windows = self.windows.chunks(together).map(Window::merge).collect();
+        let full = (self.windows.len() / together).max(1);
+        // The rest is a part of the last one.
+        let part = |at: usize| {
+            &self.windows[at * together..if at + 1 < full { (at + 1) * together } else { self.windows.len() }]
+        };
+        let windows = (0..full).map(|at| Window::merge(part(at))).collect();
         Self { windows, ..self }
     }
 }

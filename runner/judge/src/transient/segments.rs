@@ -3,7 +3,7 @@
 //! - For each measure, Pettitt's test for a change point (see [`steady`](crate::steady)) over about 40 windows, and then again
 //!   within each part (binary segmentation). Neighbouring windows count as far as they are independent of each other.
 //! - A large jump counts with fewer standard errors ([`LARGE`]).
-//! - The level is [`CHANCE`] for a phase, divided over the measures (Bonferroni). `cargo bench --bench judge -- 200 transient`
+//! - The level is [`CHANCE`] for a phase, divided over the measures (Bonferroni). `cargo bench --bench judge -- 40 transient`
 //!   measures how often an unchanged service has a jump that changes a verdict.
 
 use std::ops::Range;

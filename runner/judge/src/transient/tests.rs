@@ -259,7 +259,7 @@ proptest! {
 }
 
 /// The readings of an undisturbed baseline rarely change a verdict, also of services that stall or wander by themselves:
-/// `cargo bench --bench judge -- 200 transient` measures how rarely.
+/// `cargo bench --bench judge -- 40 transient` measures how rarely.
 #[test]
 fn unchanged_services_stay_judged() {
     let expect = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 1.2}});
@@ -388,7 +388,7 @@ fn the_chance_of_rows_is_bonferroni_s() {
     assert_eq!(rows(&[true; 20], &[]), None, "more than half");
 }
 
-/// Few unchanged services have one that moves a limit. `cargo bench --bench judge -- 200 transient` measures how many.
+/// Few unchanged services have one that moves a limit. `cargo bench --bench judge -- 40 transient` measures how many.
 #[test]
 fn unchanged_services_rarely_have_one_that_matters() {
     for shape in Shape::ALL {

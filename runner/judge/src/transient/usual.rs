@@ -1,7 +1,7 @@
 //! The usual state of a phase: its requests without each stretch in which most requests were far from the median.
 //!
 //! This is no test, and has no false rate of its own: a service may stall now and then by itself. Whether such stretches decide
-//! a verdict is measured for services that did not change by `cargo bench --bench judge -- 200 transient`.
+//! a verdict is measured for services that did not change by `cargo bench --bench judge -- 40 transient`.
 
 use super::measure::{Cut, FEWEST_WINDOWS, Measure};
 use crate::measure::{Timing, Work};
@@ -9,11 +9,8 @@ use crate::steady::middle;
 use shakedown_observe::LoadObservations;
 
 /// The factor by which a window must differ from the median one. The median of five requests of an independent service
-/// (log-normal, sigma 0.5) never does by chance.
+/// (log-normal, sigma 0.5) never does by chance. For the share of failures it is a multiple of `SHARE`.
 const FACTOR: f64 = 4.0;
-
-/// The same for the share of failures, as a multiple of `SHARE`.
-const FAILURES: f64 = 4.0;
 
 /// The fewest requests of a window on average: the median of fewer is that of one slow request.
 const IN_WINDOW: u64 = 5;
@@ -48,12 +45,11 @@ pub(super) fn unusual(load: &LoadObservations, phase: usize, side: Side) -> Opti
             continue;
         }
         let median = middle(values.iter().map(|it| it.1).collect());
-        let factor = if matches!(measure, Measure::Failures) { FAILURES } else { FACTOR };
         let is_far = |value: f64| {
             let (above, below) = (true, false);
             let worse = if matches!(measure, Measure::Work(_)) { below } else { above };
-            measure.is_out(value, median, factor, worse)
-                || side == Side::Either && measure.is_out(value, median, factor, !worse)
+            measure.is_out(value, median, FACTOR, worse)
+                || side == Side::Either && measure.is_out(value, median, FACTOR, !worse)
         };
         for (place, _) in values.into_iter().filter(|it| is_far(it.1)) {
             far[place].fill(true);
