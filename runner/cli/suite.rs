@@ -162,10 +162,10 @@ impl Shared {
             let options = Options { serial, ..self.options.clone() };
             let executed = execute::contained(execute::execute(document, &context, &options, &own)).await;
             let mut result = executed.unwrap_or_else(|panic| execute::refused(document, &options, &panic));
-            // A rehearsal is inconclusive at best. Another one shows no more.
+            // A rehearsal is inconclusive at best: another one shows no more. An overkill run has to fail.
             let is_over = context.signal.borrow().is_some()
                 || !result.leftovers.is_empty()
-                || self.gate.trial == Some(Trial::Rehearsal);
+                || matches!(self.gate.trial, Some(Trial::Rehearsal | Trial::Overkill));
             if is_over || !retries.again(&earlier, result.verdict) {
                 judge::settle(&mut result, earlier, retries);
                 return result;

@@ -110,7 +110,7 @@ pub enum EventKind {
     },
     /// A scenario ended and has a verdict.
     ScenarioEnded {
-        /// Its verdict.
+        /// Its outcome: the verdict, or for a trial whether it ended as it must.
         verdict: Verdict,
         /// The reason, in one sentence.
         reason: String,

@@ -169,7 +169,7 @@ impl Keys {
         let kinds = self.kinds().into_iter().filter(|(name, _)| name == first);
         let mut found: Vec<Place> = top.map(|(_, property, required)| named(property, required)).collect();
         found.extend(kinds.map(|(_, property)| named(property, false)));
-        // Kinds that share a name are told apart by their whole paths.
+        // Kinds that share a name differ by their whole paths.
         if found.len() != 1 {
             found = self.all().into_iter().filter(|place| place.key == first).collect();
         }

@@ -293,7 +293,7 @@ fn degradations<'a>(fault: &mut Fault, spec: &Fields<'a>, notes: &mut Notes) {
     };
     if let Some(delay) = spec.map("delay") {
         fault.set_text("delay", delay.text("latency"));
-        fault.set_text("jitter", delay.text("jitter").filter(|it| values::duration(it).is_none_or(|it| !it.is_zero())));
+        fault.set_text("jitter", delay.text("jitter").filter(|it| !values::is_zero(it)));
         correlated(&delay);
         if let Some(reorder) = delay.map("reorder") {
             fault.set_text("reorder", reorder.text("reorder").map(percent));

@@ -186,7 +186,7 @@ fn network(it: &Fields, notes: &mut Notes) -> Option<Fault> {
     if let (true, Some(node)) = (it.is_true("ingress"), it.node("ingress")) {
         notes.at(node, "without a peer only what the pods send is degraded: `ingress` is not carried over");
     }
-    fault.set_text("delay", it.text("latency").filter(|it| values::duration(it).is_none_or(|it| !it.is_zero())));
+    fault.set_text("delay", it.text("latency").filter(|it| !values::is_zero(it)));
     fault.set_text("loss", it.text("loss").filter(|it| it != "0").map(|it| values::percent(&it)));
     fault.set_text("bandwidth", it.text("bandwidth").and_then(|rate| values::bandwidth(&rate)));
     (fault.body.len() > 1).then_some(fault)

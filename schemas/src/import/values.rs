@@ -15,6 +15,11 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     text.parse::<units::Duration>().ok().map(units::Duration::get)
 }
 
+/// True for no time at all, with a unit or without: `0`, `0s`.
+pub(super) fn is_zero(text: &str) -> bool {
+    text.trim() == "0" || duration(text).is_some_and(|it| it.is_zero())
+}
+
 /// A rate of Chaos Mesh: its `bps`, `kbps`, `mbps` and `gbps` count bytes per second, in powers of 1024 as `tc` has them;
 /// `bit`, `kbit`, `mbit` and `gbit` count bits.
 pub(super) fn bandwidth(rate: &str) -> Option<String> {

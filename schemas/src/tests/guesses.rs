@@ -235,7 +235,7 @@ fn read(text: &str) -> Result<Document, Vec<Diagnostic>> {
     parse("guess.yaml", text.as_bytes(), &overrides)
 }
 
-fn told(problems: &[Diagnostic]) -> String {
+fn messages(problems: &[Diagnostic]) -> String {
     problems.iter().map(|it| it.render(false) + "\n").collect()
 }
 
@@ -268,7 +268,7 @@ fn short_forms_are_the_same_as_long_ones() {
             let json = as_json(text.as_bytes()).expect("YAML");
             let errors: Vec<String> = schema.iter_errors(&json).map(|it| it.to_string()).collect();
             assert!(errors.is_empty(), "the schema refuses {line}: {errors:?}");
-            read(&text).unwrap_or_else(|problems| panic!("{line}: {}", told(&problems)))
+            read(&text).unwrap_or_else(|problems| panic!("{line}: {}", messages(&problems)))
         });
         assert_eq!(short.scenario, long.scenario, "{guess}");
     }
@@ -296,7 +296,7 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
             wrong.push(format!("{spot}> {guess}: the schema takes it"));
         }
         let [problem] = problems.as_slice() else {
-            wrong.push(format!("{spot}> {guess}: several problems\n{}", told(&problems)));
+            wrong.push(format!("{spot}> {guess}: several problems\n{}", messages(&problems)));
             continue;
         };
         let help = problem.help.clone().unwrap_or_default();
@@ -310,7 +310,7 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
                 }
             }
             Some((Err(problems), _)) => {
-                wrong.push(format!("{spot}> {guess}: `{help}` is not valid there\n{}", told(&problems)));
+                wrong.push(format!("{spot}> {guess}: `{help}` is not valid there\n{}", messages(&problems)));
             }
         }
     }
@@ -321,7 +321,7 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
             let help = problem.help.clone().unwrap_or_default();
             _ = writeln!(dialogue, "  {}: {}\n  {help}\n", problem.code.id(), problem.message);
         }
-        assert!(matches!(problems.as_slice(), [it] if it.code == Code::OtherFile), "{text}: {}", told(&problems));
+        assert!(matches!(problems.as_slice(), [it] if it.code == Code::OtherFile), "{text}: {}", messages(&problems));
     }
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../../tests-cases" }, {
         insta::assert_snapshot!("guesses", dialogue);

@@ -22,7 +22,7 @@ pub struct BusConfig {
     pub max_payload: usize,
     /// The interval of PINGs to a silent client. After two PINGs without an answer, it is dropped.
     pub ping_interval: Duration,
-    /// How long a write to a client may take. Then the client is dropped.
+    /// How long a write to a client may take whose `socket_buffer` is full. Then the client is dropped.
     pub write_deadline: Duration,
     /// The number of messages that the kernel takes for a client from which nothing comes back; the next write waits. Default:
     /// what the kernel of this machine takes.

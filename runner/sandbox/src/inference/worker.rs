@@ -42,7 +42,7 @@ const ACCOUNT: Duration = Duration::from_secs(5);
 const QUEUE: usize = 1024;
 /// How long a stopped worker still takes requests: frontends learn a moment later that it leaves. Dynamo's ended 0.4 to 0.5 s
 /// after SIGTERM in each of five recorded runs, and lost no request.
-const LINGER: Duration = Duration::from_millis(400);
+const TAKES_REQUESTS_AFTER_STOP: Duration = Duration::from_millis(400);
 /// The most connections to the health port.
 const MAX_HEALTH: usize = 64;
 
@@ -171,7 +171,7 @@ impl Worker {
         let _ = timeout(self.config.drain.get(), async {
             // Without this, an idle worker would end before its farewell is sent.
             self.bus.flush().await;
-            let lingers = sleep(LINGER);
+            let lingers = sleep(TAKES_REQUESTS_AFTER_STOP);
             tokio::pin!(lingers);
             loop {
                 tokio::select! {

@@ -20,7 +20,7 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
         || http.all_requests().iter().any(|it| it.check.as_ref().is_some_and(Check::reads_body))
         || http.steps.iter().any(captures_from_body)
     {
-        plain_answers(path, &http.headers, false, findings);
+        plain_answers(path, &http.headers, findings);
     }
     let lists = [("requests", http.requests.is_empty()), ("steps", http.steps.is_empty())].into_iter();
     let given: Vec<&str> = lists
@@ -77,7 +77,7 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
         headers(&path, &it.headers, rows, findings);
         answer::check(&path, it.check.as_ref(), false, findings);
         if rows.groups_by_body || it.check.as_ref().or(http.check.as_ref()).is_some_and(Check::reads_body) {
-            plain_answers(&path, &it.headers, false, findings);
+            plain_answers(&path, &it.headers, findings);
         }
         request(&path, it, rows, findings);
     }
@@ -100,7 +100,7 @@ fn steps(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) 
         answer::check(&path, it.check.as_ref(), false, findings);
         capture::check(&path, &it.capture, findings);
         if rows.groups_by_body || captures_from_body(it) || whole.check.as_ref().is_some_and(Check::reads_body) {
-            plain_answers(&path, &it.headers, false, findings);
+            plain_answers(&path, &it.headers, findings);
         }
         let alone = HttpRequest { headers: IndexMap::new(), check: None, ..whole };
         request(&path, &alone, rows, findings);
@@ -195,30 +195,20 @@ fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
     }
 }
 
-/// Refuses headers that allow an answer to be compressed in a way that is not unpacked, when the body is searched: anything
-/// but `gzip`, or anything at all in an answer of a model.
-pub(crate) fn plain_answers(
-    path: &str,
-    headers: &IndexMap<String, RequestText>,
-    is_model: bool,
-    findings: &mut Findings<'_>,
-) {
+/// Refuses headers that allow an answer to be compressed in a way that is not unpacked, when the body is read: anything
+/// but `gzip`.
+pub(crate) fn plain_answers(path: &str, headers: &IndexMap<String, RequestText>, findings: &mut Findings<'_>) {
     for (name, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
         let text: String = value.texts().collect();
         let mut codings = text.split(',').map(|coding| coding.split(';').next().unwrap_or_default().trim());
-        let is_read = |coding: &str| {
-            coding.is_empty()
-                || coding.eq_ignore_ascii_case("identity")
-                || !is_model && coding.eq_ignore_ascii_case("gzip")
-        };
+        let is_read =
+            |coding: &str| coding.is_empty() || ["identity", "gzip"].iter().any(|it| coding.eq_ignore_ascii_case(it));
         if codings.any(|coding| !is_read(coding)) {
-            let written = if is_model { "identity" } else { "gzip" };
             let message = format!("`{name}: {text}` lets the server compress a body that is searched");
             findings.push(
                 &format!("{path}.headers.{name}"),
-                Diagnostic::error(Code::AnswerCheck, message).help(format!(
-                    "write `{name}: {written}`, or remove the header: other codings are not decompressed"
-                )),
+                Diagnostic::error(Code::AnswerCheck, message)
+                    .help(format!("write `{name}: gzip`, or remove the header: other codings are not decompressed")),
             );
         }
     }

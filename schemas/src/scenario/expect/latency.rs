@@ -228,7 +228,7 @@ fn only_of_latency(at: At<'_>, of: LatencyOf, findings: &mut Findings<'_>) {
         findings.push(
             &at.key("of"),
             Diagnostic::error(Code::Limits, "`of` is only for latencies and the time to the first token")
-                .help("remove it: this percentile is of gaps between tokens, whatever became of the request"),
+                .help("remove it: this percentile is of gaps between tokens, whether or not the request succeeded"),
         );
     }
 }

@@ -55,7 +55,7 @@ impl LoadKind for OpenAi {
 
 fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'_>) {
     request::headers(path, &openai.headers, rows, findings);
-    request::plain_answers(path, &openai.headers, true, findings);
+    request::plain_answers(path, &openai.headers, findings);
     answer::check(path, openai.check.as_ref(), true, findings);
     if openai.model.is_empty() {
         findings.push(
