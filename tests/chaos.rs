@@ -323,10 +323,10 @@ fn a_run_may_force_and_is_marked() {
     let reports = shakedown.reports("out");
     let left = &reports.scenario().leftovers;
     for kind in ["networkchaos", "stresschaos"] {
-        let told = |it: &Leftover| {
+        let is_named = |it: &Leftover| {
             it.what.contains(kind) && it.command.contains("delete pod") && it.error.contains("by force")
         };
-        assert!(left.iter().any(told), "{left:#?}");
+        assert!(left.iter().any(is_named), "{left:#?}");
     }
     none_of(&stage.resources());
 }
@@ -415,8 +415,8 @@ fn a_replaced_target_is_reported_and_followed() {
     let finished = running.finish(LIMIT);
     let reports = shakedown.reports("out");
     assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
-    let told = reports.fault().evidence.iter().any(|it| it.detail.contains("has replaced target"));
-    assert!(told, "{:#?}", reports.fault().evidence);
+    let is_recorded = reports.fault().evidence.iter().any(|it| it.detail.contains("has replaced target"));
+    assert!(is_recorded, "{:#?}", reports.fault().evidence);
     stage.expect_clean();
 }
 

@@ -72,8 +72,8 @@ fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
         overkilled.stdout.contains("overkill run: the scenario failed under full cuts, as it must"),
         "{overkilled}"
     );
-    let told = overkill.fault().evidence.iter().map(|it| it.detail.as_str()).collect::<Vec<_>>().join("; ");
-    assert!(!told.contains("new peer") && !overkilled.stderr.contains("is a new peer"), "{told}");
+    let evidence = overkill.fault().evidence.iter().map(|it| it.detail.as_str()).collect::<Vec<_>>().join("; ");
+    assert!(!evidence.contains("new peer") && !overkilled.stderr.contains("is a new peer"), "{evidence}");
     assert_eq!(overkill.fault().unproven, Vec::new(), "the witness is no peer");
 
     // The two of them are as different as two runs can be.

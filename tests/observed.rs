@@ -1,4 +1,4 @@
-//! Faults inside pods in the sandbox: what is seen of them is told with its figure, and what only Chaos Mesh reports is claimed
+//! Faults inside pods in the sandbox: what is seen of them is reported with its figure, and what only Chaos Mesh reports is claimed
 //! in every output.
 
 use shakedown_schemas::result::{FaultResult, Quantity, Verdict};

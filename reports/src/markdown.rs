@@ -268,7 +268,7 @@ fn failures(scenario: &ScenarioResult) -> String {
 fn faults(scenario: &ScenarioResult) -> String {
     let mut out = String::new();
     for it in scenario.faults.iter().take(100) {
-        let told = |verdict: Verdict, text: String| match verdict {
+        let emphasized = |verdict: Verdict, text: String| match verdict {
             Verdict::Pass => text,
             _ => format!("**{text}**"),
         };
@@ -280,8 +280,8 @@ fn faults(scenario: &ScenarioResult) -> String {
             code(&it.name),
             inline(&sentences::fault(scenario, it)),
             inline(&it.phase),
-            told(it.injection, sentences::injection(it)),
-            told(it.undo, sentences::undo(it)),
+            emphasized(it.injection, sentences::injection(it)),
+            emphasized(it.undo, sentences::undo(it)),
             inline(&it.description),
         ));
     }

@@ -15,7 +15,7 @@ use super::args;
 use super::identity::host;
 use super::sandbox::Environment;
 use super::{Failure, exit, print};
-use shakedown_cluster::journal::{self, Outstanding, Told};
+use shakedown_cluster::journal::{self, Contents, Outstanding};
 use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey, Remedy, labels};
 use shakedown_faults::chaos;
 use shakedown_guard::leftovers::{self, Kinds};
@@ -211,7 +211,7 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
 /// force skips the recovery and is still an error.
 async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), Unremoved> {
     let text = |error: ClusterError| Unremoved::There(error.to_string());
-    let object = match chaos::go(cluster, key, chaos::Dependants::After, RECOVERY).await.map_err(text)? {
+    let object = match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
         chaos::Going::Gone(_) => return Ok(()),
         chaos::Going::There(object) => object,
     };
@@ -235,7 +235,7 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
 /// A journal, and the objects that may still exist according to it.
 struct Journal {
     path: PathBuf,
-    told: Told,
+    contents: Contents,
     runs: BTreeSet<String>,
 }
 
@@ -265,23 +265,23 @@ impl Journal {
         })?;
         let text = String::from_utf8_lossy(&bytes);
         let wrong = |error| Failure::usage(format!("`{name}`: {error}\nhelp: --all finds leftovers by their labels"));
-        let told = journal::read(&text).map_err(wrong)?;
-        if !told.unreadable.is_empty() {
-            let lines: Vec<String> = told.unreadable.iter().map(usize::to_string).collect();
+        let contents = journal::read(&text).map_err(wrong)?;
+        if !contents.unreadable.is_empty() {
+            let lines: Vec<String> = contents.unreadable.iter().map(usize::to_string).collect();
             print::remark(format_args!(
                 "`{name}` has unreadable lines ({}); --all finds leftovers by their labels",
                 lines.join(", ")
             ));
         }
-        let runs = told.outstanding.iter().map(|left| left.run.clone()).collect();
-        Ok(Some(Self { path, told, runs }))
+        let runs = contents.outstanding.iter().map(|left| left.run.clone()).collect();
+        Ok(Some(Self { path, contents, runs }))
     }
 
     /// The objects that still exist: those that it names, and other leftovers of its runs of the same kinds.
     async fn there(&self, cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String, Item)>, ClusterError> {
-        let named = self.told.outstanding.iter().map(|left| (left.run.clone(), left.item.clone()));
+        let named = self.contents.outstanding.iter().map(|left| (left.run.clone(), left.item.clone()));
         let mut there = leftovers::existing(cluster, named.collect()).await?;
-        let kinds = Kinds::with(self.told.outstanding.iter().map(|left| left.item.key().kind));
+        let kinds = Kinds::with(self.contents.outstanding.iter().map(|left| left.item.key().kind));
         for run in &self.runs {
             let look = async |namespace: &str| leftovers::find(cluster, Some(run), namespace, &kinds).await;
             match everywhere(cluster, args, look).await {
@@ -298,7 +298,7 @@ impl Journal {
     async fn late(&self, cluster: &Cluster, known: &Found) -> Result<Vec<Item>, ClusterError> {
         let now = Timestamp::now();
         let unclear =
-            self.told.outstanding.iter().filter(|left| left.unclear.is_some_and(|at| young(at, now).is_some()));
+            self.contents.outstanding.iter().filter(|left| left.unclear.is_some_and(|at| young(at, now).is_some()));
         let unclear: Vec<&Outstanding> = unclear.filter(|left| !known.live.contains(&left.run)).collect();
         let left = unclear.iter().filter_map(|left| young(left.unclear?, now)).max();
         let Some(left) = left else { return Ok(Vec::new()) };
@@ -442,8 +442,8 @@ mod tests {
             let store = Store::default();
             let since = Timestamp::now() - jiff::SignedDuration::from_secs(age);
             let unclear = Outstanding { run: "r".to_owned(), item: named(), unclear: Some(since) };
-            let told = Told { outstanding: vec![unclear], unreadable: Vec::new() };
-            let journal = Journal { path: PathBuf::new(), told, runs: BTreeSet::from(["r".to_owned()]) };
+            let contents = Contents { outstanding: vec![unclear], unreadable: Vec::new() };
+            let journal = Journal { path: PathBuf::new(), contents, runs: BTreeSet::from(["r".to_owned()]) };
             let late = store.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(std::time::Duration::from_secs(comes_after)).await;

@@ -241,14 +241,14 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_say_its_release_is_not_an_old_one() {
-        let told = |version| {
+        let line = |version| {
             let Finding { level, text, .. } = of_version(version, "Kubernetes".to_owned());
             (level, text)
         };
-        assert_eq!(told(Some((1, 34))), (Level::Ok, "Kubernetes (tested with 1.20 and 1.34)".to_owned()));
+        assert_eq!(line(Some((1, 34))), (Level::Ok, "Kubernetes (tested with 1.20 and 1.34)".to_owned()));
         let unknown = "Kubernetes: this server does not say which release it is (tested with 1.20 and 1.34)";
-        assert_eq!(told(None), (Level::Ok, unknown.to_owned()));
-        assert_eq!(told(Some((1, 19))), (Level::Warning, "Kubernetes: older than 1.20".to_owned()));
-        assert!(told(Some((1, 20))).1.contains("`endPort` is not supported"));
+        assert_eq!(line(None), (Level::Ok, unknown.to_owned()));
+        assert_eq!(line(Some((1, 19))), (Level::Warning, "Kubernetes: older than 1.20".to_owned()));
+        assert!(line(Some((1, 20))).1.contains("`endPort` is not supported"));
     }
 }

@@ -28,8 +28,8 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
     let result = &tamed(result);
     let mut out = String::new();
     let lines = |it: &ScenarioResult| {
-        let told = it.recoveries.len() + it.warnings.len() + it.errors.len() + it.leftovers.len();
-        it.expectations.len() + it.faults.len() + told + 3
+        let other = it.recoveries.len() + it.warnings.len() + it.errors.len() + it.leftovers.len();
+        it.expectations.len() + it.faults.len() + other + 3
     };
     let rows: usize = result.scenarios.iter().map(lines).sum();
     for scenario in &result.scenarios {

@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     /// Milliseconds, a kind, a UID, and an object.
-    type Told = (u64, &'static str, &'static str, Option<Value>);
+    type Entry = (u64, &'static str, &'static str, Option<Value>);
 
     fn policy(uid: &str, spec: &str) -> Value {
         let labels = json!({"app.kubernetes.io/managed-by": "shakedown"});
@@ -249,9 +249,9 @@ mod tests {
     }
 
     /// A history from sights at milliseconds; the last one ends it.
-    fn history(sights: &[Told]) -> History {
+    fn history(sights: &[Entry]) -> History {
         let begun = Instant::now() - Duration::from_secs(10);
-        let sight = |(at, plural, uid, object): &Told| Sight {
+        let sight = |(at, plural, uid, object): &Entry| Sight {
             at: begun + Duration::from_millis(*at),
             plural,
             uid: (*uid).to_owned(),
@@ -260,7 +260,7 @@ mod tests {
         History { sights: Arc::new(Mutex::new(sights.iter().map(sight).collect())), _watching: Vec::new() }
     }
 
-    fn empty(sights: &[Told]) -> bool {
+    fn empty(sights: &[Entry]) -> bool {
         let mut mix = Mix::fixed();
         mix.faults.truncate(1);
         !history(sights).empty(&mix).is_empty()
@@ -270,7 +270,7 @@ mod tests {
     fn a_partition_acts_while_its_policy_is_as_it_was_made_and_its_target_is_marked() {
         let made = || Some(policy("p", "Ingress"));
         let begin = [(0, "pods", "pod", Some(pod("on"))), (100, "networkpolicies", "p", made())];
-        let with = |more: Told| [&begin[..], &[more, (1400, "networkpolicies", "p", None)]].concat();
+        let with = |more: Entry| [&begin[..], &[more, (1400, "networkpolicies", "p", None)]].concat();
         assert!(!empty(&with((1300, "networkpolicies", "p", None))));
         assert!(empty(&with((700, "networkpolicies", "p", None))));
         assert!(empty(&with((700, "networkpolicies", "p", Some(policy("p", "Egress"))))));

@@ -35,8 +35,8 @@ impl Shown {
     /// Everything that is not as it should be, in words.
     pub fn all_problems(&self) -> Vec<String> {
         let lists = [("an empty pass", &self.empty), ("left", &self.left), ("touched", &self.touched)];
-        let told = lists.into_iter().flat_map(|(word, list)| list.iter().map(move |it| format!("{word}: {it}")));
-        told.chain(self.problems.iter().cloned()).map(|it| format!("{} {}: {it}", self.group, self.name)).collect()
+        let listed = lists.into_iter().flat_map(|(word, list)| list.iter().map(move |it| format!("{word}: {it}")));
+        listed.chain(self.problems.iter().cloned()).map(|it| format!("{} {}: {it}", self.group, self.name)).collect()
     }
 
     /// Looks at the end of a run: whether its exit code says what is left, and whether it passed for nothing.

@@ -83,12 +83,12 @@ fn of_node<'a>(node: &str, found: impl Iterator<Item = &'a (Trial, Outcome)>) ->
         if let Some(why) = why {
             let (cause, help) = why.split_once("\nhelp: ").unwrap_or((why.as_str(), ""));
             // What is missing is named by its remedy; why a canary was not tried only by its cause.
-            let told = match (word, help) {
+            let text = match (word, help) {
                 (_, "") => cause.to_owned(),
                 ("unknown", help) => format!("{cause}; {help}"),
                 (_, help) => help.to_owned(),
             };
-            helps.entry(told.replace('\n', " ")).or_default().push(what);
+            helps.entry(text.replace('\n', " ")).or_default().push(what);
         }
     }
     let text = format!("Chaos Mesh on node {node}: {}", answers.join(", "));

@@ -200,7 +200,7 @@ pub fn is_written(path: &Path) -> std::io::Result<bool> {
 
 /// The state of the cluster according to a journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Contents {
     /// The objects that may still exist: those of all actions that were started, not refused, and not proven to be
     /// gone. The latest first.
     pub outstanding: Vec<Outstanding>,
@@ -224,7 +224,7 @@ pub struct Outstanding {
 ///
 /// # Errors
 /// When there is text, and none of its lines belongs to a journal.
-pub fn read(text: &str) -> Result<Told, String> {
+pub fn read(text: &str) -> Result<Contents, String> {
     let mut acts: BTreeMap<(String, u64), (ObjectAction, Outstanding)> = BTreeMap::new();
     // Acts of which one try had no answer. That another one was answered does not end it.
     let mut unanswered: BTreeSet<(String, u64)> = BTreeSet::new();
@@ -274,7 +274,7 @@ pub fn read(text: &str) -> Result<Told, String> {
     }
     // A journal of several runs has them in the order of their names, and each in the order of its acts.
     let outstanding = acts.into_values().rev().map(|(_, left)| left).collect();
-    Ok(Told { outstanding, unreadable })
+    Ok(Contents { outstanding, unreadable })
 }
 
 /// A line, and the text that it was read from.

@@ -151,15 +151,15 @@ async fn an_overloaded_server_is_asked_again_when_it_said_and_that_is_visible() 
         _ => json_answer(200, pod("a").to_string()),
     })
     .await;
-    let told: Arc<Mutex<Vec<EventKind>>> = Arc::default();
-    let heard = told.clone();
+    let events: Arc<Mutex<Vec<EventKind>>> = Arc::default();
+    let heard = events.clone();
     let cluster = cluster.notifying(Arc::new(move |event| heard.lock().unwrap().push(event)));
     let begun = Instant::now();
     let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "a".into(), uid: None };
     assert_eq!(cluster.get(&key).await.unwrap().as_ref().map(name), Some("a"));
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
-    let told = told.lock().unwrap();
-    let errors: Vec<_> = told
+    let events = events.lock().unwrap();
+    let errors: Vec<_> = events
         .iter()
         .map(|event| match event {
             EventKind::ApiRetry { request, error, attempt } => (request.as_str(), error.as_str(), *attempt),

@@ -207,7 +207,7 @@ impl Watcher {
         }
     }
 
-    /// The server has told everything up to now.
+    /// The server has sent everything up to now.
     fn heard(&mut self) {
         self.known = Instant::now();
         self.failures = 0;

@@ -53,8 +53,8 @@ impl Before {
 
     /// Collects the diagnostics into the result. `zero` is the load's start by the monotonic clock.
     pub async fn tell(&self, cluster: &Cluster, zero: Option<Instant>, result: &mut ScenarioResult) {
-        let told = tokio::time::timeout(LIMIT, self.collect(cluster, zero, result)).await;
-        match told {
+        let collected = tokio::time::timeout(LIMIT, self.collect(cluster, zero, result)).await;
+        match collected {
             Ok((events, logs, gaps)) => {
                 result.pod_events = events;
                 result.logs = logs;
@@ -261,13 +261,13 @@ impl Diagnosis {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
             // Only an Event has the time of the delete. That the pod is gone is known at the end.
-            let told = self.events.iter().filter(|it| it.pod == name && it.namespace == namespace);
-            let told = told.filter(|it| it.reason == "Killing").map(|it| it.at_s).next_back();
-            let detail = match told {
+            let killed_s = self.events.iter().filter(|it| it.pod == name && it.namespace == namespace);
+            let killed_s = killed_s.filter(|it| it.reason == "Killing").map(|it| it.at_s).next_back();
+            let detail = match killed_s {
                 Some(_) => "deleted; gone when the scenario ended".to_owned(),
                 None => "gone when the scenario ended".to_owned(),
             };
-            self.add(told.or(Some(self.end_s)), (&namespace, &name, uid), PodChange::Gone, "", detail, 1);
+            self.add(killed_s.or(Some(self.end_s)), (&namespace, &name, uid), PodChange::Gone, "", detail, 1);
         }
     }
 

@@ -352,7 +352,7 @@ mod tests {
         };
         let moved = |changes: Vec<Change>| changes.iter().map(|it| it.moved).collect::<Vec<_>>();
         let second = moved(compare(&twice([1.8, 2.2]), &twice([2.5, 2.6])));
-        assert_eq!(second, [Moved::Same, Moved::Worse], "two of a kind are told apart by their order");
+        assert_eq!(second, [Moved::Same, Moved::Worse], "two of a kind differ by their order");
         let changes = compare(&run(|_| {}), &run(|it| it.kind = "other".to_owned()));
         assert_eq!(changes.iter().map(|it| it.moved).collect::<Vec<_>>(), [Moved::NewOrGone, Moved::NewOrGone]);
         assert_eq!((changes[0].before.as_str(), changes[1].after.as_str()), ("not asked", "not asked"));

@@ -75,7 +75,7 @@ pub enum LoadPart {
     Step(String),
     /// The requests whose answer named this group.
     Group(String),
-    /// The requests of all groups beyond those that are told apart.
+    /// The requests of all groups beyond those that have a count of their own.
     Others,
     /// The requests whose answer named no group.
     Unnamed,

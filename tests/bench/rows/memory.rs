@@ -96,8 +96,8 @@ pub fn soak(seconds: u64, rate: u64) {
         std::thread::sleep(Duration::from_millis(100));
     }
     let output = child.wait_with_output().expect("the child's words");
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let number = |key: &str| told.get(key).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let number = |key: &str| figures.get(key).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
     // The first tenth is warming up.
     let settled = &seen[seen.len() / 10..];
     let (first, last) = (settled.first().copied().unwrap_or(f64::NAN), settled.last().copied().unwrap_or(f64::NAN));

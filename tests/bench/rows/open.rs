@@ -70,7 +70,7 @@ pub fn rows(options: &Options, table: &mut Table) {
         // Ours says for how long it really asked; the others are taken at their word.
         let asked = |contender: &Contender, round: &Measured| {
             let length = seconds + if contender.0 == "wrk2" { 10 } else { 0 };
-            round.served as f64 / round.told("due").unwrap_or((rate * length) as f64)
+            round.served as f64 / round.figure("due").unwrap_or((rate * length) as f64)
         };
         let sent = median(mine.iter().map(|round| asked(&contenders[0], round)));
         table.row(

@@ -95,7 +95,7 @@ fn percentiles(rounds: &[Measured]) -> String {
         format!("{:.0} / {:.0} / {:.0}", value(keys[0]), value(keys[1]), value(keys[2]))
     };
     match rounds {
-        [round, ..] if round.told("p90_ms").is_some() => text(["p90_ms", "p99_ms", "max_ms"]),
+        [round, ..] if round.figure("p90_ms").is_some() => text(["p90_ms", "p99_ms", "max_ms"]),
         _ => {
             let ms = |pointer: &str| {
                 let values = rounds.iter().filter_map(|round| round.output.pointer(pointer)?.as_f64());

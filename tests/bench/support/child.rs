@@ -63,12 +63,12 @@ pub fn run(words: &[String]) {
         }
         engine.finish(Duration::from_secs(30)).await.expect("the engine finishes").remove(0)
     });
-    let mut told = tell(&seen, rate);
-    told["zero_ns"] = zero_ns.into();
+    let mut figures = tell(&seen, rate);
+    figures["zero_ns"] = zero_ns.into();
     if wants_result {
-        told["result_bytes"] = result_bytes(seen, load, seconds).into();
+        figures["result_bytes"] = result_bytes(seen, load, seconds).into();
     }
-    println!("{told}");
+    println!("{figures}");
 }
 
 fn tell(seen: &LoadObservations, rate: Option<f64>) -> Value {

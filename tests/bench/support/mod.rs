@@ -87,13 +87,13 @@ pub struct Measured {
 
 impl Measured {
     /// A number that the child says about itself.
-    pub fn told(&self, key: &str) -> Option<f64> {
+    pub fn figure(&self, key: &str) -> Option<f64> {
         self.output.get(key)?.as_f64()
     }
 
     /// The same; not a number where it does not say.
     pub fn number(&self, key: &str) -> f64 {
-        self.told(key).unwrap_or(f64::NAN)
+        self.figure(key).unwrap_or(f64::NAN)
     }
 }
 

@@ -20,9 +20,9 @@ fn open(folder: &Path, run: &str) -> Journal {
 }
 
 fn left(folder: &Path) -> Vec<Item> {
-    let told = read(&text(folder)).unwrap();
-    assert!(told.outstanding.iter().all(|left| left.run == "r"));
-    told.outstanding.into_iter().map(|left| left.item).collect()
+    let contents = read(&text(folder)).unwrap();
+    assert!(contents.outstanding.iter().all(|left| left.run == "r"));
+    contents.outstanding.into_iter().map(|left| left.item).collect()
 }
 
 #[test]
@@ -89,15 +89,15 @@ fn a_torn_line_spoils_no_other_one() {
         let second = text(folder.path()).lines().last().unwrap().to_owned();
         for lines in [[&first[..], &first[..length], second.as_bytes()], [&first[..length], second.as_bytes(), b"\n"]] {
             let all = String::from_utf8(lines.concat()).unwrap();
-            let told = read(&all).unwrap();
-            assert!(told.outstanding.iter().any(|left| left.run == "s"), "{length}: {all}");
+            let contents = read(&all).unwrap();
+            assert!(contents.outstanding.iter().any(|left| left.run == "s"), "{length}: {all}");
         }
     }
-    let told = read(&format!("nonsense\n{}", text(folder.path()))).unwrap();
-    assert_eq!(told.unreadable.first(), Some(&1), "what cannot be read is told");
-    assert_eq!(told.outstanding.len(), 2);
+    let contents = read(&format!("nonsense\n{}", text(folder.path()))).unwrap();
+    assert_eq!(contents.unreadable.first(), Some(&1), "what cannot be read is named");
+    assert_eq!(contents.outstanding.len(), 2);
     assert!(read("nonsense\n").is_err());
-    assert_eq!(read(""), Ok(Told::default()));
+    assert_eq!(read(""), Ok(Contents::default()));
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn a_line_that_could_not_be_written_ends_before_the_next_one() {
         .unwrap();
     journal.lock().torn = true;
     journal.settle(seq, Outcome::Done(Some("u".into())));
-    let told = read(&text(folder.path())).unwrap();
-    assert_eq!(told.outstanding[0].item, Item::Object(ObjectKey { uid: Some("u".into()), ..key("a") }));
-    assert_eq!(told.unreadable, [2]);
+    let contents = read(&text(folder.path())).unwrap();
+    assert_eq!(contents.outstanding[0].item, Item::Object(ObjectKey { uid: Some("u".into()), ..key("a") }));
+    assert_eq!(contents.unreadable, [2]);
 }
 
 #[test]

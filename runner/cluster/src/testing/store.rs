@@ -178,7 +178,7 @@ impl Store {
     }
 
     /// Waits for changes of the objects of a list and returns them; nothing at the end of its time, and none when the watch is
-    /// cut off. A watch that has told something ends, and its client begins another one.
+    /// cut off. A watch that has sent something ends, and its client begins another one.
     async fn watch(&self, path: &str, query: &str) -> Option<Vec<u8>> {
         let since = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
         let since: u64 = since.and_then(|version| version.parse().ok()).unwrap_or_default();

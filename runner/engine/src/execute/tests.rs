@@ -233,7 +233,7 @@ async fn a_panic_in_one_scenario_takes_nothing_from_the_others() {
         assert_eq!(result.verdict, Verdict::Error, "{place}");
         let mut earlier = report::empty(&document, None, &Options::for_tests());
         earlier.leftovers.push(Leftover { what: "it".into(), command: "remove it".into(), error: "stuck".into() });
-        assert_eq!(shakedown_judge::exit_code(&[earlier, result]), 6, "what an earlier one left is told");
+        assert_eq!(shakedown_judge::exit_code(&[earlier, result]), 6, "what an earlier one left is reported");
     }
     assert!(contained(async { panic!("anything") }).await.is_err_and(|message: String| message.contains("anything")));
 }
@@ -243,7 +243,7 @@ fn a_leftover_is_listed_once_with_the_command_of_the_fault_that_made_it() {
     let left =
         |what: &str, command: &str| Leftover { what: what.into(), command: command.into(), error: String::new() };
     let all = vec![left("a", "by its fault"), left("b", "by its fault"), left("a", "by the guard"), left("a", "again")];
-    let told = super::run::once_each(all);
-    let told: Vec<(&str, &str)> = told.iter().map(|left| (left.what.as_str(), left.command.as_str())).collect();
-    assert_eq!(told, [("a", "by its fault"), ("b", "by its fault")]);
+    let once = super::run::once_each(all);
+    let once: Vec<(&str, &str)> = once.iter().map(|left| (left.what.as_str(), left.command.as_str())).collect();
+    assert_eq!(once, [("a", "by its fault"), ("b", "by its fault")]);
 }

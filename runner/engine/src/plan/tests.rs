@@ -21,7 +21,7 @@ phases:
       slow: {netem: {pods: {prefix: b}, to: [{pods: {prefix: c, namespace: far}}], delay: 1s}}
     expect:
       - pods: {select: {prefix: d, namespace: seen}, restarts: {max: 0}}
-      - logs: {select: {prefix: e, namespace: told}, matches: panic, max: 0}
+      - logs: {select: {prefix: e, namespace: web}, matches: panic, max: 0}
 "#;
 
 #[tokio::test]
@@ -34,6 +34,6 @@ async fn every_namespace_that_a_scenario_touches_is_its_own() {
     let found = namespaces(&document.scenario, &cluster, &Options::for_tests());
     assert_eq!(
         found.iter().map(String::as_str).collect::<Vec<_>>(),
-        ["bus", "far", "own", "seen", "shop", "target", "told"]
+        ["bus", "far", "own", "seen", "shop", "target", "web"]
     );
 }

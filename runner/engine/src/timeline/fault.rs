@@ -571,7 +571,7 @@ impl FaultTask {
             tokio::time::sleep_until(deadline.min(Instant::now() + LATE)).await;
         }
         let mut problem = "there was no time for it".to_owned();
-        let mut told = Told::default();
+        let mut problems = Problems::default();
         let mut pause = PAUSE;
         for attempt in 1.. {
             let mut wait = pause;
@@ -580,7 +580,7 @@ impl FaultTask {
                     let gone = findings.iter().all(|finding| finding.holds);
                     let details = detail(&findings, gone);
                     if gone {
-                        self.count(&told);
+                        self.count(&problems);
                         let at_s = self.enter(FaultState::Undone, &details);
                         self.note(at_s, findings);
                         self.result.undone_s = Some(at_s);
@@ -590,7 +590,7 @@ impl FaultTask {
                 }
                 // No further try helps.
                 Ok(Ok(Err(FaultError::Dirty(text)))) => {
-                    self.count(&told);
+                    self.count(&problems);
                     return self.left(text);
                 }
                 Ok(Ok(Err(error))) => {
@@ -606,7 +606,7 @@ impl FaultTask {
             if Instant::now() + wait >= deadline {
                 break;
             }
-            if told.is_new(&problem) {
+            if problems.is_new(&problem) {
                 self.events.emit(EventKind::ApiRetry {
                     request: format!("undo fault {}", self.plan.name),
                     error: problem.clone(),
@@ -616,13 +616,13 @@ impl FaultTask {
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        self.count(&told);
+        self.count(&problems);
         self.left(problem);
     }
 
     /// Reports how often each problem of the undo came again.
-    fn count(&self, told: &Told) {
-        for (problem, more) in told.0.iter().filter(|(_, more)| *more > 0) {
+    fn count(&self, problems: &Problems) {
+        for (problem, more) in problems.0.iter().filter(|(_, more)| *more > 0) {
             let problem = problem.lines().next().unwrap_or_default();
             let times = if *more == 1 { "once".to_owned() } else { format!("{more} times") };
             let message = format!("could not undo fault {} ({times} more): {problem}", self.plan.name);
@@ -645,13 +645,13 @@ impl FaultTask {
     }
 }
 
-/// The problems of an undo, which fails again and again for few reasons: each is told once, with the number of repetitions
+/// The problems of an undo, which fails again and again for few reasons: each is reported once, with the number of repetitions
 /// at the end.
 #[derive(Default)]
-struct Told(Vec<(String, u32)>);
+struct Problems(Vec<(String, u32)>);
 
-impl Told {
-    /// Counts a problem; true for one that was not told yet.
+impl Problems {
+    /// Counts a problem; true for one that was not reported yet.
     fn is_new(&mut self, problem: &str) -> bool {
         match self.0.iter_mut().find(|(known, _)| known == problem) {
             Some((_, more)) => {

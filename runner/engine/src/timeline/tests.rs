@@ -235,7 +235,7 @@ struct Case {
     log: Log,
     outcome: Outcome,
     marks: Vec<(f64, usize, PhasePart)>,
-    /// How often a failed try of an undo was told.
+    /// How often a failed try of an undo was reported.
     retries: usize,
     /// The messages of the cluster.
     messages: Vec<String>,
@@ -526,8 +526,8 @@ async fn a_stretch_without_proof_is_recorded_and_makes_a_fault_inconclusive_from
         assert_eq!(stretch.why, "blind");
         let verdict = if problem.is_some() { Verdict::Inconclusive } else { Verdict::Pass };
         assert_eq!(fault.injection, verdict, "{lasts:?}: {:?}", fault.problem);
-        let told = fault.problem.clone().unwrap_or_default();
-        assert!(told.contains(problem.unwrap_or_default()), "{lasts:?}: {told}");
+        let problem_of_fault = fault.problem.clone().unwrap_or_default();
+        assert!(problem_of_fault.contains(problem.unwrap_or_default()), "{lasts:?}: {problem_of_fault}");
     }
 }
 
@@ -545,7 +545,7 @@ async fn what_stays_is_left_behind_and_said() {
     assert_eq!(case.outcome.faults[0].undo, Verdict::Error);
     assert_eq!(case.outcome.leftovers.len(), 1);
     assert!(case.log.text().matches("undo cut").count() > 10, "{}", case.log.text());
-    assert_eq!(case.retries, 1, "the same problem is told once");
+    assert_eq!(case.retries, 1, "the same problem is reported once");
     assert_eq!(case.messages.len(), 1, "and counted: {:?}", case.messages);
     assert_eq!(case.outcome.observations.phases[1].removed_ns, None);
 }
@@ -562,7 +562,7 @@ async fn problems_that_take_turns_are_told_once_each_and_counted() {
         .filter_map(|message| message.split_once('(')?.1.split_once(" times more): reason ")?.0.parse().ok())
         .collect();
     assert_eq!(more.len(), 2, "{:?}", case.messages);
-    // Each was told once, and the last try ended the undo.
+    // Each was reported once, and the last try ended the undo.
     assert_eq!(more.iter().sum::<usize>() + 2 + 1, tries);
     let text = case.log.text();
     let last = text.lines().rev().find(|line| line.ends_with("undo cut")).and_then(|line| line.split(' ').next());

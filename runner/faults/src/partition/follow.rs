@@ -429,7 +429,7 @@ impl Follower {
             }
             if let Some(pod) = untraceable.as_ref().filter(|_| state.scheme.parts()[part].follow) {
                 let why = format!(
-                    "target pod {} was gone before the watch of pods began, so its replacement cannot be told from other pods",
+                    "target pod {} was gone before the watch of pods began, so its replacement cannot be distinguished from other pods",
                     pod.name
                 );
                 state.doubts.open(part, Cause::Pod(pod.uid.clone()), Instant::now(), why);

@@ -79,10 +79,10 @@ async fn a_creation_that_arrives_after_its_undo_is_removed_while_the_run_goes_on
     for how in UNANSWERED {
         for tries in [1, 1000] {
             let mut world = World::new();
-            let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+            let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
             world.cluster = world.cluster.clone().notifying({
-                let told = std::sync::Arc::clone(&told);
-                std::sync::Arc::new(move |event| told.lock().unwrap().push(format!("{event:?}")))
+                let events = std::sync::Arc::clone(&events);
+                std::sync::Arc::new(move |event| events.lock().unwrap().push(format!("{event:?}")))
             });
             let mut guard = Guard::new(&world.cluster, Duration::ZERO);
             let mut signal = watch::channel(None).1;
@@ -98,7 +98,7 @@ async fn a_creation_that_arrives_after_its_undo_is_removed_while_the_run_goes_on
             assert_eq!(world.cluster.own(&key()).await.unwrap(), None, "{how:?}: the undo is confirmed");
             tokio::time::sleep(Duration::from_secs(75)).await;
             assert_eq!(world.store.all(), Vec::<String>::new(), "{how:?} {tries}");
-            let words = told.lock().unwrap().join("\n");
+            let words = events.lock().unwrap().join("\n");
             assert!(
                 words.contains("networkpolicy/cut in namespace n appeared after its removal"),
                 "{how:?} {tries}: {words}"

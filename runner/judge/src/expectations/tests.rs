@@ -1,4 +1,4 @@
-//! Each kind of expectation in both directions, and what cannot be told.
+//! Each kind of expectation in both directions, and what cannot be decided.
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -98,14 +98,14 @@ fn a_ratio_is_as_unsure_as_both_of_its_rates() {
 
 #[test]
 fn paces_are_named_if_they_differ_by_one_percent() {
-    let told = |rate: &str| {
+    let named = |rate: &str| {
         let result = judge(&observe(&[20; 8], &[20; 8]), rate, throughput());
         let (_, paces) = result.reason.split_once(", while ")?;
         paces.split_once(" times as many requests were due").map(|(times, _)| times.to_owned())
     };
-    let told = ["10/s", "19.7/s", "19.9/s", "20/s", "20.1/s", "20.3/s", "0/s"].map(told);
+    let paces = ["10/s", "19.7/s", "19.9/s", "20/s", "20.1/s", "20.3/s", "0/s"].map(named);
     let expected = [Some("2"), Some("1.02"), None, None, None, Some("0.985"), None];
-    assert_eq!(told, expected.map(|it| it.map(str::to_owned)), "and nothing is no pace");
+    assert_eq!(paces, expected.map(|it| it.map(str::to_owned)), "and nothing is no pace");
 }
 
 #[test]

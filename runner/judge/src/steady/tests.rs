@@ -119,18 +119,18 @@ fn windows_hold_ten_requests_or_more_and_are_two_hundred_at_most() {
 #[test]
 fn a_trend_exceeds_four_and_a_half_standard_errors() {
     let error = (1.2_f64 * 12.0 / (12.0 * 143.0)).sqrt();
-    let told = |slope: f64| trend(&noisy(12, 1.0, |at| slope * at as f64), &PLAIN);
-    assert_eq!(told(4.505 * error).as_deref(), Some("it rises throughout, from 0 to 4.54"));
-    assert_eq!(told(-4.505 * error).as_deref(), Some("it falls throughout, from 0 to -4.54"));
-    assert_eq!(told(4.495 * error), None);
-    assert_eq!(told(-4.495 * error), None);
+    let words = |slope: f64| trend(&noisy(12, 1.0, |at| slope * at as f64), &PLAIN);
+    assert_eq!(words(4.505 * error).as_deref(), Some("it rises throughout, from 0 to 4.54"));
+    assert_eq!(words(-4.505 * error).as_deref(), Some("it falls throughout, from 0 to -4.54"));
+    assert_eq!(words(4.495 * error), None);
+    assert_eq!(words(-4.495 * error), None);
     assert_eq!(trend(&[7.0; 12], &Measure { matters: |_, _| true, ..PLAIN }), None, "no slope is none");
     let level = |slope: f64| trend(&noisy(12, 1.0, |at| 7.0 + slope * at as f64), &PLAIN);
     assert_eq!(level(1.0).as_deref(), Some("it rises throughout, from 7 to 18"));
     assert_eq!(trend(&noisy(12, 1.0, |at| at as f64), &Measure { matters: |_, _| false, ..PLAIN }), None);
 }
 
-/// Pettitt's chance of 11 and 11 values that are told apart is 0.00075, that of 10 and 10 is 0.0016.
+/// Pettitt's chance of 11 and 11 separate values is 0.00075, that of 10 and 10 is 0.0016.
 #[test]
 fn a_jump_is_hardly_chance() {
     let step = |half: usize| (0..2 * half).map(|at| if at < half { 0.0 } else { 1.0 }).collect::<Vec<_>>();
@@ -156,30 +156,30 @@ fn a_jump_is_hardly_chance() {
 /// One value of each side that is so far out leaves a variance of 2 / 22 of its square, and medians as they were.
 #[test]
 fn a_jump_is_four_and_a_half_standard_errors() {
-    let told = |errors: f64, low: usize, high: usize| {
+    let words = |errors: f64, low: usize, high: usize| {
         let out = 1.0 / errors / (2.0_f64 / 22.0 * (1.0 / low as f64 + 1.0 / high as f64)).sqrt();
         let mut values = [vec![7.0; low], vec![8.0; high]].concat();
         values[2] -= out;
         values[22] += out;
         jump(&values, &PLAIN)
     };
-    assert_eq!(told(4.6, 12, 12).as_deref(), Some("it jumps from 7 to 8 after 50% of the phase"));
-    assert_eq!(told(4.4, 12, 12), None);
-    assert!(told(4.6, 11, 13).is_some());
-    assert_eq!(told(4.4, 11, 13), None);
+    assert_eq!(words(4.6, 12, 12).as_deref(), Some("it jumps from 7 to 8 after 50% of the phase"));
+    assert_eq!(words(4.4, 12, 12), None);
+    assert!(words(4.6, 11, 13).is_some());
+    assert_eq!(words(4.4, 11, 13), None);
 }
 
 /// A side that rises by a third of the jump and more is no level.
 #[test]
 fn a_jump_is_between_two_levels() {
-    let told = |before: f64, after: f64| {
+    let words = |before: f64, after: f64| {
         let steps = |part: usize, rise: f64| rise * (part / 8) as f64 / 2.0;
         let rule = |at: usize| if at < 24 { steps(at, before) } else { 1.0 + steps(at - 24, after) - after / 2.0 };
         jump(&noisy(48, 0.3, rule), &PLAIN)
     };
     // The medians are 1 - 0.28 / 2 apart, and a third of that is 0.287.
-    assert_eq!(told(0.28, 0.0).as_deref(), Some("it jumps from 0.14 to 1 after 50% of the phase"));
-    assert_eq!(told(0.3, 0.0), None);
-    assert!(told(0.0, 0.28).is_some());
-    assert_eq!(told(0.0, 0.35), None);
+    assert_eq!(words(0.28, 0.0).as_deref(), Some("it jumps from 0.14 to 1 after 50% of the phase"));
+    assert_eq!(words(0.3, 0.0), None);
+    assert!(words(0.0, 0.28).is_some());
+    assert_eq!(words(0.0, 0.35), None);
 }

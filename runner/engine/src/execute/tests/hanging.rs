@@ -90,8 +90,8 @@ async fn lock_and_fuse_outlive_an_undo_that_hangs() {
         writes.iter().rposition(|(_, line)| line.starts_with(method) && line.contains(what)).expect("a request")
     };
     assert!(last("DELETE", "/leases/") > last("P", "/leases/"), "{writes:?}");
-    let told: Vec<&str> = result.leftovers.iter().map(|left| left.what.as_str()).collect();
-    let once: std::collections::BTreeSet<&str> = told.iter().copied().collect();
-    assert_eq!(told.len(), once.len(), "{told:?}");
+    let left: Vec<&str> = result.leftovers.iter().map(|left| left.what.as_str()).collect();
+    let once: std::collections::BTreeSet<&str> = left.iter().copied().collect();
+    assert_eq!(left.len(), once.len(), "{left:?}");
     sandbox.stop().await;
 }

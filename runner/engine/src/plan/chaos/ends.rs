@@ -200,8 +200,8 @@ impl Reader<'_> {
         Ok(format!("host {host} ({})", shown.join(", ")))
     }
 
-    /// Addresses of services that stand for one of the ends and for nobody else; those that stand for others as well are
-    /// told, because what goes through them stays as it is.
+    /// Addresses of services that stand for one of the ends and for nothing else. Those that stand for others as well are
+    /// listed, because what goes through them stays as it is.
     async fn services(&self, found: &mut Found) -> Result<(), PlanError> {
         let peers: BTreeSet<String> = found.ends.pods.iter().map(|pod| pod.uid.clone()).collect();
         let targets: BTreeSet<String> = self.targets.iter().map(|pod| pod.uid.clone()).collect();
@@ -269,7 +269,7 @@ pub(in crate::plan) async fn can_tell(
     namespace: &str,
 ) -> Result<bool, ClusterError> {
     for peer in peers {
-        let told = match &peer.service {
+        let can = match &peer.service {
             Some(_) if peer.ports.is_empty() => true,
             Some(service) => match cluster.service_and_endpoints(&peer_namespace(peer, namespace), service).await? {
                 Some((service, _)) => ServicePeer::asked(&service, &peer.ports).is_ok_and(|asked| {
@@ -285,7 +285,7 @@ pub(in crate::plan) async fn can_tell(
                     && ranges().all(|range| !range.udp)
             }
         };
-        if !told {
+        if !can {
             return Ok(false);
         }
     }
@@ -293,7 +293,7 @@ pub(in crate::plan) async fn can_tell(
 }
 
 /// What stands for a service at the targets. In front of its translation, packets carry its own address and port; a
-/// connection that goes past it carries those of a pod. Without ports, the pods are told by themselves.
+/// connection that goes past it carries those of a pod. Without ports, the addresses of the pods suffice.
 fn service_addresses(peer: &ServicePeer, targets: &BTreeSet<IpAddr>) -> BTreeSet<String> {
     let mut addresses = BTreeSet::new();
     let ports: Vec<u16> = peer.asked.iter().map(|port| port.number).collect();

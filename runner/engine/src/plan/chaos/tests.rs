@@ -96,8 +96,8 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     // With ports, only packets to them are selected, through the service as well as past it.
     let by_port = world.made("netem: {WORKER, to: [{service: nats, ports: [4222]}], loss: 50%}").await;
     let through = json!(format!("{nats}:4222"));
-    let told = spec(&by_port, 0)["externalTargets"].as_array().unwrap();
-    assert!(told.len() == 2 && told.contains(&through) && by_port.objects.len() == 1, "{:?}", by_port.objects);
+    let external = spec(&by_port, 0)["externalTargets"].as_array().unwrap();
+    assert!(external.len() == 2 && external.contains(&through) && by_port.objects.len() == 1, "{:?}", by_port.objects);
     // Pods that are named themselves are reached by their service as well.
     let by_pods = world.made("netem: {WORKER, to: [{pods: {name: nats-0}}], loss: 50%, direction: egress}").await;
     assert_eq!(spec(&by_pods, 0)["externalTargets"], json!([nats]));
@@ -156,9 +156,9 @@ async fn ports_of_a_service_are_its_own_for_every_engine() {
             world.made(&format!("netem: {{WORKER, to: [{{service: front, ports: ['{port}']}}], loss: 50%}}")).await;
         let through = json!(format!("{}:80", world.address_of("front").await));
         for plan in [by_chaos, lossy] {
-            let told = spec(&plan, 0)["externalTargets"].as_array().unwrap().clone();
-            assert!(told.len() == 2 && told.contains(&through), "{told:?}");
-            assert!(told.iter().any(|it| it.as_str().unwrap().ends_with(":4222")), "{told:?}");
+            let external = spec(&plan, 0)["externalTargets"].as_array().unwrap().clone();
+            assert!(external.len() == 2 && external.contains(&through), "{external:?}");
+            assert!(external.iter().any(|it| it.as_str().unwrap().ends_with(":4222")), "{external:?}");
         }
     }
     for fault in [

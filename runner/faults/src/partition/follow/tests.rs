@@ -233,7 +233,7 @@ async fn a_target_that_was_gone_before_the_watch_is_never_proven() {
     sleep(10 * SECOND).await;
     let stretches = late.unproven(0);
     assert!(
-        stretches.iter().any(|it| it.to.is_none() && it.why.contains("cannot be told from other pods")),
+        stretches.iter().any(|it| it.to.is_none() && it.why.contains("cannot be distinguished from other pods")),
         "{stretches:?}"
     );
 }

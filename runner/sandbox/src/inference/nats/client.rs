@@ -30,7 +30,7 @@ const QUEUE: usize = 1024;
 /// The most bytes in the write buffer. Beyond it, operations wait in the queue.
 const MAX_OUT: usize = 1 << 20;
 /// Among consecutive failed connection attempts, the first and then every n-th are logged.
-const TOLD: u32 = 25;
+const LOG_EVERY: u32 = 25;
 /// The largest message that is accepted from a server that does not say its own limit, bytes.
 const MAX_PAYLOAD: usize = 1 << 20;
 
@@ -207,7 +207,7 @@ impl Client {
         let entry = Entry { subject: subject.to_owned(), queue: queue.map(str::to_owned), messages: sender };
         let op = entry.op(sid);
         self.shared.subscriptions().insert(sid, entry);
-        // A new connection subscribes to everything in the table *after* it shows in `state`, so this one is told at
+        // A new connection subscribes to everything in the table *after* it shows in `state`, so this one is sent at
         // least once; servers ignore the repetition.
         if self.is_connected() {
             self.shared.command(op);
@@ -304,7 +304,7 @@ async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands
             Err(error) => {
                 failed += 1;
                 // There are several attempts per second: one line for each would hide everything else.
-                if failed == 1 || failed.is_multiple_of(TOLD) {
+                if failed == 1 || failed.is_multiple_of(LOG_EVERY) {
                     log.warn(format_args!("cannot connect to the bus {bus}, try {failed}: {error}"));
                 }
                 sleep((config.retry * (1 << (failed - 1).min(16))).min(config.max_retry)).await;

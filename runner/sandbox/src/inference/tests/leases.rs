@@ -111,8 +111,8 @@ async fn a_worker_whose_lease_is_over_ends_once_it_learns_that() {
     assert_eq!(town.complete(1).await.0, StatusCode::OK);
     town.cuts.heal();
     town.until_ended("w0").await;
-    let told = town.written("w0");
-    assert!(told.iter().any(|line| line.contains("the lease in the registry etcd:2379 is over")), "{told:?}");
+    let log = town.written("w0");
+    assert!(log.iter().any(|line| line.contains("the lease in the registry etcd:2379 is over")), "{log:?}");
 }
 
 #[tokio::test]
