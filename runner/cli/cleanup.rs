@@ -18,6 +18,7 @@ use super::{Failure, exit, print};
 use shakedown_cluster::journal::{self, Contents, Outstanding};
 use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey, Remedy, labels};
 use shakedown_faults::chaos;
+use shakedown_faults::manifest::dependants;
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
 
@@ -197,11 +198,16 @@ enum Unremoved {
 /// Waits until a deleted object is gone.
 async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(), String> {
     loop {
-        if cluster.get(key).await.map_err(|error| error.to_string())?.is_none() {
-            return Ok(());
-        }
+        let text = |error: ClusterError| error.to_string();
+        let problem = match cluster.get(key).await.map_err(text)? {
+            Some(_) => "its deletion hangs".to_owned(),
+            None => match dependants(cluster, key).await.map_err(text)?.first() {
+                Some(left) => format!("it is gone, and {left}, which it has made, is not"),
+                None => return Ok(()),
+            },
+        };
         if Instant::now() >= deadline {
-            return Err("its deletion hangs".to_owned());
+            return Err(problem);
         }
         tokio::time::sleep(POLL).await;
     }
@@ -211,9 +217,13 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
 /// force skips the recovery and is still an error.
 async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), Unremoved> {
     let text = |error: ClusterError| Unremoved::There(error.to_string());
-    let object = match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
-        chaos::Going::Gone(_) => return Ok(()),
-        chaos::Going::There(object) => object,
+    let begun = Instant::now();
+    let object = loop {
+        match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
+            chaos::Going::Gone(_) => return Ok(()),
+            chaos::Going::There(object) if chaos::recovering(key, &object, begun.elapsed(), None).is_some() => {}
+            chaos::Going::There(object) => break object,
+        }
     };
     if let Some(done) = chaos::end(cluster, key, &object).await.map_err(text)? {
         print::remark(format_args!("{done}"));

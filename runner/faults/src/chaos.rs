@@ -50,7 +50,7 @@ pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
 pub use recording::{Recording, Scope};
-pub use removal::{Going, by_force, first_look, force, go, held};
+pub use removal::{Going, by_force, first_look, force, go, held, recovering};
 
 /// The interval at which a status is read.
 const POLL: Duration = Duration::from_millis(200);

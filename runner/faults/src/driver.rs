@@ -45,6 +45,9 @@ pub enum FaultError {
     /// An object of the fault is not gone yet. A retry may succeed.
     #[error("{0}")]
     Stuck(String),
+    /// An object of the fault is not gone yet, and its engine is at it without a failure: no problem, unless the time is over.
+    #[error("{0}")]
+    Recovering(String),
     /// An object of the fault was removed by force. Effects may be left, and a retry does not help.
     #[error("{0}")]
     Dirty(String),

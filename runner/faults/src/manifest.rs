@@ -1,5 +1,7 @@
 //! Objects of the scenario's manifests: created, watched until their conditions hold, deleted, and proven gone.
 
+mod dependants;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,11 +12,13 @@ use shakedown_schemas::scenario::Condition;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
-use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
+use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, recovering, stuck, unsettled};
 use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
+
+pub use self::dependants::{dependants, kinds_of_dependants};
 
 /// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
@@ -249,6 +253,9 @@ impl FaultDriver for Written {
             }
             // Chaos Mesh holds the objects that act. A Schedule or a Workflow waits for those that it has made.
             Going::There(object) if Kind::CHAOS.contains(&self.key.kind) => {
+                if let Some(error) = recovering(&self.key, &object, since.elapsed(), self.limits.force_after) {
+                    return Err(error);
+                }
                 let why = stuck(&object);
                 let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default();
                 if self.limits.force_after.is_none_or(|limit| since.elapsed() < limit) {
@@ -275,6 +282,9 @@ impl FaultDriver for Written {
         }
         let key = &self.key;
         let gone = self.cluster.own(key).await?.is_none();
+        if gone && let Some(left) = dependants(&self.cluster, key).await?.first() {
+            return Err(FaultError::Recovering(format!("{key} is gone, and {left}, which it has made, is not yet")));
+        }
         // A one-time action has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
         let last = self.last.as_ref().filter(|_| key.kind.is_chaos() && !once).map(recovered);

@@ -574,7 +574,7 @@ impl FaultTask {
         let mut problems = Problems::default();
         let mut pause = PAUSE;
         for attempt in 1.. {
-            let mut wait = pause;
+            let (mut wait, mut is_failing) = (pause, true);
             match timeout_at(deadline, caught(try_undo(&mut self.driver))).await {
                 Ok(Ok(Ok(findings))) => {
                     let gone = findings.iter().all(|finding| finding.holds);
@@ -594,6 +594,7 @@ impl FaultTask {
                     return self.left(text);
                 }
                 Ok(Ok(Err(error))) => {
+                    is_failing = !matches!(error, FaultError::Recovering(_));
                     if let FaultError::Cluster(error) = &error {
                         wait = wait.max(error.wait());
                     }
@@ -606,7 +607,7 @@ impl FaultTask {
             if Instant::now() + wait >= deadline {
                 break;
             }
-            if problems.is_new(&problem) {
+            if is_failing && problems.is_new(&problem) {
                 self.events.emit(EventKind::ApiRetry {
                     request: format!("undo fault {}", self.plan.name),
                     error: problem.clone(),
@@ -614,7 +615,7 @@ impl FaultTask {
                 });
             }
             tokio::time::sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = if is_failing { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
         }
         self.count(&problems);
         self.left(problem);

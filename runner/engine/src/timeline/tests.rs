@@ -56,6 +56,8 @@ enum Behaviour {
     DoesNotLast,
     HangsInUndo,
     FailsInTwoWays,
+    /// Its engine is at it for so many seconds.
+    IsRecovered(u64),
     IsActiveLate,
     /// Its engine alone reports that it acts. After 8 s it is seen.
     SeenLater,
@@ -172,6 +174,11 @@ impl FaultDriver for FakeFault {
         match self.behaviour {
             Behaviour::PanicsInUndo if self.undone == 1 => panic_any("boom"),
             Behaviour::HangsInUndo => std::future::pending().await,
+            Behaviour::IsRecovered(seconds) => {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                let is_done = u64::from(self.undone) * 5 >= seconds;
+                if is_done { Ok(()) } else { Err(FaultError::Recovering("it goes on".to_owned())) }
+            }
             Behaviour::FailsInTwoWays => Err(FaultError::Stuck(format!("reason {}", self.undone % 2))),
             _ => Ok(()),
         }
@@ -568,6 +575,16 @@ async fn problems_that_take_turns_are_told_once_each_and_counted() {
     let last = text.lines().rev().find(|line| line.ends_with("undo cut")).and_then(|line| line.split(' ').next());
     let (last, begun): (f64, f64) = (last.unwrap().parse().unwrap(), case.outcome.faults[0].undoing_s.unwrap());
     assert!(last - begun <= 60.0, "giving up takes at most the undo's limit: {begun} to {last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_that_goes_on_is_a_problem_only_at_the_end_of_the_limit() {
+    for (seconds, problem) in [(20, None), (600, Some("it goes on"))] {
+        let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsRecovered(seconds))], None).await;
+        let fault = &case.outcome.faults[0];
+        assert_eq!((fault.state == FaultState::Left, fault.problem.as_deref()), (problem.is_some(), problem));
+        assert_eq!((case.retries, case.messages), (0, vec![]), "{seconds}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -194,7 +194,7 @@ impl Canaries<'_> {
         };
         let gone = timeout_at(until - UNDO, gone).await;
         let undone = match fault {
-            Some(fault) => timeout_at(until, fault.undo()).await,
+            Some(fault) => timeout_at(until, undo(fault)).await,
             None => Ok(Ok(())),
         };
         let late = |_| "no answer in time".to_owned();
@@ -202,6 +202,16 @@ impl Canaries<'_> {
         match undone.map_err(late)? {
             Err(FaultError::Dirty(_)) | Ok(()) => Ok(()),
             Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Undoes, for as long as Chaos Mesh is at it.
+async fn undo(fault: &mut ChaosFault) -> Result<(), FaultError> {
+    loop {
+        match fault.undo().await {
+            Err(FaultError::Recovering(_)) => {}
+            done => return done,
         }
     }
 }

@@ -130,12 +130,15 @@ pub fn tells(object: &Value) -> bool {
     records(object).any(|record| ["Apply", "Recover"].iter().any(|operation| failure(record, operation).is_some()))
 }
 
-/// Whether its recovery is under way: every record that is left waits for a daemon, and none reports a failure.
+/// Whether its recovery is under way: every record that is left took hold, and none reports a failure.
 pub fn is_recovering(object: &Value) -> bool {
     let mut left = records(object).filter(|record| record["phase"] != "Not Injected").peekable();
     desired_phase(object) == "Stop"
         && left.peek().is_some()
-        && left.all(|record| record["phase"] == "Injected/Wait" && failure(record, "Recover").is_none())
+        && left.all(|record| {
+            record["phase"].as_str().is_some_and(|phase| phase.starts_with("Injected"))
+                && failure(record, "Recover").is_none()
+        })
 }
 
 /// Why a resource cannot be removed yet, as text.

@@ -304,10 +304,13 @@ impl Inner {
             self.create(&targets, round).await?;
             coming.is_created = true;
             for place in old {
-                if let Err(error) = self.remove(place).await {
-                    // The new resource acts already; the undo retries this removal.
-                    let message = format!("fault {}: {error}", self.naming.fault);
-                    self.cluster.tell(EventKind::Warning { message });
+                // The new resource acts already; the undo retries this removal.
+                match self.remove(place).await {
+                    Ok(()) | Err(FaultError::Recovering(_)) => {}
+                    Err(error) => {
+                        let message = format!("fault {}: {error}", self.naming.fault);
+                        self.cluster.tell(EventKind::Warning { message });
+                    }
                 }
             }
         }

@@ -131,6 +131,23 @@ pub fn by_force(run: &str) -> String {
     format!("shakedown cleanup --run {run} --force-cleanup")
 }
 
+/// The error of an undo that Chaos Mesh is at: it recovers a resource without a failure. None when that takes too long, or so
+/// long that the resource may be removed by force.
+pub fn recovering(
+    key: &ObjectKey,
+    object: &Value,
+    since: Duration,
+    force_after: Option<Duration>,
+) -> Option<FaultError> {
+    let limit = force_after.map_or(RECOVERY_LIMIT, |after| after.min(RECOVERY_LIMIT));
+    (since < limit && contract::is_recovering(object)).then(|| {
+        FaultError::Recovering(format!(
+            "Chaos Mesh is still recovering {key}: {}\nhelp: it goes on by itself; a longer `--undo-timeout` waits for it",
+            contract::stuck(object)
+        ))
+    })
+}
+
 /// Why a resource is not gone yet, with a remedy.
 pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> String {
     let explained = match super::diagnose::remedy(why) {
@@ -159,7 +176,10 @@ impl Inner {
         if let Some(forced) = self.state().forced.clone() {
             return Err(FaultError::Dirty(forced));
         }
-        done.into_iter().collect()
+        // A failure says more than a recovery that is under way.
+        let (recovering, failed): (Vec<_>, Vec<_>) =
+            done.into_iter().filter_map(Result::err).partition(|error| matches!(error, FaultError::Recovering(_)));
+        failed.into_iter().chain(recovering).next().map_or(Ok(()), Err)
     }
 
     /// Removes one resource.
@@ -170,17 +190,7 @@ impl Inner {
         }
         self.state().made[place].going = true;
         first_look(&self.cluster, &made.key).await?;
-        // All tries together, and no longer than until it may be forced.
-        let limit = self.limits.force_after.map_or(RECOVERY_LIMIT, |after| after.min(RECOVERY_LIMIT));
-        let patient_until = self.state().undoing_since.unwrap_or_else(Instant::now) + limit;
-        let mut going = go(&self.cluster, &made.key, GOING).await?;
-        while let Going::There(object) = &going
-            && contract::is_recovering(object)
-            && Instant::now() < patient_until
-        {
-            going = go(&self.cluster, &made.key, GOING).await?;
-        }
-        match going {
+        match go(&self.cluster, &made.key, GOING).await? {
             Going::Gone(last) => {
                 let mut state = self.state();
                 let made = &mut state.made[place];
@@ -188,6 +198,10 @@ impl Inner {
                 Ok(())
             }
             Going::There(object) => {
+                let since = self.state().undoing_since.map_or(Duration::ZERO, |since| since.elapsed());
+                if let Some(error) = recovering(&made.key, &object, since, self.limits.force_after) {
+                    return Err(error);
+                }
                 if let Some(done) = end(&self.cluster, &made.key, &object).await? {
                     self.cluster.tell(EventKind::Cluster { message: format!("fault {}: {done}", self.naming.fault) });
                     let mut state = self.state();
@@ -198,7 +212,6 @@ impl Inner {
                 self.state().made[place].stuck = true;
                 let held_up = self.held_up(&made.key, &object).await;
                 let why = contract::stuck(&object) + &self.ailing(&object).await + &held_up;
-                let since = self.state().undoing_since.map_or(Duration::ZERO, |since| since.elapsed());
                 let may_force = self.limits.force_after.is_some_and(|limit| since >= limit);
                 if !may_force {
                     return Err(FaultError::Stuck(held(&self.cluster, &made.key, &self.naming.run, &why)));

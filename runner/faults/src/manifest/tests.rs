@@ -146,3 +146,30 @@ async fn a_fault_is_not_undone_before_what_its_object_has_made_is_gone() {
         assert_eq!(store.get(&Store::path(kind, "n", "settings")), None, "{kind:?}");
     }
 }
+
+/// As seen on Chaos Mesh 2.8.3: while a Schedule waits for the NetworkChaos that it has made, it makes the next one, which
+/// stands for some seconds after it is gone.
+#[tokio::test(start_paused = true)]
+async fn what_a_schedule_makes_while_it_is_deleted_is_waited_for() {
+    let store = Store::default();
+    store.serve_chaos();
+    let schedule = Kind::other("chaos-mesh.org/v1alpha1", "Schedule", "schedules");
+    let key = ObjectKey { kind: schedule, ..key("often") };
+    let limits = Limits { within: Duration::from_secs(5), force_after: None };
+    let object = json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "Schedule", "metadata": {"name": "often", "namespace": "n"}});
+    let spec = ManifestSpec { key: key.clone(), object, active_when: Vec::new(), gone_when: Vec::new(), limits };
+    let mut fault = Written::new(store.cluster(), spec);
+    fault.inject().await.unwrap();
+    let made = |name: &str, maker: &str| {
+        json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos", "metadata": {"name": name, "namespace": "n",
+            "labels": {"managed-by": maker}, "finalizers": ["chaos-mesh/records"]}})
+    };
+    store.put(Kind::NetworkChaos, made("of-others", "seldom"));
+    store.put(Kind::NetworkChaos, made("often-2", "often"));
+    store.remove(&Store::path(schedule, "n", "often"));
+    fault.undo().await.unwrap();
+    let error = fault.prove_undone().await.unwrap_err();
+    assert!(matches!(&error, FaultError::Recovering(text) if text.contains("networkchaos/often-2")), "{error}");
+    store.remove(&Store::path(Kind::NetworkChaos, "n", "often-2"));
+    assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
+}

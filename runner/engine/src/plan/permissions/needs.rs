@@ -13,7 +13,7 @@ use crate::plan::spec::{Action, FaultSpec, Plan, Route};
 use shakedown_cluster::permissions::{self, CHAOS_PEERS, FUSE, LOCK, Names, Need, Needs, On, POLICIES, USAGE_METRICS};
 use shakedown_cluster::{CHAOS_GROUP, Kind, ObjectKey, owner_plural, parse_service};
 use shakedown_faults::ByKubernetes;
-use shakedown_faults::manifest::Check;
+use shakedown_faults::manifest::{Check, kinds_of_dependants};
 use shakedown_faults::partition::PartitionsSpec;
 use shakedown_guard::lock;
 
@@ -469,6 +469,10 @@ impl FaultNeeds<'_> {
             needs.add(how, self.own(), &on(kind, &["get", "create", "delete"]), &names);
             // Without a watch, an object that goes is read.
             needs.any(How::Optional, self.own(), &on(kind, WATCH));
+            // Without a list, what it has made is not looked for at the end.
+            for made in kinds_of_dependants(kind) {
+                needs.any(How::Optional, self.own(), &on(made, &["list"]));
+            }
             if kind.is_chaos() && self.scenario.options.chaos.force_after.is_some() {
                 needs.add(How::Optional, self.own(), &on(kind, &["patch"]), &names);
             }
