@@ -190,6 +190,7 @@ const LASTING: &[&str] = &[
     "expected docker:// but got",
     "but got container",
     "with `hostnetwork`",
+    "discovery.k8s.io/v1",
 ];
 /// The most characters of a tool's message that are shown.
 const LONGEST: usize = 200;

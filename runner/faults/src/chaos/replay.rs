@@ -161,6 +161,16 @@ async fn each_recording_gives_its_verdict() {
     insta::assert_snapshot!("verdicts", all);
 }
 
+/// The recordings `http503` and `httpstuck` are rebuilt from Events; this one is whole.
+#[tokio::test(start_paused = true)]
+async fn an_http_fault_goes_as_it_was_recorded() {
+    let case = Case { name: "http", fault: "http: {pods: {labels: {shard: '0'}}, port: 8080, status: 503}" };
+    let events = events(case);
+    for cut in (0..events.len()).map(Some).chain([None]) {
+        assert_eq!(verdict(&run(case, &events, cut).await), "claimed, undone", "cut off at event {cut:?}");
+    }
+}
+
 /// What `--record` writes of a run is replayed as what was recorded of a real one: the same trace, and the same verdict.
 #[tokio::test(start_paused = true)]
 async fn a_recording_of_ours_is_replayed_as_a_real_one() {
@@ -379,6 +389,8 @@ async fn a_failure_that_lasts_is_given_up_early() {
     const SAID: &str = "unable to set tcs for pod backend-2-6548cfb857-r4n8m";
     for (words, lasts) in [
         ("error code: exit status 2, msg: Error: Specified qdisc kind is unknown.", true),
+        // Kubernetes 1.20.
+        ("failed to get restmapping: no matches for kind `EndpointSliceList` in version `discovery.k8s.io/v1`", true),
         (SAID, false),
         ("rpc error: code = Unavailable desc = connection refused", false),
     ] {
