@@ -69,7 +69,7 @@ pub fn harm(it: &Recovery) -> String {
 fn began(it: &Recovery) -> String {
     let onset = it.onset_s.unwrap_or_default();
     let failover = match it.failover_s {
-        _ if it.struck_s.is_some() => String::new(),
+        _ if it.struck_s.is_some() || it.removed_s.is_some_and(|removed| onset >= removed) => String::new(),
         Some(at) => format!(", failed over after {}", words::seconds((at - onset).max(0.0))),
         None => ", no failover during the fault".to_owned(),
     };
@@ -97,7 +97,7 @@ pub fn back(it: &Recovery) -> String {
         (Some(removed), Some(at)) => {
             format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
         }
-        (Some(_), None) if is_unseen(it) => "no requests after the removal show whether it recovered".to_owned(),
+        (Some(_), None) if is_unseen(it) => "too few requests after the removal show whether it recovered".to_owned(),
         (Some(removed), None) => match it.seen_until_s {
             Some(until) if until - removed <= it.resolution_s => {
                 let seen = words::seconds((until - removed).max(0.0));
@@ -160,7 +160,7 @@ mod tests {
         assert!(said.contains(" that followed are too short to tell whether it recovered; "), "{said}");
         it.seen_until_s = Some(removed);
         let said = recovery(&it);
-        assert!(said.contains(", no requests after the removal show whether it recovered; "), "{said}");
+        assert!(said.contains(", too few requests after the removal show whether it recovered; "), "{said}");
         assert!(!said.contains("not recovered"), "{said}");
     }
 

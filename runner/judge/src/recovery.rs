@@ -8,7 +8,8 @@
 //!   begin exactly at the moment from which recovery counts. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
 //! - A window with failures that has too few requests for the tolerance (100 for 1 %) is compared with the band together
-//!   with its neighbours.
+//!   with its neighbours. So is a window whose slow requests are too few to be significant.
+//! - Consecutive unknown windows that together have 10 requests and are out of the band are bad.
 //! - The recovery is the start of the last run of good windows, which must last `hold`. A window that leaves the band after
 //!   such a run is a relapse ([`settling`]). A number of consecutive successes would not be enough: with 5 % of requests
 //!   failing, ten successes in a row occur after 13 requests on average.
@@ -97,10 +98,35 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
         return answer.verdict(Verdict::Inconclusive, why);
     }
     let settling = Settling::new(&band, &windows);
-    let relapses = relapses(&settling, removed_ns);
-    if let Some(words) = &relapses {
-        answer.term("relapses", words.clone());
+    if let Some(words) = relapses(&settling, removed_ns) {
+        answer.term("relapses", words);
     }
+    let answer = decide(answer, it, (limits, event), (&band, &windows, &settling), removed_ns);
+    let usual = settling.usual_ns.filter(|at| limits.hold(seconds(at - removed_ns)));
+    match usual.filter(|_| answer.verdict == Verdict::Fail) {
+        None => answer,
+        Some(_) => {
+            let (slow, all) = band.usual;
+            let why = format!(
+                "{}; but the slow windows until then are like those of the baseline ({slow} of {all}): lengthen `window`, or \
+                 raise `latency_tolerance`",
+                answer.reason
+            );
+            answer.verdict(Verdict::Inconclusive, why)
+        }
+    }
+}
+
+/// The verdict by the moment when the service settled.
+fn decide(
+    mut answer: Answer,
+    it: &RecoveryTime,
+    (limits, event): (Limits, &str),
+    (band, windows, settling): (&Band, &[Window], &Settling),
+    removed_ns: u64,
+) -> Answer {
+    let resolution = seconds(band.window_ns);
+    let relapses = relapses(settling, removed_ns);
     let relapsed = relapses.map_or_else(String::new, |words| format!(" ({words})"));
     if let Some(start_ns) = settling.settled_ns {
         let value = seconds(start_ns - removed_ns);
@@ -236,8 +262,7 @@ fn recovery(
     };
     // What settles once the fault is gone is a recovery.
     let failed_over_ns = failover.settled_ns.filter(|at| from_ns.is_none_or(|from| *at < from));
-    let struck = after.iter().find(is_bad).filter(|_| span.struck_ns.is_some()).map(|window| window.start_ns);
-    let onset_ns = onset_ns.or(struck);
+    let onset_ns = onset_ns.or_else(|| after.iter().find(is_bad).map(|window| window.start_ns));
     let recovered = Settling::new(&band, &after);
     let first_success = from_ns.and_then(|removed| {
         load.segments.iter().filter_map(|segment| segment.first_success_ns).filter(|first| *first >= removed).min()

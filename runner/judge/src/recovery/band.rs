@@ -2,6 +2,7 @@
 
 use shakedown_schemas::scenario::RecoveryTime;
 
+use crate::numbers::hypergeometric_at_least;
 use crate::stats::{Placed, cells, counted_seconds, judged, total};
 use crate::{samples, text};
 use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, PhasePart};
@@ -11,6 +12,9 @@ const WANTED: f64 = 20.0;
 
 /// A window with fewer requests is unknown.
 pub(super) const KNOWN: u64 = 10;
+
+/// The level of the test whether a window has a larger share of slow requests than the baseline.
+const SLOW: f64 = 0.001;
 
 /// The tolerance of p95 above the baseline's that always applies, in microseconds.
 const LATENCY_FLOOR_US: f64 = 10_000.0;
@@ -28,10 +32,23 @@ pub(crate) struct Band {
     pub(super) hold_ns: u64,
     /// The fewest requests that can resolve the tolerance: among fewer, one failure exceeds it.
     pub(super) resolved_with: u64,
+    /// The slow requests of the baseline.
+    pub(super) slow: Slow,
     /// The baseline's slowest request: the logarithm of its microseconds.
     pub(super) slowest: f64,
     /// How many of the baseline's own windows are out of the band, and their total number.
     pub(super) usual: (u64, u64),
+}
+
+/// Numbers of requests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Slow {
+    /// Those that are slower than the band allows of p95.
+    pub(super) slow: u64,
+    /// Those that are also slower than the slowest one of the baseline.
+    pub(super) slowest: u64,
+    /// All with a latency.
+    pub(super) all: u64,
 }
 
 /// The state of a window.
@@ -97,9 +114,11 @@ impl Band {
             window_ns: nanoseconds(it.window).max(cell_ns) * times,
             hold_ns: nanoseconds(it.hold),
             resolved_with: if tolerance > 0.0 { (1.0 / tolerance - 1e-9).ceil() as u64 } else { 0 },
+            slow: Slow::default(),
             slowest: total(load, index).latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
             usual: (0, 0),
         };
+        band.slow = band.slow(&requests);
         let own = band.own_windows(observations, load, index);
         let count = |is: fn(WindowState) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
         band.usual = (count(|it| it == WindowState::Bad), count(|it| it != WindowState::Unknown));
@@ -125,15 +144,45 @@ impl Band {
             && reach < windows.len()
         {
             reach += 1;
-            let neighbours = [at.checked_sub(reach), Some(at + reach)].into_iter().flatten();
-            for neighbour in neighbours.filter_map(|index| windows.get(index)) {
+            for neighbour in around(windows, at, reach) {
                 succeeded += neighbour.succeeded;
                 all += neighbour.requests();
             }
         }
         let fails = !self.is_served(succeeded, all);
-        let quick = requests.latency.quantile(0.95).is_none_or(|p95| p95 <= self.p95_us);
-        (if fails || !quick { WindowState::Bad } else { WindowState::Good }, fails)
+        (if fails || self.is_slow(windows, at) { WindowState::Bad } else { WindowState::Good }, fails)
+    }
+
+    /// True when p95 is out of the band and significantly more requests are slow than in the baseline, or slower than its
+    /// slowest (Fisher's exact test). A window with too few of them for that is judged together with its neighbours: of 19
+    /// requests, one is p95.
+    fn is_slow(&self, windows: &[Cell], at: usize) -> bool {
+        let mut sum = self.slow(&windows[at]);
+        for reach in 1..=windows.len() {
+            if sum.slow * 20 <= sum.all {
+                return false;
+            }
+            let (before, all) = (self.slow, sum.all);
+            let chance =
+                |count, before_count| hypergeometric_at_least(count, all, count + before_count, all + before.all);
+            if chance(sum.slow, before.slow).min(chance(sum.slowest, 0)) < SLOW {
+                return true;
+            }
+            for neighbour in around(windows, at, reach) {
+                let more = self.slow(neighbour);
+                sum = Slow { slow: sum.slow + more.slow, slowest: sum.slowest + more.slowest, all: sum.all + more.all };
+            }
+        }
+        true
+    }
+
+    fn slow(&self, requests: &Cell) -> Slow {
+        let latency = &requests.latency;
+        let above = |limit_us: f64| {
+            let is_any = latency.max().is_some_and(|slowest| slowest > limit_us);
+            if is_any { latency.iter().filter(|it| it.0 > limit_us).map(|it| it.1).sum() } else { 0 }
+        };
+        Slow { slow: above(self.p95_us), slowest: above(self.p95_us.max(self.slowest.exp())), all: latency.len() }
     }
 
     /// The whole windows of the judged part of a phase.
@@ -167,7 +216,30 @@ impl Band {
             let (state, fails) = self.state(&sums, index as usize);
             Window { start_ns, end_ns: start_ns + self.window_ns, state, fails, level }
         };
-        (0..).zip(&sums).map(window).collect()
+        let mut windows: Vec<Window> = (0..).zip(&sums).map(window).collect();
+        self.pool(&sums, &mut windows);
+        windows
+    }
+
+    /// Judges consecutive unknown windows together once they have enough requests. Out of the band they are bad: the workers of
+    /// a closed loop wait for a service that hangs, so that no window of it has many requests. Within the band they stay unknown.
+    fn pool(&self, sums: &[Cell], windows: &mut [Window]) {
+        let mut pool = Cell::default();
+        let mut from = 0;
+        for at in 0..windows.len() {
+            if windows[at].state != WindowState::Unknown {
+                (pool, from) = (Cell::default(), at + 1);
+                continue;
+            }
+            pool.merge(&sums[at]);
+            if pool.requests() >= KNOWN {
+                let (state, fails) = self.state(&[std::mem::take(&mut pool)], 0);
+                for window in windows[from..=at].iter_mut().filter(|_| state == WindowState::Bad) {
+                    (window.state, window.fails) = (state, fails);
+                }
+                from = at + 1;
+            }
+        }
     }
 
     /// The start of the first run of good windows that lasts for the whole hold.
@@ -186,6 +258,11 @@ impl Band {
         }
         None
     }
+}
+
+/// The windows at this distance from another one.
+fn around(windows: &[Cell], at: usize, distance: usize) -> impl Iterator<Item = &Cell> {
+    [at.checked_sub(distance), Some(at + distance)].into_iter().flatten().filter_map(|index| windows.get(index))
 }
 
 /// The lowest rate at which a load was due in a phase and in later ones, per second, because every window of an open loop

@@ -8,6 +8,7 @@ use shakedown_schemas::result::ExpectationResult;
 use super::*;
 use crate::expectations;
 use crate::stats::SECOND_NS;
+use crate::testing::shapes::{Service, Shape};
 use crate::testing::{self, Outcome, Request, Timeline};
 use shakedown_observe::{Cell, Failure};
 
@@ -569,7 +570,8 @@ proptest! {
     #[test]
     fn a_window_is_good_exactly_within_the_band(succeeded in 0_u64..60, failed in 0_u64..60, ms in 1_u64..300) {
         let (resolved_with, slowest, usual) = (0, 0.0, (0, 0));
-        let band = Band { success: 0.9 - 1e-9, p95_us: 100_000.0, window_ns: 1, hold_ns: 1, resolved_with, slowest, usual };
+        let slow = band::Slow { slow: 0, slowest: 0, all: 400 };
+        let band = Band { success: 0.9 - 1e-9, p95_us: 100_000.0, window_ns: 1, hold_ns: 1, resolved_with, slow, slowest, usual };
         let mut cell = Cell { succeeded, ..Cell::default() };
         cell.failed.insert(Failure::Reset, failed);
         cell.latency.record_n(ms * 1000, succeeded);
@@ -579,4 +581,67 @@ proptest! {
         let expected = if n < KNOWN { WindowState::Unknown } else if good { WindowState::Good } else { WindowState::Bad };
         prop_assert_eq!(band.state(&[cell], 0).0, expected);
     }
+}
+
+/// Windows of 19 requests, as those of a jittered pace of 20/s are, have their slowest request as p95. Unchanged services "recovered
+/// after 8s" because of one slow request: of 100 runs, 16 to 56 failed.
+#[test]
+fn unchanged_services_need_no_recovery() {
+    for (shape, most) in Shape::ALL.into_iter().zip([0, 20, 0, 0, 10, 2, 5, 0, 35, 32]) {
+        let failed = (0..100).filter(|seed| {
+            let mut service = Service::new(shape, *seed);
+            let observations = Timeline::new(19.5)
+                .phase("baseline", 20.0)
+                .fault_phase("cut", 5.0)
+                .phase("recovery", 20.0)
+                .answer(|it| it.ok_in(service.answer_ms(it.at)))
+                .observe();
+            judge(&observations, json!({"max": "3s"})).verdict == Verdict::Fail
+        });
+        let failed = failed.count();
+        assert!(failed <= most, "{shape}: {failed} of 100 fail");
+    }
+}
+
+/// Slow windows of which the baseline has some as well may be a late recovery, or the service's own noise.
+#[test]
+fn slow_windows_that_the_baseline_has_too_leave_a_late_recovery_open() {
+    let run = |before: bool, slow_s: f64| {
+        let observations = observe(|it| match it.phase {
+            "baseline" if before && (5.0..6.0).contains(&it.into) => it.ok_in(300.0),
+            "recovery" if it.into < slow_s => it.ok_in(300.0),
+            _ => it.ok_in(50.0),
+        });
+        judge(&observations, json!({"max": "1s"}))
+    };
+    check(&run(false, 2.0), Verdict::Fail, "2s ± 1s");
+    let open = run(true, 2.0);
+    check(&open, Verdict::Inconclusive, "2s ± 1s");
+    assert!(open.reason.contains("like those of the baseline (1 of 20)"), "{}", open.reason);
+    check(&run(true, 10.0), Verdict::Fail, "10s ± 1s");
+}
+
+/// The workers of a closed loop wait for a service that hangs: no window has 10 requests, and a dead service was "inconclusive".
+#[test]
+fn a_service_that_hangs_in_a_closed_loop_is_not_recovered() {
+    let mut observations = observe(|it| match it.phase {
+        "baseline" => it.ok_in(50.0),
+        _ => it.timeout(),
+    });
+    for cells in observations.loads[0].segments.iter_mut().filter(|it| it.mark.phase > 0).map(|it| &mut it.cells) {
+        cells.iter_mut().enumerate().filter(|(at, _)| at % 8 > 0).for_each(|(_, cell)| *cell = Cell::default());
+    }
+    observations.loads[0].is_open = false;
+    let result = judge(&observations, json!({"max": "15s"}));
+    check(&result, Verdict::Fail, "> 30s");
+    assert_eq!(seen(&scenario(json!({"max": "15s"})), &observations)[0].recovered_s, None);
+}
+
+/// "Recovered after 5s" and "within tolerance all the time" stood in one report.
+#[test]
+fn windows_out_of_tolerance_after_the_removal_alone_have_an_onset() {
+    let observations =
+        observe(|it| if it.phase == "recovery" && it.into < 3.0 { it.refused() } else { it.ok_in(50.0) });
+    let seen = &seen(&scenario(json!({"max": "15s"})), &observations)[0];
+    assert_eq!((seen.onset_s, seen.recovered_s, seen.out_of_tolerance_s), (Some(40.0), Some(43.0), 3.0));
 }
