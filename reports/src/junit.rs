@@ -249,7 +249,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
 
 /// The title with its phase, and with its load if there are several.
 fn expectation_name(scenario: &ScenarioResult, it: &ExpectationResult) -> String {
-    let load = if sentences::names_loads(scenario) { format!(" [{}]", it.load) } else { String::new() };
+    let load = if sentences::names_load(scenario, &it.load) { format!(" [{}]", it.load) } else { String::new() };
     one_line(&format!("{}: {}{load}", it.phase, it.title))
 }
 

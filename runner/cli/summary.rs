@@ -75,9 +75,12 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
             if help.trim_end().contains('\n') { " (the rest is in the log above and in the report)" } else { "" };
         _ = writeln!(out, "  help: {}{rest}", short(line));
     }
-    let several = scenario.loads.len() > 1;
     let title = |phase: &str, title: &str, load: &str| {
-        if several { format!("{phase}: {title} [{load}]") } else { format!("{phase}: {title}") }
+        if sentences::names_load(scenario, load) {
+            format!("{phase}: {title} [{load}]")
+        } else {
+            format!("{phase}: {title}")
+        }
     };
     let listed = sentences::expectations(scenario).into_iter().filter(|it| !brief || it.verdict != Verdict::Pass);
     let rows: Vec<(Verdict, String, String)> =
@@ -113,7 +116,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         }
     }
     for recovery in &scenario.recoveries {
-        let load = if several { format!(" [{}]", recovery.load) } else { String::new() };
+        let load = if sentences::names_loads(scenario) { format!(" [{}]", recovery.load) } else { String::new() };
         _ = writeln!(out, "  {}{load}: {}", recovery.phase, sentences::recovery(recovery));
     }
     for sentence in sentences::around(scenario) {

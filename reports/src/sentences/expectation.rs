@@ -2,14 +2,14 @@
 
 use shakedown_schemas::result::{ExpectationResult, ScenarioResult};
 
-use super::values::names_loads;
+use super::values::names_load;
 
 /// A failed expectation as the observed value and the limit: `success rate 82.5% in partition, at least 99% expected`. None
 /// without a single limit or an observed value.
 pub(super) fn missed(scenario: &ScenarioResult, it: &ExpectationResult) -> Option<String> {
     it.observed?;
     let (subject, limit) = split(it)?;
-    let load = if names_loads(scenario) && !it.load.is_empty() { format!(" of {}", it.load) } else { String::new() };
+    let load = if names_load(scenario, &it.load) { format!(" of {}", it.load) } else { String::new() };
     Some(format!("{subject} {}{load} in {}, {limit} expected", it.observed_text, it.phase))
 }
 
