@@ -154,7 +154,7 @@ fn the_terminal_says_as_much_as_is_asked_and_colours_only_where_it_may() {
     let run = |flags: &[&str]| shakedown.run(&[&["run", "plain.yaml", "--out", "out"], flags].concat()).expect_code(0);
     let lines = |text: &str| text.lines().count();
     let usual =
-        run(&[]).expect_stderr(&["phase only for 1 s", "plain: pass"]).expect_stdout(&["pass  plain", "report.html"]);
+        run(&[]).expect_stderr(&["phase only for 1s", "plain: pass"]).expect_stdout(&["pass  plain", "report.html"]);
     assert!(!usual.stdout.contains('\x1b') && !usual.stderr.contains('\x1b'), "{usual}");
     assert!(lines(&usual.stdout) <= 24, "the summary fits a screen\n{usual}");
     // Where there is no terminal, every line says when.

@@ -139,7 +139,7 @@ fn scenarios_run_next_to_each_other_and_one_signal_ends_all() {
     let shakedown = Shakedown::undisturbed();
     suite(&shakedown, &[("a", 200), ("b", 200), ("c", 200)]);
     let both = shakedown.run(&["run", "suite", "--out", "out", "--parallel", "2", "-v"]).expect_code(0);
-    both.expect_stderr(&["[a] load started", "[b] load started", "[c] phase only for 1 s"]);
+    both.expect_stderr(&["[a] load started", "[b] load started", "[c] phase only for 1s"]);
     let reports = shakedown.reports("out");
     assert_eq!(names(&reports), ["a", "b", "c"], "in the order of the suite");
     let [a, b, ..] = &reports.result.scenarios[..] else { panic!("{}", reports.found()) };

@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use minijinja::context;
 use minijinja::value::Serde;
 use serde::Serialize;
-use shakedown_schemas::result::{ExpectationResult, RunDigest, RunResult, ScenarioDigest, Verdict};
+use shakedown_schemas::result::{
+    ExpectationResult, Identity, RunDigest, RunResult, ScenarioDigest, SharedNames, Verdict,
+};
 
 use self::chart::chart;
 use self::moved::{Trend, changes, is_flaky, word};
@@ -108,19 +110,23 @@ pub struct History {
     last: usize,
     runs: BTreeSet<String>,
     trials: usize,
-    scenarios: BTreeMap<String, Vec<Entry>>,
+    shared: SharedNames,
+    /// By name and file.
+    scenarios: BTreeMap<(String, String), Vec<Entry>>,
 }
 
 impl History {
     /// A history of the newest `last` runs of each scenario, at least 1.
     pub fn new(last: usize) -> Self {
-        Self { last: last.max(1), runs: BTreeSet::new(), trials: 0, scenarios: BTreeMap::new() }
+        let (shared, scenarios) = (SharedNames::default(), BTreeMap::new());
+        Self { last: last.max(1), runs: BTreeSet::new(), trials: 0, shared, scenarios }
     }
 
     /// Takes a run, in any order. The same run may be in two folders, such as in a copy next to `latest`.
     pub fn add(&mut self, run: RunDigest) {
         let RunDigest { run, scenarios, .. } = tamed_digest(run);
         self.runs.insert(run.id.clone());
+        self.shared.learn(scenarios.iter().map(ScenarioDigest::identity));
         for mut scenario in scenarios {
             // Control and overkill runs change the faults and say nothing about the service.
             if scenario.trial.is_some() {
@@ -133,7 +139,8 @@ impl History {
             }
             let sha = run.git_sha.as_deref().unwrap_or_default().chars().take(10).collect();
             let entry = Entry { run: run.id.clone(), run_started_at: run.started_at, sha, scenario };
-            let entries = self.scenarios.entry(entry.scenario.name.clone()).or_default();
+            let Identity { file, name } = entry.scenario.identity();
+            let entries = self.scenarios.entry((name.to_owned(), file.to_owned())).or_default();
             entries.push(entry);
             if entries.len() >= 2 * self.last.max(16) {
                 trim(entries, self.last);
@@ -145,14 +152,20 @@ impl History {
     ///
     /// # Errors
     /// Only on a defect of the template: every result can be rendered.
-    pub fn page(mut self) -> Result<String, RenderError> {
-        self.scenarios.values_mut().for_each(|entries| trim(entries, self.last));
-        let all = self.scenarios.values().flatten();
+    pub fn page(self) -> Result<String, RenderError> {
+        let mut scenarios: BTreeMap<(String, String), Vec<Entry>> = BTreeMap::new();
+        for ((name, file), entries) in self.scenarios {
+            let common = self.shared.common(Identity::new(&file, &name));
+            scenarios.entry((common.name.to_owned(), common.file.to_owned())).or_default().extend(entries);
+        }
+        scenarios.values_mut().for_each(|entries| trim(entries, self.last));
+        let all = scenarios.values().flatten();
         let mut columns: Vec<(Timestamp, &str)> = all.map(|it| (it.run_started_at, it.run.as_str())).collect();
         columns.sort_unstable();
         columns.dedup();
         let columns = &columns[columns.len().saturating_sub(self.last)..];
-        let mut sections: Vec<Section> = self.scenarios.values().map(|entries| section(entries, columns)).collect();
+        let mut sections: Vec<Section> =
+            scenarios.values().map(|entries| section(entries, columns, &self.shared)).collect();
         // Flaky scenarios first, then slowing ones, then failing ones, otherwise by name.
         sections.sort_by_key(|it| (it.flaky == 0, it.moving == 0, !it.is_failing));
         for (index, section) in sections.iter_mut().enumerate() {
@@ -212,7 +225,7 @@ fn summary(runs: usize, sections: &[Section]) -> String {
     parts.join("; ")
 }
 
-fn section(entries: &[Entry], columns: &[(Timestamp, &str)]) -> Section {
+fn section(entries: &[Entry], columns: &[(Timestamp, &str)], shared: &SharedNames) -> Section {
     let mut answers: IndexMap<(&str, &str, &str, String), Vec<Option<&ExpectationResult>>> = IndexMap::new();
     // From the newest backwards, so that the page has the order of the newest file.
     for (k, entry) in entries.iter().enumerate().rev() {
@@ -229,7 +242,7 @@ fn section(entries: &[Entry], columns: &[(Timestamp, &str)]) -> Section {
     let by_run: BTreeMap<&str, &Entry> = entries.iter().map(|entry| (entry.run.as_str(), entry)).collect();
     Section {
         id: String::new(),
-        name: newest.map(|it| it.scenario.name.clone()).unwrap_or_default(),
+        name: newest.map(|it| shared.label(it.scenario.identity())).unwrap_or_default(),
         file: newest.map(|it| it.scenario.file.clone()).unwrap_or_default(),
         runs: entries.len(),
         passed: entries.iter().filter(|it| it.scenario.verdict == Verdict::Pass).count(),
@@ -356,6 +369,32 @@ mod tests {
         let sections: Vec<_> =
             ["h1", "h2", "h3"].map(|id| page.find(&format!(r#"<h2 class="h-section" id="{id}">"#))).into();
         assert!(sections.is_sorted() && sections.iter().all(Option::is_some), "{sections:?}");
+    }
+
+    /// Both were in one row.
+    #[test]
+    fn scenarios_of_one_name_in_two_files_have_two_rows_and_a_moved_file_has_one() {
+        let on = |day: i64, files: &[(&str, Verdict)]| {
+            let mut all = run(day, Verdict::Pass);
+            all.scenarios.clear();
+            for (file, verdict) in files {
+                let mut one = named(run(day, *verdict), "checkout");
+                one.file = (*file).to_owned();
+                all.scenarios.push(one);
+            }
+            all
+        };
+        let table = |runs: &[RunResult]| {
+            let page = history(runs, 30).unwrap();
+            let table = page.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap().0;
+            let rows = table.split("</tr>").filter(|row| row.contains("<th"));
+            let count = |row: &str| [row.matches("cell pass").count(), row.matches("cell fail").count()];
+            rows.map(|row| (row.contains("checkout (b&#x2f;s.yaml)"), count(row))).collect::<Vec<_>>()
+        };
+        let (p, f) = (Verdict::Pass, Verdict::Fail);
+        let runs = [on(0, &[("a/s.yaml", p), ("b/s.yaml", p)]), on(1, &[("./a/s.yaml", p)]), on(2, &[("b/s.yaml", f)])];
+        assert_eq!(table(&runs), [(true, [1, 1]), (false, [2, 0])]);
+        assert_eq!(table(&[on(0, &[("a/s.yaml", p)]), on(1, &[("c.yaml", f)])]), [(false, [1, 1])]);
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn selects(word: &str, file: &str) -> bool {
 /// Notes about how the numbers were measured: a simulated network, a port-forward.
 pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     let mut notes = Vec::new();
-    if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
+    if scenario.in_sandbox() {
         notes.push(
             "This was a rehearsal in the sandbox: pods and their network were modelled in one process. It shows what \
              the scenario does, not how a real cluster fares."

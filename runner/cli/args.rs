@@ -224,7 +224,7 @@ pub struct Compare {
     /// Show unchanged expectations as well.
     #[arg(long)]
     pub all: bool,
-    /// Exit with 1 if an expectation got worse.
+    /// Exit with 1 if an expectation or the verdict of a scenario got worse, or a scenario is missing.
     #[arg(long, env = "SHAKEDOWN_FAIL_ON_REGRESSION")]
     pub fail_on_regression: bool,
 }

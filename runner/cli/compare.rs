@@ -1,28 +1,32 @@
-//! `shakedown compare`: the expectations that changed significantly between two results, or between the newest one and
-//! all earlier ones.
+//! `shakedown compare`: the expectations and verdicts that changed significantly between two results, or between the newest
+//! one and all earlier ones.
 
 use std::path::Path;
 
-use shakedown_reports::Redactor;
+use shakedown_reports::{Redactor, words};
 use shakedown_schemas::RunResult;
 
 use super::args::Compare;
 use super::previous::RESULT;
 use super::table::table;
-use super::{Failure, exit, print, report};
+use super::{Failure, exit, print, report, totals};
 use shakedown_judge::{self as judge, Change, Moved};
 
 /// Prints a table of the changes.
 ///
 /// # Errors
-/// Exit code 2 if a file is not a result, 5 if there is nothing to compare.
+/// Exit code 2 if a file is not a result or the two are of different kinds of run, 5 if there is nothing to compare.
 pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
     let mut changes = match (&args.before, &args.after, &args.history) {
         (_, _, Some(folder)) => {
             let results: Vec<RunResult> = report::below(folder)?.iter().map(|it| redactor.result(it)).collect();
             judge::history(&results)
         }
-        (Some(before), Some(after), None) => judge::compare(&one(before, redactor)?, &one(after, redactor)?),
+        (Some(before), Some(after), None) => {
+            let both = [one(before, redactor)?, one(after, redactor)?];
+            totals::alike(&both).map_err(Failure::usage)?;
+            judge::compare(&both[0], &both[1])
+        }
         _ => {
             return Err(Failure::usage(
                 "there are no two results\nhelp: name two result.json or their folders, the earlier one first, or give \
@@ -33,8 +37,8 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
     if changes.is_empty() {
         let message = match args.history {
             Some(_) => {
-                "nothing to compare: no scenario ran more than once there (control and overkill runs do not count)\nhelp: \
-                 name a folder with the results of several runs"
+                "nothing to compare: no scenario ran more than once there (control and overkill runs and rehearsals do not \
+                 count)\nhelp: name a folder with the results of several runs"
             }
             None => {
                 "nothing to compare: the results have no scenario in common\nhelp: name results of the same scenario; \
@@ -54,7 +58,7 @@ fn one(path: &Path, redactor: &Redactor) -> Result<RunResult, Failure> {
     report::read(&path).map(|result| redactor.result(&result)).map_err(Failure::usage)
 }
 
-/// The changes, the worst first, and the number of unchanged expectations.
+/// The changes, the worst first, and how many of each kind there are.
 fn shown(changes: &[Change], all: bool, markdown: bool) -> String {
     let row = |it: &Change| {
         vec![it.moved.word().to_owned(), it.scenario.clone(), it.title.clone(), it.before.clone(), it.after.clone()]
@@ -77,7 +81,9 @@ fn shown(changes: &[Change], all: bool, markdown: bool) -> String {
     ];
     let counts = kinds.into_iter().filter(|moved| count(*moved) > 0);
     let counts: Vec<String> = counts.map(|moved| format!("{} {}", count(moved), moved.word())).collect();
-    out.push_str(&format!("{} expectations: {}\n", changes.len(), counts.join(", ")));
+    let scenarios = changes.iter().filter(|it| it.is_verdict()).count();
+    let answers = words::plural(changes.len() - scenarios, "expectation");
+    out.push_str(&format!("{}, {answers}: {}\n", words::plural(scenarios, "scenario"), counts.join(", ")));
     out
 }
 
@@ -85,6 +91,7 @@ fn shown(changes: &[Change], all: bool, markdown: bool) -> String {
 mod tests {
     use super::*;
     use shakedown_reports::sample;
+    use shakedown_schemas::result::Trial;
 
     #[test]
     fn a_regression_is_exit_code_1_only_when_asked() {
@@ -95,7 +102,9 @@ mod tests {
             std::fs::write(folder.path().join(name).join("result.json"), text).unwrap();
             folder.path().join(name)
         };
-        let (good, bad) = (write("good", &sample::passing()), write("bad", &sample::failing()));
+        let mut failing = sample::failing();
+        failing.scenarios[0].cluster.clone_from(&sample::passing().scenarios[0].cluster);
+        let (good, bad) = (write("good", &sample::passing()), write("bad", &failing));
         let run = |before: &Path, after: &Path, fail_on_regression| {
             let (before, after) = (Some(before.to_owned()), Some(after.to_owned()));
             let args = Compare { before, after, history: None, markdown: true, all: false, fail_on_regression };
@@ -108,7 +117,15 @@ mod tests {
         assert_eq!(run(&good, Path::new("/nowhere"), true).unwrap_err().code, exit::USAGE);
         let changes = judge::compare(&sample::passing(), &sample::failing());
         let text = shown(&changes, false, true);
+        let refused = |trial: fn(&mut RunResult)| {
+            let mut other = sample::passing();
+            trial(&mut other);
+            run(&good, &write("trial", &other), true).unwrap_err()
+        };
+        let control = refused(|it| it.scenarios[0].trial = Some(Trial::Control));
+        assert_eq!(control.code, exit::USAGE);
+        assert!(control.message.contains("is an ordinary run, and run "), "{}", control.message);
         assert!(text.starts_with("| moved | scenario |") && text.contains("| worse | worker-loses-nats |"), "{text}");
-        assert!(text.lines().last().unwrap().starts_with("5 expectations: 2 worse"), "{text}");
+        assert!(text.lines().last().unwrap().starts_with("1 scenario, 5 expectations: 3 worse"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! Which of the valid scenarios a command takes: by tag, by `--filter` and by `--shard`. It says what it leaves out, so
 //! that a narrow selection is never taken for the whole suite. Selecting is pure.
 
-use shakedown_schemas::result::Shard;
+use shakedown_schemas::result::{Identity, Shard};
 use shakedown_schemas::{Document, first_few};
 
 use super::args::{Selection, SuitePart};
@@ -94,7 +94,7 @@ fn refused_by(document: &Document, selection: &Selection) -> Option<&'static str
 /// order of the command line, nor from the machine. They differ in size by at most one scenario.
 fn by_shard(documents: Vec<Document>, part: SuitePart) -> (Vec<Document>, Vec<String>) {
     let mut order: Vec<usize> = (0..documents.len()).collect();
-    let of = |index: &usize| key(&documents[*index].file, &documents[*index].scenario.name);
+    let of = |index: &usize| Identity::new(&documents[*index].file, &documents[*index].scenario.name);
     order.sort_by(|one, other| of(one).cmp(&of(other)));
     let ours: Vec<usize> = order.into_iter().skip(part.number - 1).step_by(part.of).collect();
     let (mut kept, mut others) = (Vec::new(), Vec::new());
@@ -106,11 +106,6 @@ fn by_shard(documents: Vec<Document>, part: SuitePart) -> (Vec<Document>, Vec<St
         }
     }
     (kept, others)
-}
-
-/// What a scenario is found by in another selection or result: its file without `./` at its start, and its name.
-pub fn key<'a>(file: &'a str, name: &'a str) -> (&'a str, &'a str) {
-    (file.strip_prefix("./").unwrap_or(file), name)
 }
 
 /// The names that were left out, by flag: `; --filter leaves out a, b`.

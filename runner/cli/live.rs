@@ -46,7 +46,7 @@ pub fn sentence(style: Style, event: &Event, verbose: u8) -> Option<String> {
         EventKind::Reached { load, how } => format!("load {load}: {how}"),
         EventKind::TargetsChosen { fault, pods } => format!("fault {fault}: targets {}", pods.join(", ")),
         EventKind::PhaseStarted { phase, planned_s } => {
-            format!("phase {} for {planned_s:.0} s", style.bold(phase))
+            format!("phase {} for {}", style.bold(phase), words::seconds(*planned_s))
         }
         EventKind::Fault { fault, state, detail } => {
             let quiet = matches!(state, FaultState::Injecting | FaultState::Injected | FaultState::Undoing);

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 
 use shakedown_schemas::RunResult;
-use shakedown_schemas::result::{NotRun, RunInfo};
+use shakedown_schemas::result::{Identity, NotRun, RunInfo, ScenarioResult};
 
-use super::filter::key;
 use super::{signals, totals};
 
 /// One result of these. A shard without a result is listed as not run, so that the whole does not pass without it.
@@ -29,9 +28,9 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
         not_run.extend(result.not_run);
         events.extend(result.events);
     }
-    scenarios.sort_by(|one, other| key(&one.file, &one.name).cmp(&key(&other.file, &other.name)));
+    scenarios.sort_by(|one, other| one.identity().cmp(&other.identity()));
     for pair in scenarios.windows(2) {
-        if key(&pair[0].file, &pair[0].name) == key(&pair[1].file, &pair[1].name) {
+        if pair[0].identity() == pair[1].identity() {
             return Err(format!(
                 "`{}` ({}) is in two results\nhelp: give one result of each shard; `compare` compares runs of the same \
                  scenario",
@@ -39,8 +38,8 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
             ));
         }
     }
-    let ran: BTreeSet<(&str, &str)> = scenarios.iter().map(|it| key(&it.file, &it.name)).collect();
-    not_run.retain(|it: &NotRun| !ran.contains(&key(&it.file, &it.name)));
+    let ran: BTreeSet<Identity<'_>> = scenarios.iter().map(ScenarioResult::identity).collect();
+    not_run.retain(|it: &NotRun| !ran.contains(&it.identity()));
     not_run.extend(lost);
     events.sort_by_key(|event| event.at);
     let mut whole =
@@ -82,8 +81,8 @@ fn lost(results: &[RunResult]) -> Result<Vec<NotRun>, String> {
 fn listed(results: &[RunResult], number: usize) -> usize {
     let of_shard = results.iter().filter(|it| it.run.shard.is_some_and(|shard| shard.number == number));
     let names = of_shard.flat_map(|result| {
-        let ran = result.scenarios.iter().map(|it| key(&it.file, &it.name));
-        ran.chain(result.not_run.iter().map(|it| key(&it.file, &it.name)))
+        let ran = result.scenarios.iter().map(ScenarioResult::identity);
+        ran.chain(result.not_run.iter().map(NotRun::identity))
     });
     names.collect::<BTreeSet<_>>().len()
 }
@@ -98,16 +97,7 @@ fn alike(results: &[RunResult]) -> Result<(), String> {
             part.run.id, whole.run.id
         ));
     }
-    let mut all = results.iter().flat_map(|result| result.scenarios.iter().map(move |it| (&result.run.id, it.trial)));
-    let Some((first, trial)) = all.next() else { return Ok(()) };
-    match all.find(|(_, other)| *other != trial) {
-        None => Ok(()),
-        Some((other, unlike)) => Err(format!(
-            "run {first} is {}, and run {other} is {}\nhelp: give results of runs with the same flags",
-            totals::kind(trial),
-            totals::kind(unlike)
-        )),
-    }
+    totals::alike(results)
 }
 
 /// The facts of the whole run. A fact in which the shards differ is left out.
@@ -160,6 +150,8 @@ mod tests {
     fn shard(number: usize, of: usize) -> RunResult {
         let mut result = sample::suite();
         result.scenarios = vec![result.scenarios.remove(number - 1)];
+        // Those of the sample are of the sandbox and of a cluster.
+        result.scenarios[0].cluster = None;
         result.run.shard = Some(Shard { number, of, suite: 3 });
         result.run.id = format!("run-{number}");
         result.run.host = format!("host-{number}");

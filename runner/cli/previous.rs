@@ -5,9 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shakedown_schemas::read_file;
-use shakedown_schemas::result::{RunResult, Trial};
+use shakedown_schemas::result::{Identity, RunResult, Trial};
 
-use super::filter::key;
 use super::totals;
 
 /// The subfolder of kept results.
@@ -66,12 +65,9 @@ pub struct Ended {
 impl Ended {
     /// Of this result.
     pub fn of(result: &RunResult) -> Self {
-        let ran = result.scenarios.iter().map(|it| (&it.file, &it.name, totals::did_as_it_must(it)));
-        let left = result.not_run.iter().map(|it| (&it.file, &it.name, false));
-        let own = |(file, name, done): (&String, &String, bool)| {
-            let (file, name) = key(file, name);
-            (file.to_owned(), name.to_owned(), done)
-        };
+        let ran = result.scenarios.iter().map(|it| (it.identity(), totals::did_as_it_must(it)));
+        let left = result.not_run.iter().map(|it| (it.identity(), false));
+        let own = |(it, done): (Identity<'_>, bool)| (it.file.to_owned(), it.name.to_owned(), done);
         Self {
             trials: result.scenarios.iter().map(|it| it.trial).collect(),
             scenarios: ran.chain(left).map(own).collect(),
@@ -85,7 +81,11 @@ impl Ended {
 
     /// Whether this scenario is done. None if it is not in that result.
     pub fn is_done(&self, file: &str, name: &str) -> Option<bool> {
-        let mut all = self.scenarios.iter().filter(|(of, named, _)| (&**of, &**named) == key(file, name)).peekable();
+        let mut all = self
+            .scenarios
+            .iter()
+            .filter(|(of, named, _)| Identity::new(of, named) == Identity::new(file, name))
+            .peekable();
         all.peek()?;
         Some(all.all(|(.., done)| *done))
     }

@@ -128,7 +128,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     list(out, &style.red("left behind"), left);
     list(out, &style.red("error"), errors.map(|error| short(error)));
     list(out, "warning", scenario.warnings.iter().map(|warning| short(warning)));
-    if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
+    if scenario.in_sandbox() {
         _ = writeln!(out, "  this was a rehearsal: the sandbox models pods and their network in one process");
     }
 }

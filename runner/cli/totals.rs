@@ -25,6 +25,31 @@ pub const fn kind(trial: Option<Trial>) -> &'static str {
     }
 }
 
+/// Refuses results of different kinds of run: what one must do, the other must not.
+///
+/// # Errors
+/// A message for the user.
+pub fn alike<'a>(results: impl IntoIterator<Item = &'a RunResult> + Clone) -> Result<(), String> {
+    let all =
+        || results.clone().into_iter().flat_map(|it| it.scenarios.iter().map(move |scenario| (&it.run.id, scenario)));
+    let trials = all().map(|(run, it)| (run, kind(it.trial)));
+    // A scenario that needs no cluster says nothing about the others.
+    let place = |it: &ScenarioResult| if it.in_sandbox() { "in the sandbox" } else { "on a cluster" };
+    let places = all().filter(|(_, it)| it.cluster.is_some()).map(|(run, it)| (run, place(it)));
+    differing(trials).and_then(|()| differing(places))
+}
+
+/// Refuses two runs that are not the same.
+fn differing<'a>(mut all: impl Iterator<Item = (&'a String, &'static str)>) -> Result<(), String> {
+    let Some((first, what)) = all.next() else { return Ok(()) };
+    match all.find(|(_, other)| *other != what) {
+        None => Ok(()),
+        Some((other, unlike)) => Err(format!(
+            "run {first} is {what}, and run {other} is {unlike}\nhelp: give results of runs with the same flags"
+        )),
+    }
+}
+
 /// Sets both.
 pub fn set(result: &mut RunResult) {
     let worst = result.scenarios.iter().map(ScenarioResult::outcome).max();
@@ -49,6 +74,7 @@ pub fn set(result: &mut RunResult) {
 mod tests {
     use super::*;
     use shakedown_reports::sample;
+    use shakedown_schemas::result::ClusterInfo;
 
     fn code(mut result: RunResult) -> (Verdict, u8) {
         set(&mut result);
@@ -64,6 +90,32 @@ mod tests {
         short.scenarios.clear();
         assert_eq!(code(short), (Verdict::Inconclusive, exit::INCONCLUSIVE));
         assert_eq!(code(sample::cut_short()), (Verdict::Fail, exit::FAILED), "the failure decides");
+    }
+
+    #[test]
+    fn different_kinds_of_run_are_refused() {
+        let run = |id: &str, trial, sandbox| {
+            let mut result = sample::passing();
+            result.run.id = id.to_owned();
+            let scenario = &mut result.scenarios[0];
+            scenario.trial = trial;
+            scenario.cluster = scenario.cluster.take().map(|it| ClusterInfo { sandbox, ..it });
+            result
+        };
+        for trial in [None, Some(Trial::Control), Some(Trial::Overkill), Some(Trial::Rehearsal)] {
+            for sandbox in [true, false] {
+                assert_eq!(alike(&[run("a", trial, sandbox), run("b", trial, sandbox)]), Ok(()));
+            }
+        }
+        let error = |one, other| alike(&[one, other]).unwrap_err();
+        let control = error(run("a", None, true), run("b", Some(Trial::Control), true));
+        let help = "\nhelp: give results of runs with the same flags";
+        assert_eq!(control, format!("run a is an ordinary run, and run b is a control run{help}"));
+        let sandbox = error(run("a", None, true), run("b", None, false));
+        assert_eq!(sandbox, format!("run a is in the sandbox, and run b is on a cluster{help}"));
+        let mut none = run("a", None, true);
+        none.scenarios[0].cluster = None;
+        assert_eq!(alike(&[none, run("b", None, false)]), Ok(()), "it needs no cluster");
     }
 
     #[test]

@@ -257,7 +257,11 @@ struct Points {
 impl Points {
     fn add(&mut self, scenario: &ScenarioResult, series: &LoadSeries) {
         let zero = zero(scenario);
-        let own = [attribute("scenario", json!(scenario.name)), attribute("load", json!(series.load))];
+        let own = [
+            attribute("scenario", json!(scenario.name)),
+            attribute("shakedown.file", json!(scenario.identity().file)),
+            attribute("load", json!(series.load)),
+        ];
         let point = |t: f64, length: f64, more: &[Value], value: f64| {
             json!({
                 "startTimeUnixNano": nanoseconds(zero, t),
@@ -329,6 +333,22 @@ mod tests {
         let names: Vec<&Value> = list.iter().map(|it| &it["name"]).collect();
         assert_eq!(names, ["shakedown.load.requests", "shakedown.load.latency", "shakedown.load.in_flight"]);
         assert_eq!(list[2]["gauge"]["dataPoints"].as_array().unwrap().len(), 2 * 3600);
+    }
+
+    /// Points of two scenarios had the same attributes at the same time.
+    #[test]
+    fn scenarios_of_one_name_in_two_files_have_two_series() {
+        let mut both = sample::passing();
+        let mut other = both.scenarios[0].clone();
+        other.file = "b/s.yaml".to_owned();
+        both.scenarios.push(other);
+        let all = metrics(&both);
+        for metric in all["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap() {
+            let points = metric["gauge"]["dataPoints"].as_array().unwrap();
+            let series = |it: &Value| format!("{} {}", it["timeUnixNano"], it["attributes"]);
+            let different: std::collections::BTreeSet<String> = points.iter().map(series).collect();
+            assert_eq!(different.len(), points.len(), "{}", metric["name"]);
+        }
     }
 
     #[test]

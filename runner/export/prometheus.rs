@@ -43,7 +43,8 @@ fn text(result: &RunResult) -> String {
             let labels: Vec<String> =
                 labels.into_iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(&value))).collect();
             let labels = labels.join(",");
-            // The collector refuses a file with duplicate series, so only the first is written.
+            // The collector refuses a file with duplicate series, so only the first is written: of a scenario that ran several
+            // times, and of a question that is asked twice.
             if value.is_finite() && seen.insert(labels.clone()) {
                 _ = writeln!(out, "{}{{{labels}}} {value}", family.name);
             }
@@ -70,7 +71,7 @@ fn families(result: &RunResult) -> Vec<Family> {
     let mut leftovers = family("shakedown_leftovers", "Objects that could not be removed.");
     for it in &result.scenarios {
         let with = |more: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
-            let own = [("scenario", it.name.as_str())];
+            let own = [("scenario", it.name.as_str()), ("file", it.identity().file)];
             own.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())).collect()
         };
         for one in [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error] {
@@ -130,11 +131,11 @@ mod tests {
     fn every_number_occurs_once() {
         let text = text(&sample::failing());
         for line in [
-            "shakedown_verdict{scenario=\"worker-loses-nats\",verdict=\"fail\"} 1",
-            "shakedown_verdict{scenario=\"worker-loses-nats\",verdict=\"pass\"} 0",
+            "shakedown_verdict{scenario=\"worker-loses-nats\",file=\"scenarios/quickstart.yaml\",verdict=\"fail\"} 1",
+            "shakedown_verdict{scenario=\"worker-loses-nats\",file=\"scenarios/quickstart.yaml\",verdict=\"pass\"} 0",
             "# TYPE shakedown_phase_latency_seconds gauge",
             "expectation=\"p95 at most 3 times baseline\",unit=\"times\"} 3.8",
-            "shakedown_leftovers{scenario=\"worker-loses-nats\"} 0",
+            "shakedown_leftovers{scenario=\"worker-loses-nats\",file=\"scenarios/quickstart.yaml\"} 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
@@ -147,6 +148,22 @@ mod tests {
         series.sort_unstable();
         series.dedup();
         assert_eq!(series.len(), all);
+    }
+
+    /// The second one was missing, with its failure and what it left.
+    #[test]
+    fn scenarios_of_one_name_in_two_files_are_two() {
+        let mut both = sample::passing();
+        let mut other = sample::failing().scenarios.remove(0);
+        other.file = "./b/s.yaml".to_owned();
+        both.scenarios.push(other);
+        let text = text(&both);
+        for (file, verdict) in [("scenarios/quickstart.yaml", "pass"), ("b/s.yaml", "fail")] {
+            let line =
+                format!("shakedown_verdict{{scenario=\"worker-loses-nats\",file=\"{file}\",verdict=\"{verdict}\"}} 1");
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+        assert_eq!(text.matches("shakedown_leftovers{").count(), 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod consistency;
 mod digest;
 mod fault;
 mod generator;
+mod identity;
 mod latency;
 mod load;
 mod pods;
@@ -13,6 +14,7 @@ mod pods;
 pub use digest::{RunDigest, ScenarioDigest};
 pub use fault::{Evidence, FaultResult, Leftover, Measured, ObjectRecord, PodRef, Proof, Quantity, UnprovenStretch};
 pub use generator::{Corrected, Generator, Timing};
+pub use identity::{Identity, SharedNames};
 pub use latency::LatencyStats;
 pub use load::{
     AddressInfo, AnswerStats, Around, FailureSample, Heat, LoadInfo, LoadSeries, PartStats, PhaseLoad, Point, Recovery,
@@ -200,6 +202,11 @@ impl ScenarioResult {
             (Some(Trial::Overkill), Verdict::Pass | Verdict::Inconclusive) => Verdict::Fail,
             (_, verdict) => verdict,
         }
+    }
+
+    /// Whether it ran in the sandbox, whose numbers are those of a model.
+    pub fn in_sandbox(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.sandbox)
     }
 }
 

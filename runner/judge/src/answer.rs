@@ -7,7 +7,7 @@ use shakedown_schemas::units::{Percent, Percentile};
 
 use super::limits::{Limits, by_root};
 use super::numbers::wilson_factor;
-use super::{stats, text};
+use super::{seconds, stats, text};
 use shakedown_observe::{Cell, LoadObservations, Observations};
 
 /// The default confidence level.
@@ -43,6 +43,14 @@ impl Asked<'_> {
             Model::Open(pace) => Some(pace),
             Model::Closed(_) => None,
         }
+    }
+
+    /// The number of requests that the load's pace has in the judged part of this phase up to a moment. None in a closed loop.
+    pub(super) fn scheduled(&self, until_ns: u64) -> Option<f64> {
+        let span = self.observations.phases.get(self.phase)?;
+        let (pace, duration) = (self.pace(self.phase)?, self.scenario.phases.get(self.phase)?.duration);
+        let until = |at_ns: u64| pace.requests(duration, seconds(at_ns.saturating_sub(span.active_ns)));
+        Some(until(until_ns) - until(span.judged_from_ns))
     }
 
     /// The index of a phase that is compared with, or why it cannot be.

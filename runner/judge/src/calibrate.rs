@@ -2,7 +2,7 @@
 //! alarm.
 
 use indexmap::IndexMap;
-use shakedown_schemas::result::{ExpectationResult, ScenarioResult, Unit, Verdict};
+use shakedown_schemas::result::{ExpectationResult, Identity, ScenarioResult, SharedNames, Unit, Verdict};
 
 use super::answer::CONFIDENCE;
 use super::numbers::{student_quantile, wilson};
@@ -14,7 +14,7 @@ const RUNS: usize = 5;
 /// One expectation over all control runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
-    /// The scenario.
+    /// The scenario, with its file if another one has the same name.
     pub scenario: String,
     /// The expectation: phase, title, and the load.
     pub title: String,
@@ -34,15 +34,17 @@ pub struct Calibration {
 
 /// The results of control runs for each expectation, in the order of the file.
 pub fn calibrate(runs: &[ScenarioResult]) -> Vec<Calibration> {
-    let mut by_question: IndexMap<(String, String), Vec<&ExpectationResult>> = IndexMap::new();
+    let mut shared = SharedNames::default();
+    shared.learn(runs.iter().map(ScenarioResult::identity));
+    let mut by_question: IndexMap<(Identity<'_>, String), Vec<&ExpectationResult>> = IndexMap::new();
     for run in runs {
         for it in &run.expectations {
             let load = if it.load.is_empty() { String::new() } else { format!(" [{}]", it.load) };
             let title = format!("{}: {}{load}", it.phase, it.title);
-            by_question.entry((run.name.clone(), title)).or_default().push(it);
+            by_question.entry((run.identity(), title)).or_default().push(it);
         }
     }
-    let one = |((scenario, title), answers): ((String, String), Vec<&ExpectationResult>)| {
+    let one = |((scenario, title), answers): ((Identity<'_>, String), Vec<&ExpectationResult>)| {
         let count = |verdict| answers.iter().filter(|it| it.verdict == verdict).count() as u64;
         let (runs, false_alarms) = (answers.len() as u64, count(Verdict::Fail));
         let mut values: Vec<f64> = answers.iter().filter_map(|it| it.observed).collect();
@@ -53,7 +55,7 @@ pub fn calibrate(runs: &[ScenarioResult]) -> Vec<Calibration> {
             .zip(values.last())
             .map(|(least, most)| [words(*least), words(values[values.len() / 2]), words(*most)]);
         Calibration {
-            scenario,
+            scenario: shared.label(scenario),
             title,
             runs,
             false_alarms,
@@ -119,6 +121,17 @@ mod tests {
         assert_eq!(row.observed, Some(["1".to_owned(), "1.1".to_owned(), "1.2".to_owned()]));
         let suggested: f64 = row.suggestion.as_deref().unwrap().strip_prefix("max: ").unwrap().parse().unwrap();
         assert!((1.3..1.45).contains(&suggested), "{suggested}");
+    }
+
+    /// The runs of both were counted as one: 2 of 4 false alarms.
+    #[test]
+    fn scenarios_of_one_name_in_two_files_are_two() {
+        let mut both = [runs(&[1.0, 1.0], 2.0), runs(&[3.0, 3.0], 2.0)].concat();
+        both[2..].iter_mut().for_each(|it| it.file = "b/s.yaml".to_owned());
+        let rows = calibrate(&both);
+        let rows: Vec<_> = rows.iter().map(|it| (it.scenario.as_str(), it.runs, it.false_alarms)).collect();
+        let first = format!("worker-loses-nats ({})", both[0].file);
+        assert_eq!(rows, [(first.as_str(), 2, 0), ("worker-loses-nats (b/s.yaml)", 2, 2)]);
     }
 
     #[test]

@@ -1,15 +1,20 @@
-//! Compares the same scenario in two or more results and finds the answers that changed significantly.
+//! Compares the same scenario in two or more results and finds the answers and verdicts that changed significantly.
 //!
+//! - Scenarios are found by name, and by file and name where a result has several of that name (see `SharedNames`).
+//! - A scenario's verdict counts next to its answers: a run that was stopped has few of them. It is worse if it does not
+//!   pass any more, and so are a failing answer that was not asked before and a scenario that is missing.
 //! - An answer changed if its interval and the other's do not overlap. In a history, the newest interval is compared with
-//!   the span of all earlier ones. Control and overkill runs are ignored.
+//!   the span of all earlier ones. Trials are ignored there, and so are runs in the sandbox if the newest was not in it.
 //! - Answers without an interval (counts, censored recovery times) changed if their verdict changed.
 //! - If the limit changed, the verdicts answer different questions, and only the measured values are compared: by their
 //!   intervals, or without them by what the earlier value means under the new limit.
 //! - The limits define which direction is worse: up with only `max`, down with only `min`.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use shakedown_schemas::RunResult;
-use shakedown_schemas::result::{ExpectationResult, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, Identity, NotRun, ScenarioResult, SharedNames, Trial, Verdict};
 
 use super::text;
 
@@ -26,7 +31,7 @@ pub enum Moved {
     Unclear,
     /// No significant change of the value, but the limit in the scenario is another one.
     OtherLimit,
-    /// Only one side has this expectation.
+    /// Only one side has this expectation or scenario, and it does not fail.
     NewOrGone,
     /// No significant change.
     Same,
@@ -47,12 +52,15 @@ impl Moved {
     }
 }
 
-/// One answer, before and after.
+/// The title of the change of a scenario's verdict. That of an answer names its phase.
+const VERDICT: &str = "verdict";
+
+/// One answer or one verdict, before and after.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// The scenario.
+    /// The scenario, with its file if another one has the same name.
     pub scenario: String,
-    /// The expectation: phase, title, and the load.
+    /// The expectation: phase, title, and the load. `verdict` for that of the whole scenario.
     pub title: String,
     /// The earlier answer in words, with its interval.
     pub before: String,
@@ -76,42 +84,94 @@ fn answers(scenario: &ScenarioResult) -> IndexMap<Key<'_>, &ExpectationResult> {
     found
 }
 
-/// Two results, scenario by scenario in the order of the second. Scenarios that only one of them has are left out.
+/// Two results, scenario by scenario in the order of the second, and then the scenarios that it does not have. Nothing if
+/// they have no scenario in common.
 pub fn compare(before: &RunResult, after: &RunResult) -> Vec<Change> {
+    let mut shared = SharedNames::default();
+    for result in [before, after] {
+        let left = result.not_run.iter().map(NotRun::identity);
+        shared.learn(result.scenarios.iter().map(ScenarioResult::identity).chain(left));
+    }
+    let [old, new] =
+        [before, after].map(|result| result.scenarios.iter().map(ScenarioResult::identity).collect::<Vec<_>>());
     let mut changes = Vec::new();
-    for now in &after.scenarios {
-        if let Some(then) = before.scenarios.iter().find(|it| it.name == now.name) {
-            changes.extend(both(&[then], now));
+    let mut found: BTreeSet<Identity<'_>> = BTreeSet::new();
+    for (scenario, it) in after.scenarios.iter().zip(&new) {
+        let label = shared.label(*it);
+        let is_it = |at: &usize| old[*at].find_in(&new, &shared).is_some_and(|back| new[back] == *it);
+        match it.find_in(&old, &shared).filter(is_it) {
+            Some(at) => {
+                found.insert(old[at]);
+                changes.extend(both(&label, &[&before.scenarios[at]], scenario));
+            }
+            None => {
+                let now = scenario.outcome();
+                let not_there = "not in the earlier result".to_owned();
+                changes.push(Change::of_verdict(label, not_there, now.word().to_owned(), if_new(now)));
+            }
         }
+    }
+    if found.is_empty() {
+        return Vec::new();
+    }
+    for (scenario, it) in before.scenarios.iter().zip(&old).filter(|(_, it)| !found.contains(it)) {
+        let left = after.not_run.iter().find(|left| left.identity() == *it);
+        let why = left.map_or_else(|| "not in the later result".to_owned(), |it| format!("did not run: {}", it.reason));
+        changes.push(Change::of_verdict(shared.label(*it), scenario.outcome().word().to_owned(), why, Moved::Worse));
     }
     changes
 }
 
-/// For each scenario, the newest run against all earlier ones. Scenarios with one run are ignored. So are control and
-/// overkill runs, whose correct answers differ.
+/// For each scenario, the newest run against all earlier ones. Scenarios with one run are ignored. So are trials, whose
+/// correct answers differ.
 pub fn history(results: &[RunResult]) -> Vec<Change> {
-    let mut by_name: IndexMap<&str, Vec<&ScenarioResult>> = IndexMap::new();
-    for scenario in results.iter().flat_map(|run| &run.scenarios).filter(|it| it.trial.is_none()) {
-        by_name.entry(&scenario.name).or_default().push(scenario);
+    let mut shared = SharedNames::default();
+    for result in results {
+        shared.learn(result.scenarios.iter().map(ScenarioResult::identity));
     }
-    by_name.sort_unstable_keys();
+    let mut by_scenario: IndexMap<Identity<'_>, Vec<&ScenarioResult>> = IndexMap::new();
+    for scenario in results.iter().flat_map(|run| &run.scenarios).filter(|it| it.trial.is_none()) {
+        by_scenario.entry(shared.common(scenario.identity())).or_default().push(scenario);
+    }
+    by_scenario.sort_unstable_by(|one, _, other, _| (one.name, one.file).cmp(&(other.name, other.file)));
     let newest = |mut runs: Vec<&ScenarioResult>| {
         runs.sort_by_key(|run| run.started_at);
         // The same result may be in two folders.
         runs.dedup_by_key(|run| run.started_at);
-        let newest = runs.pop();
-        newest.filter(|_| !runs.is_empty()).map_or_else(Vec::new, |newest| both(&runs, newest))
+        let Some(newest) = runs.pop() else { return Vec::new() };
+        runs.retain(|run| run.in_sandbox() == newest.in_sandbox());
+        if runs.is_empty() { Vec::new() } else { both(&shared.label(newest.identity()), &runs, newest) }
     };
-    by_name.into_values().flat_map(newest).collect()
+    by_scenario.into_values().flat_map(newest).collect()
 }
 
-/// One scenario's current answers against those of at least one earlier run.
-fn both(earlier: &[&ScenarioResult], now: &ScenarioResult) -> Vec<Change> {
+impl Change {
+    /// Whether it is that of a whole scenario.
+    pub fn is_verdict(&self) -> bool {
+        self.title == VERDICT
+    }
+
+    /// Of a scenario's verdict.
+    fn of_verdict(scenario: String, before: String, after: String, moved: Moved) -> Self {
+        Self { scenario, title: VERDICT.to_owned(), before, after, moved }
+    }
+}
+
+/// A verdict without an earlier one.
+const fn if_new(verdict: Verdict) -> Moved {
+    match verdict {
+        Verdict::Fail | Verdict::Error => Moved::Worse,
+        Verdict::Pass | Verdict::Inconclusive => Moved::NewOrGone,
+    }
+}
+
+/// One scenario's current verdict and answers against those of at least one earlier run.
+fn both(label: &str, earlier: &[&ScenarioResult], now: &ScenarioResult) -> Vec<Change> {
     let then: Vec<IndexMap<Key<'_>, &ExpectationResult>> = earlier.iter().map(|run| answers(run)).collect();
     let new = answers(now);
     let mut changes = Vec::new();
     let change = |it: &ExpectationResult, before: String, after: String, moved: Moved| Change {
-        scenario: now.name.clone(),
+        scenario: label.to_owned(),
         title: if it.load.is_empty() {
             format!("{}: {}", it.phase, it.title)
         } else {
@@ -121,22 +181,58 @@ fn both(earlier: &[&ScenarioResult], now: &ScenarioResult) -> Vec<Change> {
         after,
         moved,
     };
+    // Of the answers whose verdict changed between pass and fail.
+    let mut turned = Vec::new();
     for (key, it) in &new {
         let before: Vec<&ExpectationResult> = then.iter().filter_map(|run| run.get(key).copied()).collect();
         changes.push(match before.as_slice() {
-            [] => change(it, "not asked".to_owned(), shown(it), Moved::NewOrGone),
-            before => {
-                let limit = before.last().and_then(|last| other_limit(last, it));
+            [] => change(it, "not asked".to_owned(), shown(it), if_new(it.verdict)),
+            before @ [.., last] => {
+                let limit = other_limit(last, it);
                 let note = limit.map_or_else(String::new, |limit| format!("; the limit changed: {limit}"));
                 change(it, spanned(before), format!("{}{note}", shown(it)), moved(before, it))
             }
         });
+        let last = before.last().map(|it| it.verdict);
+        turned.extend(changes.last().filter(|_| last != Some(it.verdict)).map(|change| change.moved));
     }
     if let Some(last) = then.last() {
         let gone = last.iter().filter(|(key, _)| !new.contains_key(*key));
         changes.extend(gone.map(|(_, it)| change(it, shown(it), "not asked".to_owned(), Moved::NewOrGone)));
     }
+    // A full cut must fail: only whether it did can become worse.
+    if now.trial == Some(Trial::Overkill) {
+        changes.clear();
+        turned.clear();
+    }
+    changes.insert(0, verdict(label, earlier, now, &turned));
     changes
+}
+
+/// The change of the scenario's verdict. `turned` are the answers with another verdict than before.
+fn verdict(label: &str, earlier: &[&ScenarioResult], now: &ScenarioResult, turned: &[Moved]) -> Change {
+    // With the same limits an answer turns this way only because the service does.
+    let by_limits = |way| {
+        let is_clear = |it: &Moved| matches!(it, Moved::Worse | Moved::Elsewhere | Moved::Better | Moved::OtherLimit);
+        !turned.contains(&way) && turned.iter().any(is_clear)
+    };
+    let last = earlier.last().map_or(Verdict::Inconclusive, |it| it.outcome());
+    let moved = match (last, now.outcome()) {
+        (then, now) if then == now => Moved::Same,
+        (Verdict::Pass, Verdict::Fail) if by_limits(Moved::Worse) => Moved::OtherLimit,
+        (Verdict::Fail, Verdict::Pass) if by_limits(Moved::Better) => Moved::OtherLimit,
+        (Verdict::Pass, Verdict::Fail | Verdict::Error) => Moved::Worse,
+        (Verdict::Fail | Verdict::Error, Verdict::Pass) => Moved::Better,
+        _ => Moved::Unclear,
+    };
+    let before = match earlier {
+        [one] => one.outcome().word().to_owned(),
+        several => {
+            let passed = several.iter().filter(|it| it.outcome() == Verdict::Pass).count();
+            format!("{passed} of {} passed", several.len())
+        }
+    };
+    Change::of_verdict(label.to_owned(), before, now.outcome().word().to_owned(), moved)
 }
 
 /// An answer in words: its verdict, its value, its interval.
@@ -237,146 +333,4 @@ fn by_value(before: &[&ExpectationResult], now: &ExpectationResult) -> Moved {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shakedown_reports::sample;
-    use shakedown_schemas::result::{Trial, Unit};
-
-    fn run(change: impl Fn(&mut ExpectationResult)) -> RunResult {
-        let mut run = sample::passing();
-        run.scenarios.truncate(1);
-        let scenario = &mut run.scenarios[0];
-        scenario.expectations.truncate(1);
-        let it = &mut scenario.expectations[0];
-        (it.verdict, it.unit, it.min, it.max) = (Verdict::Pass, Unit::Times, None, Some(3.0));
-        (it.observed, it.interval) = (Some(2.0), Some([1.8, 2.2]));
-        change(it);
-        run
-    }
-
-    fn between(before: impl Fn(&mut ExpectationResult), after: impl Fn(&mut ExpectationResult)) -> Moved {
-        let changes = compare(&run(before), &run(after));
-        assert_eq!(changes.len(), 1);
-        changes[0].moved
-    }
-
-    #[test]
-    fn only_values_outside_the_interval_changed() {
-        let at = |low: f64, high: f64| move |it: &mut ExpectationResult| it.interval = Some([low, high]);
-        assert_eq!(between(|_| {}, at(2.1, 2.6)), Moved::Same);
-        assert_eq!(between(|_| {}, at(2.2, 2.6)), Moved::Same, "they touch");
-        assert_eq!(between(|_| {}, at(1.0, 1.8)), Moved::Same, "and so do these");
-        assert_eq!(between(|_| {}, at(2.3, 2.6)), Moved::Worse);
-        assert_eq!(between(|_| {}, at(1.0, 1.5)), Moved::Better);
-        let least = |low: f64, high: f64| {
-            move |it: &mut ExpectationResult| (it.interval, it.min, it.max) = (Some([low, high]), Some(1.0), None)
-        };
-        assert_eq!(between(least(1.8, 2.2), least(1.0, 1.5)), Moved::Worse);
-        assert_eq!(between(least(1.8, 2.2), least(2.5, 3.0)), Moved::Better);
-        let neither =
-            |low: f64| move |it: &mut ExpectationResult| (it.interval, it.min) = (Some([low, low + 0.1]), Some(1.0));
-        assert_eq!(between(neither(1.0), neither(2.0)), Moved::Elsewhere);
-        assert_eq!(between(neither(1.0), neither(1.05)), Moved::Same);
-    }
-
-    #[test]
-    fn a_change_in_words() {
-        let change = |after: fn(&mut ExpectationResult)| compare(&run(|_| {}), &run(after)).remove(0);
-        let worse = change(|it| (it.verdict, it.interval, it.observed_text) = (Verdict::Fail, None, "4x".to_owned()));
-        let words = [worse.before.as_str(), worse.after.as_str(), worse.moved.word()];
-        assert_eq!(words, ["pass 100% (1.8 to 2.2)", "fail 4x", "worse"]);
-        let others =
-            [Moved::Elsewhere, Moved::Better, Moved::Unclear, Moved::OtherLimit, Moved::NewOrGone, Moved::Same];
-        assert_eq!(others.map(Moved::word), ["moved", "better", "unclear", "other limit", "new or gone", "same"]);
-    }
-
-    #[test]
-    fn verdicts_count_before_intervals() {
-        let is = |verdict: Verdict| move |it: &mut ExpectationResult| it.verdict = verdict;
-        assert_eq!(between(is(Verdict::Pass), is(Verdict::Fail)), Moved::Worse);
-        assert_eq!(between(is(Verdict::Fail), is(Verdict::Pass)), Moved::Better);
-        assert_eq!(between(is(Verdict::Fail), is(Verdict::Fail)), Moved::Same);
-        assert_eq!(between(is(Verdict::Pass), is(Verdict::Inconclusive)), Moved::Unclear);
-        assert_eq!(between(is(Verdict::Inconclusive), is(Verdict::Fail)), Moved::Unclear);
-        let count = |verdict: Verdict| move |it: &mut ExpectationResult| (it.interval, it.verdict) = (None, verdict);
-        assert_eq!(between(count(Verdict::Pass), count(Verdict::Pass)), Moved::Same);
-    }
-
-    /// A verdict that another limit gave was called better, though the service did the same.
-    #[test]
-    fn with_another_limit_only_the_values_are_compared() {
-        let with = |max: f64, verdict: Verdict, interval: Option<[f64; 2]>| {
-            move |it: &mut ExpectationResult| {
-                it.limit_text = format!("at most {max}");
-                it.title = format!("p95 {} times baseline", it.limit_text);
-                (it.max, it.verdict, it.interval) = (Some(max), verdict, interval);
-            }
-        };
-        let (tight, wide) = ([1.8, 2.2], [1.9, 2.3]);
-        let failed = with(1.5, Verdict::Fail, Some(tight));
-        assert_eq!(between(failed, with(9.0, Verdict::Pass, Some(wide))), Moved::OtherLimit);
-        assert_eq!(between(with(9.0, Verdict::Pass, Some(wide)), failed), Moved::OtherLimit);
-        assert_eq!(between(failed, with(9.0, Verdict::Pass, Some([3.0, 4.0]))), Moved::Worse, "it passes now");
-        assert_eq!(between(failed, with(0.2, Verdict::Fail, Some([0.3, 0.4]))), Moved::Better, "it still fails");
-        let change = compare(&run(failed), &run(with(9.0, Verdict::Pass, Some(wide)))).remove(0);
-        assert!(change.after.ends_with("; the limit changed: at most 1.5 before, at most 9 now"), "{}", change.after);
-        // Without intervals: the earlier value, 2, under the new limit.
-        let count = |max, verdict| with(max, verdict, None);
-        assert_eq!(between(count(1.0, Verdict::Fail), count(5.0, Verdict::Pass)), Moved::OtherLimit);
-        assert_eq!(between(count(5.0, Verdict::Pass), count(1.0, Verdict::Fail)), Moved::OtherLimit);
-        assert_eq!(between(count(5.0, Verdict::Pass), count(3.0, Verdict::Fail)), Moved::Worse);
-        let censored = |it: &mut ExpectationResult| {
-            count(1.0, Verdict::Fail)(it);
-            it.censored = true;
-        };
-        assert_eq!(between(censored, count(5.0, Verdict::Pass)), Moved::Unclear, "it took at least 2");
-        let later = |day: i64| {
-            let mut run = run(with(9.0, Verdict::Pass, Some(wide)));
-            run.scenarios[0].started_at = jiff::Timestamp::from_second(86_400 * day).unwrap();
-            run
-        };
-        assert_eq!(history(&[run(failed), later(20_700)])[0].moved, Moved::OtherLimit, "and over many runs");
-    }
-
-    #[test]
-    fn other_limits_are_the_same_question_and_another_kind_is_not() {
-        let percentile = |it: &mut ExpectationResult| it.title = it.title.replace("success rate", "p99");
-        let changes = compare(&run(|_| {}), &run(percentile));
-        assert_eq!(changes.iter().map(|it| it.moved).collect::<Vec<_>>(), [Moved::NewOrGone; 2], "another question");
-        let twice = |second: [f64; 2]| {
-            let mut run = run(|_| {});
-            let mut it = run.scenarios[0].expectations[0].clone();
-            it.interval = Some(second);
-            run.scenarios[0].expectations.push(it);
-            run
-        };
-        let moved = |changes: Vec<Change>| changes.iter().map(|it| it.moved).collect::<Vec<_>>();
-        let second = moved(compare(&twice([1.8, 2.2]), &twice([2.5, 2.6])));
-        assert_eq!(second, [Moved::Same, Moved::Worse], "two of a kind differ by their order");
-        let changes = compare(&run(|_| {}), &run(|it| it.kind = "other".to_owned()));
-        assert_eq!(changes.iter().map(|it| it.moved).collect::<Vec<_>>(), [Moved::NewOrGone, Moved::NewOrGone]);
-        assert_eq!((changes[0].before.as_str(), changes[1].after.as_str()), ("not asked", "not asked"));
-        let mut other = run(|_| {});
-        other.scenarios[0].name = "other".to_owned();
-        assert!(compare(&run(|_| {}), &other).is_empty());
-    }
-
-    #[test]
-    fn the_newest_run_is_compared_with_all_earlier_ones() {
-        let on = |day: i64, low: f64, high: f64| {
-            let mut run = run(|it| it.interval = Some([low, high]));
-            run.scenarios[0].started_at = jiff::Timestamp::from_second(86_400 * day).unwrap();
-            run
-        };
-        let results = |newest: RunResult| vec![newest, on(2, 2.0, 2.4), on(1, 1.0, 1.4), on(2, 2.0, 2.4)];
-        let moved = |newest| history(&results(newest)).remove(0);
-        let same = moved(on(3, 1.5, 1.6));
-        assert_eq!((same.moved, same.before.as_str()), (Moved::Same, "2 of 2 passed, 1 to 2.4"));
-        assert_eq!(moved(on(3, 2.5, 2.6)).moved, Moved::Worse);
-        assert_eq!(moved(on(3, 0.5, 0.6)).moved, Moved::Better);
-        assert!(history(&[on(1, 1.0, 1.4)]).is_empty());
-        let mut control = on(4, 9.0, 9.1);
-        control.scenarios[0].trial = Some(Trial::Control);
-        assert_eq!(history(&[results(on(3, 1.5, 1.6)), vec![control]].concat()), [same], "a control run is no measure");
-    }
-}
+mod tests;

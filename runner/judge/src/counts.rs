@@ -7,7 +7,7 @@ use shakedown_schemas::units::Percent;
 use super::answer::{Answer, Asked, Rules, named};
 use super::limits::Limits;
 use super::numbers::wilson;
-use super::{samples, stats, text};
+use super::{samples, seconds, stats, text};
 use shakedown_observe::{Cell, Failure};
 
 /// `success_rate`: the share of the phase's requests that succeeded.
@@ -44,7 +44,7 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
 }
 
 /// `requests`: the number of due requests. An exact count, without an interval. Zero requests meet every `max` but
-/// prove nothing: they pass only with `max: 0`.
+/// prove nothing: they pass only with `max: 0`. What the pace adds after the planned end does not exceed a `max`.
 pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
     let n = stats::total(asked.load, asked.phase).requests();
@@ -56,8 +56,26 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
         let why = format!("no request was due in `{}`: this passes only with `max: 0`", asked.phase_name(asked.phase));
         return answer.verdict(Verdict::Inconclusive, why);
     }
+    let late = it.max.and_then(|max| ended_late(asked, max, n).map(|late_s| (max, late_s)));
+    if let Some((max, late_s)) = late {
+        let (expected, late) = (limits.against(max as f64, show), text::seconds(late_s));
+        let why = format!("the phase ended {late} after its planned end, and the load's pace goes on until then");
+        return answer.verdict(Verdict::Pass, format!("{} were due, {expected}; {why}", text::requests(n)));
+    }
     let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
     answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
+}
+
+/// By how much the phase ended after its planned end, in seconds, if that alone explains why more requests were due than
+/// `max`: the pace has no more than that up to the planned end, and as many up to the real one.
+fn ended_late(asked: &Asked<'_>, max: u64, due: u64) -> Option<f64> {
+    let span = asked.observations.phases.get(asked.phase)?;
+    let planned_to_ns = span.active_ns + span.planned_ns;
+    let late_ns = span.judged_to_ns.checked_sub(planned_to_ns)?;
+    let [planned, all] = [planned_to_ns, span.judged_to_ns].map(|until_ns| asked.scheduled(until_ns));
+    // A request may be due at any moment within the last interval.
+    let is_it = due > max && planned? <= max as f64 + 1e-6 && due as f64 <= all?.ceil();
+    is_it.then(|| seconds(late_ns))
 }
 
 /// Limits on a count.
@@ -180,6 +198,27 @@ mod tests {
         let at_least = |count: u32| judge(count, |it| it.ok_in(10.0), json!({"stuck": {"min": 1}}));
         assert_eq!([at_least(20).verdict, at_least(19).verdict], [Verdict::Fail, Verdict::Inconclusive]);
         assert!(at_least(19).reason.ends_with("; 20 requests are needed"), "{}", at_least(19).reason);
+    }
+
+    /// 2500/s for 5 s were 12,504 requests, because the phase ended 1.6 ms late, and `max: 12500` failed.
+    #[test]
+    fn requests_that_are_due_because_the_phase_ended_late_are_no_excess() {
+        let ask = |sent: f64, late_s: f64, limits: serde_json::Value| {
+            let phase = json!([{"name": "p", "duration": "20s", "expect": [{"requests": limits}]}]);
+            let mut seen = Timeline::new(sent).phase("p", 20.0 + late_s).answer(|it| it.ok_in(10.0)).observe();
+            seen.phases[0].planned_ns = 20_000_000_000;
+            let result = expectations(&scenario(&phase), &seen, 1, &|_| None).remove(0);
+            (result.verdict, result.reason)
+        };
+        let exactly = json!({"min": 400, "max": 400});
+        let words = "402 requests were due, expected 400 to 400; the phase ended 100ms after its planned end, and the load's \
+                     pace goes on until then";
+        assert_eq!(ask(20.0, 0.1, exactly.clone()), (Verdict::Pass, words.to_owned()));
+        assert_eq!(ask(20.0, 0.0, exactly.clone()).0, Verdict::Pass);
+        let more = "405 requests were due, allowed 400".to_owned();
+        assert_eq!(ask(20.15, 0.05, exactly), (Verdict::Fail, more), "the pace has 401");
+        assert_eq!(ask(20.0, 0.1, json!({"max": 399})).0, Verdict::Fail, "the pace has 400 in the planned time");
+        assert_eq!(ask(20.0, 0.1, json!({"min": 403})).0, Verdict::Fail);
     }
 
     #[test]

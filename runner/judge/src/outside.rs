@@ -57,7 +57,8 @@ fn ready(look: &PodsSeen) -> usize {
 }
 
 /// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are ready
-/// as were before the first fault, and stay so until its end. The resolution is the time between two looks.
+/// as were before the first fault, and stay so until its end. The resolution is the time between two looks: a pod that was
+/// replaced between them was away until the second at most.
 fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]) -> Answer {
     let span = &observations.phases[phase];
     let during = within(looks, span.start_ns, span.end_ns);
@@ -97,13 +98,14 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
             }
             answer.censored = verdict == Verdict::Fail && value.is_none();
         }
-        answer.term("ready again", value.map_or_else(|| "not in this phase".to_owned(), text::seconds));
+        let unknown = if verdict == Verdict::Fail { "not in this phase" } else { "not known" };
+        answer.term("ready again", value.map_or_else(|| unknown.to_owned(), text::seconds));
         verdicts.push(verdict);
         words.push(why);
     }
     answer.samples = during.len() as u64;
-    answer.term("samples of the pods", during.len().to_string());
-    answer.term("decided by", "one sample of the pods per second".to_owned());
+    answer.term("samples of the pods", format!("{} and others that were equal to these", during.len()));
+    answer.term("decided by", "a sample of the pods every second".to_owned());
     answer.term("pods", quoted(names.iter().map(|name| (*name).to_owned())));
     let verdict = verdicts.into_iter().max().unwrap_or(Verdict::Inconclusive);
     answer.verdict(verdict, words.join("; "))
@@ -153,28 +155,41 @@ fn usually_ready(observations: &Observations, looks: &[PodsSeen]) -> Option<usiz
 /// Whether, when and why so many pods were ready.
 fn ready_as(span: &PhaseSpan, during: &[&PodsSeen], limits: Limits, wanted: usize) -> (Verdict, Option<f64>, String) {
     let from_ns = span.active_ns;
-    let unready = during.iter().rposition(|look| ready(look) < wanted);
-    let since = match unready {
-        None => Some(from_ns),
-        Some(last) => during.get(last + 1).map(|look| look.at_ns.max(from_ns)),
-    };
-    match since {
-        Some(since) => {
-            let value = seconds(since - from_ns);
-            let verdict = if limits.hold(value) { Verdict::Pass } else { Verdict::Fail };
-            let why = format!(
-                "{} ready again after {}, {}",
-                text::counted(wanted as u64, "pod"),
-                text::seconds(value),
-                limits.against(value, text::seconds)
-            );
-            (verdict, Some(value), why)
-        }
-        None => {
-            let now = during.last().map_or(0, |look| ready(look));
-            (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of `{}`", span.name))
-        }
+    let now = during.last().map_or(0, |look| ready(look));
+    if now < wanted {
+        return (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of `{}`", span.name));
     }
+    // The time from the beginning to the look after the last pair of looks of which this is true.
+    let since = |is_away: &dyn Fn(&[&PodsSeen]) -> bool| {
+        let last = during.windows(2).rfind(|pair| pair[1].at_ns > from_ns && is_away(pair));
+        seconds(last.map_or(0, |pair| pair[1].at_ns - from_ns))
+    };
+    let seen = since(&|pair| ready(pair[0]) < wanted);
+    // Between two looks a pod can be replaced by one that is ready by then.
+    let at_most = since(&|pair| staying(pair[0], pair[1]) < wanted);
+    let verdict = |value| if limits.hold(value) { Verdict::Pass } else { Verdict::Fail };
+    let (pods, bound) = (text::counted(wanted as u64, "pod"), text::seconds(at_most));
+    if verdict(seen) != verdict(at_most) {
+        let why = format!(
+            "pods were replaced up to {bound} after the beginning, and no sample shows whether {pods} were ready all the \
+             time"
+        );
+        return (Verdict::Inconclusive, None, why);
+    }
+    let against = limits.against(at_most, text::seconds);
+    let why = match at_most > seen {
+        true => {
+            format!("{pods} ready again after {bound} at most, when a sample shows the last replaced one; {against}")
+        }
+        false => format!("{pods} ready again after {bound}, {against}"),
+    };
+    (verdict(at_most), Some(at_most), why)
+}
+
+/// The number of pods that are ready in both samples.
+fn staying(one: &PodsSeen, next: &PodsSeen) -> usize {
+    let is_ready = |uid: &String| next.pods.get(uid).is_some_and(|pod| pod.ready);
+    one.pods.iter().filter(|(uid, pod)| pod.ready && is_ready(uid)).count()
 }
 
 fn quoted(names: impl Iterator<Item = String>) -> String {

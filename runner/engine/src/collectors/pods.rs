@@ -65,7 +65,7 @@ async fn look(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: Stri
         ticks.tick().await;
         for (number, (path, selectors)) in asked.iter().enumerate() {
             let looked = timeout(LIMIT, one(&cluster, number, selectors, &namespace, &mut known)).await;
-            // The sample counts from the request, not from the answer.
+            // Pods that are ready were so at this moment at the latest.
             let at = Instant::now();
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             match looked {

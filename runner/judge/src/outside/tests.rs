@@ -85,6 +85,35 @@ fn ready_again_counts_from_the_beginning_of_the_phase() {
     assert_eq!(ask(2, both, down(25, 47)).0, Verdict::Fail);
 }
 
+/// Two of three pods were killed, their successors were ready at the next look, and that was "ready again after 0s".
+#[test]
+fn a_pod_that_is_replaced_between_two_looks_was_away() {
+    let looks = |away_at: u64, successor_from: u64| {
+        let at = |second: u64| {
+            let there = [("a", second < away_at), ("b", true), ("c", second >= successor_from)];
+            let seen = |name: &str| PodSeen { name: format!("pod-{name}"), ready: true, restarts: 0 };
+            let pods = there.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| ((*name).to_owned(), seen(name)));
+            PodsSeen { at_ns: second * S, pods: pods.collect() }
+        };
+        Outside::Pods((0..=60).map(at).collect())
+    };
+    let within = json!({"pods": {"ready_within": "5s"}});
+    let why = "2 pods ready again after 4s at most, when a sample shows the last replaced one; expected at most 5s";
+    assert_eq!(ask(2, within.clone(), looks(44, 44)), (Verdict::Pass, why.to_owned()));
+    assert_eq!(whole(2, within.clone(), looks(44, 44)).observed, Some(4.0));
+    let why =
+        "pods were replaced up to 7s after the beginning, and no sample shows whether 2 pods were ready all the time";
+    assert_eq!(ask(2, within.clone(), looks(47, 47)), (Verdict::Inconclusive, why.to_owned()));
+    let never_away = "2 pods ready again after 0s, expected at most 5s";
+    assert_eq!(
+        ask(2, within.clone(), looks(47, 46)),
+        (Verdict::Pass, never_away.to_owned()),
+        "its successor came first"
+    );
+    assert_eq!(ask(2, within.clone(), looks(38, 38)), (Verdict::Pass, never_away.to_owned()), "before the phase");
+    assert_eq!(ask(2, within, looks(44, 47)).0, Verdict::Fail, "a sample shows that it was away");
+}
+
 #[test]
 fn unobserved_pods_are_inconclusive() {
     let within = json!({"pods": {"ready_within": "5s"}});

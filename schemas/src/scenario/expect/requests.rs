@@ -24,7 +24,8 @@ expectation! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [100]))]
         pub min: Option<u64>,
-        /// At most this number. A phase without requests is inconclusive, unless this limit is 0.
+        /// At most this number, apart from requests that the pace of the load adds because the phase ends some milliseconds
+        /// late. A phase without requests is inconclusive, unless this limit is 0.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [10_000]))]
         pub max: Option<u64>,
