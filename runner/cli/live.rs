@@ -145,31 +145,37 @@ impl Live {
         faults
     }
 
-    /// An expectation as far as it is known: whether it holds, and its value.
+    /// An expectation as far as it is known: whether it holds, and its value. Of several loads, the value is that of one that
+    /// does not meet it, and names it.
     fn state(&self, expected: &Expected) -> (Option<bool>, String) {
         let is_judged = self.phase.1;
         let own = |row: &&Row| expected.load.as_ref().is_none_or(|load| *load == row.live.load);
-        let values: Vec<(bool, String)> = self
+        let several = self.rows.len() > 1;
+        let values: Vec<(bool, String, &str)> = self
             .rows
             .iter()
             .filter(own)
-            .filter_map(|row| match expected.measure {
-                Measure::SuccessRate { min, max } if row.judged.ended > 0 => {
-                    let rate = row.judged.succeeded as f64 / row.judged.ended as f64;
-                    Some(((min..=max).contains(&rate), words::fraction(rate)))
-                }
-                Measure::Latency { quantile, min_ms, max_ms } => {
-                    let ms = row.judged.latency.quantile(quantile)? / 1e3;
-                    Some(((min_ms..=max_ms).contains(&ms), words::millis(ms)))
-                }
-                _ => None,
+            .filter_map(|row| {
+                let (holds, value) = match expected.measure {
+                    Measure::SuccessRate { min, max } if row.judged.ended > 0 => {
+                        let rate = row.judged.succeeded as f64 / row.judged.ended as f64;
+                        ((min..=max).contains(&rate), words::fraction(rate))
+                    }
+                    Measure::Latency { quantile, min_ms, max_ms } => {
+                        let ms = row.judged.latency.quantile(quantile)? / 1e3;
+                        ((min_ms..=max_ms).contains(&ms), words::millis(ms))
+                    }
+                    _ => return None,
+                };
+                Some((holds, value, row.live.load.as_str()))
             })
             .collect();
-        match values.iter().find(|(holds, _)| !holds).or(values.first()) {
+        match values.iter().find(|(holds, ..)| !holds).or(values.first()) {
             _ if expected.measure == Measure::AtTheEnd => (None, "known at the end".to_owned()),
             _ if !is_judged => (None, "not judged yet".to_owned()),
             None => (None, "no answer yet".to_owned()),
-            Some((holds, value)) => (Some(*holds), format!("{value} so far")),
+            Some((holds, value, load)) if several => (Some(*holds), format!("{value} so far [{}]", name(load))),
+            Some((holds, value, _)) => (Some(*holds), format!("{value} so far")),
         }
     }
 
@@ -201,7 +207,8 @@ impl Live {
         for row in &self.rows {
             lines.push(format!("  {}", row.numbers(several)));
             let limit = progress.expectations.iter().find_map(|it| row.limit_ms(it));
-            lines.extend(row.sparkline(limit).map(|it| format!("  {it}")));
+            let load = if several { format!("{}: ", name(&row.live.load)) } else { String::new() };
+            lines.extend(row.sparkline(limit).map(|it| format!("  {load}{it}")));
         }
         let word = |index: usize| if index < FAULTS { "fault " } else { "" };
         let faults = self.faults(progress).into_iter().enumerate();

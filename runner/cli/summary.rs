@@ -96,8 +96,13 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         _ = writeln!(out, "  {}{pad}  {}", style.verdict(Verdict::Pass), words::plural(hold, "other expectation"));
     }
     if scenario.verdict != Verdict::Pass {
-        for it in sentences::most_frequent(scenario, FAILURES) {
-            _ = writeln!(out, "  {} in {}: {}", it.counted(), it.phase, short(&sentences::said(it.sample)));
+        let (failures, more) = sentences::most_frequent(scenario, FAILURES);
+        for it in failures {
+            let load = if several { format!(" [{}]", it.load) } else { String::new() };
+            _ = writeln!(out, "  {} in {}{load}: {}", it.counted(), it.phase, short(&sentences::said(it.sample)));
+        }
+        if more > 0 {
+            _ = writeln!(out, "  {} of failures; the report has all", words::plural(more, "more kind"));
         }
     }
     for fault in scenario.faults.iter().filter(|it| !brief || sentences::fault_verdict(it) != Verdict::Pass) {
@@ -255,6 +260,29 @@ mod tests {
         }
         let text = summary(&sample::failing());
         assert!(text.contains("\nfail  worker-loses-nats\n") && !text.contains("overkill"), "{text}");
+    }
+
+    /// A kind of failure is that of one load. The kinds that are not shown are counted.
+    #[test]
+    fn failures_name_their_load_and_the_rest_is_counted() {
+        let mut result = sample::failing();
+        let scenario = &mut result.scenarios[0];
+        let phase = scenario.phases.iter_mut().find(|it| it.name == "partition").unwrap();
+        let mut other = phase.loads[0].clone();
+        other.load = "orders".to_owned();
+        phase.loads.push(other);
+        scenario.loads.push(scenario.loads[0].clone());
+        let own = scenario.phases[1].loads[0].load.clone();
+        let text = summary(&result);
+        for said in [
+            &format!("12 timeout in partition [{own}]: "),
+            "12 timeout in partition [orders]: ",
+            "6 http_503 in partition [",
+        ] {
+            assert!(text.contains(said), "{said}\n{text}");
+        }
+        assert!(text.contains("\n  1 more kind of failures; the report has all\n"), "{text}");
+        assert!(!summary(&sample::failing()).contains("more kind"));
     }
 
     #[test]

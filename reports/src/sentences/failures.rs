@@ -50,17 +50,19 @@ pub fn failures(scenario: &ScenarioResult) -> Vec<Failure<'_>> {
     found
 }
 
-/// The most frequent failures, each once, where it was most frequent.
-pub fn most_frequent(scenario: &ScenarioResult, most: usize) -> Vec<Failure<'_>> {
+/// The most frequent failures, each once for its load, where it was most frequent, and the number of the others.
+pub fn most_frequent(scenario: &ScenarioResult, most: usize) -> (Vec<Failure<'_>>, usize) {
     let mut all = failures(scenario);
     all.sort_by_key(|it| std::cmp::Reverse(it.count));
     let mut kinds: Vec<Failure<'_>> = Vec::new();
     for it in all {
-        if kinds.len() < most && kinds.iter().all(|known| known.sample.failure != it.sample.failure) {
+        if kinds.iter().all(|known| (known.load, &known.sample.failure) != (it.load, &it.sample.failure)) {
             kinds.push(it);
         }
     }
-    kinds
+    let more = kinds.len().saturating_sub(most);
+    kinds.truncate(most);
+    (kinds, more)
 }
 
 /// The sample in one line: the cause, the status with headers, and the beginning of the body.
@@ -73,7 +75,9 @@ pub fn said(it: &FailureSample) -> String {
         parts.push(one_line(&it.cause));
     }
     if !it.body.is_empty() {
-        parts.push(format!("body: {}{}", one_line(&it.body), if it.body_is_cut { "…" } else { "" }));
+        // Without a status, it is a head that was not complete or not readable.
+        let part = if it.status.is_some() { "body" } else { "head" };
+        parts.push(format!("{part}: {}{}", one_line(&it.body), if it.body_is_cut { "…" } else { "" }));
     }
     let head = head(it);
     if !head.is_empty() {

@@ -2,6 +2,7 @@
 //! Buffers at most a bounded part of a body.
 
 mod assembled;
+mod choices;
 mod echo;
 mod events;
 mod found;
@@ -9,6 +10,7 @@ mod json;
 mod kept;
 mod lenient;
 mod object;
+mod opening;
 mod unpacked;
 
 use http::header::CONTENT_TYPE;
@@ -24,7 +26,8 @@ pub(super) use found::Asked;
 use found::Found;
 use kept::Kept;
 use object::NoAnswer;
-use shakedown_observe::{Failure, Finish, Peculiarities};
+use opening::{Opened, Opening};
+use shakedown_observe::{Failure, Finish, Peculiarities, Peculiarity};
 use unpacked::{NotUnpacked, Unpacked, is_packed};
 
 /// One answer, as far as it was read.
@@ -46,9 +49,9 @@ pub(super) struct Outcome {
     pub(super) tokens: Option<u64>,
     /// The finish reason.
     pub(super) finish: Option<Finish>,
-    /// The whole text, if it is compared.
-    pub(super) text: Option<Vec<u8>>,
-    /// The stream repeated text after a gap.
+    /// The whole text of each choice, if they are compared.
+    pub(super) texts: Option<Vec<Vec<u8>>>,
+    /// A choice of the stream repeated text after a gap.
     pub(super) is_repeated: bool,
     /// The deviations from the API.
     pub(super) odd: Peculiarities,
@@ -64,6 +67,8 @@ enum Body {
     Text,
     /// Searched, and buffered to be parsed as JSON.
     Kept(Kept),
+    /// A stream of the API, or an object in its place, as its first bytes tell.
+    Opening(Opening),
     /// An object of the API.
     Json(Kept),
     Events(Box<Events>),
@@ -86,23 +91,18 @@ impl Answer {
                 Err(not) => (failure, words) = missing(not),
             }
         }
-        let is_json = || {
-            let kind = headers.values(&CONTENT_TYPE).next().unwrap_or_default();
-            kind.to_ascii_lowercase().starts_with(b"application/json")
-        };
         let body = match asked.format {
             AnswerFormat::Http if asked.needs_body() || asked.group.is_some() => Body::Kept(Kept::new(asked.kept)),
             AnswerFormat::Http => Body::Text,
             AnswerFormat::Json => Body::Json(Kept::new(asked.kept)),
-            // A server that cannot stream answers with one object, which explains the failure.
-            AnswerFormat::Stream if is_json() => Body::Json(Kept::new(asked.kept)),
-            AnswerFormat::Stream => Body::Events(Box::new(Events::new(asked))),
+            AnswerFormat::Stream => {
+                Body::Opening(Opening::new(headers.values(&CONTENT_TYPE).next().unwrap_or_default()))
+            }
         };
         let reads_body = asked.expects.reads_body() || asked.captures.reads_body() || asked.group.is_some();
         let is_packed = (asked.format != AnswerFormat::Http || reads_body) && is_packed(headers);
         let packed = is_packed.then(|| Box::new(Unpacked::new()));
-        let text = asked.keeps_text.then(|| Kept::new(asked.kept));
-        Self { found: Found { failure, words, text, captured, ..Found::default() }, body, packed }
+        Self { found: Found { failure, words, captured, ..Found::default() }, body, packed }
     }
 
     /// Processes the next chunk of the body. `after_gap` is true if it arrived after a long silence.
@@ -110,9 +110,11 @@ impl Answer {
         if self.found.failure.is_some() {
             return;
         }
-        let Some(mut packed) = self.packed.take() else { return self.plain(asked, piece, after_gap) };
-        let mut after_gap = after_gap;
-        let result = packed.piece(piece, |piece| self.plain(asked, piece, std::mem::take(&mut after_gap)));
+        if after_gap {
+            self.found.choices.gap();
+        }
+        let Some(mut packed) = self.packed.take() else { return self.plain(asked, piece) };
+        let result = packed.piece(piece, |piece| self.plain(asked, piece));
         self.packed = Some(packed);
         self.unpacked(result);
     }
@@ -128,7 +130,7 @@ impl Answer {
     }
 
     /// Processes the next chunk of the body as it was before it was packed.
-    fn plain(&mut self, asked: &Asked<'_>, piece: &[u8], after_gap: bool) {
+    fn plain(&mut self, asked: &Asked<'_>, piece: &[u8]) {
         if self.found.failure.is_some() {
             return;
         }
@@ -146,13 +148,38 @@ impl Answer {
                     }
                 }
             }
-            Body::Events(events) => events.piece(asked, &mut self.found, piece, after_gap),
+            Body::Events(events) => events.piece(asked, &mut self.found, piece),
+            Body::Opening(opening) => {
+                if let Some(kind) = opening.piece(piece) {
+                    self.opened(asked, kind);
+                }
+            }
         }
+    }
+
+    /// The first bytes of a body have told what it is.
+    fn opened(&mut self, asked: &Asked<'_>, kind: Opened) {
+        let Body::Opening(opening) = &mut self.body else { return };
+        let Opening { begin, is_announced, .. } = std::mem::take(opening);
+        self.body = match kind {
+            // A server that cannot stream answers with one object, which explains the failure.
+            Opened::Object => Body::Json(Kept::new(asked.kept)),
+            Opened::Events | Opened::Lines => {
+                self.found.odd.add_if(!is_announced, Peculiarity::StreamType);
+                Body::Events(Box::new(Events::new(asked, kind == Opened::Lines)))
+            }
+        };
+        self.plain(asked, &begin);
     }
 
     /// True for a stream of events that was not rejected.
     pub(super) fn is_stream(&self) -> bool {
-        matches!(&self.body, Body::Events(_)) && !matches!(self.found.failure, Some(Failure::Status(_)))
+        let is_stream = match &self.body {
+            Body::Events(_) => true,
+            Body::Opening(opening) => !opening.is_json,
+            Body::Text | Body::Kept(_) | Body::Json(_) => false,
+        };
+        is_stream && !matches!(self.found.failure, Some(Failure::Status(_)))
     }
 
     /// The number of events of a stream with tokens.
@@ -179,8 +206,12 @@ impl Answer {
     /// only if `wants` is true for the failure.
     pub(super) fn outcome(mut self, asked: &Asked<'_>, wants: impl Fn(Failure) -> bool) -> Outcome {
         if let Some(mut packed) = self.packed.take().filter(|_| self.found.failure.is_none()) {
-            let result = packed.end(|piece| self.plain(asked, piece, false));
+            let result = packed.end(|piece| self.plain(asked, piece));
             self.unpacked(result);
+        }
+        if let Body::Opening(opening) = &self.body {
+            let kind = opening.at_end();
+            self.opened(asked, kind);
         }
         let Self { mut found, mut body, .. } = self;
         let mut tokens = None;
@@ -189,13 +220,10 @@ impl Answer {
         {
             found.fail(failure, words);
         }
-        let is_repeated = match &mut body {
-            Body::Events(events) => events.is_repeated(),
-            Body::Text | Body::Kept(_) | Body::Json(_) => false,
-        };
-        let Found { failure, words, finish, odd, text, captured, group, .. } = found;
-        let text = text.map(|text| text.bytes().to_vec());
-        Outcome { failure, words, tokens, finish, text, is_repeated, odd, captured, group }
+        let is_repeated = found.choices.are_repeated();
+        let texts = asked.keeps_text.then(|| found.choices.texts());
+        let Found { failure, words, finish, odd, captured, group, .. } = found;
+        Outcome { failure, words, tokens, finish, texts, is_repeated, odd, captured, group }
     }
 }
 
@@ -213,7 +241,7 @@ fn judged(
     wants: Wants<'_>,
 ) -> Result<(), Failed> {
     match body {
-        Body::Text => {}
+        Body::Text | Body::Opening(_) => {}
         Body::Kept(body) => {
             let value = value(asked, found, body.bytes())?;
             if let Some(value) = value.as_ref().filter(|_| asked.expects.wants_json()) {
@@ -230,8 +258,12 @@ fn judged(
                 return Err((failure, found.words.take()));
             }
             if !events.has_end_mark() {
-                return Err((Failure::BrokenStream, Some("the stream ended without `[DONE]`".to_owned())));
+                if let Some(words) = events.missing(found) {
+                    return Err((Failure::BrokenStream, Some(words.to_owned())));
+                }
+                found.odd.add(Peculiarity::NoDone);
             }
+            found.odd.add_if(events.tokens().is_some_and(|count| count < events.pieces()), Peculiarity::FewTokens);
             if events.pieces() == 0 && found.finish.is_none() {
                 let words = "the stream contained neither text nor a `finish_reason`";
                 return Err((Failure::Protocol, Some(words.to_owned())));
@@ -242,7 +274,7 @@ fn judged(
             }
         }
         Body::Json(body) => {
-            let read = found.object(asked, body.bytes(), |_| ());
+            let read = found.object(asked, body.bytes());
             if let Some(failure) = found.failure {
                 return Err((failure, found.words.take()));
             }
@@ -255,20 +287,28 @@ fn judged(
                 Ok(object) if object.choices == 0 => {
                     return Err((Failure::Protocol, Some(object::unreadable(body.bytes()))));
                 }
-                Ok(object) => *tokens = object.tokens,
+                Ok(object) => {
+                    *tokens = object.tokens.filter(|count| *count > 0 || !object.has_text);
+                    found.odd.add_if(tokens.is_none() && object.tokens.is_some(), Peculiarity::FewTokens);
+                }
             }
             if let Some(value) = value(asked, found, body.bytes())? {
                 value_failure(asked, &value, body.bytes().len(), wants)?;
             }
         }
     }
-    if found.finish.is_none() && !asked.expects.takes_finish(None) {
-        return Err((Failure::Check, Some("the answer has no `finish_reason`".to_owned())));
+    if asked.format != AnswerFormat::Http && !found.choices.are_finished() {
+        if !asked.expects.takes_finish(None) {
+            return Err((Failure::Check, Some("the answer has no `finish_reason`".to_owned())));
+        }
+        found.odd.add(Peculiarity::NoFinish);
+        found.finish.get_or_insert(Finish::None);
     }
-    if asked.expects.found(&found.search) {
+    let search = found.choices.search().unwrap_or(&found.search);
+    if asked.expects.found(search) {
         return Ok(());
     }
-    let words = wants(Failure::Check).then(|| asked.expects.explain_text(&found.search));
+    let words = wants(Failure::Check).then(|| asked.expects.explain_text(search));
     Err((Failure::Check, words.flatten()))
 }
 

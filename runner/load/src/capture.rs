@@ -1,11 +1,12 @@
 //! The values that a step takes from its answer, for later steps of the same user.
 
-use http::header::{HeaderName, SET_COOKIE};
+use http::header::{CONTENT_LOCATION, HeaderName, LOCATION, SET_COOKIE};
 use indexmap::IndexMap;
 use regex::bytes::Regex;
 use serde_json::Value;
 use shakedown_schemas::scenario::{Capture, Filter};
 
+use super::as_sent::text_of;
 use super::encode::percent_encoded;
 use super::headers::Headers;
 use super::path::{Path, TooMuch};
@@ -31,6 +32,8 @@ pub(super) struct Captured {
     pub(super) text: Box<[u8]>,
     /// The text is a JSON value that is not a string.
     pub(super) is_json: bool,
+    /// It is the URL of a header: a path in it begins at the root of the server.
+    pub(super) is_url: bool,
     /// Reports must not show it.
     pub(super) is_secret: bool,
 }
@@ -99,7 +102,8 @@ impl CaptureRule {
             return Err(self.missing(place, &format!("one of {} bytes, more than {MAX_VALUE}", text.len())));
         }
         let is_secret = self.is_secret || is_random(text);
-        Ok((self.place, Captured { text: text.into(), is_json, is_secret }))
+        let is_url = matches!(&self.from, From::Header(name) if *name == LOCATION || *name == CONTENT_LOCATION);
+        Ok((self.place, Captured { text: text.into(), is_json, is_url, is_secret }))
     }
 }
 
@@ -201,13 +205,21 @@ impl Captures {
             match &rule.from {
                 From::Json(path, written) => {
                     let place = format!("at `{written}`");
-                    let first = value.map(|value| first(path, value, body.len())).transpose();
-                    match first.map_err(|TooMuch| NotCaptured::TooMuch)?.flatten() {
-                        None => return Err(rule.missing(&place, "nothing there")),
-                        Some(Value::Null) => return Err(rule.missing(&place, "`null`")),
-                        Some(Value::String(text)) => found.push(rule.value(text.as_bytes(), false, &place)?),
-                        Some(value) => found.push(rule.value(value.to_string().as_bytes(), true, &place)?),
-                    }
+                    let Some(whole) = value else { return Err(rule.missing(&place, "nothing there")) };
+                    let mut first = None;
+                    let search = path.any(whole, body.len(), |value| {
+                        first = Some(match value {
+                            Value::Null => Err(rule.missing(&place, "`null`")),
+                            Value::String(text) => rule.value(text.as_bytes(), false, &place),
+                            value => {
+                                let text = text_of(body, whole, value);
+                                rule.value(&text.unwrap_or_else(|| value.to_string().into_bytes()), true, &place)
+                            }
+                        });
+                        true
+                    });
+                    search.map_err(|TooMuch| NotCaptured::TooMuch)?;
+                    found.push(first.unwrap_or_else(|| Err(rule.missing(&place, "nothing there")))?);
                 }
                 From::Regex(regex) => {
                     let place = format!("for `{}`", regex.as_str());
@@ -220,16 +232,6 @@ impl Captures {
         }
         Ok(())
     }
-}
-
-/// The first value at a path.
-pub(super) fn first(path: &Path, value: &Value, length: usize) -> Result<Option<Value>, TooMuch> {
-    let mut found = None;
-    path.any(value, length, |value| {
-        found = Some(value.clone());
-        true
-    })?;
-    Ok(found)
 }
 
 /// The value of a cookie in a `Set-Cookie` header (RFC 6265, section 5.2).
@@ -305,6 +307,35 @@ mod tests {
         assert_eq!(found(&["sid=; Max-Age=0"]), None);
     }
 
+    /// Identifiers of more than 64 bits, amounts with trailing zeros, and exponents are what the server wrote.
+    #[test]
+    fn a_number_keeps_its_text() {
+        let body = br#"{"n": [1, 123456789012345678901234567890, 10.10, 1E5, -0, 0.1234567890123456789],
+            "a": {"x": [ 1.50, "\u00e9 \"1.50 \\" ], "n": 1.0}, "x": 1.10, "x": 2.20, "k\"ey": {"n": 3.30}}"#;
+        let value = serde_json::from_slice(body).unwrap();
+        for (path, wanted) in [
+            ("$.n[0]", "1"),
+            ("$.n[1]", "123456789012345678901234567890"),
+            ("$.n[2]", "10.10"),
+            ("$.n[3]", "1E5"),
+            ("$.n[4]", "-0"),
+            ("$.n[-1]", "0.1234567890123456789"),
+            ("$.n[?@ > 5 && @ < 11]", "10.10"),
+            ("$.a", r#"{"x":[1.50,"\u00e9 \"1.50 \\"],"n":1.0}"#),
+            ("$.x", "2.20"),
+            ("$..n[2]", "10.10"),
+            (r#"$['k"ey'].n"#, "3.30"),
+        ] {
+            let mut found = Vec::new();
+            captures(json!({"it": {"json": path}})).of_body(body, Some(&value), &mut found).unwrap();
+            assert_eq!(text(&found)[0].1, wanted, "{path}");
+        }
+        // A body that had to be mended has no such text.
+        let (body, mut found) = (b"\xEF\xBB\xBF{\"a\": [2.50]}", Vec::new());
+        captures(json!({"it": {"json": "$.a[0]"}})).of_body(body, Some(&json!({"a": [2.50]})), &mut found).unwrap();
+        assert_eq!(text(&found)[0].1, "2.50");
+    }
+
     #[test]
     fn says_what_is_missing() {
         for (capture, body, words) in [
@@ -329,7 +360,8 @@ mod tests {
 
     #[test]
     fn writes_a_value_as_it_is_inserted() {
-        let value = |text: &str, is_json| Captured { text: text.as_bytes().into(), is_json, is_secret: true };
+        let value =
+            |text: &str, is_json| Captured { text: text.as_bytes().into(), is_json, is_url: false, is_secret: true };
         let written = |value: &Captured, filter| {
             let mut out = Vec::new();
             value.write(filter, &mut out);

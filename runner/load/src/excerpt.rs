@@ -1,9 +1,11 @@
 //! The parts of the current answer that a report would show if it failed. A success needs no memory, because each
 //! connection reuses its buffers.
 
+use super::capture::names_credential;
 use super::failure::{Failed, bounded};
 use super::headers::Headers;
 use super::job::Job;
+use super::mask::MASK;
 use shakedown_observe::{SAMPLE_BODY, Sample};
 
 /// Headers that may explain a failure. None of them contains a credential.
@@ -36,8 +38,9 @@ const VALUE: usize = 200;
 pub(super) struct Excerpt {
     status: Option<u16>,
     headers: Vec<(&'static str, Vec<u8>)>,
+    /// The beginning of the body, or of a head that is not complete.
     body: Vec<u8>,
-    /// The number of received bytes of the body.
+    /// The number of its received bytes.
     length: u64,
     keeps_body: bool,
 }
@@ -52,7 +55,8 @@ impl Excerpt {
     }
 
     /// The body of an answer with this status begins. Its start is kept if `keeps_body` is true.
-    pub(super) const fn begin(&mut self, status: u16, keeps_body: bool) {
+    pub(super) fn begin(&mut self, status: u16, keeps_body: bool) {
+        self.clear();
         self.status = Some(status);
         self.keeps_body = keeps_body;
     }
@@ -65,6 +69,14 @@ impl Excerpt {
                 self.headers.push((name, value[..value.len().min(4 * VALUE + 4)].to_vec()));
             }
         });
+    }
+
+    /// The next bytes of a head that is not complete, or cannot be read.
+    pub(super) fn head(&mut self, piece: &[u8]) {
+        if self.status.is_none() {
+            self.keeps_body = true;
+            self.piece(piece);
+        }
     }
 
     /// The next chunk of the body.
@@ -82,6 +94,9 @@ impl Excerpt {
             (Some(_), _) => {
                 format!("the answer began but did not end: {} bytes of its body were received", self.length)
             }
+            (None, true) if self.length > 0 => {
+                format!("the head of the answer began but did not end: {} bytes were received", self.length)
+            }
             (None, true) => "the request was sent and no byte of an answer came".to_owned(),
             (None, false) => "no connection was made".to_owned(),
         }
@@ -96,9 +111,33 @@ impl Excerpt {
             request: request.to_owned(),
             status: self.status,
             headers: self.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
-            body: self.body.clone(),
+            body: match self.status {
+                Some(_) => self.body.clone(),
+                None => bare_head(&self.body),
+            },
             is_cut: self.keeps_body && self.length > self.body.len() as u64,
             cause: bounded(&failed.cause, 2 * SAMPLE_BODY),
         }
     }
+}
+
+/// A head without the values of headers that may contain credentials.
+fn bare_head(head: &[u8]) -> Vec<u8> {
+    let mut bare = Vec::new();
+    let mut hides = false;
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.trim_ascii_end();
+        let name = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+        // A line that begins with a blank continues the header before it.
+        let continues = hides && matches!(line.first(), Some(b' ' | b'\t'));
+        hides = continues || names_credential(&String::from_utf8_lossy(&text[..name]));
+        if hides {
+            let name = if name < text.len() && !continues { &[&text[..name], b": "].concat() } else { &b""[..] };
+            [name, MASK, &line[text.len()..]].iter().for_each(|part| bare.extend_from_slice(part));
+        } else {
+            bare.extend_from_slice(line);
+        }
+    }
+    bare.truncate(SAMPLE_BODY);
+    bare
 }

@@ -52,10 +52,13 @@ impl<'l> Exchange<'l> {
 
     /// Processes the next chunk of the body.
     pub(super) fn piece(&mut self, piece: &[u8]) {
-        let before = self.answer.pieces();
+        let (before, was_stream) = (self.answer.pieces(), self.answer.is_stream());
         self.handle.piece(piece);
         let after_gap = self.last_token.is_some_and(|last| last.elapsed() >= GAP);
         self.answer.piece(&self.asked, piece, after_gap);
+        if self.answer.is_stream() != was_stream {
+            self.handle.traits(AnswerTraits { is_stream: !was_stream, ..AnswerTraits::default() });
+        }
         self.handle.tokens(self.answer.pieces(), self.answer.tokens());
         // Only tokens reset the stall timeout. Keep-alive comments do not.
         if self.answer.pieces() > before {
@@ -87,8 +90,8 @@ impl<'l> Exchange<'l> {
         let (pieces, tokens) = (self.answer.pieces(), self.answer.tokens());
         let mut outcome = self.answer.outcome(&self.asked, |kind| self.handle.wants(kind));
         if outcome.failure.is_none()
-            && let Some(text) = outcome.text.take()
-            && let Err(words) = self.handle.compare(text, tokens.or(outcome.tokens).unwrap_or(pieces))
+            && let Some(texts) = outcome.texts.take()
+            && let Err(words) = self.handle.compare(texts, tokens.or(outcome.tokens).unwrap_or_default().max(pieces))
         {
             (outcome.failure, outcome.words) = (Some(Failure::Check), Some(words));
         }

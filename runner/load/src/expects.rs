@@ -1,5 +1,7 @@
 //! The conditions on an answer, compiled once and checked for every answer.
 
+use std::cmp::Ordering;
+
 use http::header::HeaderName;
 use regex::Regex;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use shakedown_schemas::scenario::{Check, JsonCheck, TextCheck};
 
 use super::failure::bounded;
 use super::headers::Headers;
-use super::path::{Path, TooMuch};
+use super::path::{Path, TooMuch, compared};
 use super::scan::{Needle, Search};
 use shakedown_observe::Finish;
 
@@ -261,9 +263,9 @@ fn short(text: &str) -> String {
     bounded(text, 120)
 }
 
-/// JSON has one number type: 1 and 1.0 are equal.
+/// As numbers if both are.
 fn is_same(a: &Value, b: &Value) -> bool {
-    a == b || a.as_f64().is_some_and(|a| b.as_f64() == Some(a))
+    a == b || compared(a, b) == Some(Ordering::Equal)
 }
 
 fn expression(text: &str) -> Result<Regex, String> {
@@ -328,6 +330,16 @@ mod tests {
             assert_eq!(expects(json!({"json": [check]})).takes_json(&body, 200), Ok(holds), "{check}");
         }
         assert!(expects(json!({"json": [{"path": "$.a", "exists": true}]})).wants_json());
+        // Two identifiers that are the same only as floating-point numbers.
+        let order = json!([{"id": 9_007_199_254_740_993_u64, "other": 9_007_199_254_740_992_u64}]);
+        for (check, holds) in [
+            (json!({"path": "$[0].id", "equals": 9_007_199_254_740_993_u64}), true),
+            (json!({"path": "$[0].id", "equals": 9_007_199_254_740_992_u64}), false),
+            (json!({"path": "$[?@.id == @.other]", "exists": true}), false),
+            (json!({"path": "$[?@.id > @.other]", "exists": true}), true),
+        ] {
+            assert_eq!(expects(json!({"json": [check]})).takes_json(&order, 60), Ok(holds), "{check}");
+        }
     }
 
     #[test]

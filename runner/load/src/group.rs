@@ -7,8 +7,8 @@ use http::header::HeaderName;
 use serde_json::Value;
 use shakedown_observe::LoadPart;
 use shakedown_schemas::scenario::GroupBy;
+use shakedown_schemas::tables::plain;
 
-use super::capture::first;
 use super::path::Path;
 
 /// The most groups that one lane tells apart. Answers of others are counted together.
@@ -52,11 +52,12 @@ impl GroupRule {
 
 /// The name of the group in a body of `length` bytes.
 pub(super) fn named_in(path: &Path, body: &Value, length: usize) -> Option<String> {
-    match first(path, body, length).ok()?? {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        value => Some(value.to_string()),
-    }
+    let mut name = None;
+    let search = path.any(body, length, |value| {
+        name = (!value.is_null()).then(|| plain(value));
+        true
+    });
+    search.ok().and(name)
 }
 
 /// What the requests of a lane are broken down by: its steps, and the groups of its answers. A part is known by its index.

@@ -12,6 +12,7 @@ use super::headers::Headers;
 use super::job::Job;
 use super::lane::Lane;
 use super::record::AnswerTraits;
+use super::request::Unwritable;
 use super::target::Target;
 use shakedown_observe::{Failure, Peculiarities, Sample};
 
@@ -66,13 +67,14 @@ impl Handle {
     }
 
     /// The request cannot be written.
-    pub(super) fn cannot_write(&self, has_values: bool) {
-        self.failed(match has_values {
-            true => Failed::new(
+    pub(super) fn cannot_write(&self, has_values: bool, Unwritable(why): Unwritable) {
+        self.failed(match (has_values, why) {
+            (true, Some(why)) => Failed::new(Failure::Check, format!("the captured {why}")),
+            (true, None) => Failed::new(
                 Failure::Check,
                 "a captured value has characters that its path or header cannot contain: use `| urlencode`",
             ),
-            false => Failed::new(Failure::Protocol, "the request cannot be written as HTTP"),
+            (false, _) => Failed::new(Failure::Protocol, "the request cannot be written as HTTP"),
         });
     }
 
@@ -108,6 +110,11 @@ impl Handle {
         self.connection.excerpt.borrow_mut().begin(status, keeps_body);
     }
 
+    /// Bytes of a head arrived that is not complete, or cannot be read.
+    pub(super) fn head(&self, piece: &[u8]) {
+        self.connection.excerpt.borrow_mut().head(piece);
+    }
+
     /// Records the `Date` header of the answer.
     pub(super) fn dated(&self, date: &[u8]) {
         self.lane.dated(date);
@@ -138,12 +145,12 @@ impl Handle {
         self.connection.traits.set(traits);
     }
 
-    /// Compares the whole text of the answer with that of the reference phase.
+    /// Compares the texts of the answer's choices with those of the reference phase.
     ///
     /// # Errors
     /// The difference in words.
-    pub(super) fn compare(&self, text: Vec<u8>, tokens: u64) -> Result<(), String> {
-        self.connection.job().map_or(Ok(()), |job| self.lane.compare(&job, text, tokens))
+    pub(super) fn compare(&self, texts: Vec<Vec<u8>>, tokens: u64) -> Result<(), String> {
+        self.connection.job().map_or(Ok(()), |job| self.lane.compare(&job, texts, tokens))
     }
 
     /// Records deviations of the answer from the API.

@@ -154,8 +154,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         let values = handle.values(&job);
         let (place, request, data) = handle.target().requests.now(&job, as_slice(values.as_ref()));
         self.place = place;
-        if self.request.write(|head| request.write(&data, head)).is_err() {
-            handle.cannot_write(values.is_some());
+        if let Err(why) = self.request.write(|head| request.write(&data, head)) {
+            handle.cannot_write(values.is_some(), why);
             return ControlFlow::Continue(());
         }
         self.reader.begin(request.has_no_answer_body());
@@ -233,6 +233,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         if bytes.is_empty() {
             return Some(self.ended());
         }
+        let read = bytes;
         self.handle.received();
         self.received += bytes.len();
         if self.received > LARGE {
@@ -245,8 +246,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 *answer = Some(Exchange::begin(handle, place, status, headers));
             });
             match (part, answer) {
-                (Err(Malformed(cause)), _) => return Some(Step::Failed(Failed::new(Failure::Protocol, cause))),
-                (Ok(None), _) => return None,
+                (Err(Malformed(cause)), _) => {
+                    handle.head(read);
+                    return Some(Step::Failed(Failed::new(Failure::Protocol, cause)));
+                }
+                (Ok(None), _) => {
+                    handle.head(read);
+                    return None;
+                }
                 (Ok(Some(AnswerPart::Head)), _) => {}
                 (Ok(Some(AnswerPart::Body(piece))), Some(answer)) => {
                     answer.piece(piece);
@@ -292,6 +299,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         let stage = self.answer.as_ref().map_or(Stage::Head, Exchange::stage);
         let failed = match self.request.error.as_ref().or(error) {
             Some(error) => of_io(error, stage),
+            None if stage == Stage::Head && self.received > 0 => {
+                Failed::new(stage.cut(), "the server closed the connection within the head of its answer")
+            }
             None => stage.ended(),
         };
         if self.request.written == 0 { Step::Unsent(failed) } else { Step::Failed(failed) }

@@ -152,9 +152,12 @@ async fn exchange(
     handle.sending();
     let values = handle.values(&job);
     let (place, request, data) = handle.target().requests.now(&job, as_slice(values.as_ref()));
-    let Ok(request) = request.to_send(&data) else {
-        handle.cannot_write(values.is_some());
-        return ControlFlow::Continue(());
+    let request = match request.to_send(&data) {
+        Ok(request) => request,
+        Err(why) => {
+            handle.cannot_write(values.is_some(), why);
+            return ControlFlow::Continue(());
+        }
     };
     let response = match sender.try_send_request(request).await {
         Ok(response) => response,

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod answer;
+mod as_sent;
 mod capture;
 mod clock;
 mod compiled;
@@ -38,6 +39,7 @@ mod path;
 mod planned;
 mod record;
 mod request;
+mod root;
 mod scan;
 mod schedule;
 mod session;

@@ -9,7 +9,8 @@ use super::capture::Values;
 
 /// Shorter values would make texts unreadable.
 const SHORTEST: usize = 4;
-const MASK: &[u8] = b"[redacted]";
+/// Takes the place of a credential.
+pub(super) const MASK: &[u8] = b"[redacted]";
 
 /// The longest spelling of one character, in bytes: two `\uXXXX`, or four `%XX`.
 const LONGEST_SPELLING: usize = 12;
@@ -157,12 +158,12 @@ mod tests {
     }
 
     fn secret(text: &str) -> Option<Captured> {
-        Some(Captured { text: text.as_bytes().into(), is_json: false, is_secret: true })
+        Some(Captured { text: text.as_bytes().into(), is_json: false, is_url: false, is_secret: true })
     }
 
     #[test]
     fn masks_credentials_also_where_a_text_is_cut() {
-        let open = Some(Captured { text: b"order-7"[..].into(), is_json: false, is_secret: false });
+        let open = Some(Captured { text: b"order-7"[..].into(), is_json: false, is_url: false, is_secret: false });
         let values = [secret("abc/def"), None, open, secret("abc/def/ghi"), secret("xy")];
         for (text, is_cut, shown) in [
             ("token abc/def of order-7 xy", false, "token [redacted] of order-7 xy"),
@@ -202,7 +203,7 @@ mod tests {
         mask(&mut cut, &[secret("it is ab\u{e9}")], true);
         assert_eq!(cut, MASK, "cut in the middle of a character");
         let mut raw = b"<ab\xff\xfe>".to_vec();
-        let bytes = Some(Captured { text: b"ab\xff\xfe"[..].into(), is_json: false, is_secret: true });
+        let bytes = Some(Captured { text: b"ab\xff\xfe"[..].into(), is_json: false, is_url: false, is_secret: true });
         mask(&mut raw, &[bytes], false);
         assert_eq!(raw, b"<[redacted]>", "it is not UTF-8");
         assert_eq!(masked("%25x 100%25x", &[secret("100%x")], false), "%25x [redacted]");

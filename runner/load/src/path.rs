@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use jsonpath_rust::parser::model::{
@@ -407,13 +408,22 @@ fn slice(length: usize, start: Option<i64>, end: Option<i64>, step: i64) -> Box<
     }
 }
 
-/// JSON has one number type. Two missing values are equal.
+/// Compares two numbers. JSON has one number type: 1 and 1.0 are equal. Whole numbers are compared exactly, because identifiers
+/// of more than 53 bits can be equal as floating-point numbers. None if one of the values is not a number.
+pub(super) fn compared(left: &Value, right: &Value) -> Option<Ordering> {
+    let whole = |it: &Value| it.as_i64().map(i128::from).or_else(|| it.as_u64().map(i128::from));
+    match (whole(left), whole(right)) {
+        (Some(left), Some(right)) => Some(left.cmp(&right)),
+        _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
+    }
+}
+
+/// Two missing values are equal.
 fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
     match (left, right) {
-        (Some(left), Some(right)) => match (left.as_f64(), right.as_f64()) {
-            (Some(left), Some(right)) => (left - right).abs() < f64::EPSILON,
-            _ => left == right,
-        },
+        (Some(left), Some(right)) => {
+            compared(left, right).map_or_else(|| left == right, |order| order == Ordering::Equal)
+        }
         (None, None) => true,
         _ => false,
     }
@@ -421,7 +431,9 @@ fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
 
 fn less(left: Option<&Value>, right: Option<&Value>) -> bool {
     match (left, right) {
-        (Some(Value::Number(left)), Some(Value::Number(right))) => left.as_f64() < right.as_f64(),
+        (Some(left @ Value::Number(_)), Some(right @ Value::Number(_))) => {
+            compared(left, right) == Some(Ordering::Less)
+        }
         (Some(Value::String(left)), Some(Value::String(right))) => left < right,
         _ => false,
     }

@@ -171,9 +171,9 @@ impl Tokens {
         (gap > self.longest_us).then_some(gap.into())
     }
 
-    /// The server's own count, otherwise one token per chunk.
+    /// The server's own count, but at least one token per chunk: a lower count would make the time between tokens look short.
     pub(super) fn count(&self) -> u64 {
-        self.counted.unwrap_or(self.pieces)
+        self.counted.unwrap_or_default().max(self.pieces)
     }
 }
 

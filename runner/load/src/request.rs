@@ -12,7 +12,8 @@ use super::capture::{Captures, Values};
 use super::dice::{Dice, Question};
 use super::expects::Expects;
 use super::job::Job;
-use super::text::{Compiler, Draw, Escape, Rows, Text};
+use super::root::Root;
+use super::text::{Compiler, Draw, Escape, Piece, Rows, Text};
 
 /// The largest body that is sent in one piece with the head of its request, in bytes.
 const MAX_JOINED: usize = 16 << 10;
@@ -37,23 +38,20 @@ pub(super) struct Request {
 #[derive(Debug, Clone)]
 enum Path {
     Same(Uri),
-    /// The text, and the length of the scheme and host at its beginning.
-    Each(Text, usize),
+    /// The text, with the scheme and host at its beginning if they are sent.
+    Each(Text),
+    /// The text begins with a captured value, which may be a URL.
+    Captured(Text, Root),
 }
 
-/// The data of one request gives no valid request.
+/// The data of one request gives no valid request, for this reason if it is known.
 #[derive(Debug)]
-pub(super) struct Unwritable;
+pub(super) struct Unwritable(pub(super) Option<String>);
 
 impl<E: std::error::Error> From<E> for Unwritable {
     fn from(_: E) -> Self {
-        Self
+        Self(None)
     }
-}
-
-/// A captured value may be a whole path. It must not continue the host.
-fn begins_with_slash(path: &[u8]) -> Result<(), Unwritable> {
-    if path.first() == Some(&b'/') { Ok(()) } else { Err(Unwritable) }
 }
 
 /// The body of a request.
@@ -114,6 +112,7 @@ impl Request {
                 }
             }
         }
+        let sent_host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
         let mut base =
             Base { authority: base.authority.clone(), scheme: base.scheme.clone(), headers: HeaderMap::new(), ..*base };
         if base.http2 {
@@ -136,7 +135,10 @@ impl Request {
         }
         let path = match text {
             Text::Same(path) => Path::Same(base.uri(&path)?),
-            Text::Pieces(_) => Path::Each(base.prefixed(text), base.origin().len()),
+            Text::Pieces(pieces) if matches!(pieces.first(), Some(Piece::Captured(_, None))) => {
+                Path::Captured(Text::Pieces(pieces), base.root(sent_host))
+            }
+            Text::Pieces(_) => Path::Each(base.prefixed(text)),
         };
         Ok(Self {
             name: it.name.clone(),
@@ -190,11 +192,14 @@ impl Request {
             Path::Same(uri) => {
                 into.extend_from_slice(uri.path_and_query().map_or("/", PathAndQuery::as_str).as_bytes())
             }
-            Path::Each(text, origin) => {
+            Path::Each(text) => {
                 let begin = into.len();
                 text.write(draw, into);
-                begins_with_slash(&into[begin + origin..])?;
                 PathAndQuery::try_from(&into[begin..])?;
+            }
+            Path::Captured(text, root) => {
+                let path = root.path(text, draw)?;
+                into.extend_from_slice(PathAndQuery::try_from(path)?.as_str().as_bytes());
             }
         }
         into.extend_from_slice(b" HTTP/1.1\r\n");
@@ -230,11 +235,14 @@ impl Request {
         request.method_mut().clone_from(&self.method);
         match &self.path {
             Path::Same(uri) => request.uri_mut().clone_from(uri),
-            Path::Each(text, origin) => {
+            Path::Each(text) => {
                 text.write(draw, &mut buffer);
-                begins_with_slash(&buffer[*origin..])?;
                 *request.uri_mut() = Uri::try_from(buffer.as_slice())?;
                 buffer.clear();
+            }
+            Path::Captured(text, root) => {
+                let path = root.path(text, draw)?;
+                *request.uri_mut() = Uri::try_from([root.origin.as_bytes(), &path].concat())?;
             }
         }
         request.headers_mut().clone_from(&self.headers);
@@ -264,6 +272,12 @@ impl Base<'_> {
         self.origin() + self.stem()
     }
 
+    /// What a captured URL is resolved against. `sent_host` is the host in the header of the request.
+    fn root(&self, sent_host: Option<Authority>) -> Root {
+        let hosts = [Some(self.authority.clone()), sent_host].into_iter().flatten().collect();
+        Root { scheme: self.scheme.clone(), hosts, origin: self.origin(), stem: self.stem().to_owned() }
+    }
+
     fn uri(&self, path: &[u8]) -> Result<Uri, String> {
         let path = String::from_utf8_lossy(path);
         let bad = |cause: &dyn std::fmt::Display| format!("`{path}` is not a path ({cause})");
@@ -283,7 +297,7 @@ impl Base<'_> {
 
     fn prefixed(&self, text: Text) -> Text {
         let Text::Pieces(mut pieces) = text else { return text };
-        pieces.insert(0, super::text::Piece::Same(self.prefix().into_bytes().into()));
+        pieces.insert(0, Piece::Same(self.prefix().into_bytes().into()));
         Text::of(pieces)
     }
 }

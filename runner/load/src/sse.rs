@@ -39,6 +39,8 @@ pub(super) struct Parser {
     name: Vec<u8>,
     /// The stream contains a comment.
     has_comments: bool,
+    /// Each line is the data of an event.
+    is_lines: bool,
     /// The last byte was CR, so a following LF belongs to the same line end.
     after_cr: bool,
     /// The byte order mark at the start, if any, was skipped.
@@ -46,6 +48,11 @@ pub(super) struct Parser {
 }
 
 impl Parser {
+    /// A parser for lines of JSON (`application/x-ndjson`): each line that is not empty is an event.
+    pub(super) fn of_lines() -> Self {
+        Self { is_lines: true, ..Self::default() }
+    }
+
     /// Parses the next chunk of the stream and calls `event` for each event that it completes.
     ///
     /// # Errors
@@ -89,6 +96,11 @@ impl Parser {
         }
     }
 
+    /// Whether each line is an event.
+    pub(super) const fn is_lines(&self) -> bool {
+        self.is_lines
+    }
+
     /// The number of buffered bytes of the current event.
     pub(super) fn kept(&self) -> usize {
         self.line.len() + self.data.len()
@@ -105,6 +117,12 @@ impl Parser {
         } else {
             line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
         };
+        if self.is_lines {
+            if !line.trim_ascii().is_empty() {
+                event(Event { name: b"", data: line });
+            }
+            return Ok(());
+        }
         let (field, value) = match line.iter().position(|byte| *byte == b':') {
             _ if line.is_empty() => {
                 self.dispatch(event);
@@ -215,6 +233,17 @@ mod tests {
                 assert_eq!(events, last, "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn each_line_of_json_is_an_event() {
+        let mut parser = Parser::of_lines();
+        let mut events = Vec::new();
+        for piece in [&b"{\"a\": 1}\r\n\n{\"b\""[..], b": 2}\n{\"c\""] {
+            parser.feed(piece, |event| events.push(shown(event))).unwrap();
+        }
+        parser.finish(|event| events.push(shown(event)));
+        assert_eq!(events, ["{\"a\": 1}", "{\"b\": 2}", "{\"c\""]);
     }
 
     #[test]

@@ -211,6 +211,13 @@ impl Text {
         }
     }
 
+    /// Whether the text begins with a captured header that has a URL.
+    pub(super) fn begins_with_url(&self, draw: &Draw<'_>) -> bool {
+        let Self::Pieces(pieces) = self else { return false };
+        let Some(Piece::Captured(place, _)) = pieces.first() else { return false };
+        draw.values.get(*place).and_then(Option::as_ref).is_some_and(|value| value.is_url)
+    }
+
     /// Every text that a column can produce, with the other data of request 0: enough to check whether each can be sent.
     pub(super) fn each(&self, rows: usize, dice: Dice) -> impl Iterator<Item = Vec<u8>> {
         let has_column = matches!(self, Self::Pieces(pieces) if pieces.iter().any(|it| matches!(it, Piece::Column(_))));

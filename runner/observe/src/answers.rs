@@ -49,6 +49,8 @@ words! {
         Error = "error";
         /// A reason that the API does not define.
         Other = "other";
+        /// The answer has no reason.
+        None = "none";
     }
 }
 
@@ -94,7 +96,7 @@ words! {
 /// The properties of the answers of one cell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// The number of answers for each finish reason. Answers without a reason are not included.
+    /// The number of answers for each finish reason. Failed answers without a reason are not included.
     pub finish: BTreeMap<Finish, u64>,
     /// The number of streams for each integrity. Answers that are not streams are not included.
     pub streams: BTreeMap<Integrity, u64>,
@@ -193,6 +195,14 @@ peculiarities! {
     NoLastLine = "ends the stream without the empty line that ends its last event";
     /// An event of more than 1 MiB.
     LargeEvents = "sends events of more than 1 MiB";
+    /// A token count below the number of chunks with tokens.
+    FewTokens = "counts fewer tokens in `usage` than it sends chunks with tokens; each chunk counts as one";
+    /// Events under another media type, or JSON lines in place of events.
+    StreamType = "sends its streams with another `content-type` than `text/event-stream`";
+    /// No `finish_reason` before `[DONE]`.
+    NoFinish = "ends answers without a `finish_reason`; they count as successes";
+    /// No `[DONE]` after the `finish_reason`.
+    NoDone = "ends streams without `[DONE]`; those with a `finish_reason` for every choice count as successes";
     /// A `finish_reason` that the API does not define.
     OtherFinish = "gives a `finish_reason` that the API does not define; the answer counts as a success";
 }

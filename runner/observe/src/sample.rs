@@ -24,7 +24,8 @@ pub struct Sample {
     pub status: Option<u16>,
     /// The headers that may explain the failure, in the order of the answer. Names are in lower case.
     pub headers: Vec<(String, String)>,
-    /// The first [`SAMPLE_BODY`] bytes of the answer's body.
+    /// The first [`SAMPLE_BODY`] bytes of the answer's body. Without a status: of a head that is not complete or cannot be
+    /// read.
     pub body: Vec<u8>,
     /// True when the body was longer.
     pub is_cut: bool,

@@ -156,7 +156,8 @@ pub struct FailureSample {
     /// joined with commas.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub headers: IndexMap<String, String>,
-    /// The first 512 bytes of the answer's body as text, or in hexadecimal digits if they are not text.
+    /// The first 512 bytes of the answer's body as text, or in hexadecimal digits if they are not text. Without a status,
+    /// those of a head that is not complete or cannot be read, without the values of headers with credentials.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
     /// True if the body is longer than that.
@@ -209,7 +210,8 @@ pub struct Stats {
 /// How a model's answers ended, and whether its streams were complete.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AnswerStats {
-    /// The number of answers per `finish_reason`. `other` contains reasons that the API does not define.
+    /// The number of answers per `finish_reason`. `other` contains reasons that the API does not define, and `none` the
+    /// complete answers without one.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub finish_reasons: IndexMap<String, u64>,
     /// The number of streams per outcome: `complete`, `cut`, `stalled`, `resumed after a gap`, `ended with an error`,

@@ -16,7 +16,7 @@ impl Assembled {
     pub(super) fn add(&mut self, event: &[u8]) {
         let Ok((Value::Object(mut event), _)) = parse(event) else { return };
         if let Some(Value::Array(choices)) = event.remove("choices") {
-            choices.into_iter().for_each(|choice| self.choice(choice));
+            choices.into_iter().zip(0..).for_each(|(choice, place)| self.choice(choice, place));
         }
         for (key, value) in event {
             // A null means that there is no value yet, as in `usage`.
@@ -26,15 +26,19 @@ impl Assembled {
         }
     }
 
-    pub(super) fn into_value(self) -> Value {
+    /// The answer, with its choices in the order of their indices.
+    pub(super) fn into_value(mut self) -> Value {
+        if let Some(Value::Array(choices)) = self.whole.get_mut("choices") {
+            choices.sort_by_key(|choice| choice["index"].as_u64());
+        }
         Value::Object(self.whole)
     }
 
-    fn choice(&mut self, choice: Value) {
+    fn choice(&mut self, choice: Value, place: u64) {
         let Value::Object(mut choice) = choice else { return };
         let all = self.whole.entry("choices").or_insert_with(|| json!([]));
         let Value::Array(all) = all else { return };
-        let index = choice.get("index").cloned().unwrap_or_else(|| json!(0));
+        let index = choice.get("index").cloned().unwrap_or_else(|| json!(place));
         let at = match all.iter().position(|known| known["index"] == index) {
             Some(at) => at,
             None => {
@@ -121,6 +125,6 @@ mod tests {
             all.add(json!({"choices": [{"index": index, "text": text}]}).to_string().as_bytes());
         }
         all.add(json!({"choices": [{"text": "b"}]}).to_string().as_bytes());
-        assert_eq!(all.into_value(), json!({"choices": [{"index": 1, "text": "xy"}, {"index": 0, "text": "ab"}]}));
+        assert_eq!(all.into_value(), json!({"choices": [{"index": 0, "text": "ab"}, {"index": 1, "text": "xy"}]}));
     }
 }

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::assembled::Assembled;
-use super::echo::Echo;
 use super::found::{Asked, Found};
 use super::kept::{MAX_JSON, Room};
 use super::object::{NoAnswer, unreadable, words};
@@ -30,25 +29,25 @@ struct Progress {
     /// The server's token count.
     tokens: Option<u64>,
     has_end_mark: bool,
-    echo: Echo,
+    /// The stream ended within an event.
+    is_cut: bool,
     /// The assembled answer and the bytes of its events, if there are conditions on it.
     assembled: Option<(Assembled, usize)>,
 }
 
 impl Events {
-    pub(super) fn new(asked: &Asked<'_>) -> Self {
+    /// A stream of server-sent events, or of lines of JSON.
+    pub(super) fn new(asked: &Asked<'_>, is_lines: bool) -> Self {
+        let parser = if is_lines { Parser::of_lines() } else { Parser::default() };
         let assembled = (asked.expects.wants_json() || asked.group.is_some()).then(Default::default);
         let read = Progress { assembled, ..Progress::default() };
-        Self { parser: Parser::default(), read, room: Room::new(asked.kept) }
+        Self { parser, read, room: Room::new(asked.kept) }
     }
 
     /// Parses the next chunk of the stream.
-    pub(super) fn piece(&mut self, asked: &Asked<'_>, found: &mut Found, piece: &[u8], after_gap: bool) {
+    pub(super) fn piece(&mut self, asked: &Asked<'_>, found: &mut Found, piece: &[u8]) {
         let Self { parser, read, room } = self;
-        let mut after_gap = after_gap;
-        let fed = parser.feed(piece, |event| {
-            read.event(asked, found, event, &mut after_gap);
-        });
+        let fed = parser.feed(piece, |event| read.event(asked, found, event));
         found.odd.add_if(parser.has_comments(), Peculiarity::Comments);
         let assembled = read.assembled.as_ref().map_or(0, |(_, length)| *length);
         if fed.is_err() || assembled > MAX_JSON || !room.resize(parser.kept() + assembled) {
@@ -62,13 +61,15 @@ impl Events {
         if read.has_end_mark {
             return;
         }
+        let is_lines = parser.is_lines();
         parser.finish(|event| {
             // An incomplete event means that the stream was cut.
             let is_whole = is_error(event.name) || is_end_mark(event.data) || is_json(event.data);
             if is_whole {
-                found.odd.add(Peculiarity::NoLastLine);
-                read.event(asked, found, event, &mut false);
+                found.odd.add_if(!is_lines, Peculiarity::NoLastLine);
+                read.event(asked, found, event);
             }
+            read.is_cut |= !is_whole;
         });
     }
 
@@ -87,9 +88,16 @@ impl Events {
         self.read.has_end_mark
     }
 
-    /// Whether the stream repeated text after a gap.
-    pub(super) fn is_repeated(&mut self) -> bool {
-        self.read.echo.is_repeated()
+    /// Why a stream that ended without its end mark is not complete. None if every choice has its finish reason.
+    pub(super) fn missing(&self, found: &Found) -> Option<&'static str> {
+        match () {
+            () if self.read.is_cut => Some("the stream ended within an event"),
+            () if found.finish.is_none() => Some("the stream ended with neither a `finish_reason` nor `[DONE]`"),
+            () if !found.choices.are_finished() => {
+                Some("the stream ended without `[DONE]`, and not every choice has a `finish_reason`")
+            }
+            () => None,
+        }
     }
 
     /// The assembled answer and the bytes of its events, if there are conditions on it.
@@ -99,7 +107,7 @@ impl Events {
 }
 
 impl Progress {
-    fn event(&mut self, asked: &Asked<'_>, found: &mut Found, event: Event<'_>, after_gap: &mut bool) {
+    fn event(&mut self, asked: &Asked<'_>, found: &mut Found, event: Event<'_>) {
         let Event { name, data } = event;
         if self.has_end_mark || found.failure.is_some() {
             return;
@@ -116,9 +124,7 @@ impl Progress {
         if data.trim_ascii().is_empty() {
             return found.odd.add(Peculiarity::EmptyEvents);
         }
-        let echo = &mut self.echo;
-        let read = found.object(asked, data, |text| echo.text(text.as_bytes(), std::mem::take(after_gap)));
-        match read {
+        match found.object(asked, data) {
             Ok(object) => {
                 self.pieces += u64::from(object.has_text);
                 // Some servers count in every event. The last count is the total.

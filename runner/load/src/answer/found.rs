@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::kept::Kept;
+use super::choices::Choices;
 use super::object::{self, NoAnswer};
 use crate::capture::{Captured, Captures};
 use crate::expects::Expects;
@@ -68,12 +68,12 @@ pub(super) struct Found {
     pub(super) failure: Option<Failure>,
     /// The server's error message, or the defect of the answer.
     pub(super) words: Option<String>,
+    /// The search in a body that is not of the API.
     pub(super) search: Search,
+    pub(super) choices: Choices,
     /// The finish reason. Of several, a failure's reason, otherwise the first.
     pub(super) finish: Option<Finish>,
     pub(super) odd: Peculiarities,
-    /// The whole text, if it is compared.
-    pub(super) text: Option<Kept>,
     /// The captured values, each with its index.
     pub(super) captured: Vec<(usize, Captured)>,
     /// The group that the body names.
@@ -86,25 +86,17 @@ impl Found {
         (self.failure, self.words) = (Some(failure), words);
     }
 
-    /// Processes an object of the API: searches its texts, passes them to `text`, and reads the finish reasons.
-    pub(super) fn object(
-        &mut self,
-        asked: &Asked<'_>,
-        json: &[u8],
-        mut text: impl FnMut(&str),
-    ) -> Result<object::Read, NoAnswer> {
-        let (search, whole) = (&mut self.search, &mut self.text);
+    /// Processes an object of the API: its texts and finish reasons.
+    pub(super) fn object(&mut self, asked: &Asked<'_>, json: &[u8]) -> Result<object::Read, NoAnswer> {
+        let choices = &mut self.choices;
         let mut fits = true;
-        let read = object::object(json, |piece| {
-            asked.expects.look(search, piece.as_bytes());
-            fits &= whole.as_mut().is_none_or(|whole| whole.add(piece.as_bytes()));
-            text(piece);
-        })?;
+        let read = object::object(json, |index, text| fits &= choices.add(asked, index, text))?;
         if !fits {
             self.fail(Failure::TooLarge, None);
         }
         self.odd.merge(read.odd);
-        for name in &read.finish {
+        for (index, name) in &read.finish {
+            self.choices.finish(*index);
             let finish = Finish::of(name);
             self.odd.add_if(finish == Finish::Other, Peculiarity::OtherFinish);
             if self.finish.is_none() || finish.is_failure() {

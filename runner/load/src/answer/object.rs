@@ -25,8 +25,8 @@ pub(super) struct Read {
     pub(super) has_text: bool,
     /// The server's token count.
     pub(super) tokens: Option<u64>,
-    /// The finish reasons of the choices, verbatim.
-    pub(super) finish: Vec<String>,
+    /// The finish reasons of the choices, verbatim, each with the index of its choice.
+    pub(super) finish: Vec<(u64, String)>,
     pub(super) odd: Peculiarities,
 }
 
@@ -38,8 +38,8 @@ pub(super) enum NoAnswer {
     Failed(String),
 }
 
-/// Parses an object, and calls `look` for each text of the answer.
-pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, NoAnswer> {
+/// Parses an object, and calls `look` for each choice, with its index and each of its texts.
+pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, &str)) -> Result<Read, NoAnswer> {
     let (object, is_mended): (Object, bool) = json::parse(json).map_err(|_| NoAnswer::NotJson)?;
     let mut read = Read { choices: object.choices.all.len(), ..Read::default() };
     read.odd.add_if(is_mended, Peculiarity::NoCharacters);
@@ -60,7 +60,9 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, No
     read.tokens = count;
     read.odd.add_if(is_odd, Peculiarity::OddUsage);
     read.odd.add_if(object.is_odd | object.choices.is_odd | object.usage.is_odd, Peculiarity::OddType);
-    for choice in &object.choices.all {
+    for (choice, place) in object.choices.all.iter().zip(0..) {
+        let index = choice.index.count.unwrap_or(place);
+        look(index, "");
         if let Some(why) = failure(&choice.error, &mut read.odd) {
             return Err(NoAnswer::Failed(why));
         }
@@ -70,7 +72,7 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, No
         let Message { content, reasoning, reasoning_content, refusal, tool_calls, function_call, .. } = message;
         for text in [&choice.text, content].into_iter().filter(|text| !text.is_empty()) {
             read.has_text = true;
-            look(&text.text);
+            look(index, &text.text);
         }
         let others = [reasoning, reasoning_content, refusal];
         read.has_text |= others.iter().any(|text| !text.is_empty()) | tool_calls.is_there() | function_call.is_there();
@@ -79,7 +81,7 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, No
         let is_odd = others.iter().any(|text| text.is_odd) | choice.text.is_odd | content.is_odd | message.is_odd;
         read.odd.add_if(is_odd | choice.finish_reason.is_odd | choice.is_odd, Peculiarity::OddType);
         if !choice.finish_reason.is_empty() {
-            read.finish.push(choice.finish_reason.text.clone());
+            read.finish.push((index, choice.finish_reason.text.clone()));
         }
     }
     Ok(read)
@@ -176,6 +178,7 @@ lenient_object! {
 lenient_object! {
     /// One of several answers.
     Choice {
+        index: Count,
         delta: Option<Message>,
         message: Option<Message>,
         text: Text,
@@ -316,7 +319,7 @@ mod tests {
 
     fn seen(value: &Value) -> (Result<Read, NoAnswer>, String) {
         let mut text = String::new();
-        let read = object(value.to_string().as_bytes(), |piece| text.push_str(piece));
+        let read = object(value.to_string().as_bytes(), |_, piece| text.push_str(piece));
         (read, text)
     }
 
@@ -400,7 +403,7 @@ mod tests {
         ] {
             assert_eq!(seen(&value).0, Err(NoAnswer::Failed(words.to_owned())), "{value}");
         }
-        assert_eq!(object(b"{oops", |_| ()), Err(NoAnswer::NotJson));
+        assert_eq!(object(b"{oops", |_, _| ()), Err(NoAnswer::NotJson));
         assert_eq!(words(b" plain words\n"), "plain words");
         assert_eq!(words(br#"{"code":500,"message":"context shift failed"}"#), "context shift failed");
     }
@@ -428,6 +431,11 @@ mod tests {
             {"delta": {}, "finish_reason": "stop"}, {"delta": {}, "finish_reason": null}, {"delta": {}, "finish_reason": ""},
             {"text": "", "finish_reason": "abort"},
         ]}));
-        assert_eq!(read.unwrap().finish, ["stop", "abort"]);
+        assert_eq!(read.unwrap().finish, [(0, "stop".to_owned()), (3, "abort".to_owned())]);
+        let mut texts = Vec::new();
+        let choices =
+            json!({"choices": [{"index": 2, "text": "c"}, {"text": "b"}, {"index": "0", "text": "a"}, {"index": -1}]});
+        object(choices.to_string().as_bytes(), |index, text| texts.push(format!("{index}{text}"))).unwrap();
+        assert_eq!(texts, ["2", "2c", "1", "1b", "0", "0a", "3"], "an index that is none is the place");
     }
 }

@@ -125,7 +125,8 @@ impl Lane {
     /// this concerns every step with captures. An answer that reports an error has none of their values.
     fn hides_answer(&self, job: &Job, sample: &Sample) -> bool {
         let requests = &self.target.requests;
-        !requests.at(requests.place(job)).captures.is_empty() && sample.status.is_some_and(|status| status < 400)
+        let may_have_values = sample.status.map_or(!sample.body.is_empty(), |status| status < 400);
+        !requests.at(requests.place(job)).captures.is_empty() && may_have_values
     }
 
     /// Removes the server's words from a sample if they may repeat a credential that reports cannot redact.
@@ -278,11 +279,11 @@ impl Lane {
         }
     }
 
-    /// Compares the text of an answer with that of the reference phase.
+    /// Compares the texts of an answer's choices with those of the reference phase.
     ///
     /// # Errors
     /// The difference in words.
-    pub(crate) fn compare(&self, job: &Job, text: Vec<u8>, tokens: u64) -> Result<(), String> {
+    pub(crate) fn compare(&self, job: &Job, texts: Vec<Vec<u8>>, tokens: u64) -> Result<(), String> {
         let Some(oracle) = &self.target.oracle else { return Ok(()) };
         let marks = self.marks.all();
         let due = marks.iter().rev().find(|mark| mark.at_ns <= job.due_ns).map_or(0, |mark| mark.phase);
@@ -291,7 +292,7 @@ impl Lane {
         let (_, struck) = segment_key(&marks, &self.marks.strikes(), job.due_ns, self.now_ns());
         let phase = struck.unwrap_or(due);
         let (_, request, data) = self.target.requests.of(job.number);
-        oracle.compare(request.body(&data), phase, text, tokens)
+        oracle.compare(request.body(&data), phase, texts, tokens)
     }
 
     /// Records deviations of an answer from the API.

@@ -384,6 +384,23 @@ fn a_request_is_good_if_it_met_every_bound() {
     assert_eq!(cell.answers.good, [(0, 3), (2, 2), (3, 1), (4, 1)].into());
 }
 
+/// A server cannot look good by its own count: 50 ms from chunk to chunk, whatever it counts.
+#[test]
+fn a_count_below_what_came_makes_no_request_good() {
+    let bounds = [Bounds { mean_gap_us: Some(49_000), ..Bounds::default() }];
+    let streamed = |counted: Option<u64>| {
+        let mut tokens = Tokens::default();
+        (1..=10).for_each(|piece| tokens.see(0, piece * 50_000_000, piece, counted, |_, _| ()));
+        let mut record = Record { tokens: Some(Box::new(tokens)), ..record(0) };
+        record.meets(&bounds);
+        (record.good, tokens.count())
+    };
+    for counted in [None, Some(0), Some(1), Some(2), Some(9), Some(10)] {
+        assert_eq!(streamed(counted), (0, 10), "{counted:?}");
+    }
+    assert_eq!(streamed(Some(19)), (1, 19), "two tokens in a chunk");
+}
+
 /// A stream that stalls after two tokens, or fails without one.
 #[test]
 fn the_silence_before_a_failure_counts() {

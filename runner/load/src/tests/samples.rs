@@ -1,6 +1,6 @@
 //! Samples of failed requests: one for each failure, with its answer or its error.
 
-use shakedown_fakes::Answer;
+use shakedown_fakes::{Answer, Step};
 
 use super::*;
 use shakedown_observe::{Sample, Segment};
@@ -97,6 +97,41 @@ async fn names_the_progress_of_an_answer() {
     }
 }
 
+/// What is no head, or the beginning of one, says what answered.
+#[tokio::test(start_paused = true)]
+async fn keeps_the_bytes_of_a_head_that_cannot_be_read() {
+    let long = format!(
+        "HTTP/1.1 200 OK\r\nserver: old\r\nset-cookie: sid=geheim\r\n authorization=geheim\r\nX-API-Key: geheim\r\n\u{1}{}\r\n\r\n",
+        "y".repeat(900)
+    );
+    for (bytes, then, kind, begin) in [
+        ("220 smtp.example ESMTP ready\r\n\r\n", Step::Close, Failure::Protocol, "220 smtp.example ESMTP ready"),
+        (&long, Step::Close, Failure::Protocol, "HTTP/1.1 200 OK\r\nserver: old\r\nset-cookie: [redacted]\r\n"),
+        ("HTTP/1.1 200 OK\r\nserver: half\r\n", Step::Close, Failure::Closed, "HTTP/1.1 200 OK\r\nserver: half\r\n"),
+        ("HTTP/1.1 200 OK\r\nserver: half\r\n", Step::Hang, Failure::Timeout, "HTTP/1.1 200 OK\r\nserver: half\r\n"),
+        (
+            "HTTP/1.1 200 OK\r\nset-cookie: sid=geh",
+            Step::Reset,
+            Failure::Closed,
+            "HTTP/1.1 200 OK\r\nset-cookie: [redacted]",
+        ),
+    ] {
+        let bytes = bytes.to_owned();
+        let server = MemoryServer::new(move |_| Answer::raw(bytes.clone()).pause(30 * MS).then(then.clone()));
+        let (found, it) = sample(&server, json!({"http": {}, "rate": "20/s", "timeout": "1s"})).await;
+        let text = String::from_utf8_lossy(&it.body);
+        assert!(found == kind && text.starts_with(begin) && it.body.len() <= 512, "{kind}: {found} {text}");
+        assert!(!text.contains("geh"), "{text}");
+        assert!(!it.cause.contains("no byte"), "{}", it.cause);
+        assert_eq!(it.is_cut, text.contains("yyy"), "{text}");
+    }
+    // The head that could be read is no part of the body.
+    let server = server::in_memory();
+    let (_, it) =
+        sample(&server, json!({"http": {"path": "/bad-chunks", "check": {"contains": "x"}}, "rate": "20/s"})).await;
+    assert_eq!((it.status, it.body.as_slice()), (Some(200), &b""[..]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn keeps_the_event_that_ends_a_stream() {
     let server = server::in_memory();
@@ -143,7 +178,7 @@ async fn the_cause_is_the_servers_error_message() {
             "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
             none(),
             Failure::BrokenStream,
-            "the stream ended without `[DONE]`",
+            "the stream ended with neither a `finish_reason` nor `[DONE]`",
         ),
         (
             sse,

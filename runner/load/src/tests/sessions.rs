@@ -287,3 +287,72 @@ async fn every_iteration_has_one_outcome() {
     assert_eq!(total.failed, [(Failure::Unfinished, 15)].into());
     assert_eq!((step(&seen, "login").succeeded, step(&seen, "order").failed[&Failure::Unfinished]), (15, 15));
 }
+
+/// Orders at a server that names the order's place by this URL, and looks at it. Returns the load, and where it looked.
+async fn placed(base: &str, place: &'static str, path: &str, version: &str) -> (LoadObservations, Vec<String>) {
+    let looked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let server = MemoryServer::new({
+        let looked = Arc::clone(&looked);
+        move |request: &Request| match request.method() {
+            "POST" => Answer::with_headers(201, &[("location", place)], json!({"place": place}).to_string()),
+            _ => {
+                looked.lock().unwrap().push(request.target().to_owned());
+                Answer::new(200, "on its way")
+            }
+        }
+    });
+    let from = if path.contains("json") { json!({"json": "$.place"}) } else { json!({"header": "Location"}) };
+    let mut planned = plan(json!({"rate": "20/s", "version": version, "http": {"steps": [
+        {"name": "order", "method": "POST", "path": "/orders", "check": {"status": [201]}, "capture": {"place": from, "json": from}},
+        {"name": "look", "path": path},
+    ]}}));
+    planned.endpoint.base = base.to_owned();
+    let seen = send_paused(wired(&server, &planned), 50 * MS, 20_000 * MS).await;
+    let looked = looked.lock().unwrap().clone();
+    (seen, looked)
+}
+
+/// A captured URL is followed as browsers and `curl --location` follow one, below the load's own host.
+#[tokio::test(start_paused = true)]
+async fn a_captured_url_of_the_same_origin_is_a_path() {
+    let (plain, below) = ("http://server.test", "http://server.test/api/");
+    for (base, place, path, wanted) in [
+        (plain, "/orders/7", "{{ capture.place }}", "/orders/7"),
+        (plain, "http://server.test/orders/7?a=b#top", "{{ capture.place }}", "/orders/7?a=b"),
+        (plain, "HTTP://Server.Test:80/orders/7", "{{ capture.place }}", "/orders/7"),
+        (plain, "//server.test/orders/7", "{{ capture.place }}", "/orders/7"),
+        (plain, "http://server.test", "{{ capture.place }}", "/"),
+        (plain, "http://server.test?a", "{{ capture.place }}", "/?a"),
+        (plain, "http://server.test/orders/7", "{{ capture.place }}/items?all=1", "/orders/7/items?all=1"),
+        // What a server names in `Location` begins at its root, also below a base path.
+        (below, "/api/orders/7", "{{ capture.place }}", "/api/orders/7"),
+        (below, "http://server.test/api/orders/7", "{{ capture.place }}", "/api/orders/7"),
+        (below, "/orders/7", "/x{{ capture.place }}", "/api/x/orders/7"),
+        // A text of the body is inserted as any other, unless it is a URL.
+        (below, "/orders/7", "{{ capture.json }}", "/api/orders/7"),
+        (below, "http://server.test/api/orders/7", "{{ capture.json }}", "/api/orders/7"),
+    ] {
+        let (seen, looked) = placed(base, place, path, "http1").await;
+        assert_eq!(looked, [wanted], "{base} {place} {path}: {:?}", samples(&seen));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_captured_url_of_another_origin_fails_its_step() {
+    for (place, cause) in [
+        (
+            "http://other.test/orders/7",
+            "`http://other.test/orders/7` has another origin than the load (`http://server.test`)",
+        ),
+        ("http://server.test:81/orders/7", "has another origin than the load (`http://server.test`)"),
+        ("https://server.test/orders/7", "has another origin than the load (`http://server.test`)"),
+        ("http://server.test@other.test/", "has another origin than the load (`http://server.test`)"),
+        ("//other.test/orders/7", "has another origin than the load (`http://server.test`)"),
+        ("orders/7", "`orders/7` is not a path or a URL: write the beginning of the path before it"),
+    ] {
+        let (seen, looked) = placed("http://server.test", place, "{{ capture.place }}", "http1").await;
+        assert!(looked.is_empty(), "{looked:?}");
+        assert_eq!(total(&seen).failed, [(Failure::Check, 1)].into());
+        assert!(samples(&seen)[0].1.cause.contains(cause), "{place}: {:?}", samples(&seen));
+    }
+}
