@@ -147,6 +147,13 @@ mod tests {
         for name in CHAOS_MESH.iter().flat_map(|(_, faults)| *faults) {
             assert!(crate::scenario::FaultInfo::of(name).is_some(), "{name}");
         }
+        for kind in crate::scenario::Fault::KINDS {
+            let Some(chaos) = kind.chaos_mesh() else { continue };
+            let is_named = |(resource, faults): &(&str, &[&str])| {
+                resource.eq_ignore_ascii_case(chaos.resource) && faults.contains(&kind.name)
+            };
+            assert!(CHAOS_MESH.iter().any(is_named), "a file with `{}` is not recognised", kind.name);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The panels of a timeline: requests by outcome, success rate, latency, and requests in flight.
 
 use shakedown_schemas::result::{ExpectationResult, PhaseResult, ScenarioResult, Unit};
+use shakedown_schemas::scenario::{ExpectationInfo, Panel, Shown};
 use shakedown_schemas::units::Duration;
 
 use super::slots::{Slot, Slots, Span};
@@ -128,7 +129,7 @@ fn outline(area: &Area, scale: Scale, slots: &Slots) -> Path {
 }
 
 pub(crate) fn success(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &ScenarioResult, load: &str) {
-    let limits = limits(scenario, load, "success_rate");
+    let limits = limits(scenario, load, Panel::Success);
     let values = slots.slots.iter().filter_map(|slot| slot.success).map(|span| span.low);
     let lowest = values.chain(limits.iter().map(|limit| limit.value)).fold(1.0, f64::min);
     // The axis starts slightly below the lowest value, so that a loss of one percent is visible, and at zero for a large
@@ -150,7 +151,7 @@ pub(crate) fn success(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &Scen
 }
 
 pub(crate) fn latency(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &ScenarioResult, load: &str) {
-    let limits = limits(scenario, load, "latency");
+    let limits = limits(scenario, load, Panel::Latency);
     let spans = || slots.slots.iter().flat_map(|slot| [slot.p50, slot.p95, slot.p99]).flatten();
     let lowest = spans().map(|span| span.low).filter(|low| *low > 0.0).fold(f64::INFINITY, f64::min);
     let highest = spans().map(|span| span.high).fold(0.0, f64::max);
@@ -275,15 +276,16 @@ struct Limit {
     title: String,
 }
 
-/// The limits of a load's expectations of one kind, in its unit.
-fn limits(scenario: &ScenarioResult, load: &str, kind: &str) -> Vec<Limit> {
+/// The limits of a load's expectations that a panel shows, in its unit.
+fn limits(scenario: &ScenarioResult, load: &str, panel: Panel) -> Vec<Limit> {
     let phase_of = |name: &str| scenario.phases.iter().find(|phase: &&PhaseResult| phase.name == name);
     let mut list = Vec::new();
-    for it in scenario.expectations.iter().filter(|it| it.load == load) {
+    let is_shown = |it: &ExpectationResult| ExpectationInfo::shown(&it.kind) == Shown::Limits(panel);
+    for it in scenario.expectations.iter().filter(|it| it.load == load && is_shown(it)) {
         let (factor, about) = match it.unit {
-            Unit::Fraction | Unit::Seconds if it.kind == kind => (1.0, ""),
+            Unit::Fraction | Unit::Seconds => (1.0, ""),
             // A ratio is a limit on the latency itself, as a multiple of the reference.
-            Unit::Times if kind == "latency" && it.kind == "latency_ratio" => match reference(scenario, it) {
+            Unit::Times => match reference(scenario, it) {
                 Some(seconds) => (seconds, ", about"),
                 None => continue,
             },
@@ -340,19 +342,19 @@ mod tests {
     #[test]
     fn a_ratio_is_a_limit_on_the_latency() {
         let mut scenario = sample::passing().scenarios.remove(0);
-        let found = limits(&scenario, "completions", "latency");
+        let found = limits(&scenario, "completions", Panel::Latency);
         let p95 = scenario.phases[0].loads[0].stats.latency.unwrap().p95_ms / 1e3;
         let values: Vec<f64> = found.iter().map(|limit| limit.value).collect();
         assert_eq!(values, [3.0 * p95, 1.2 * p95]);
         assert_eq!((found[0].from, found[0].to), (35.84, 90.9));
         assert!(found[0].title.starts_with("limit: p95 at most 3 times baseline, about "), "{}", found[0].title);
-        let success: Vec<f64> = limits(&scenario, "completions", "success_rate").iter().map(|it| it.value).collect();
+        let success: Vec<f64> = limits(&scenario, "completions", Panel::Success).iter().map(|it| it.value).collect();
         assert_eq!(success, [0.99, 0.8]);
         scenario.expectations[2].title = "p95 at most 3 times baseline, or at most 5s".to_owned();
-        assert_eq!(limits(&scenario, "completions", "latency")[0].value, 5.0, "what is always allowed is above");
+        assert_eq!(limits(&scenario, "completions", Panel::Latency)[0].value, 5.0, "what is always allowed is above");
         for title in ["p95 at most 3 times nothing", "p12 at most 3 times baseline", "odd"] {
             scenario.expectations[2].title = title.to_owned();
-            assert_eq!(limits(&scenario, "completions", "latency").len(), 1, "{title}");
+            assert_eq!(limits(&scenario, "completions", Panel::Latency).len(), 1, "{title}");
         }
     }
 

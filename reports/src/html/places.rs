@@ -2,32 +2,7 @@
 //! phase.
 
 use shakedown_schemas::result::{ExpectationResult, LoadSeries, ScenarioResult};
-
-/// The panel of a timeline that shows a measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Panel {
-    /// Requests due per second, by outcome.
-    Requests,
-    /// The success rate.
-    Success,
-    /// Percentiles of the latency.
-    Latency,
-    /// Requests in flight.
-    InFlight,
-}
-
-impl Panel {
-    /// The panel for a kind of expectation. None if no panel shows its measure.
-    fn of(kind: &str) -> Option<Self> {
-        match kind {
-            "success_rate" | "recovery_time" | "goodput" => Some(Self::Success),
-            "latency" | "latency_ratio" => Some(Self::Latency),
-            "requests" | "errors" | "throughput_ratio" => Some(Self::Requests),
-            "stuck" => Some(Self::InFlight),
-            _ => None,
-        }
-    }
-}
+use shakedown_schemas::scenario::{ExpectationInfo, Panel};
 
 /// The place of one expectation.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +18,7 @@ pub(crate) struct Place {
 /// The place of an expectation in the timeline of its load. None without such a timeline.
 pub(crate) fn place(scenario: &ScenarioResult, id: &str, index: usize) -> Option<Place> {
     let it = scenario.expectations.get(index)?;
-    let panel = Panel::of(&it.kind)?;
+    let panel = ExpectationInfo::shown(&it.kind).panel()?;
     let phase = scenario.phases.iter().find(|phase| phase.name == it.phase)?;
     let has_chart = |series: &&LoadSeries| series.load == it.load && !series.points.is_empty();
     scenario.series.iter().find(has_chart)?;

@@ -1,11 +1,12 @@
 //! The timeline of one load: phases, faults, requests by outcome, success rate, latency and requests in flight, on one time
 //! axis. Drawn twice, for wide and for narrow screens.
 
-use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, FaultResult, LoadSeries, Recovery, ScenarioResult, Verdict};
+use shakedown_schemas::scenario::{ExpectationInfo, Panel, Shown};
 
 use super::heat::heat;
 use super::panels::{Area, in_flight, latency, requests, success};
-use super::places::{Panel, places};
+use super::places::places;
 use super::slots::Slots;
 use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
 use crate::{sentences, words};
@@ -226,7 +227,8 @@ fn moments(scenario: &ScenarioResult, load: &str, end: f64) -> Vec<(f64, &'stati
 
 /// The latest moments at which the load may recover.
 fn recovery_limits(scenario: &ScenarioResult, load: &str) -> impl Iterator<Item = f64> {
-    let asked = scenario.expectations.iter().filter(move |it| it.kind == "recovery_time" && it.load == load);
+    let is_moment = |it: &ExpectationResult| matches!(ExpectationInfo::shown(&it.kind), Shown::Moment(_));
+    let asked = scenario.expectations.iter().filter(move |it| it.load == load && is_moment(it));
     asked.filter_map(move |it| {
         let until = scenario.phases.iter().find(|phase| phase.name == it.phase)?.end_s;
         let recoveries = scenario.recoveries.iter().filter(|recovery| recovery.load == load);

@@ -27,7 +27,7 @@ fn split(it: &ExpectationResult) -> Option<(&str, String)> {
         // `pods: restarts at most 1`, `errors: timeout at most 4`
         _ if before.ends_with(':') => None,
         // `recovery time at most 15s, holding 5s`
-        _ if it.kind == "recovery_time" => Some((before, limit.to_owned())),
+        _ if after.starts_with(',') => Some((before, limit.to_owned())),
         _ => Some((before, format!("{limit}{after}"))),
     }
 }

@@ -118,12 +118,7 @@ pub fn namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> 
     // `validate` refuses a service without a port.
     found.extend(services.filter_map(|it| parse_service(it, &default).ok()).map(|it| it.namespace));
     let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
-    let ends = faults.flat_map(|fault| match fault {
-        Fault::Partition(it) => it.from.as_slice(),
-        Fault::Netem(it) => it.to.as_slice(),
-        _ => &[],
-    });
-    found.extend(ends.map(|peer| peers::peer_namespace(peer, &default)));
+    found.extend(faults.flat_map(Fault::peers).map(|peer| peers::peer_namespace(peer, &default)));
     let read = scenario.phases.iter().flat_map(|phase| &phase.expect).filter_map(Expectation::pods);
     found.extend(read.filter_map(|it| it.select?.namespace.clone()));
     found.insert(default);

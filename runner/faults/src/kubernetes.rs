@@ -10,9 +10,10 @@ pub trait KubernetesSpec {
     /// The driver. Nothing is done yet.
     fn driver(&self, cluster: &Cluster, targets: &[PodRef]) -> Box<dyn FaultDriver>;
 
-    /// The object that a scenario names. A recording of Chaos Mesh contains it if it is one of its kinds.
-    fn named_object(&self) -> Option<&ObjectKey> {
-        None
+    /// The objects that are no targets and that it reads or changes. Its permissions are limited to their names, and a
+    /// recording of Chaos Mesh contains those of its kinds.
+    fn objects(&self) -> Vec<&ObjectKey> {
+        Vec::new()
     }
 }
 

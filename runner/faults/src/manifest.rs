@@ -75,8 +75,8 @@ impl KubernetesSpec for ManifestSpec {
         Box::new(Written::new(cluster.clone(), self.clone()))
     }
 
-    fn named_object(&self) -> Option<&ObjectKey> {
-        Some(&self.key)
+    fn objects(&self) -> Vec<&ObjectKey> {
+        vec![&self.key]
     }
 }
 

@@ -66,7 +66,19 @@ fn usual(expectation: &Expectation, phase: usize) -> Usual {
         | Expectation::TimeToFirstTokenRatio(it)
         | Expectation::InterTokenLatencyRatio(it) => it.max.is_some(),
         Expectation::ThroughputRatio(it) | Expectation::OutputTokensPerSecondRatio(it) => it.min.is_some(),
-        _ => false,
+        // No requests of another phase decide these.
+        Expectation::SuccessRate(_)
+        | Expectation::Latency(_)
+        | Expectation::TimeToFirstToken(_)
+        | Expectation::InterTokenLatency(_)
+        | Expectation::OutputTokensPerSecond(_)
+        | Expectation::Goodput(_)
+        | Expectation::Errors(_)
+        | Expectation::Stuck(_)
+        | Expectation::Requests(_)
+        | Expectation::Pods(_)
+        | Expectation::Prometheus(_)
+        | Expectation::Logs(_) => false,
     };
     if is_claim_of_health { Usual::Phase(phase) } else { Usual::All }
 }

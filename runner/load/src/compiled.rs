@@ -53,9 +53,8 @@ impl CompiledLoad {
             mean_gap_us: micros(it.inter_token_latency_mean.map(|it| it.get())),
         });
         self.target.goodput = bounds.collect();
-        let openai = scenario.load.get(&self.target.name).and_then(|load| load.openai.as_ref());
-        let same_as = openai.and_then(|openai| openai.check.as_ref()?.same_as.as_ref());
-        let phase = same_as.and_then(|name| scenario.phases.iter().position(|phase| phase.name == *name));
+        let same_as = scenario.load.get(&self.target.name).and_then(|load| load.sent()?.same_as());
+        let phase = same_as.and_then(|name| scenario.phases.iter().position(|phase| phase.name == name));
         self.target.oracle = phase.map(Oracle::new);
         let times = scenario.observed_timeouts(&self.target.name);
         self.observing_for(times)

@@ -7,6 +7,7 @@ mod addresses;
 mod groups;
 mod http1;
 mod http2;
+mod kinds;
 mod parts;
 mod requests;
 mod samples;

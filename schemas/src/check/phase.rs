@@ -92,14 +92,14 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
 /// Checks the phases that loads refer to.
 pub(super) fn of_loads(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (name, load) in &scenario.load {
-        let check = load.openai.as_ref().and_then(|openai| openai.check.as_ref());
-        let Some(phase) = check.and_then(|check| check.same_as.as_deref()) else { continue };
+        let compared = load.all_sent().into_iter().find_map(|sent| Some((sent.kind(), sent.same_as()?)));
+        let Some((kind, phase)) = compared else { continue };
         let doubtful = findings.map.gone("phases")
             || (0..scenario.phases.len()).any(|at| findings.map.damaged(&format!("phases[{at}].name")));
         if !doubtful && !scenario.phases.iter().any(|known| known.name == phase) {
             let known: Vec<&str> = scenario.phases.iter().map(|phase| phase.name.as_str()).collect();
             let problem = unknown(Code::UnknownPhase, "phase", phase, &known);
-            findings.push(&format!("load.{name}.openai.check.same_as"), problem);
+            findings.push(&format!("load.{name}.{kind}.check.same_as"), problem);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::scenario::Including;
 pub struct LoadInfo {
     /// The load's name.
     pub name: String,
-    /// `http` or `openai`.
+    /// Its kind, such as `http`.
     pub kind: String,
     /// The target: `service frontend:8000`, or the URL.
     pub target: String,

@@ -20,7 +20,7 @@ mod success_rate;
 pub use effect::Effect;
 pub use errors::Errors;
 pub use goodput::{Goodput, GoodputBounds};
-pub use kind::{About, ExpectationFacts, ExpectationInfo, PodsRead};
+pub use kind::{About, ExpectationFacts, ExpectationInfo, Panel, PodsRead, Shown};
 pub(crate) use kind::{At, PhaseFacts, Sample};
 pub use latency::{Latency, LatencyOf, LatencyRatio};
 pub use limits::{CountLimits, Decide, Sampling};
@@ -109,5 +109,10 @@ impl ExpectationInfo {
     /// The kind with this key.
     pub fn of(name: &str) -> Option<&'static Self> {
         Expectation::KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    /// What a report's timeline shows of the kind with this key. Nothing of a kind that is not known.
+    pub fn shown(name: &str) -> Shown {
+        Self::of(name).map_or(Shown::Nothing, |kind| kind.facts.shown)
     }
 }

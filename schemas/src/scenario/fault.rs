@@ -37,7 +37,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
-use super::selector::PodSelector;
+use super::selector::{Peer, PodSelector};
 use crate::check::Findings;
 use crate::units::Duration;
 use kind::{FaultKind, Shared};

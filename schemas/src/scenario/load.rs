@@ -176,6 +176,15 @@ impl LoadKindInfo {
         found
     }
 
+    /// The complete load that its help texts show, at a pace.
+    ///
+    /// # Panics
+    /// Never: a test reads the example of every kind.
+    pub fn example(&self) -> Load {
+        let text = format!("{}: {}\nrate: 100/s\n", self.name, self.facts.example);
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("the example of {}: {error}", self.name))
+    }
+
     /// The kind with this key.
     pub fn of(name: &str) -> Option<&'static Self> {
         Load::KINDS.iter().find(|kind| kind.name == name)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::as_json;
 use crate::rule::Rule;
 use crate::scenario::{
-    About, AccessNeeds, Expectation, ExpectationInfo, Fault, FaultInfo, Load, LoadKindInfo, Means, Secret,
+    About, AccessNeeds, Expectation, ExpectationInfo, Fault, FaultInfo, Load, LoadKindInfo, Means, Sandbox, Secret,
 };
 use crate::{Diagnostic, Document, Overrides, json_schema, parse};
 
@@ -325,11 +325,17 @@ fn every_key_with_free_text_is_a_secret_or_is_known_to_be_none() {
     assert_eq!(free, known, "a key that can hold a credential belongs to `SECRETS` and to `secrets()` of its kind");
 }
 
-/// The paths of values that can contain a secret.
-fn secret_paths(definitions: &Value, definition: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+/// The paths of the values below a definition that are as `is_wanted` says, by key and schema.
+fn paths(
+    definitions: &Value,
+    definition: &Value,
+    is_wanted: &dyn Fn(&str, &Value) -> bool,
+    path: &mut Vec<String>,
+    found: &mut Vec<Vec<String>>,
+) {
     for (key, property) in definition["properties"].as_object().into_iter().flatten() {
         path.push(key.clone());
-        if SECRETS.contains(&key.as_str()) {
+        if is_wanted(key, property) {
             found.push(path.clone());
         } else if path.len() < 6 {
             let list = property.get("items");
@@ -340,7 +346,7 @@ fn secret_paths(definitions: &Value, definition: &Value, path: &mut Vec<String>,
                 let name = option["$ref"].as_str().and_then(|it| it.strip_prefix("#/$defs/"));
                 // The values of a check are not sent.
                 if let Some(name) = name.filter(|name| *name != "Check") {
-                    secret_paths(definitions, &definitions[name], path, found);
+                    paths(definitions, &definitions[name], is_wanted, path, found);
                 }
             }
             if list.is_some() {
@@ -351,21 +357,29 @@ fn secret_paths(definitions: &Value, definition: &Value, path: &mut Vec<String>,
     }
 }
 
-fn plant(body: &mut Value, path: &[String], key: &str) {
+fn plant(body: &mut Value, path: &[String], value: Value) {
     let Some((step, rest)) = path.split_first() else {
-        *body = if key == "url" { json!("http://me:pl4nted@h") } else { json!({"Authorization": "Bearer pl4nted"}) };
+        *body = value;
         return;
     };
     if step == "[]" {
         if !body.is_array() {
             *body = json!([{}]);
         }
-        return plant(&mut body[0], rest, key);
+        return plant(&mut body[0], rest, value);
     }
     if !body.is_object() {
         *body = json!({});
     }
-    plant(&mut body[step.as_str()], rest, key);
+    plant(&mut body[step.as_str()], rest, value);
+}
+
+/// Names the requests and steps of a load, which need names.
+fn name_requests(body: &mut Value) {
+    for list in ["requests", "steps"] {
+        let requests = body.get_mut(list).and_then(Value::as_array_mut);
+        requests.into_iter().flatten().for_each(|request| request["name"] = json!("one"));
+    }
 }
 
 #[test]
@@ -373,21 +387,20 @@ fn every_value_that_can_contain_a_secret_is_redacted() {
     let schema = json_schema::scenario_schema();
     let mut planted = 0;
     for kind in kinds() {
-        let mut paths = Vec::new();
-        secret_paths(&schema["$defs"], &schema["$defs"][kind.definition], &mut Vec::new(), &mut paths);
-        for path in paths {
+        let mut found = Vec::new();
+        let is_secret = |key: &str, _: &Value| SECRETS.contains(&key);
+        paths(&schema["$defs"], &schema["$defs"][kind.definition], &is_secret, &mut Vec::new(), &mut found);
+        for path in found {
             let key = path.last().expect("a key").clone();
             let mut body = kind.body.clone();
-            plant(&mut body, &path, &key);
+            let is_url = key == "url";
+            let value = if is_url { json!("http://me:pl4nted@h") } else { json!({"Authorization": "Bearer pl4nted"}) };
+            plant(&mut body, &path, value);
             let map = body.as_object_mut().expect("a map");
-            if path.len() == 1 && key == "url" {
+            if path.len() == 1 && is_url {
                 map.remove("service");
             }
-            for list in ["requests", "steps"] {
-                if let Some(requests) = map.get_mut(list).and_then(Value::as_array_mut) {
-                    requests.iter_mut().for_each(|request| request["name"] = json!("one"));
-                }
-            }
+            name_requests(&mut body);
             let whole = (kind.whole)(&kind.name, &body);
             let scenario: crate::Scenario =
                 serde_json::from_value(whole).unwrap_or_else(|error| panic!("{path:?}: {error}"));
@@ -400,6 +413,35 @@ fn every_value_that_can_contain_a_secret_is_redacted() {
         }
     }
     assert!(planted >= 7, "{planted} places are not all of them");
+}
+
+/// A text is one of request data if its type refuses a filter that does not exist.
+#[test]
+fn every_text_with_request_data_is_declared() {
+    let schema = json_schema::scenario_schema();
+    let mut asked = 0;
+    for kind in kinds() {
+        let Some(load) = LoadKindInfo::of(&kind.name) else { continue };
+        let is_text = |_: &str, it: &Value| {
+            [it, &it["additionalProperties"]].iter().any(|it| it["type"] == "string" || it["type"][0] == "string")
+        };
+        let mut found = Vec::new();
+        paths(&schema["$defs"], &schema["$defs"][kind.definition], &is_text, &mut Vec::new(), &mut found);
+        for (path, is_map) in found.iter().flat_map(|path| [(path, false), (path, true)]) {
+            let takes = |text: &str| {
+                let mut body = kind.body.clone();
+                plant(&mut body, path, if is_map { json!({"any": text}) } else { json!(text) });
+                name_requests(&mut body);
+                serde_json::from_value::<crate::Scenario>((kind.whole)(&kind.name, &body)).is_ok()
+            };
+            if takes("{{ n }}") && !takes("{{ n | no_such_filter }}") {
+                let keys: Vec<&str> = path.iter().map(String::as_str).chain(is_map.then_some("*")).collect();
+                assert!(load.is_sent(&keys), "`sent` of `{}` lacks {keys:?}", kind.name);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 11, "{asked} texts are not all of them");
 }
 
 #[test]
@@ -466,4 +508,30 @@ fn a_fault_that_needs_one_of_several_permissions_names_it() {
         }
     }
     assert!(asked > 0, "no kind was asked");
+}
+
+/// Permissions and the search for namespaces follow from the peers.
+#[test]
+fn a_fault_on_links_names_its_peers() {
+    for kind in Fault::KINDS {
+        let is_link = kind.chaos_mesh().is_some_and(|chaos| chaos.is_link);
+        assert_eq!(!kind.example().peers().is_empty(), is_link, "{}", kind.name);
+    }
+}
+
+/// Shipped scenarios are rehearsed in the sandbox, so that a kind which it models is seen to act.
+#[test]
+fn every_fault_that_the_sandbox_models_is_in_a_shipped_scenario() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let files = std::fs::read_dir(folder).expect("the scenarios").map(|entry| entry.expect("a file").path());
+    let mut shipped = std::collections::BTreeSet::new();
+    for file in files.filter(|path| path.extension().is_some_and(|it| it == "yaml")) {
+        let scenario = as_json(&std::fs::read(&file).expect("a scenario")).expect("YAML");
+        let phases = scenario["phases"].as_array().into_iter().flatten();
+        let faults = phases.filter_map(|phase| phase["faults"].as_object()).flat_map(|faults| faults.values());
+        shipped.extend(faults.filter_map(Value::as_object).flat_map(|fault| fault.keys().cloned()));
+    }
+    for kind in Fault::KINDS.iter().filter(|kind| !matches!(kind.facts.sandbox, Sandbox::No(_))) {
+        assert!(shipped.contains(kind.name), "no shipped scenario has `{}`: add one to `scenarios`", kind.name);
+    }
 }

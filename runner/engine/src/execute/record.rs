@@ -36,7 +36,7 @@ fn scope(plan: &Plan) -> Scope {
     for fault in &plan.faults {
         match &fault.action {
             Action::ChaosMesh(spec) => scope.fault(spec),
-            Action::Kubernetes(it) => it.spec().named_object().into_iter().for_each(|key| scope.object(key)),
+            Action::Kubernetes(it) => it.spec().objects().into_iter().for_each(|key| scope.object(key)),
             Action::NetworkPolicy(_) => {}
         }
     }

@@ -65,7 +65,7 @@ fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64)
         kind: load.sent().map_or("", Sent::kind),
         target,
         base,
-        endpoint: load.openai.as_ref().map_or("", |openai| openai.endpoint.path()),
+        endpoint: load.sent().and_then(Sent::endpoint).unwrap_or_default(),
         route,
         open_loop: load.rate.is_some(),
         schedule: schedule(load),

@@ -96,7 +96,7 @@ pub struct PhaseSpec {
 pub struct LoadSpec {
     /// Its name.
     pub name: String,
-    /// `http` or `openai`.
+    /// Its kind, such as `http`.
     pub kind: &'static str,
     /// The target as text.
     pub target: String,

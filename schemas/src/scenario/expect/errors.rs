@@ -1,6 +1,6 @@
 //! `errors`: how many requests failed, by the kind of failure.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -13,6 +13,7 @@ pub(super) const ERRORS: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Measure(Panel::Requests),
     limit: "0",
     example: "{any: {max: 10}, timeout: {max: 0}}",
 };

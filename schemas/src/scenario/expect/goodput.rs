@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -16,6 +16,7 @@ pub(super) const GOODPUT: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Measure(Panel::Success),
     limit: "90%",
     example: "{min: 90%, of: {time_to_first_token: 500ms, inter_token_latency_mean: 50ms, latency: 10s}}",
 };

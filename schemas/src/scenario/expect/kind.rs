@@ -34,6 +34,8 @@ pub struct ExpectationFacts {
     pub counts_work: bool,
     /// True if its sample is the gaps between tokens. How many of them a request has is not known before a run.
     pub counts_gaps: bool,
+    /// What a report's timeline shows of it.
+    pub shown: Shown,
     /// A limit, as an example in help texts.
     pub limit: &'static str,
     /// The value of its key in a complete expectation, as one line of YAML.
@@ -49,6 +51,42 @@ pub enum About {
     Cluster,
     /// Another system's view of the service, such as Prometheus. The expectation is judged once.
     Elsewhere,
+}
+
+/// What a report's timeline shows of an expectation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// Its measure, in this panel.
+    Measure(Panel),
+    /// Its measure, in this panel, with its limits as lines.
+    Limits(Panel),
+    /// Its measure, in this panel, and its limit as a moment after the faults.
+    Moment(Panel),
+}
+
+/// A panel of a report's timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Panel {
+    /// Requests due per second, by outcome.
+    Requests,
+    /// The success rate.
+    Success,
+    /// Percentiles of the latency.
+    Latency,
+    /// Requests in flight.
+    InFlight,
+}
+
+impl Shown {
+    /// The panel that shows its measure.
+    pub const fn panel(self) -> Option<Panel> {
+        match self {
+            Self::Nothing => None,
+            Self::Measure(panel) | Self::Limits(panel) | Self::Moment(panel) => Some(panel),
+        }
+    }
 }
 
 impl ExpectationInfo {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -19,6 +19,7 @@ pub(super) const LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Limits(Panel::Latency),
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
 };
@@ -28,6 +29,7 @@ pub(super) const LATENCY_RATIO: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Limits(Panel::Latency),
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
 };
@@ -37,6 +39,7 @@ pub(super) const TIME_TO_FIRST_TOKEN: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Nothing,
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
 };
@@ -46,6 +49,7 @@ pub(super) const TIME_TO_FIRST_TOKEN_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Nothing,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
 };
@@ -55,6 +59,7 @@ pub(super) const INTER_TOKEN_LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    shown: Shown::Nothing,
     limit: "100ms",
     example: "{percentile: p95, max: 100ms}",
 };
@@ -64,6 +69,7 @@ pub(super) const INTER_TOKEN_LATENCY_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    shown: Shown::Nothing,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
 };

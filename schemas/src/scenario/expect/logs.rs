@@ -1,6 +1,6 @@
 //! `logs`: lines in the logs of pods that match a pattern.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample, Shown};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -13,6 +13,7 @@ pub(super) const LOGS: ExpectationFacts = ExpectationFacts {
     about: About::Cluster,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Nothing,
     limit: "0",
     example: "{matches: \"panicked at|FATAL\", max: 0}",
 };

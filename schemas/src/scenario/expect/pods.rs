@@ -1,6 +1,6 @@
 //! `pods`: restarts and readiness of pods.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample, Shown};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -14,6 +14,7 @@ pub(super) const PODS: ExpectationFacts = ExpectationFacts {
     about: About::Cluster,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Nothing,
     limit: "0",
     example: "{restarts: {max: 0}, ready_within: 30s}",
 };

@@ -1,6 +1,6 @@
 //! Work per second, absolute and relative to an earlier phase.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::rule::Rule;
@@ -11,6 +11,7 @@ pub(super) const OUTPUT_TOKENS_PER_SECOND: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    shown: Shown::Nothing,
     limit: "100",
     example: "{min: 100}",
 };
@@ -20,6 +21,7 @@ pub(super) const OUTPUT_TOKENS_PER_SECOND_RATIO: ExpectationFacts = ExpectationF
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    shown: Shown::Nothing,
     limit: "0.8",
     example: "{to: baseline, min: 0.8}",
 };
@@ -29,6 +31,7 @@ pub(super) const THROUGHPUT_RATIO: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    shown: Shown::Measure(Panel::Requests),
     limit: "0.8",
     example: "{to: baseline, min: 0.8}",
 };

@@ -1,6 +1,6 @@
 //! `recovery_time`: how soon the service behaves again as it did before the faults.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -17,6 +17,7 @@ pub(super) const RECOVERY_TIME: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Moment(Panel::Success),
     limit: "15s",
     example: "{max: 15s, hold: 5s}",
 };

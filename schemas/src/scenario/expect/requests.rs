@@ -1,6 +1,6 @@
 //! `requests`: the number of requests that were due.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -12,6 +12,7 @@ pub(super) const REQUESTS: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    shown: Shown::Measure(Panel::Requests),
     limit: "100",
     example: "{min: 100}",
 };

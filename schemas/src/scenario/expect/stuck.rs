@@ -1,6 +1,6 @@
 //! `stuck`: requests that never end.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -14,6 +14,7 @@ pub(super) const STUCK: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Measure(Panel::InFlight),
     limit: "0",
     example: "{max: 0, times: 2}",
 };

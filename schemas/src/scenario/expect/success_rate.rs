@@ -1,6 +1,6 @@
 //! `success_rate`: the share of requests that succeeded.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample};
+use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::rule::Rule;
@@ -12,6 +12,7 @@ pub(super) const SUCCESS_RATE: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    shown: Shown::Limits(Panel::Success),
     limit: "99%",
     example: "{min: 99%}",
 };

@@ -6,7 +6,7 @@
 use super::terms::Prove;
 use crate::check::Findings;
 use crate::rule::Rule;
-use crate::scenario::{PodSelector, Secret};
+use crate::scenario::{Peer, PodSelector, Secret};
 use crate::units::Duration;
 
 /// A kind of fault.
@@ -220,6 +220,11 @@ pub(crate) trait FaultKind {
     /// fault.
     fn check(&self, path: &str, findings: &mut Findings<'_>);
 
+    /// The peers of the links that it acts on. A kind that acts on links must name them.
+    fn peers(&self) -> &[Peer] {
+        &[]
+    }
+
     /// True if the fault uses this permission of [`AccessNeeds::OneOf`].
     fn uses(&self, _: &Access) -> bool {
         true
@@ -390,6 +395,11 @@ macro_rules! fault_kinds {
             /// Its secrets, which must not appear in a report.
             pub fn secrets(&self) -> Vec<Secret> {
                 match self { $(Self::$variant(it) => FaultKind::secrets(it),)* }
+            }
+
+            /// The peers of the links that it acts on.
+            pub fn peers(&self) -> &[Peer] {
+                match self { $(Self::$variant(it) => FaultKind::peers(it),)* }
             }
 
             /// True if it uses this permission of those that its keys choose between.

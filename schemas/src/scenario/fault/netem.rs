@@ -165,6 +165,10 @@ impl FaultKind for Netem {
         }
     }
 
+    fn peers(&self) -> &[Peer] {
+        &self.to
+    }
+
     fn secrets(&self) -> Vec<Secret> {
         Vec::new()
     }

@@ -89,6 +89,10 @@ impl FaultKind for Partition {
         }
     }
 
+    fn peers(&self) -> &[Peer] {
+        &self.from
+    }
+
     fn secrets(&self) -> Vec<Secret> {
         Vec::new()
     }

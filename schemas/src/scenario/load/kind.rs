@@ -65,6 +65,12 @@ pub(crate) trait LoadKind {
     /// How a `service` is reached, if the scenario specifies it.
     fn reach(&self) -> Option<Reach>;
 
+    /// The path of the endpoint, for a kind that sends to an API.
+    fn endpoint(&self) -> Option<&'static str>;
+
+    /// The phase with whose answers its own are compared.
+    fn same_as(&self) -> Option<&str>;
+
     /// Checks what a type cannot express. `path` is the path of the kind's key.
     fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>);
 
@@ -137,6 +143,16 @@ macro_rules! load_kinds {
 
             fn reach(self) -> Option<Reach> {
                 match self { $(Self::$variant(it) => LoadKind::reach(it),)* }
+            }
+
+            /// The path of the endpoint, for a kind that sends to an API.
+            pub fn endpoint(self) -> Option<&'static str> {
+                match self { $(Self::$variant(it) => LoadKind::endpoint(it),)* }
+            }
+
+            /// The phase with whose answers its own are compared.
+            pub fn same_as(self) -> Option<&'l str> {
+                match self { $(Self::$variant(it) => LoadKind::same_as(it),)* }
             }
 
             /// Checks what is sent, and the target.

@@ -291,11 +291,10 @@ impl FaultNeeds<'_> {
                 }
             }
             Fault::Manifest(it) => self.by_manifest(needs, it),
-            Fault::Netem(netem) => self.by_chaos_mesh(needs, How::Certain, &netem.to),
             // One engine can carry it out. Its kind says what that takes.
-            _ => {
+            fault => {
                 self.by_kubernetes(needs);
-                self.by_chaos_mesh(needs, How::Certain, &[]);
+                self.by_chaos_mesh(needs, How::Certain, fault.peers());
             }
         }
         if matches!(self.fault, Fault::Stress(stress) if stress.prove != Prove::Applied) {
@@ -384,7 +383,7 @@ impl FaultNeeds<'_> {
         let own = self.own();
         for access in self.fault.needs() {
             let of_pods = access.group.is_empty() && access.resource.split('/').next() == Some("pods");
-            let names = if of_pods { self.targets() } else { Names::Any };
+            let names = if of_pods { self.targets() } else { self.others(&access) };
             needs.add_one(How::Certain, own, access, &names);
         }
         for means in self.fault.info().facts.means {
@@ -398,6 +397,14 @@ impl FaultNeeds<'_> {
                 }
             }
         }
+    }
+
+    /// The names of the other objects that the plan names for a permission; any, where it names none.
+    fn others(&self, access: &Access) -> Names {
+        let Some(Action::Kubernetes(it)) = self.spec.map(|spec| &spec.action) else { return Names::Any };
+        let is_meant = |key: &&ObjectKey| key.kind.group() == access.group && key.kind.plural() == access.resource;
+        let all: Vec<&ObjectKey> = it.spec().objects().into_iter().filter(is_meant).collect();
+        if all.is_empty() { Names::Any } else { Names::only(all.into_iter().map(|key| &key.name)) }
     }
 
     /// What a fault of Chaos Mesh needs.

@@ -254,7 +254,7 @@ fn recipe(fault: &str, cast: &Cast, peers: Vec<PodRef>) -> Recipe {
         Fault::Time(it) => Recipe::Time(it),
         Fault::Dns(it) => Recipe::Dns(it),
         Fault::Io(it) => Recipe::Io(it),
-        Fault::PodKill(_) | Fault::Manifest(_) => panic!("this driver does not act for {}", fault.kind()),
+        other => panic!("this driver does not act for {}", other.kind()),
     }
 }
 

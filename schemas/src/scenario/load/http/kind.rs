@@ -39,6 +39,14 @@ impl LoadKind for Http {
         self.reach
     }
 
+    fn endpoint(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn same_as(&self) -> Option<&str> {
+        None
+    }
+
     fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
         request::http(path, self, rows, findings);
     }

@@ -44,6 +44,14 @@ impl LoadKind for OpenAi {
         self.reach
     }
 
+    fn endpoint(&self) -> Option<&'static str> {
+        Some(self.endpoint.path())
+    }
+
+    fn same_as(&self) -> Option<&str> {
+        self.check.as_ref()?.same_as.as_deref()
+    }
+
     fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
         check(path, self, rows, findings);
     }
