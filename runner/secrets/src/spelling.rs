@@ -159,7 +159,9 @@ impl Character {
 
     /// Whether an escape of it may end what begins with backslashes: what follows them says which character it is.
     fn may_follow(&self, text: &[u8]) -> bool {
-        let Some(follows) = text.iter().find(|byte| **byte != b'\\') else { return self.literal == *b"\\" };
+        let Some(follows) = text.iter().take(1 << (DEPTH + 1)).find(|byte| **byte != b'\\') else {
+            return self.literal == *b"\\";
+        };
         text[0] != b'\\' || self.literal == *b"\\" || self.follows[usize::from(*follows)]
     }
 
