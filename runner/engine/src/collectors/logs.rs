@@ -85,7 +85,7 @@ fn lost(before: &[Value], looks: &[PodsSeen], after: &[Value]) -> Vec<LogGap> {
     // Each pod with its restarts before the scenario.
     let mut pods: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
     for (uid, pod) in looks.iter().flat_map(|look| &look.pods) {
-        pods.entry(uid).or_insert((&pod.name, 0));
+        pods.entry(uid.as_str()).or_insert((pod.name.as_str(), 0));
     }
     for pod in before {
         pods.insert(text(&pod["metadata"]["uid"]), (text(&pod["metadata"]["name"]), pods::restarts(pod)));
