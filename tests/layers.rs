@@ -18,14 +18,15 @@ use graph::{circles, describe, graph};
 use names::Crate;
 
 /// The crates of this workspace that each crate may use, the lowest layer first.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("fakes", &[]),
     ("features", &[]),
     ("schemas", &[]),
-    ("reports", &["schemas"]),
+    ("secrets", &[]),
+    ("reports", &["schemas", "secrets"]),
     ("observe", &["schemas"]),
     ("judge", &["observe", "schemas"]),
-    ("load", &["observe", "schemas"]),
+    ("load", &["observe", "schemas", "secrets"]),
     ("policy", &["schemas"]),
     ("cluster", &["policy", "schemas"]),
     ("guard", &["cluster", "schemas"]),

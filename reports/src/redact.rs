@@ -1,25 +1,21 @@
 //! Redaction: every result, every event and the terminal's text pass through here before they leave the process.
 //!
-//! This module finds known secrets in a text, in their common encodings, and texts that look like a secret (an
+//! This module finds known secrets in a text, in every spelling that the crate `secrets` knows, and texts that look like a secret (an
 //! Authorization header, a password in a URL, a JSON web token). It does not collect secrets: the runner knows the
 //! command line, the scenario and the kubeconfig.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use serde_json::Value;
 use shakedown_schemas::Event;
 use shakedown_schemas::result::{RunDigest, RunResult};
 use shakedown_schemas::scenario::Secret;
+use shakedown_secrets::Secrets;
 
 use crate::texts;
 
-/// The replacement of a secret.
-pub const MASK: &str = "[redacted]";
-/// The minimum length of a secret, in bytes. Redacting shorter values such as `on` would make texts unreadable.
-pub const SHORTEST: usize = 4;
+pub use shakedown_secrets::{MASK, SHORTEST};
 
 /// The minimum length of a path with a query that is treated as a key, in bytes.
 const LINK: usize = 12;
@@ -63,68 +59,18 @@ const VALUE: usize = 6;
 /// on.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    known: Arc<RwLock<KnownSecrets>>,
-}
-
-/// The learned secrets in all their forms.
-#[derive(Debug, Default)]
-struct KnownSecrets {
-    forms: BTreeSet<String>,
-    /// Finds all secrets in one pass. None without secrets.
-    automaton: Option<AhoCorasick>,
-}
-
-impl KnownSecrets {
-    fn add(&mut self, forms: Vec<String>) {
-        let before = self.forms.len();
-        self.forms.extend(forms);
-        if self.forms.len() > before {
-            self.automaton = Some(
-                AhoCorasick::builder()
-                    .match_kind(MatchKind::Standard)
-                    .build(&self.forms)
-                    .expect("texts that fit into the memory, which is all that the automaton asks of them"),
-            );
-        }
-    }
-
-    /// The ranges of secrets. Overlapping secrets are one range, so that no part of one remains.
-    fn ranges(&self, text: &str) -> Vec<(usize, usize)> {
-        let mut ranges: Vec<(usize, usize)> = Vec::new();
-        let found = self.automaton.iter().flat_map(|automaton| automaton.find_overlapping_iter(text));
-        // Matches are sorted by their end, so one may overlap several before it.
-        for found in found {
-            let mut from = found.start();
-            while let Some(last) = ranges.pop_if(|last| from < last.1) {
-                from = from.min(last.0);
-            }
-            ranges.push((from, found.end()));
-        }
-        ranges
-    }
+    known: Arc<RwLock<Secrets>>,
 }
 
 impl Redactor {
-    /// Learns a secret and its common encodings: verbatim, line by line, in JSON, in a URL and in base64. Returns false if
-    /// it is too short.
+    /// Learns a secret, and each of its lines. Returns false if it is too short.
     pub fn learn(&self, secret: &str) -> bool {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let secret = secret.trim();
-        if secret.chars().count() < SHORTEST {
-            return false;
+        for line in secret.lines() {
+            known.learn(line.trim().as_bytes());
         }
-        let quoted = serde_json::to_string(secret).unwrap_or_default();
-        let mut forms = vec![
-            secret.to_owned(),
-            quoted.trim_matches('"').to_owned(),
-            secret.replace('\'', "''"),
-            percent_encoded(secret),
-            base64::engine::general_purpose::STANDARD.encode(secret),
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret),
-        ];
-        forms.extend(secret.lines().map(|line| line.trim().to_owned()));
-        forms.retain(|form| form.chars().count() >= SHORTEST);
-        self.known.write().unwrap_or_else(PoisonError::into_inner).add(forms);
-        true
+        known.learn(secret.as_bytes())
     }
 
     /// Learns the value of a header whose name marks it as secret: the whole value, and the part after its scheme.
@@ -179,7 +125,7 @@ impl Redactor {
     }
 
     fn clean(&self, text: &mut String) {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).ranges(text);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).ranges(text.as_bytes());
         replace(text, &known);
         mask_patterns(text);
     }
@@ -215,12 +161,7 @@ impl Redactor {
     fn clean_end(&self, text: &mut String) {
         const PAD: &str = "aaaaaaaaaaaaaaaa";
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let begins = |form: &str| {
-            let lengths = (SHORTEST..=form.len().min(text.len())).rev();
-            lengths.filter(|length| form.is_char_boundary(*length)).find(|length| text.ends_with(&form[..*length]))
-        };
-        if let Some(length) = known.forms.iter().filter_map(|form| begins(form)).max() {
-            let at = text.len() - length;
+        if let Some(at) = known.begun(text.as_bytes()) {
             text.replace_range(at.., MASK);
             return;
         }
@@ -253,16 +194,6 @@ impl Redactor {
     pub fn event(&self, event: &mut Event) {
         texts::of_event(event, &mut |text, _| self.clean(text));
     }
-}
-
-/// Percent-encodes a text for a URL: every byte but letters, digits and `-._~`.
-fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 /// Redacts texts that look like a secret.
@@ -385,9 +316,20 @@ mod tests {
     fn redacts_a_secret_in_every_encoding() {
         let redactor = Redactor::default();
         assert!(redactor.learn("pa\"ss/wörd"));
-        for text in ["pa\"ss/wörd", r#"{"a":"pa\"ss/wörd"}"#, "x?y=pa%22ss%2Fw%C3%B6rd", "cGEic3Mvd8O2cmQ="] {
+        for text in [
+            "pa\"ss/wörd",
+            r#"{"a":"pa\"ss/wörd"}"#,
+            r#"{"a":"{\"b\":\"pa\\\"ss\\/w\\u00f6rd\"}"}"#,
+            "x?y=pa%22ss%2Fw%C3%B6rd",
+            "x?y=pa%22ss%2fw%c3%b6rd",
+            "<b>pa&quot;ss/w&#246;rd</b>",
+            "cGEic3Mvd8O2cmQ=",
+            "basic bWU6cGEic3Mvd8O2cmQ=",
+            "70612273732f77c3b67264",
+        ] {
             assert!(redactor.text(text).contains(MASK), "{text}: {}", redactor.text(text));
-            assert!(!redactor.text(text).contains("rd"), "{text}");
+            let rest = redactor.text(text).replace(MASK, "");
+            assert!(!rest.contains("rd") && !rest.contains("cmQ") && !rest.contains("7264"), "{text}: {rest}");
         }
         assert_eq!(redactor.text("nothing to hide"), "nothing to hide");
     }

@@ -98,7 +98,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     if scenario.verdict != Verdict::Pass {
         let (failures, more) = sentences::most_frequent(scenario, FAILURES);
         for it in failures {
-            let load = if several { format!(" [{}]", it.load) } else { String::new() };
+            let load = if sentences::names_loads(scenario) { format!(" [{}]", it.load) } else { String::new() };
             _ = writeln!(out, "  {} in {}{load}: {}", it.counted(), it.phase, short(&sentences::said(it.sample)));
         }
         if more > 0 {

@@ -194,7 +194,12 @@ mod tests {
     fn stretches_without_proof_are_listed_up_to_a_limit() {
         let mut it = sample::passing().scenarios[0].faults[0].clone();
         assert_eq!(unproven(&it), "");
-        let stretch = |from_s: f64| UnprovenStretch { from_s, to_s: from_s + 0.5, why: "pod w-1 is new".to_owned() };
+        let stretch = |from_s: f64| UnprovenStretch {
+            from_s,
+            to_s: from_s + 0.5,
+            why: "pod w-1 is new".to_owned(),
+            target: None,
+        };
         it.unproven = vec![stretch(40.0), stretch(50.0)];
         assert_eq!(unproven(&it), "40.0s to 40.5s: pod w-1 is new; 50.0s to 50.5s: pod w-1 is new");
         it.unproven = (0..7).map(|at| stretch(f64::from(at))).collect();

@@ -9,6 +9,8 @@ mod pods;
 mod prometheus;
 mod zero;
 
+use std::collections::BTreeMap;
+
 use shakedown_schemas::Scenario;
 use shakedown_schemas::scenario::{Expectation, PodSelector};
 
@@ -67,9 +69,10 @@ impl<'a> Collectors<'a> {
                 Expectation::Logs(it) => {
                     let selectors = selectors(scenario, it.select.as_ref());
                     match pods::matching(cluster, &selectors, namespace).await {
-                        Ok(pods) => collectors.before.push((path, pods)),
+                        Ok(pods) => collectors.before.push((path.clone(), pods)),
                         Err(error) => collectors.warnings.push(format!("the pods could not be listed: {error}")),
                     }
+                    watched.push((path, selectors));
                 }
                 _ => {}
             }
@@ -83,13 +86,16 @@ impl<'a> Collectors<'a> {
     /// Stops the watch, reads Prometheus and the logs, and adds everything to the observations. Returns warnings for the report.
     pub async fn finish(mut self, observations: &mut Observations, zero: Option<Zero>) -> Vec<String> {
         let Some(zero) = zero else { return self.warnings };
+        let mut looks = BTreeMap::new();
         if let Some(watch) = self.watch.take() {
-            let (looks, problems) = watch.end(zero.at);
+            let (seen, problems) = watch.end(zero.at);
             self.warnings.extend(problems);
-            observations.outside.extend(looks.into_iter().map(|(path, looks)| (path, Outside::Pods(looks))));
+            looks = seen;
         }
         for (phase, path, expectation) in asked(self.scenario) {
+            let looks = looks.remove(&path);
             let seen = match expectation {
+                Expectation::Pods(_) => looks.map(Outside::Pods),
                 Expectation::Prometheus(it) => {
                     Some(Outside::Series(prometheus::series(it, phase, observations, &zero).await))
                 }
@@ -97,7 +103,8 @@ impl<'a> Collectors<'a> {
                     (Some(cluster), Some((_, before))) => {
                         let selectors = selectors(self.scenario, it.select.as_ref());
                         let end_ns = observations.phases.last().map_or(0, |span| span.end_ns);
-                        let search = logs::LogSearch { it, selectors, namespace: &self.namespace, before, end_ns };
+                        let (looks, namespace) = (&looks.unwrap_or_default()[..], &self.namespace[..]);
+                        let search = logs::LogSearch { it, selectors, namespace, before, looks, end_ns };
                         Some(Outside::Lines(logs::lines(cluster, &search, &zero).await))
                     }
                     _ => None,

@@ -157,6 +157,8 @@ struct ChaosState {
     owner: Option<Value>,
     /// The current targets.
     targets: Vec<Inside>,
+    /// The targets that are gone, as in records.
+    lost: BTreeSet<String>,
     made: Vec<Made>,
     standing: bool,
     /// When the first resource was sent.
@@ -180,6 +182,11 @@ struct ChaosState {
 }
 
 impl ChaosState {
+    /// Whether it acts once, at its injection, and lasts for no time.
+    fn is_once(&self) -> bool {
+        self.made.iter().all(|made| !made.resource.lasts)
+    }
+
     fn count_restarts(&mut self, id: &str, pod: &Value) {
         let mut all = 0;
         for (container, count) in contract::restarts(pod) {

@@ -16,6 +16,8 @@ pub struct Stretch {
     pub to: Option<Instant>,
     /// Why, in words.
     pub why: String,
+    /// The UID of the one target that the fault does not act on, because it is gone; none when it concerns the whole fault.
+    pub target: Option<String>,
 }
 
 /// How what a source says can be missed.
@@ -36,6 +38,17 @@ pub(super) enum Cause {
     Peer(usize),
     /// This pod's replacement cannot be found, or its address cannot be cut off.
     Pod(String),
+    /// The target of this UID is gone, and nothing that the fault acts on has replaced it.
+    Lost(String),
+}
+
+impl Cause {
+    fn target(&self) -> Option<String> {
+        match self {
+            Self::Lost(uid) => Some(uid.clone()),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -110,8 +123,14 @@ impl<S: Ord + Clone> Doubts<S> {
     pub fn close(&mut self, fault: usize, cause: &Cause) {
         if let Some(doubt) = self.open.remove(&(fault, cause.clone())) {
             let to = Some(Instant::now());
-            self.over.push((fault, Stretch { from: doubt.since, to, why: doubt.text() }));
+            let stretch = Stretch { from: doubt.since, to, why: doubt.text(), target: cause.target() };
+            self.over.push((fault, stretch));
         }
+    }
+
+    /// A lost target was replaced by a pod that the fault is to act on. In between there was nothing to act on.
+    pub fn replaced(&mut self, fault: usize, uid: &str) {
+        self.open.remove(&(fault, Cause::Lost(uid.to_owned())));
     }
 
     /// The faults for which this cause is open.
@@ -122,9 +141,12 @@ impl<S: Ord + Clone> Doubts<S> {
     /// The stretches of a fault that depends on these sources, in the order of their beginning.
     pub fn of(&self, fault: usize, sources: &BTreeSet<S>) -> Vec<Stretch> {
         let over = self.over.iter().filter(|(of, _)| *of == fault).map(|(_, stretch)| stretch.clone());
-        let open = self.open.iter().filter(|((of, _), _)| *of == fault).map(|(_, doubt)| doubt);
-        let blind = self.blind.iter().filter(|((source, _), _)| sources.contains(source)).map(|(_, doubt)| doubt);
-        let lasting = open.chain(blind).map(|doubt| Stretch { from: doubt.since, to: None, why: doubt.text() });
+        let open =
+            self.open.iter().filter(|((of, _), _)| *of == fault).map(|((_, cause), doubt)| (cause.target(), doubt));
+        let blind =
+            self.blind.iter().filter(|((source, _), _)| sources.contains(source)).map(|(_, doubt)| (None, doubt));
+        let lasting = open.chain(blind);
+        let lasting = lasting.map(|(target, doubt)| Stretch { from: doubt.since, to: None, why: doubt.text(), target });
         let mut all: Vec<Stretch> = over.chain(lasting).collect();
         all.sort_by_key(|stretch| stretch.from);
         all

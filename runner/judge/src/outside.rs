@@ -376,7 +376,7 @@ fn one(over: Over, values: &[f64]) -> Option<f64> {
 }
 
 /// `logs`: the lines within the phase that match. Unreadable logs make a limit that holds inconclusive, but not one
-/// that is already missed.
+/// that is already missed. What is missing from other phases changes nothing.
 fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) -> Answer {
     let span: &PhaseSpan = &observations.phases[phase];
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
@@ -397,9 +397,10 @@ fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) 
         limits.against(count, show)
     );
     let certain = !limits.low_enough(count) || limits.max.is_none() && limits.high_enough(count);
-    if seen.read == 0 || !seen.gaps.is_empty() && !certain {
-        let gaps =
-            if seen.gaps.is_empty() { "no log could be read".to_owned() } else { quoted(seen.gaps.iter().cloned()) };
+    let gaps = seen.gaps.iter().filter(|gap| gap.from_ns < span.end_ns && span.start_ns < gap.to_ns);
+    let gaps: Vec<String> = gaps.map(|gap| gap.why.clone()).collect();
+    if seen.read == 0 || !gaps.is_empty() && !certain {
+        let gaps = if gaps.is_empty() { "no log could be read".to_owned() } else { quoted(gaps.into_iter()) };
         return answer.verdict(Verdict::Inconclusive, format!("{words}; {gaps}"));
     }
     answer.verdict(if limits.hold(count) { Verdict::Pass } else { Verdict::Fail }, words)

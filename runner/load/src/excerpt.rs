@@ -5,7 +5,7 @@ use super::capture::names_credential;
 use super::failure::{Failed, bounded};
 use super::headers::Headers;
 use super::job::Job;
-use super::mask::MASK;
+use shakedown_secrets::MASK;
 use shakedown_observe::{SAMPLE_BODY, Sample};
 
 /// Headers that may explain a failure. None of them contains a credential.
@@ -133,7 +133,7 @@ fn bare_head(head: &[u8]) -> Vec<u8> {
         hides = continues || names_credential(&String::from_utf8_lossy(&text[..name]));
         if hides {
             let name = if name < text.len() && !continues { &[&text[..name], b": "].concat() } else { &b""[..] };
-            [name, MASK, &line[text.len()..]].iter().for_each(|part| bare.extend_from_slice(part));
+            [name, MASK.as_bytes(), &line[text.len()..]].iter().for_each(|part| bare.extend_from_slice(part));
         } else {
             bare.extend_from_slice(line);
         }

@@ -21,7 +21,7 @@ pub use failure::Failure;
 pub use histogram::Histogram;
 pub use load::{CELL_NS, DateSample, LoadObservations, LoadPart, Segment, Timings};
 pub use marks::{Mark, Marks, MarksSnapshot, PhasePart, Strike};
-pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen, SeriesSeen};
+pub use outside::{LinesSeen, LogGap, Outside, PodSeen, PodsSeen, SeriesSeen};
 pub use sample::{SAMPLE_BODY, Sample, Samples};
 
 /// All observations of one scenario's run. Times are nanoseconds since the load's start, by the monotonic clock.

@@ -59,6 +59,24 @@ pub struct LinesSeen {
     pub matching: Vec<(u64, String, String)>,
     /// The number of logs that were read.
     pub read: u64,
-    /// The logs that could not be read completely, and why.
-    pub gaps: Vec<String>,
+    /// What could not be read.
+    pub gaps: Vec<LogGap>,
+}
+
+/// A stretch of time whose lines may be missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogGap {
+    /// Its beginning, in nanoseconds since the load's start.
+    pub from_ns: u64,
+    /// Its end.
+    pub to_ns: u64,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl LogGap {
+    /// A gap of all the time.
+    pub fn always(why: String) -> Self {
+        Self { from_ns: 0, to_ns: u64::MAX, why }
+    }
 }

@@ -93,8 +93,12 @@ fn workflow(spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &m
         }
         let children: Vec<String> = it.texts("children");
         match it.text("templateType").as_deref() {
-            Some("Serial") => open.extend(children.into_iter().rev().map(|child| (child, step))),
+            Some("Serial") => {
+                it.finish(notes);
+                open.extend(children.into_iter().rev().map(|child| (child, step)));
+            }
             Some("Parallel") => {
+                it.finish(notes);
                 draft.steps.push(Step { name: name.clone(), faults: Vec::new() });
                 let step = Some(draft.steps.len() - 1);
                 open.extend(children.into_iter().rev().map(|child| (child, step)));
@@ -106,6 +110,7 @@ fn workflow(spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &m
                 let Some((kind, inner)) = task(&it) else { continue };
                 let mut faults = faults(kind, &name, &inner, namespace, notes);
                 let deadline = it.text("deadline").and_then(|text| values::duration(&text));
+                it.finish(notes);
                 faults.iter_mut().for_each(|fault| fault.lasts = fault.lasts.or(deadline));
                 match step {
                     Some(step) => draft.steps[step].faults.extend(faults),
@@ -251,6 +256,12 @@ fn network(name: &str, spec: &Fields, pods: &Out, namespace: Option<&str>, notes
         faults.extend(link(name, spec, pods, peers, direction, notes));
     }
     if !outside.is_empty() {
+        if let (Some(node), true) = (spec.node("direction"), direction != "egress") {
+            notes.at(
+                node,
+                "only what the pods send to `externalTargets` is affected, as in Chaos Mesh: what these send is not carried over",
+            );
+        }
         let name = if faults.is_empty() { name.to_owned() } else { format!("{name}-outside") };
         faults.extend(link(&name, spec, pods, outside, "egress", notes));
     }
@@ -311,8 +322,8 @@ fn degradations<'a>(fault: &mut Fault, spec: &Fields<'a>, notes: &mut Notes) {
     }
     for kind in ["bandwidth", "rate"] {
         if let Some(it) = spec.map(kind) {
-            it.ignore(&["limit", "buffer", "peakrate", "minburst"]);
             fault.set_text("bandwidth", it.text("rate").and_then(|rate| values::bandwidth(&rate)));
+            it.finish(notes);
         }
     }
     if let Some((first, _)) = correlations.first().cloned() {
@@ -371,7 +382,7 @@ fn stress(name: &str, spec: &Fields, pods: Out, notes: &mut Notes) -> Fault {
             fault.set("cpu", Some(Out::Map(pairs)));
         }
         if let Some(memory) = stressors.map("memory") {
-            memory.ignore(&["workers"]);
+            values::memory_workers(&memory, notes);
             fault.set("memory", memory.text("size").map(|size| Out::map([("size", Out::Text(size))])));
             memory.finish(notes);
         }
@@ -435,7 +446,6 @@ fn time(name: &str, spec: &Fields, pods: Out) -> Option<Fault> {
 
 fn http(name: &str, spec: &Fields, pods: Out, notes: &mut Notes) -> Option<Fault> {
     let mut fault = Fault::new(name, "http", pods);
-    spec.ignore(&["target"]);
     fault.set("port", spec.text("port").map(Out::plain));
     fault.set_text("path", spec.text("path"));
     fault.set_text("method", spec.text("method"));
@@ -446,6 +456,16 @@ fn http(name: &str, spec: &Fields, pods: Out, notes: &mut Notes) -> Option<Fault
     if let Some(replace) = spec.map("replace") {
         fault.set("status", replace.text("code").map(Out::plain));
         replace.finish(notes);
+    }
+    // A status is that of a response; all else acts on requests.
+    let is_status = fault.body.iter().any(|(key, _)| key == "status");
+    if let (Some(node), Some(target)) = (spec.node("target"), spec.text("target"))
+        && (target == "Response") != is_status
+    {
+        notes.at(
+            node,
+            format!("the target `{target}` is not carried over: a status changes responses, all else requests"),
+        );
     }
     let acts = fault.body.iter().any(|(key, _)| matches!(key.as_str(), "abort" | "delay" | "status"));
     acts.then_some(fault)

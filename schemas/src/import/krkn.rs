@@ -148,6 +148,10 @@ fn container(it: &Fields, node: &Node, notes: &mut Notes) -> Option<Fault> {
     Some(fault)
 }
 
+/// A partition names its peers.
+const OUTSIDE: &str = "krkn cuts these pods off from everything, also from other pods: only addresses outside the cluster are \
+                       carried over, so add the pods and services that the cut is to concern to `from`";
+
 fn outage(it: &Fields, notes: &mut Notes) -> Option<Fault> {
     let node = it.node("pod_selector")?;
     let labels = it.pairs("pod_selector");
@@ -162,6 +166,7 @@ fn outage(it: &Fields, notes: &mut Notes) -> Option<Fault> {
     let has = |word: &str| blocked.iter().any(|it| it == word);
     let direction = values::sides(has("ingress"), has("egress"));
     let mut fault = Fault::new("application-outage", "partition", Out::Map(pods));
+    notes.at(node, OUTSIDE);
     fault.set("from", Some(Out::List(vec![Out::map([("cidr", Out::text("0.0.0.0/0"))])])));
     fault.set_text("direction", Some(direction.to_owned()));
     fault.lasts = it.node("duration").and_then(|node| values::seconds(node, notes));
@@ -174,7 +179,7 @@ fn of_pods(it: &Fields, kind: &'static str, notes: &mut Notes) -> Option<Fault> 
     let mut pods = selector(it, ["label_selector", "target"], node, notes)?;
     namespaced(&mut pods, it.text("namespace"));
     count(&mut pods, it, "instance_count", notes);
-    it.ignore(&["image", "wait_duration", "service_account", "taints", "execution", "interfaces"]);
+    it.ignore(&["image", "wait_duration", "service_account", "taints", "execution"]);
     let mut fault = Fault::new(it.text("id")?, kind, Out::Map(pods));
     fault.lasts = it.node("test_duration").and_then(|node| values::seconds(node, notes));
     Some(fault)
@@ -194,6 +199,9 @@ fn network(it: &Fields, notes: &mut Notes) -> Option<Fault> {
 
 fn filter(it: &Fields, notes: &mut Notes) -> Option<Fault> {
     let mut fault = of_pods(it, "partition", notes)?;
+    if let Some(node) = it.node("id") {
+        notes.at(node, OUTSIDE);
+    }
     let (ports, protocols) = (it.texts("ports"), it.texts("protocols"));
     let protocols = if protocols.is_empty() { vec!["tcp".to_owned()] } else { protocols };
     let ports =

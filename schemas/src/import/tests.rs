@@ -142,6 +142,109 @@ fn what_is_out_of_range_or_unknown_is_named() {
     import("a.json", paused.as_bytes(), None).unwrap();
 }
 
+/// Each documented field that says what a fault does changes the scenario or has a note.
+#[test]
+fn no_field_is_lost_silently() {
+    let chaos = |kind: &str, spec: &str| {
+        format!(
+            "apiVersion: chaos-mesh.org/v1alpha1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{selector: {{labelSelectors: {{app: x}}}}, mode: all, {spec} FIELD}}\n"
+        )
+    };
+    let link = "target: {selector: {labelSelectors: {app: y}}, mode: all},";
+    let netem = |spec: &str| chaos("NetworkChaos", &format!("action: delay, {link} delay: {{latency: 9ms}}, {spec}"));
+    let outside = chaos("NetworkChaos", "action: delay, delay: {latency: 9ms}, externalTargets: [10.1.1.1],");
+    let stress = |of: &str| chaos("StressChaos", "").replace("FIELD", &format!("stressors: {{{of}}}"));
+    let inside = |kind: &str, spec: &str| chaos(kind, spec);
+    let outage = "application_outage: {duration: 60, namespace: a, pod_selector: {app: x}, FIELD}\n".to_owned();
+    let of_pods =
+        |id: &str| format!("- id: {id}\n  namespace: a\n  label_selector: app=x\n  test_duration: 60\n  FIELD\n");
+    for (text, fields) in [
+        (
+            netem(""),
+            &[
+                "direction: both",
+                "device: eth1",
+                "externalTargets: [10.1.1.1]",
+                "duration: 30s",
+                "unknown: 1",
+                "remoteCluster: b",
+                "targetDevice: eth2",
+                "loss: {loss: '5'}",
+                "duplicate: {duplicate: '5'}",
+                "corrupt: {corrupt: '5'}",
+                "rate: {rate: 1mbps}",
+                "bandwidth: {rate: 1mbps}",
+            ][..],
+        ),
+        (outside, &["direction: from", "direction: both", "device: eth1"]),
+        (
+            netem("bandwidth: {rate: 1mbps, FIELD}, ").replace(" FIELD}\n", "}\n"),
+            &["limit: 9", "buffer: 9", "peakrate: 9", "minburst: 9"],
+        ),
+        (stress("memory: {size: 1MB, FIELD}"), &["workers: 4", "oomScoreAdj: 3", "options: [a]", "time: 3s"]),
+        (stress("cpu: {workers: 1, FIELD}"), &["load: 50", "options: [a]"]),
+        (
+            inside("StressChaos", "stressors: {cpu: {workers: 1}},"),
+            &["containerNames: [b]", "stressngStressors: a", "duration: 30s"],
+        ),
+        (
+            inside("IOChaos", "action: latency, volumePath: /a, delay: 9ms,"),
+            &[
+                "path: /a/b",
+                "percent: 50",
+                "methods: [READ]",
+                "containerNames: [b]",
+                "attr: {ino: 1}",
+                "mistake: {filling: zero}",
+                "errno: 5",
+            ],
+        ),
+        (inside("TimeChaos", "timeOffset: -9s,"), &["clockIds: [CLOCK_REALTIME]", "containerNames: [b]"]),
+        (inside("DNSChaos", "action: error,"), &["patterns: [a.b]", "containerNames: [b]"]),
+        (
+            inside("HTTPChaos", "abort: true, port: 80,"),
+            &[
+                "target: Response",
+                "path: /a",
+                "method: GET",
+                "code: 404",
+                "delay: 9ms",
+                "request_headers: {a: b}",
+                "response_headers: {a: b}",
+                "replace: {path: /b}",
+                "patch: {body: {type: JSON, value: a}}",
+                "tls: {secretName: a}",
+            ],
+        ),
+        (inside("PodChaos", "action: pod-kill,"), &["gracePeriod: 3", "containerNames: [b]"]),
+        (outage, &["block: [Ingress]", "exclude_label: a=b"]),
+        (
+            of_pods("pod_network_chaos").replace("FIELD", "latency: 9ms\n  FIELD"),
+            &["loss: 5", "bandwidth: 1mbit", "interfaces: [eth1]", "ingress: true", "instance_count: 2", "unknown: 1"],
+        ),
+        (
+            of_pods("pod_network_filter").replace("FIELD", "ports: [80]\n  FIELD"),
+            &["ingress: true", "protocols: [udp]", "interfaces: [eth1]", "instance_count: 2"],
+        ),
+    ] {
+        let of = |field: &str| import("a.yaml", text.replace("FIELD", field).as_bytes(), None);
+        let Ok(without) = of("") else { panic!("{text}") };
+        for field in fields {
+            let with = of(field).unwrap_or_else(|problem| panic!("{field}: {}\n{text}", problem.message));
+            let is_said = with.notes.iter().any(|note| !without.notes.contains(note));
+            assert!(is_said || with.scenario != without.scenario, "{field} is lost\n{text}\n{}", with.scenario);
+        }
+    }
+}
+
+/// krkn cuts pods off from everything, and a partition from named peers.
+#[test]
+fn what_a_fault_does_less_than_the_original_is_noted() {
+    let outage = "application_outage: {duration: 60, namespace: a, pod_selector: {app: x}, block: [Ingress, Egress]}\n";
+    let imported = import("a.yaml", outage.as_bytes(), None).unwrap();
+    assert!(imported.notes.iter().any(|note| note.message.contains("also from other pods")), "{:#?}", imported.notes);
+}
+
 /// A share of the pods became as many pods, or the other way round.
 #[test]
 fn a_share_of_the_pods_stays_a_share() {

@@ -70,7 +70,7 @@ fn activity(
     draft: &mut Draft,
     notes: &mut Notes,
 ) -> Option<Fault> {
-    it.ignore(&["background", "controls"]);
+    it.ignore(&["background"]);
     let name = it.text("name").unwrap_or_else(|| "activity".to_owned());
     let is_probe = it.text("type").as_deref() != Some("action");
     let Some(provider) = it.map("provider") else {
@@ -285,7 +285,7 @@ fn stress(name: &str, function: &str, it: &Arguments, notes: &mut Notes) -> Opti
             fault.set("cpu", Some(Out::map([("workers", workers), ("load", load)])));
         }
         "stress_memory" => {
-            it.fields.ignore(&["workers"]);
+            values::memory_workers(it.fields, notes);
             fault.set("memory", Some(Out::map([("size", Out::Text(it.text("size")?))])));
         }
         _ => return None,

@@ -20,6 +20,13 @@ pub(super) fn is_zero(text: &str) -> bool {
     text.trim() == "0" || duration(text).is_some_and(|it| it.is_zero())
 }
 
+/// The number of workers that take memory. A fault has one.
+pub(super) fn memory_workers(it: &Fields, notes: &mut Notes) {
+    if let (Some(workers), Some(node)) = (it.text("workers").filter(|it| it != "1"), it.node("workers")) {
+        notes.at(node, format!("one worker takes the memory: `workers: {workers}` is not carried over"));
+    }
+}
+
 /// A rate of Chaos Mesh: its `bps`, `kbps`, `mbps` and `gbps` count bytes per second, in powers of 1024 as `tc` has them;
 /// `bit`, `kbit`, `mbit` and `gbit` count bits.
 pub(super) fn bandwidth(rate: &str) -> Option<String> {

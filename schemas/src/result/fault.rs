@@ -61,7 +61,8 @@ pub struct FaultResult {
     /// The evidence that it was applied and removed.
     pub evidence: Vec<Evidence>,
     /// The stretches in which it may not have acted on everything that it should act on: pods were replaced or came, or may
-    /// have, and it was not adjusted yet. One of more than 5 s makes its injection inconclusive.
+    /// have, and it was not adjusted yet. One of more than 5 s makes its injection inconclusive, unless it concerns one target
+    /// alone. All together make it inconclusive once less than 90 % of the planned time is left, on average of all targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unproven: Vec<UnprovenStretch>,
     /// The verdict on its injection: pass, inconclusive (not proven) or error.
@@ -156,6 +157,9 @@ pub struct UnprovenStretch {
     pub to_s: f64,
     /// Why there is no proof, in words.
     pub why: String,
+    /// The UID of the one target that it did not act on, because it was gone. None where it concerns all targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 /// A pod, identified by namespace, name and UID.

@@ -101,17 +101,19 @@ pub(super) fn end<'a>(
     Some(end)
 }
 
-/// Takes the proof away from a fault that was in place for less than 90 % of its planned time within its phase.
+/// Takes the proof away from a fault that was in place for less than 90 % of its planned time within its phase, on average of
+/// its targets. A target that is gone counts up to then, whatever the engine.
 pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &PhaseSpan) {
     let (Some(from), Some(to)) = (result.injected_s, result.undoing_s) else { return };
     if result.injection != Verdict::Pass {
         return;
     }
     let seconds = |ns: u64| ns as f64 / 1e9;
-    let lasted = (to.min(seconds(span.judged_to_ns)) - from.max(seconds(span.active_ns))).max(0.0);
+    let within = [from.max(seconds(span.active_ns)), to.min(seconds(span.judged_to_ns))];
+    let lasted = (within[1] - within[0]).max(0.0);
     let planned = timing.planned(Duration::from_nanos(span.planned_ns)).as_secs_f64();
-    let without = stretch::total(&result.unproven);
-    if lasted - without < planned * ENOUGH {
+    let [without, on_average] = stretch::totals(&result.unproven, within, result.targets.len());
+    if lasted - on_average < planned * ENOUGH {
         let mut problem = format!(
             "planned for {} of its phase, in place for {} of it",
             words::seconds(planned),
@@ -119,6 +121,16 @@ pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &Phas
         );
         if without > 0.0 {
             problem.push_str(&format!(", of which {} are without proof", words::seconds(without)));
+        }
+        if on_average > without {
+            let lost = result.unproven.iter().filter(|it| it.target.is_some());
+            let lost: Vec<String> = lost.map(|it| format!("from {} on {}", words::moment(it.from_s), it.why)).collect();
+            problem.push_str(&format!(
+                ", and on each of its {} targets for {} on average: {}",
+                result.targets.len(),
+                words::seconds(lasted - on_average),
+                lost.join("; ")
+            ));
         }
         result.injection = Verdict::Inconclusive;
         result.problem = Some(problem);

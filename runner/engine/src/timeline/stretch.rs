@@ -1,5 +1,6 @@
 //! Stretches of a fault without proof: how they are recorded, and from when on the fault is not proven. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shakedown_reports::words;
@@ -22,6 +23,7 @@ pub(super) fn clipped(stretches: Vec<Stretch>, zero: Instant, [from_s, to_s]: [f
         from_s: seconds(stretch.from).max(from_s),
         to_s: stretch.to.map_or(to_s, seconds).min(to_s),
         why: stretch.why,
+        target: stretch.target,
     };
     stretches.into_iter().map(clip).filter(|stretch| stretch.from_s < stretch.to_s).collect()
 }
@@ -45,14 +47,25 @@ fn merged(stretches: &[UnprovenStretch]) -> Vec<UnprovenStretch> {
     all
 }
 
-/// The time without proof, in seconds.
-pub(super) fn total(stretches: &[UnprovenStretch]) -> f64 {
-    merged(stretches).iter().map(|stretch| stretch.to_s - stretch.from_s).sum()
+/// The time without proof within another one, in seconds: of the whole fault, and on average of that many targets.
+pub(super) fn totals(stretches: &[UnprovenStretch], [from_s, to_s]: [f64; 2], targets: usize) -> [f64; 2] {
+    let length = |stretches: &[UnprovenStretch]| -> f64 {
+        merged(stretches).iter().map(|it| (it.to_s.min(to_s) - it.from_s.max(from_s)).max(0.0)).sum()
+    };
+    let whole: Vec<UnprovenStretch> = stretches.iter().filter(|it| it.target.is_none()).cloned().collect();
+    let of_all = length(&whole);
+    let lost: BTreeSet<&String> = stretches.iter().filter_map(|it| it.target.as_ref()).collect();
+    let more = lost.into_iter().map(|uid| {
+        let its = stretches.iter().filter(|it| it.target.as_ref() == Some(uid)).cloned();
+        length(&whole.iter().cloned().chain(its).collect::<Vec<_>>()) - of_all
+    });
+    [of_all, of_all + more.sum::<f64>() / targets.max(1) as f64]
 }
 
 /// Why these stretches take the proof away; none when they do not.
 pub(super) fn too_long(stretches: &[UnprovenStretch]) -> Option<String> {
-    let all = merged(stretches);
+    let whole: Vec<UnprovenStretch> = stretches.iter().filter(|it| it.target.is_none()).cloned().collect();
+    let all = merged(&whole);
     let longest = all.iter().max_by(|a, b| (a.to_s - a.from_s).total_cmp(&(b.to_s - b.from_s)))?;
     let length = longest.to_s - longest.from_s;
     (length > LONGEST_S).then(|| {
@@ -73,8 +86,12 @@ mod tests {
     use super::*;
 
     fn of(stretches: &[(f64, f64)]) -> Vec<UnprovenStretch> {
-        let one =
-            |(from_s, to_s): &(f64, f64)| UnprovenStretch { from_s: *from_s, to_s: *to_s, why: "blind".to_owned() };
+        let one = |(from_s, to_s): &(f64, f64)| UnprovenStretch {
+            from_s: *from_s,
+            to_s: *to_s,
+            why: "blind".to_owned(),
+            target: None,
+        };
         stretches.iter().map(one).collect()
     }
 
@@ -82,7 +99,7 @@ mod tests {
     fn a_stretch_counts_within_the_time_of_its_fault() {
         let zero = Instant::now();
         let at = |seconds: u64| zero + Duration::from_secs(seconds);
-        let stretch = |from, to| Stretch { from: at(from), to, why: "blind".to_owned() };
+        let stretch = |from, to| Stretch { from: at(from), to, why: "blind".to_owned(), target: None };
         let all = vec![
             stretch(1, Some(at(4))),
             stretch(3, Some(at(12))),
@@ -95,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_moment_counts_once_and_five_seconds_are_too_long() {
-        assert_eq!(total(&of(&[(3.0, 5.0), (4.0, 7.0), (10.0, 11.0)])), 5.0);
+        assert_eq!(totals(&of(&[(3.0, 5.0), (4.0, 7.0), (10.0, 11.0)]), [3.5, 20.0], 3), [4.5; 2]);
         assert_eq!(too_long(&[]), None);
         assert_eq!(too_long(&of(&[(3.0, 8.0), (9.0, 14.0)])), None);
         let problem = "not proven from 3.0s to 9.0s, for more than 5s: blind";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Leftover, Proof, Verdict};
+use shakedown_schemas::result::{Leftover, PodRef, Proof, Verdict};
 use shakedown_schemas::scenario::{Fault, Scenario};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -66,6 +66,8 @@ enum Behaviour {
     NeverSeen,
     /// Not proven for so many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
+    /// So many of its three targets are gone, from so many seconds on.
+    Loses(u64, u64),
 }
 
 impl Behaviour {
@@ -87,6 +89,11 @@ fn finding(shows: Proof, holds: bool) -> Vec<Finding> {
     vec![Finding { shows, holds, detail: "seen".to_owned() }]
 }
 
+fn target(number: usize) -> PodRef {
+    let (name, uid) = (format!("w-{number}"), format!("uid-{number}"));
+    PodRef { namespace: "n".to_owned(), name, uid, node: None, ip: None }
+}
+
 fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
     FaultPlan {
         name: name.to_owned(),
@@ -94,7 +101,7 @@ fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
         kind: "partition",
         engine: "fake",
         description: String::new(),
-        targets: Vec::new(),
+        targets: (0..3).map(target).collect(),
         peers: Vec::new(),
         objects: Vec::new(),
         marks: Vec::new(),
@@ -161,10 +168,25 @@ impl FaultDriver for FakeFault {
     }
 
     fn unproven(&self) -> Vec<Stretch> {
-        let Behaviour::IsBlind(lasts) = self.behaviour else { return Vec::new() };
         // The load has a tenth of a second to get ready before its zero.
         let from = self.log.begun + Duration::from_millis(15_100);
-        vec![Stretch { from, to: lasts.map(|lasts| from + Duration::from_millis(lasts)), why: "blind".to_owned() }]
+        if let Behaviour::Loses(count, at_s) = self.behaviour {
+            let from = self.log.begun + Duration::from_millis(at_s * 1_000 + 100);
+            let lost = |number| Stretch {
+                from,
+                to: None,
+                why: format!("w-{number} is gone"),
+                target: Some(format!("uid-{number}")),
+            };
+            return (0..count).map(lost).collect();
+        }
+        let Behaviour::IsBlind(lasts) = self.behaviour else { return Vec::new() };
+        vec![Stretch {
+            from,
+            to: lasts.map(|lasts| from + Duration::from_millis(lasts)),
+            why: "blind".to_owned(),
+            target: None,
+        }]
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {
@@ -535,6 +557,32 @@ async fn a_stretch_without_proof_is_recorded_and_makes_a_fault_inconclusive_from
         assert_eq!(fault.injection, verdict, "{lasts:?}: {:?}", fault.problem);
         let problem_of_fault = fault.problem.clone().unwrap_or_default();
         assert!(problem_of_fault.contains(problem.unwrap_or_default()), "{lasts:?}: {problem_of_fault}");
+    }
+}
+
+/// It acts for 20 s on three targets from 10.5 s on.
+#[tokio::test(start_paused = true)]
+async fn a_fault_is_proven_by_the_share_of_its_targets_time_in_which_it_stood() {
+    for (lost, at_s, holds) in [
+        (1, 10, false),
+        (1, 24, false),
+        (1, 25, true),
+        (2, 14, false),
+        (2, 27, false),
+        (2, 28, true),
+        (3, 14, false),
+        (3, 28, false),
+        (3, 29, true),
+    ] {
+        let case = play(&three_phases(FAULT), &[("cut", Behaviour::Loses(lost, at_s))], None).await;
+        let fault = &case.outcome.faults[0];
+        let verdict = if holds { Verdict::Pass } else { Verdict::Inconclusive };
+        assert_eq!(fault.injection, verdict, "{lost} of 3 at {at_s} s: {:?}", fault.problem);
+        if (lost, at_s) == (2, 14) {
+            let problem = "planned for 20s of its phase, in place for 20s of it, and on each of its 3 targets for 9s on average: \
+                           from 14.0s on w-0 is gone; from 14.0s on w-1 is gone";
+            assert_eq!(fault.problem.as_deref(), Some(problem));
+        }
     }
 }
 

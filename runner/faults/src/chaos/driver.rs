@@ -8,6 +8,7 @@ use shakedown_schemas::result::{Leftover, Proof};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::meter::Meter;
+use super::spec::pod_id;
 use super::{ChaosSpec, ChaosState, Inner, contract, follow, object};
 use crate::{FaultDriver, FaultError, Finding, Observed, Stretch};
 use shakedown_cluster::Cluster;
@@ -121,7 +122,11 @@ impl FaultDriver for ChaosFault {
 
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
         let mut findings = Vec::new();
-        for made in self.inner.standing().into_iter().filter(|made| made.resource.lasts) {
+        let mut lost = self.inner.state().lost.clone();
+        self.inner.state().targets.iter().for_each(|target| _ = lost.remove(&pod_id(&target.pod)));
+        for mut made in self.inner.standing().into_iter().filter(|made| made.resource.lasts) {
+            // How long it did not act on a target that is gone is in `unproven`.
+            made.resource.shapes.retain(|pod| !lost.contains(pod));
             match self.inner.look(&made).await {
                 Ok(Ok(_)) => {}
                 // A replaced target is reported below.
@@ -137,7 +142,7 @@ impl FaultDriver for ChaosFault {
         }
         let (notes, targets, once) = {
             let state = self.inner.state();
-            (state.notes.clone(), state.targets.len(), state.made.iter().all(|made| !made.resource.lasts))
+            (state.notes.clone(), state.targets.len(), state.is_once())
         };
         findings.extend(self.inner.usage_at_the_end().await);
         if !notes.is_empty() && !once {
@@ -156,7 +161,12 @@ impl FaultDriver for ChaosFault {
     }
 
     fn unproven(&self) -> Vec<Stretch> {
-        if self.inner.follow { self.inner.state().doubts.of(0, &BTreeSet::from([()])) } else { Vec::new() }
+        let state = self.inner.state();
+        let sources: &[()] = if self.inner.follow { &[()] } else { &[] };
+        let mut stretches = state.doubts.of(0, &sources.iter().copied().collect());
+        // What has acted once on a target needs it no more.
+        stretches.retain(|stretch| stretch.target.is_none() || !state.is_once());
+        stretches
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {

@@ -191,6 +191,10 @@ impl Follower {
         let mut state = self.inner.state();
         let message = match note {
             Note::Lost { pod, untraceable, .. } => {
+                let since = state.doubts.blindness(&()).map_or(self.came, |(since, _)| since);
+                let why = format!("target pod {} is gone, and no replacement is acted on", pod.name);
+                state.doubts.open(0, Cause::Lost(pod.uid.clone()), since, why);
+                state.lost.insert(pod_id(&pod));
                 state.targets.retain(|target| target.pod.uid != pod.uid);
                 self.coming.retain(|coming| coming.pod.uid != pod.uid);
                 state.doubts.close(0, &Cause::Pod(pod.uid.clone()));
@@ -206,6 +210,7 @@ impl Follower {
             }
             Note::Replaced { pod, by, follow, .. } => {
                 let so = if follow {
+                    state.doubts.replaced(0, &pod.uid);
                     self.coming.push(Coming { pod: by.clone(), target: None, round: None, is_created: false });
                     "it is acted on as well (follow)"
                 } else {

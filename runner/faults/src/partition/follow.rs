@@ -396,9 +396,13 @@ impl Follower {
     /// Handles a change of a target.
     fn note(&self, note: Note, changes: &mut Changes) {
         let mut state = self.switch.state();
+        if let Note::Lost { pod, .. } = &note {
+            let source = (Kind::Pod, pod.namespace.clone());
+            let since = state.doubts.blindness(&source).map_or(self.came, |(since, _)| since);
+            state.lose(pod, since);
+        }
         let (group, message, untraceable) = match note {
             Note::Lost { group, pod, untraceable } => {
-                state.lost.insert(pod.uid.clone());
                 for followers in state.followers.values_mut() {
                     followers.retain(|follower| follower.uid != pod.uid);
                 }
@@ -414,8 +418,9 @@ impl Follower {
                 };
                 let message = format!("pod {} (uid {}) has replaced target {}: {so}", by.name, by.uid, pod.name);
                 if follow {
-                    for part in state.scheme.parts_of(group) {
-                        changes.entry(*part).or_default().push(format!("pod {} has replaced {}", by.name, pod.name));
+                    for part in state.scheme.parts_of(group).to_vec() {
+                        state.doubts.replaced(part, &pod.uid);
+                        changes.entry(part).or_default().push(format!("pod {} has replaced {}", by.name, pod.name));
                     }
                 }
                 (group, message, None)

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
+use tokio::time::Instant;
 
 use super::mark::{Mark, pod_key};
 use super::same::{includes, same};
 use super::switch::{Sent, Switch};
 use crate::{FaultError, Finding};
-use shakedown_cluster::ObjectKey;
 use shakedown_cluster::keys::unmark_command;
+use shakedown_cluster::{Kind, ObjectKey};
 
 impl Switch {
     /// Checks that a partition's labels and policies are in place.
@@ -131,7 +132,9 @@ impl Switch {
             match self.target(&pod).await {
                 Err(FaultError::TargetGone(_)) => {
                     let mut state = self.state();
-                    if state.lost.insert(pod.uid.clone()) {
+                    let source = (Kind::Pod, pod.namespace.clone());
+                    let since = state.doubts.blindness(&source).map_or_else(Instant::now, |(since, _)| since);
+                    if state.lose(&pod, since) {
                         let text = format!("target pod {} (uid {}) is gone", pod.name, pod.uid);
                         state.notes.entry(part).or_default().push(text);
                     }

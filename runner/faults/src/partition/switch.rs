@@ -14,12 +14,13 @@ use std::time::Duration;
 use serde_json::Value;
 use shakedown_schemas::result::PodRef;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::mark::Mark;
 use super::same::same;
 use super::scheme::{Desired, Scheme};
 use crate::FaultError;
-use crate::stretch::{Doubts, Stretch};
+use crate::stretch::{Cause, Doubts, Stretch};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
@@ -134,6 +135,21 @@ impl SwitchState {
     pub fn wanted(&self, key: &ObjectKey) -> Option<Version> {
         let policy = self.desired(&self.standing).unwrap_or_default().policies.remove(key)?;
         Some(Version { standing: self.standing.clone(), policy })
+    }
+
+    /// A target or a replacement of one is gone since then. Returns whether that is new.
+    pub fn lose(&mut self, pod: &PodRef, since: Instant) -> bool {
+        let why = format!("target pod {} is gone, and no replacement is cut off", pod.name);
+        let is_of = |group: &usize| {
+            let followers = self.followers.get(group).into_iter().flatten();
+            followers.into_iter().any(|follower| follower.uid == pod.uid)
+        };
+        let group =
+            self.scheme.group_of(&pod.namespace, &pod.name).or_else(|| self.followers.keys().copied().find(is_of));
+        for part in group.map(|group| self.scheme.parts_of(group).to_vec()).unwrap_or_default() {
+            self.doubts.open(part, Cause::Lost(pod.uid.clone()), since, why.clone());
+        }
+        self.lost.insert(pod.uid.clone())
     }
 
     /// Whether a label is there because of a partition.

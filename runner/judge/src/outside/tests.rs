@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::testing::Timeline;
-use shakedown_observe::PodSeen;
+use shakedown_observe::{LogGap, PodSeen};
 
 const S: u64 = 1_000_000_000;
 
@@ -209,10 +209,16 @@ fn gaps_of_prometheus_are_bounded_and_no_numbers_are_named() {
 }
 
 fn lines(seconds: &[u64], read: u64, gaps: &[&str]) -> Outside {
+    lines_without(seconds, read, &gaps.iter().map(|why| (0, 1_000, *why)).collect::<Vec<_>>())
+}
+
+/// With gaps from a second to another.
+fn lines_without(seconds: &[u64], read: u64, gaps: &[(u64, u64, &str)]) -> Outside {
+    let gap = |(from, to, why): &(u64, u64, &str)| LogGap { from_ns: from * S, to_ns: to * S, why: (*why).to_owned() };
     Outside::Lines(LinesSeen {
         matching: seconds.iter().map(|at| (at * S, "pod-a".to_owned(), "panicked".to_owned())).collect(),
         read,
-        gaps: gaps.iter().map(|gap| (*gap).to_owned()).collect(),
+        gaps: gaps.iter().map(gap).collect(),
     })
 }
 
@@ -235,6 +241,22 @@ fn lines_count_within_the_phase_only() {
     assert_eq!(ask(1, absent.clone(), lines(&[], 0, &[])).0, Verdict::Inconclusive);
     let gaps = ask(1, absent, lines(&[], 1, &["a is gone", "b is gone", "c is gone", "d is gone", "e is gone"])).1;
     assert!(gaps.ends_with("expected at most 0; a is gone, b is gone, c is gone and 2 more"), "{gaps}");
+}
+
+/// The phase is from 20 s to 40 s.
+#[test]
+fn only_what_is_missing_from_the_phase_leaves_it_open() {
+    for (from, to, verdict) in [
+        (0, 10, Verdict::Pass),
+        (0, 20, Verdict::Pass),
+        (0, 21, Verdict::Inconclusive),
+        (25, 30, Verdict::Inconclusive),
+        (39, 50, Verdict::Inconclusive),
+        (40, 50, Verdict::Pass),
+    ] {
+        let seen = lines_without(&[], 1, &[(from, to, "pod-b is gone")]);
+        assert_eq!(ask(1, json!({"logs": {"matches": "panicked", "max": 0}}), seen).0, verdict, "{from} to {to}");
+    }
 }
 
 #[test]

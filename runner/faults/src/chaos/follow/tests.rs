@@ -25,6 +25,10 @@ fn put_pod(store: &Store, name: &str, second: u32) -> Inside {
 }
 
 fn fault(store: &Store, targets: Vec<Inside>) -> ChaosFault {
+    following(store, targets, true)
+}
+
+fn following(store: &Store, targets: Vec<Inside>, follow: bool) -> ChaosFault {
     store.serve_chaos();
     let stress = serde_json::from_value(json!({"pods": {"prefix": "w"}, "cpu": {"workers": 1}})).unwrap();
     let naming = Naming {
@@ -38,7 +42,7 @@ fn fault(store: &Store, targets: Vec<Inside>) -> ChaosFault {
     let limits = Limits { active: Duration::from_secs(60), failing: None, force_after: None };
     ChaosFault::new(
         store.cluster(),
-        ChaosSpec { naming, targets, recipe: Recipe::Stress(stress), follow: true, observe: false, limits },
+        ChaosSpec { naming, targets, recipe: Recipe::Stress(stress), follow, observe: false, limits },
     )
 }
 
@@ -113,6 +117,40 @@ async fn a_replacement_is_acted_on_once_the_server_answers_again() {
         let length = stretch.to.expect("it is over") - stretch.from;
         assert!(stretch.from == begun && length >= SECOND / 2 && length < 60 * SECOND, "{what}: {stretches:?}");
         assert!(stretch.why.starts_with("pod w-9 has replaced a target"), "{what}: {stretches:?}");
+    }
+}
+
+/// As `a_target_that_is_gone_is_not_cut_off_from_then_on` of partitions.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_gone_is_not_acted_on_from_then_on() {
+    for (follow, replaced, wanted) in [(false, true, 1), (false, false, 1), (true, true, 0), (true, false, 1)] {
+        let store = Store::default();
+        let targets = vec![put_pod(&store, "w-0", 1), put_pod(&store, "w-1", 2)];
+        let uid = targets[0].pod.uid.clone();
+        let mut fault = following(&store, targets, follow);
+        let _controller = controller(&store, &fault.inner);
+        fault.prepare().await.unwrap();
+        sleep(SECOND).await;
+        fault.inject().await.unwrap();
+        fault.become_active().await.unwrap();
+        sleep(4 * SECOND).await;
+        let at = Instant::now();
+        store.remove(&Store::path(Kind::Pod, "n", "w-0"));
+        if replaced {
+            put_pod(&store, "w-9", 9);
+        }
+        sleep(20 * SECOND).await;
+        let lost: Vec<_> = fault.unproven().into_iter().filter(|it| it.target.is_some()).collect();
+        assert_eq!(lost.len(), wanted, "{follow} {replaced}: {lost:?}");
+        for stretch in lost {
+            assert_eq!((stretch.target.as_ref(), stretch.to), (Some(&uid), None), "{follow} {replaced}");
+            assert!(
+                stretch.from <= at + SECOND / 2 && stretch.from + SECOND / 2 >= at,
+                "{follow} {replaced}: {stretch:?}"
+            );
+        }
+        let concluded = fault.settle().await.unwrap();
+        assert!(concluded.iter().all(|finding| finding.holds), "one is left: {concluded:?}");
     }
 }
 

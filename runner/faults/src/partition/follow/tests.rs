@@ -57,6 +57,10 @@ fn put_set(store: &Store, name: &str) -> Value {
 
 impl World {
     async fn new() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(follow: bool) -> Self {
         let store = Store::default();
         let set = put_set(&store, "rs-0");
         let targets = vec![put_pod(&store, "w-0", "worker", 0, &set), put_pod(&store, "w-1", "worker", 1, &set)];
@@ -75,7 +79,7 @@ impl World {
             targets,
             blocks: vec![Block::new("bus", peer, PortSet::all(), Direction::Both)],
             peer_marks: vec![mark],
-            follow: true,
+            follow,
         };
         let selector = serde_json::from_value(json!({"labels": {"app": "bus"}})).unwrap();
         let marked = vec![MarkedPeer { part: 0, selector, namespace: "n".into(), label }];
@@ -152,6 +156,51 @@ async fn what_is_answered_is_followed_at_once() {
     // A quiet hour leaves nothing.
     sleep(3600 * SECOND).await;
     assert_eq!(world.stretches(), stretches);
+}
+
+/// What is not followed is not cut off from then on; what is followed but not replaced neither.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_gone_is_not_cut_off_from_then_on() {
+    for (follow, replaced, wanted) in [(false, true, 1), (false, false, 1), (true, true, 0), (true, false, 1)] {
+        let mut world = World::with(follow).await;
+        let uid = world.switch.marked(0)[0].0.uid.clone();
+        sleep(4 * SECOND).await;
+        let at = Instant::now();
+        match replaced {
+            true => world.replace_worker(0),
+            false => _ = world.store.remove(&Store::path(Kind::Pod, "n", "w-0")),
+        }
+        sleep(20 * SECOND).await;
+        let lost: Vec<Stretch> = world.stretches().into_iter().filter(|it| it.target.is_some()).collect();
+        assert_eq!(lost.len(), wanted, "{follow} {replaced}: {lost:?}");
+        for stretch in lost {
+            assert_eq!((stretch.target.as_ref(), stretch.to), (Some(&uid), None), "{follow} {replaced}");
+            assert!(stretch.from <= at + AT_ONCE && stretch.from + AT_ONCE >= at, "{follow} {replaced}: {stretch:?}");
+        }
+        let concluded = world.switch.conclude(0).await.unwrap();
+        assert!(concluded.iter().all(|finding| finding.holds), "one is left: {concluded:?}");
+    }
+}
+
+/// The watch is broken, so that only the last look notices.
+#[tokio::test(start_paused = true)]
+async fn a_loss_that_was_not_heard_counts_from_the_last_word_on() {
+    let world = World::with(false).await;
+    // Lists and watches; single pods can be read.
+    world.store.script(|_, asked| match asked.ends_with("/pods") {
+        true => Fate::Refused(503),
+        false => Fate::Answered,
+    });
+    world.store.cut();
+    let at = Instant::now();
+    sleep(10 * SECOND).await;
+    world.store.remove(&Store::path(Kind::Pod, "n", "w-0"));
+    sleep(10 * SECOND).await;
+    assert!(world.stretches().iter().all(|it| it.target.is_none()), "{:?}", world.stretches());
+    world.switch.conclude(0).await.unwrap();
+    let stretches = world.stretches();
+    let stretch = stretches.iter().find(|it| it.target.is_some()).expect("a stretch");
+    assert!(stretch.from <= at + UNNOTICED, "{stretch:?}");
 }
 
 /// The witness of a run matches the selector of the peers, if that is every pod: it is none, and nothing is unproven.
