@@ -5,8 +5,8 @@ use super::capture::names_credential;
 use super::failure::{Failed, bounded};
 use super::headers::Headers;
 use super::job::Job;
-use shakedown_secrets::MASK;
 use shakedown_observe::{SAMPLE_BODY, Sample};
+use shakedown_secrets::MASK;
 
 /// Headers that may explain a failure. None of them contains a credential.
 const OF_NOTE: [&str; 18] = [
