@@ -66,12 +66,15 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
 }
 
+/// How late a phase may end by the machine alone. One that waits for longer has a cause, and its requests count.
+const LATEST_NS: u64 = stats::SECOND_NS;
+
 /// By how much the phase ended after its planned end, in seconds, if that alone explains why more requests were due than
 /// `max`: the pace has no more than that up to the planned end, and as many up to the real one.
 fn ended_late(asked: &Asked<'_>, max: u64, due: u64) -> Option<f64> {
     let span = asked.observations.phases.get(asked.phase)?;
     let planned_to_ns = span.active_ns + span.planned_ns;
-    let late_ns = span.judged_to_ns.checked_sub(planned_to_ns)?;
+    let late_ns = span.judged_to_ns.checked_sub(planned_to_ns).filter(|late_ns| *late_ns <= LATEST_NS)?;
     let [planned, all] = [planned_to_ns, span.judged_to_ns].map(|until_ns| asked.scheduled(until_ns));
     // A request may be due at any moment within the last interval.
     let is_it = due > max && planned? <= max as f64 + 1e-6 && due as f64 <= all?.ceil();
@@ -219,6 +222,7 @@ mod tests {
         assert_eq!(ask(20.15, 0.05, exactly), (Verdict::Fail, more), "the pace has 401");
         assert_eq!(ask(20.0, 0.1, json!({"max": 399})).0, Verdict::Fail, "the pace has 400 in the planned time");
         assert_eq!(ask(20.0, 0.1, json!({"min": 403})).0, Verdict::Fail);
+        assert_eq!(ask(20.0, 60.0, json!({"max": 400})).0, Verdict::Fail, "a minute is no lateness of the machine");
     }
 
     #[test]

@@ -400,7 +400,9 @@ fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) 
     let gaps = seen.gaps.iter().filter(|gap| gap.from_ns < span.end_ns && span.start_ns < gap.to_ns);
     let gaps: Vec<String> = gaps.map(|gap| gap.why.clone()).collect();
     if seen.read == 0 || !gaps.is_empty() && !certain {
-        let gaps = if gaps.is_empty() { "no log could be read".to_owned() } else { quoted(gaps.into_iter()) };
+        // Without any log, the cause may be in another phase.
+        let all = if gaps.is_empty() { seen.gaps.iter().map(|gap| gap.why.clone()).collect() } else { gaps };
+        let gaps = if all.is_empty() { "no log could be read".to_owned() } else { quoted(all.into_iter()) };
         return answer.verdict(Verdict::Inconclusive, format!("{words}; {gaps}"));
     }
     answer.verdict(if limits.hold(count) { Verdict::Pass } else { Verdict::Fail }, words)

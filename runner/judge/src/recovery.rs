@@ -9,7 +9,7 @@
 //!   unknown window is never good.
 //! - A window with failures that has too few requests for the tolerance (100 for 1 %) is compared with the band together
 //!   with its neighbours. So is a window whose slow requests are too few to be significant.
-//! - Consecutive unknown windows that together have 10 requests and are out of the band are bad.
+//! - Consecutive unknown windows that together have 10 requests are bad if most of those failed or were slow.
 //! - The recovery is the start of the last run of good windows, which must last `hold`. A window that leaves the band after
 //!   such a run is a relapse ([`settling`]). A number of consecutive successes would not be enough: with 5 % of requests
 //!   failing, ten successes in a row occur after 13 requests on average.
@@ -262,8 +262,11 @@ fn recovery(
     };
     // What settles once the fault is gone is a recovery.
     let failed_over_ns = failover.settled_ns.filter(|at| from_ns.is_none_or(|from| *at < from));
-    let onset_ns = onset_ns.or_else(|| after.iter().find(is_bad).map(|window| window.start_ns));
     let recovered = Settling::new(&band, &after);
+    // What is within tolerance all the time, or is the service's own noise, has no onset after the removal.
+    let is_late =
+        span.struck_ns.is_some() || from_ns.is_some_and(|from| recovered.settled_ns.is_none_or(|at| at > from));
+    let onset_ns = onset_ns.or_else(|| after.iter().find(is_bad).filter(|_| is_late).map(|window| window.start_ns));
     let first_success = from_ns.and_then(|removed| {
         load.segments.iter().filter_map(|segment| segment.first_success_ns).filter(|first| *first >= removed).min()
     });

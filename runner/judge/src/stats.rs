@@ -116,19 +116,23 @@ pub(super) fn from_strike<'a>(load: &'a LoadObservations, span: &PhaseSpan, phas
     if load.segments.iter().all(|it| cells_before(it) == 0) {
         return Cow::Borrowed(load);
     }
-    let split = |segment: &Segment| {
-        let (before, acting) = segment.cells.split_at(cells_before(segment));
-        let at_ns = segment.mark.at_ns + before.len() as u64 * segment.cell_ns;
-        let waited = Segment {
-            mark: Mark { part: PhasePart::Waiting, ..segment.mark },
-            end_ns: at_ns,
-            cells: before.to_vec(),
-            ..segment.clone()
-        };
-        let acting = Segment { mark: Mark { at_ns, ..segment.mark }, cells: acting.to_vec(), ..segment.clone() };
-        [waited, acting].into_iter().filter(|it| !it.cells.is_empty())
+    let mut load = load.clone();
+    let split = |mut segment: Segment| {
+        let count = cells_before(&segment);
+        let mut waited = None;
+        if count > 0 {
+            let acting = segment.cells.split_off(count);
+            let at_ns = segment.mark.at_ns + count as u64 * segment.cell_ns;
+            // What is not known by cell stays with the requests that the fault acts on.
+            let mark = Mark { part: PhasePart::Waiting, ..segment.mark };
+            let cells = std::mem::replace(&mut segment.cells, acting);
+            waited = Some(Segment { cells, cell_ns: segment.cell_ns, ..Segment::new(mark, at_ns) });
+            segment.mark.at_ns = at_ns;
+        }
+        waited.into_iter().chain(Some(segment).filter(|it| !it.cells.is_empty()))
     };
-    Cow::Owned(LoadObservations { segments: load.segments.iter().flat_map(split).collect(), ..load.clone() })
+    load.segments = std::mem::take(&mut load.segments).into_iter().flat_map(split).collect();
+    Cow::Owned(load)
 }
 
 /// All parts in one. In halves, because a merge costs as much as both of its sides are large: one after the other would

@@ -1,6 +1,7 @@
 //! Whether an answer is a success. Parses its head and its body chunk by chunk, independent of connections and time.
 //! Buffers at most a bounded part of a body.
 
+mod asked;
 mod assembled;
 mod choices;
 mod echo;
@@ -21,8 +22,8 @@ use super::group;
 use super::headers::Headers;
 use super::path::TooMuch;
 use super::target::AnswerFormat;
+pub(super) use asked::Asked;
 use events::Events;
-pub(super) use found::Asked;
 use found::Found;
 use kept::Kept;
 use object::NoAnswer;
@@ -258,7 +259,7 @@ fn judged(
                 return Err((failure, found.words.take()));
             }
             if !events.has_end_mark() {
-                if let Some(words) = events.missing(found) {
+                if let Some(words) = events.missing(asked, found) {
                     return Err((Failure::BrokenStream, Some(words.to_owned())));
                 }
                 found.odd.add(Peculiarity::NoDone);
@@ -297,7 +298,7 @@ fn judged(
             }
         }
     }
-    if asked.format != AnswerFormat::Http && !found.choices.are_finished() {
+    if asked.format != AnswerFormat::Http && !found.choices.are_finished(asked) {
         if !asked.expects.takes_finish(None) {
             return Err((Failure::Check, Some("the answer has no `finish_reason`".to_owned())));
         }

@@ -12,7 +12,7 @@ use super::headers::Headers;
 use super::job::Job;
 use super::lane::Lane;
 use super::record::AnswerTraits;
-use super::request::Unwritable;
+use super::root::Unwritable;
 use super::target::Target;
 use shakedown_observe::{Failure, Peculiarities, Sample};
 

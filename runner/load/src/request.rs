@@ -12,7 +12,7 @@ use super::capture::{Captures, Values};
 use super::dice::{Dice, Question};
 use super::expects::Expects;
 use super::job::Job;
-use super::root::Root;
+use super::root::{Root, Unwritable};
 use super::text::{Compiler, Draw, Escape, Piece, Rows, Text};
 
 /// The largest body that is sent in one piece with the head of its request, in bytes.
@@ -42,16 +42,6 @@ enum Path {
     Each(Text),
     /// The text begins with a captured value, which may be a URL.
     Captured(Text, Root),
-}
-
-/// The data of one request gives no valid request, for this reason if it is known.
-#[derive(Debug)]
-pub(super) struct Unwritable(pub(super) Option<String>);
-
-impl<E: std::error::Error> From<E> for Unwritable {
-    fn from(_: E) -> Self {
-        Self(None)
-    }
 }
 
 /// The body of a request.
@@ -135,7 +125,7 @@ impl Request {
         }
         let path = match text {
             Text::Same(path) => Path::Same(base.uri(&path)?),
-            Text::Pieces(pieces) if matches!(pieces.first(), Some(Piece::Captured(_, None))) => {
+            Text::Pieces(pieces) if matches!(pieces.first(), Some(Piece::Captured(..))) => {
                 Path::Captured(Text::Pieces(pieces), base.root(sent_host))
             }
             Text::Pieces(_) => Path::Each(base.prefixed(text)),

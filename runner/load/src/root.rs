@@ -3,8 +3,17 @@
 
 use http::uri::{Authority, Scheme};
 
-use super::request::Unwritable;
 use super::text::{Draw, Text};
+
+/// The data of one request gives no valid request, for this reason if it is known.
+#[derive(Debug)]
+pub(super) struct Unwritable(pub(super) Option<String>);
+
+impl<E: std::error::Error> From<E> for Unwritable {
+    fn from(_: E) -> Self {
+        Self(None)
+    }
+}
 
 /// The place of a load's requests.
 #[derive(Debug, Clone)]

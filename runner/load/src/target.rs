@@ -59,6 +59,8 @@ pub(super) enum Sharing {
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) format: AnswerFormat,
+    /// The number of choices that an answer of the API must have.
+    pub(super) choices: usize,
     pub(super) pacing: Pacing,
     /// From the due moment to the last byte.
     pub(super) timeout: Duration,
@@ -163,7 +165,7 @@ impl Target {
             (true, true) => Sharing::Streams(1),
             (true, false) => Sharing::Streams(load.streams.map_or(DEFAULT_STREAMS, |streams| streams.max(1) as usize)),
         };
-        let Sending { format, sharing, requests, stall_after, credentials_vary } = match sent {
+        let Sending { format, choices, sharing, requests, stall_after, credentials_vary } = match sent {
             Sent::Http(http) => http_requests(planned, http, over_http, &base, &mut compiler, &captures),
             Sent::OpenAi(openai) => openai_requests(planned, openai, over_http, base, &mut compiler),
         }?;
@@ -175,6 +177,7 @@ impl Target {
         Ok(Self {
             name: planned.name.clone(),
             format,
+            choices,
             pacing,
             timeout: load.timeout.get(),
             observed_timeouts: 1.0,
@@ -230,6 +233,7 @@ impl Target {
 /// What follows from the kind of a load.
 struct Sending {
     format: AnswerFormat,
+    choices: usize,
     sharing: Sharing,
     /// The requests with their weights.
     requests: Vec<(Request, u32)>,
@@ -256,6 +260,7 @@ fn http_requests(
     }
     Ok(Sending {
         format: AnswerFormat::Http,
+        choices: 0,
         sharing,
         requests,
         stall_after: None,
@@ -274,6 +279,7 @@ fn openai_requests(
     let body = openai_body(planned, openai, compiler)?;
     Ok(Sending {
         format: if openai.stream { AnswerFormat::Stream } else { AnswerFormat::Json },
+        choices: openai.parameters.get("n").and_then(serde_json::Value::as_u64).unwrap_or(1) as usize,
         sharing,
         requests: vec![(Request::new(&openai_request(openai), body, &base, compiler)?, 1)],
         stall_after: openai.stall_after.map(|it| it.get()),

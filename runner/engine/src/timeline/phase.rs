@@ -101,6 +101,9 @@ pub(super) fn end<'a>(
     Some(end)
 }
 
+/// The most lost targets that a problem names.
+const SHOWN: usize = 3;
+
 /// Takes the proof away from a fault that was in place for less than 90 % of its planned time within its phase, on average of
 /// its targets. A target that is gone counts up to then, whatever the engine.
 pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &PhaseSpan) {
@@ -123,13 +126,15 @@ pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &Phas
             problem.push_str(&format!(", of which {} are without proof", words::seconds(without)));
         }
         if on_average > without {
-            let lost = result.unproven.iter().filter(|it| it.target.is_some());
-            let lost: Vec<String> = lost.map(|it| format!("from {} on {}", words::moment(it.from_s), it.why)).collect();
+            let lost = || result.unproven.iter().filter(|it| it.target.is_some());
+            let mut shown: Vec<String> =
+                lost().take(SHOWN).map(|it| format!("from {} on {}", words::moment(it.from_s), it.why)).collect();
+            shown.extend(lost().nth(SHOWN).map(|_| format!("and {} more", lost().count() - SHOWN)));
             problem.push_str(&format!(
                 ", and on each of its {} targets for {} on average: {}",
                 result.targets.len(),
                 words::seconds(lasted - on_average),
-                lost.join("; ")
+                shown.join("; ")
             ));
         }
         result.injection = Verdict::Inconclusive;

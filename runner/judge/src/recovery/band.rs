@@ -13,6 +13,9 @@ const WANTED: f64 = 20.0;
 /// A window with fewer requests is unknown.
 pub(super) const KNOWN: u64 = 10;
 
+/// A window with slow requests is judged together with its neighbours until so many requests decide.
+const POOLED: u64 = 200;
+
 /// The level of the test whether a window has a larger share of slow requests than the baseline.
 const SLOW: f64 = 0.001;
 
@@ -155,17 +158,14 @@ impl Band {
 
     /// True when p95 is out of the band and significantly more requests are slow than in the baseline, or slower than its
     /// slowest (Fisher's exact test). A window with too few of them for that is judged together with its neighbours: of 19
-    /// requests, one is p95.
+    /// requests, one is p95. With [`POOLED`] requests, or without more neighbours, p95 decides.
     fn is_slow(&self, windows: &[Cell], at: usize) -> bool {
         let mut sum = self.slow(&windows[at]);
         for reach in 1..=windows.len() {
             if sum.slow * 20 <= sum.all {
                 return false;
             }
-            let (before, all) = (self.slow, sum.all);
-            let chance =
-                |count, before_count| hypergeometric_at_least(count, all, count + before_count, all + before.all);
-            if chance(sum.slow, before.slow).min(chance(sum.slowest, 0)) < SLOW {
+            if sum.all >= POOLED || self.is_slower(sum) {
                 return true;
             }
             for neighbour in around(windows, at, reach) {
@@ -174,6 +174,13 @@ impl Band {
             }
         }
         true
+    }
+
+    /// Whether significantly more requests are slow than in the baseline, or slower than its slowest.
+    fn is_slower(&self, it: Slow) -> bool {
+        let (before, all) = (self.slow, it.all);
+        let chance = |count, before_count| hypergeometric_at_least(count, all, count + before_count, all + before.all);
+        chance(it.slow, before.slow).min(chance(it.slowest, 0)) < SLOW
     }
 
     fn slow(&self, requests: &Cell) -> Slow {
@@ -221,8 +228,9 @@ impl Band {
         windows
     }
 
-    /// Judges consecutive unknown windows together once they have enough requests. Out of the band they are bad: the workers of
-    /// a closed loop wait for a service that hangs, so that no window of it has many requests. Within the band they stay unknown.
+    /// Judges consecutive unknown windows together once they have enough requests. They are bad if most of these failed or were
+    /// slow: the workers of a closed loop wait for a service that hangs, so that no window of it has many requests. Otherwise
+    /// they stay unknown, because so few requests decide nothing.
     fn pool(&self, sums: &[Cell], windows: &mut [Window]) {
         let mut pool = Cell::default();
         let mut from = 0;
@@ -233,11 +241,14 @@ impl Band {
             }
             pool.merge(&sums[at]);
             if pool.requests() >= KNOWN {
-                let (state, fails) = self.state(&[std::mem::take(&mut pool)], 0);
-                for window in windows[from..=at].iter_mut().filter(|_| state == WindowState::Bad) {
-                    (window.state, window.fails) = (state, fails);
+                let slow = self.slow(&pool);
+                let fails = pool.succeeded * 2 < pool.requests() && !self.is_served(pool.succeeded, pool.requests());
+                if fails || slow.slow * 2 > slow.all && self.is_slower(slow) {
+                    for window in &mut windows[from..=at] {
+                        (window.state, window.fails) = (WindowState::Bad, fails);
+                    }
                 }
-                from = at + 1;
+                (pool, from) = (Cell::default(), at + 1);
             }
         }
     }

@@ -645,3 +645,19 @@ fn windows_out_of_tolerance_after_the_removal_alone_have_an_onset() {
     let seen = &seen(&scenario(json!({"max": "15s"})), &observations)[0];
     assert_eq!((seen.onset_s, seen.recovered_s, seen.out_of_tolerance_s), (Some(40.0), Some(43.0), 3.0));
 }
+
+/// A slow pace after the fault: of 10 requests that are judged together, one failure is no proof that the service is down.
+#[test]
+fn few_failures_of_windows_that_are_judged_together_decide_nothing() {
+    let mut observations = observe(|it| match it.phase {
+        "cut" => it.refused(),
+        "recovery" if it.index % 40 == 0 => it.refused(),
+        _ => it.ok_in(50.0),
+    });
+    for cells in observations.loads[0].segments.iter_mut().filter(|it| it.mark.phase == 2).map(|it| &mut it.cells) {
+        cells.iter_mut().enumerate().filter(|(at, _)| at % 4 > 0).for_each(|(_, cell)| *cell = Cell::default());
+    }
+    observations.loads[0].is_open = false;
+    let result = judge(&observations, json!({"max": "15s"}));
+    assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+}

@@ -1,7 +1,7 @@
 //! The choices of an answer, each by itself: with `n` above 1, their deltas arrive in any order.
 
+use super::asked::Asked;
 use super::echo::Echo;
-use super::found::Asked;
 use super::kept::Kept;
 use crate::scan::Search;
 
@@ -56,9 +56,9 @@ impl Choices {
         self.0.iter_mut().filter(|(known, _)| *known == index).for_each(|(_, choice)| choice.is_finished = true);
     }
 
-    /// Whether every choice has a finish reason.
-    pub(super) fn are_finished(&self) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|(_, choice)| choice.is_finished)
+    /// Whether this many choices are there, and each has a finish reason.
+    pub(super) fn are_finished(&self, asked: &Asked<'_>) -> bool {
+        self.0.len() >= asked.choices.max(1) && self.0.iter().all(|(_, choice)| choice.is_finished)
     }
 
     /// The search in the choice that a check is about: the first.

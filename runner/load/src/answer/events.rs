@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::asked::Asked;
 use super::assembled::Assembled;
-use super::found::{Asked, Found};
+use super::found::Found;
 use super::kept::{MAX_JSON, Room};
 use super::object::{NoAnswer, unreadable, words};
 use crate::sse::{ERROR, Event, Parser};
@@ -89,11 +90,11 @@ impl Events {
     }
 
     /// Why a stream that ended without its end mark is not complete. None if every choice has its finish reason.
-    pub(super) fn missing(&self, found: &Found) -> Option<&'static str> {
+    pub(super) fn missing(&self, asked: &Asked<'_>, found: &Found) -> Option<&'static str> {
         match () {
             () if self.read.is_cut => Some("the stream ended within an event"),
             () if found.finish.is_none() => Some("the stream ended with neither a `finish_reason` nor `[DONE]`"),
-            () if !found.choices.are_finished() => {
+            () if !found.choices.are_finished(asked) => {
                 Some("the stream ended without `[DONE]`, and not every choice has a `finish_reason`")
             }
             () => None,

@@ -112,3 +112,16 @@ fn lines_of_json_are_a_stream() {
     let (failure, _, words) = seen(&hello, "application/x-ndjson", &(hel + "{\"error\": \"worker lost\"}\n"));
     assert_eq!((failure, words.as_str()), (Some(Failure::ApiError), "worker lost"));
 }
+
+/// A stream of two choices that ended before the second one came was a success.
+#[test]
+fn a_choice_that_was_asked_for_is_missing_without_an_end_mark() {
+    let target = target(json!({
+        "openai": {"url": "http://x", "model": "m", "prompt": "p", "stream": true, "parameters": {"n": 2}}
+    }));
+    let first = format!("{}{}", text("a"), end("stop"));
+    assert_eq!(outcome(&target, 200, "text/event-stream", &first), Some(Failure::BrokenStream));
+    assert_eq!(outcome(&target, 200, "text/event-stream", &format!("{first}{DONE}")), None);
+    let second = event(&json!({"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": "stop"}]}));
+    assert_eq!(outcome(&target, 200, "text/event-stream", &format!("{first}{second}")), None);
+}
