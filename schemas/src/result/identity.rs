@@ -38,7 +38,7 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// The names that stand for several scenarios in one result. Across results a scenario is found by its name, so that a moved
+/// The names that several scenarios of one result share. Across results a scenario is found by its name, so that a moved
 /// file stays the same scenario. Only a shared name needs the file as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharedNames(BTreeSet<String>);
