@@ -101,16 +101,7 @@ impl Secrets {
     pub fn ranges(&self, text: &[u8]) -> Vec<Range> {
         let at = self.begins(text);
         let found = at.flat_map(|at| self.beginning(text[at]).filter_map(move |pattern| pattern.range(text, at)));
-        let mut found: Vec<Range> = found.collect();
-        found.sort_unstable();
-        let mut ranges: Vec<Range> = Vec::new();
-        for (from, to) in found {
-            match ranges.last_mut() {
-                Some(last) if from < last.1 => last.1 = last.1.max(to),
-                _ => ranges.push((from, to)),
-            }
-        }
-        ranges
+        merged(found.collect())
     }
 
     /// The places of a text at which a secret may begin.
@@ -132,13 +123,27 @@ impl Secrets {
 
     /// Replaces the secrets in a text; in one that was cut, also the beginning of one at its end.
     pub fn mask(&self, text: &mut Vec<u8>, is_cut: bool) {
-        if is_cut && let Some(at) = self.begun(text) {
-            text.splice(at.., MASK.bytes());
-        }
-        for (from, to) in self.ranges(text).into_iter().rev() {
+        // Both are found before anything is replaced: what one hides may be a part of the other.
+        let begun = if is_cut { self.begun(text) } else { None };
+        let mut found = self.ranges(text);
+        found.extend(begun.map(|at| (at, text.len())));
+        for (from, to) in merged(found).into_iter().rev() {
             text.splice(from..to, MASK.bytes());
         }
     }
+}
+
+/// The ranges in order. Those that overlap are one.
+fn merged(mut found: Vec<Range>) -> Vec<Range> {
+    found.sort_unstable();
+    let mut ranges: Vec<Range> = Vec::new();
+    for (from, to) in found {
+        match ranges.last_mut() {
+            Some(last) if from < last.1 => last.1 = last.1.max(to),
+            _ => ranges.push((from, to)),
+        }
+    }
+    ranges
 }
 
 impl Pattern {

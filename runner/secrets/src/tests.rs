@@ -72,6 +72,26 @@ fn the_beginning_of_a_secret_is_found_where_a_text_is_cut() {
     }
 }
 
+/// What begins within a secret, or where another ends, is the beginning of one too.
+#[test]
+fn a_secret_at_the_end_of_a_cut_text_is_masked_completely() {
+    let mut secrets = Secrets::default();
+    for secret in ["hunter2-hunter2", "sess-4f2a9", "4f2a9-refresh"] {
+        secrets.learn(secret.as_bytes());
+    }
+    for (text, shown) in [
+        ("it is hunter2-hunter2", "it is [redacted]"),
+        ("it is hunter2-hunter2-hunter2", "it is [redacted]"),
+        ("it is sess-4f2a9", "it is [redacted]"),
+        ("it is sess-4f2a9-ref", "it is [redacted]"),
+        ("sess-4f2a9 and 4f2a9-r", "[redacted] and [redacted]"),
+    ] {
+        let mut text = text.as_bytes().to_vec();
+        secrets.mask(&mut text, true);
+        assert_eq!(String::from_utf8(text).unwrap(), shown);
+    }
+}
+
 /// As the named programs write [`SECRET`].
 const SPELLINGS: [&str; 20] = [
     SECRET,
