@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-use spelling::{Character, DEPTH};
+use spelling::{Character, DEPTH, Place};
 
 /// The replacement of a secret.
 pub const MASK: &str = "[redacted]";
@@ -32,7 +32,7 @@ pub struct Secrets {
 /// A secret in one encoding, whose characters may be escaped.
 #[derive(Debug)]
 struct Pattern {
-    characters: Vec<Character>,
+    characters: Vec<Place>,
     /// Whether the characters next to it in base64 have bits of the secret.
     shares: [bool; 2],
     is_base64: bool,
@@ -178,9 +178,11 @@ impl Pattern {
 
     /// Whether the text from there on may be the beginning of a secret, of at least [`SHORTEST`] characters.
     fn is_begun(&self, text: &[u8], at: usize) -> bool {
+        // A character has two digits.
+        let shortest = if self.characters[0].is_hex { 2 * SHORTEST } else { SHORTEST };
         let mut ends = vec![at];
         for (number, character) in self.characters.iter().enumerate() {
-            if number >= SHORTEST && ends.iter().any(|end| character.is_begun(&text[*end..])) {
+            if number >= shortest && ends.iter().any(|end| character.is_begun(&text[*end..])) {
                 return true;
             }
             let mut next = Vec::new();

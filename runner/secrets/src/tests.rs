@@ -92,6 +92,38 @@ fn a_secret_at_the_end_of_a_cut_text_is_masked_completely() {
     }
 }
 
+#[test]
+fn the_beginning_of_a_secret_is_found_where_an_escape_is_cut() {
+    let mut secrets = Secrets::default();
+    secrets.learn(b"abcd\"efgh");
+    secrets.learn(b"abcd&efgh");
+    for (text, shown) in [
+        (r"<abcd\u0026amp;quot", "<[redacted]"),
+        (r"<abcd\u0026amp;quo", "<[redacted]"),
+        (r"<abcd\\\\u0026amp;#x0002", "<[redacted]"),
+        ("<abcd&amp", "<[redacted]"),
+        ("<abcd& and more", "<abcd& and more"),
+        ("<abcd\\ and more", "<abcd\\ and more"),
+        // Digits in hexadecimal: three characters are too short, four are not.
+        ("id 616263", "id 616263"),
+        ("id 6162636", "id 6162636"),
+        ("id 61626364", "id [redacted]"),
+    ] {
+        let mut masked = text.as_bytes().to_vec();
+        secrets.mask(&mut masked, true);
+        assert_eq!(String::from_utf8(masked).unwrap(), shown, "{text}");
+    }
+}
+
+/// HTML and some languages allow any number of zeros in front.
+#[test]
+fn zeros_in_front_of_a_number_are_ignored() {
+    for slash in ["&#0000047;", "&#x0002F;", "&#00000000000000000000000000000000000000000047;", r"\u{00002f}", "&#47;"] {
+        assert_eq!(masked("abc/def", &format!("<abc{slash}def>")), "<[redacted]>", "{slash}");
+    }
+    assert_eq!(masked("abc\0def", "abc&#0;def abc&#x0;def"), "[redacted] [redacted]");
+}
+
 /// As the named programs write [`SECRET`].
 const SPELLINGS: [&str; 20] = [
     SECRET,
