@@ -118,7 +118,8 @@ fn the_beginning_of_a_secret_is_found_where_an_escape_is_cut() {
 /// HTML and some languages allow any number of zeros in front.
 #[test]
 fn zeros_in_front_of_a_number_are_ignored() {
-    for slash in ["&#0000047;", "&#x0002F;", "&#00000000000000000000000000000000000000000047;", r"\u{00002f}", "&#47;"] {
+    for slash in ["&#0000047;", "&#x0002F;", "&#00000000000000000000000000000000000000000047;", r"\u{00002f}", "&#47;"]
+    {
         assert_eq!(masked("abc/def", &format!("<abc{slash}def>")), "<[redacted]>", "{slash}");
     }
     assert_eq!(masked("abc\0def", "abc&#0;def abc&#x0;def"), "[redacted] [redacted]");
