@@ -13,10 +13,22 @@ pub(crate) const LONGEST: usize = 48;
 const ZEROS: u8 = 0;
 
 /// The signs with which an escape begins that may be escaped itself.
-const SIGNS: [u8; 3] = *br"\%&";
+pub(crate) const SIGNS: [u8; 3] = *br"\%&";
 
 /// The bytes with which an escape begins.
 const QUOTING: [u8; 6] = *br#"\%&+'""#;
+
+/// The sign of an escape, and the letters and digits after it, which say whose it is.
+pub(crate) type Code = (u8, u128);
+
+/// The maximum length of the second part of a code: `u{10ffff` and `U0010ffff` have fewer bytes.
+const CODE: u32 = 12;
+
+/// Marks a code that ends where the next character of the escape is escaped itself.
+const OPEN: u128 = 1 << 127;
+
+/// The codes in front of a number: `#`, `#x` and `u{`.
+const NUMBERS: [u128; 3] = [0x23, 0x2378, 0x757b];
 
 /// Characters that HTML writes by name.
 const ENTITIES: [(char, &str); 5] = [('&', "&amp;"), ('"', "&quot;"), ('<', "&lt;"), ('>', "&gt;"), ('\'', "&apos;")];
@@ -162,6 +174,28 @@ impl Character {
         pairs
     }
 
+    /// The codes of its escapes.
+    pub(crate) fn codes(&self) -> Vec<Code> {
+        let mut codes = Vec::new();
+        for escape in &self.escapes {
+            let (sign, rest) = (escape.as_bytes()[0], &escape.as_bytes()[1..]);
+            let Some(second) = rest.first() else { continue };
+            let (code, _) = code(rest);
+            codes.push((sign, if code > 0 { code } else { (*second).into() }));
+            if !second.is_ascii_alphanumeric() {
+                codes.push((sign, OPEN));
+            } else if rest.starts_with(b"u{") {
+                codes.push((sign, OPEN | u128::from(b'u')));
+            }
+        }
+        codes
+    }
+
+    /// Whether its literal begins with this byte.
+    pub(crate) fn is_literal(&self, byte: u8) -> bool {
+        self.literal[0] == byte
+    }
+
     /// The first bytes of its literal.
     fn literals(&self) -> Vec<u8> {
         let byte = self.literal[0];
@@ -230,6 +264,72 @@ impl Character {
 /// Whether the beginning of an escape may contain this byte.
 fn is_of_escape(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || br"\%&#;{".contains(byte)
+}
+
+/// The codes of the characters that a text may spell at a place with a sign.
+pub(crate) fn codes_at(text: &[u8], at: usize) -> Vec<Code> {
+    let mut codes = Vec::new();
+    if !SIGNS.contains(&text[at]) {
+        return codes;
+    }
+    // So many backslashes spell another backslash, if anything.
+    if text[at..].iter().take(1 << (DEPTH + 1)).all(|byte| *byte == b'\\') {
+        return vec![(b'\\', b'\\'.into())];
+    }
+    add_codes(text, text[at], at + 1, &mut codes);
+    if may_be_sign(&text[at..]) {
+        let mut ends = Vec::new();
+        for sign in SIGNS {
+            ASCII[usize::from(sign)].escaped_ends(text, at, DEPTH - 2, &mut ends);
+            ends.drain(..).for_each(|end| add_codes(text, sign, end, &mut codes));
+        }
+    }
+    codes
+}
+
+/// Adds the codes of the escapes with this sign, which ends here.
+fn add_codes(text: &[u8], sign: u8, at: usize, codes: &mut Vec<Code>) {
+    let Some(second) = text.get(at) else { return };
+    let (mut code, length) = code(&text[at..]);
+    let is_escaped = |byte: u8| {
+        let mut ends = Vec::new();
+        ASCII[usize::from(byte)].ends(text, at + length, DEPTH, &mut ends);
+        !ends.is_empty()
+    };
+    let is_open = text.get(at + length).is_some_and(|byte| SIGNS.contains(byte));
+    if code == 0 {
+        codes.push((sign, (*second).into()));
+        if *second == b'+' {
+            codes.push((sign, b' '.into()));
+        }
+        if is_open && (sign != b'&' || is_escaped(b'#')) {
+            codes.push((sign, OPEN));
+        }
+    } else if code == b'u'.into() && is_open && is_escaped(b'{') {
+        codes.push((sign, OPEN | code));
+    }
+    // It may end before what is behind it does.
+    while code > 0 {
+        codes.push((sign, code));
+        code >>= 8;
+    }
+}
+
+/// What is behind the sign of an escape, in lower case, up to a character that may be escaped itself or ends it; and its length.
+/// Zeros in front of a number are left out.
+fn code(text: &[u8]) -> (u128, usize) {
+    let mut code = 0;
+    for (at, byte) in text.iter().enumerate() {
+        let is_zero = *byte == b'0' && NUMBERS.contains(&code);
+        if is_zero || *byte == ZEROS {
+            continue;
+        }
+        if code >> (8 * (CODE - 1)) > 0 || !(byte.is_ascii_alphanumeric() || b"#{".contains(byte)) {
+            return (code, at);
+        }
+        code = code << 8 | u128::from(byte.to_ascii_lowercase());
+    }
+    (code, text.len())
 }
 
 /// Whether a text may begin with an escape of a sign.

@@ -170,3 +170,41 @@ fn what_escapes_everything_is_found() {
         assert_eq!(masked(SECRET, &format!("<{shown}>")), "<[redacted]>", "{shown}");
     }
 }
+
+/// The search tries only the patterns that may begin at a place. These are all that do.
+#[test]
+fn no_spelling_of_a_first_character_is_missed() {
+    let wrap = |text: &str, write: &dyn Fn(char) -> String| -> String {
+        text.chars().map(|it| if it.is_alphanumeric() { it.to_string() } else { write(it) }).collect()
+    };
+    let writes: [&dyn Fn(char) -> String; 8] = [
+        &|it| it.to_string(),
+        &|it| format!("%{:02X}", u32::from(it)),
+        &|it| format!(r"\u{:04x}", u32::from(it)),
+        &|it| format!(r"\{it}"),
+        &|it| format!(r"\u{{0{:X}}}", u32::from(it)),
+        &|it| format!("&#x0{:x};", u32::from(it)),
+        &|it| format!("&#{};", u32::from(it)),
+        &|it| match it {
+            '&' => "&amp;".to_owned(),
+            '"' => "&quot;".to_owned(),
+            ' ' => "+".to_owned(),
+            _ => it.to_string(),
+        },
+    ];
+    let mut found = 0;
+    for first in r#"aB7%\&+'" #{/<é中😀"#.chars().chain(['\0', '\n']) {
+        let mut secrets = Secrets::default();
+        secrets.learn(format!("{first}bcdef").as_bytes());
+        for (one, two) in writes.iter().flat_map(|one| writes.iter().map(move |two| (one, two))) {
+            for three in writes {
+                let text = format!("{}bcdef", wrap(&wrap(&one(first), two), three)).into_bytes();
+                let all = secrets.patterns.iter().filter_map(|pattern| pattern.range(&text, 0)).max();
+                let tried = secrets.ranges(&text).first().copied().filter(|it| it.0 == 0);
+                assert_eq!(all, tried, "{first}: {}", String::from_utf8_lossy(&text));
+                found += usize::from(all.is_some());
+            }
+        }
+    }
+    assert!(found > 5_000, "{found}");
+}
