@@ -1,8 +1,8 @@
 //! Finds secrets in texts: as they are, in every ordinary spelling, in base64 and in hexadecimal.
 //!
-//! A text repeats a secret as the programs before it wrote it down. Each character may be escaped, as in JSON, URLs, HTML, YAML, a
-//! shell or a language, and escapes may be escaped again, up to three times. In base64 a secret has three forms, because what is
-//! in front of it shifts its bits: `user:SECRET` does.
+//! A text repeats a secret as the programs before it wrote it down. Each character may be escaped, as in JSON, URLs, HTML, YAML,
+//! a shell or a language, and escapes may be escaped again, up to three times. In base64 a secret has three forms, because what
+//! is in front of it shifts its bits: `user:SECRET` does.
 
 mod spelling;
 
