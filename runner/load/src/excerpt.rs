@@ -64,8 +64,7 @@ impl Excerpt {
     /// Keeps the headers that may explain a failure.
     pub(super) fn note(&mut self, headers: &(impl Headers + ?Sized)) {
         headers.each(&mut |name, value| {
-            let is_it = |known: &&&str| known.len() == name.len() && known.eq_ignore_ascii_case(name);
-            if let Some(name) = OF_NOTE.iter().find(is_it) {
+            if let Some(name) = of_note(name) {
                 self.headers.push((name, value[..value.len().min(4 * VALUE + 4)].to_vec()));
             }
         });
@@ -121,18 +120,28 @@ impl Excerpt {
     }
 }
 
-/// A head without the values of headers that may contain credentials.
+/// The name of a header that may explain a failure.
+fn of_note(name: &str) -> Option<&'static str> {
+    OF_NOTE.into_iter().find(|known| known.len() == name.len() && known.eq_ignore_ascii_case(name))
+}
+
+/// A head with the values of headers that may explain a failure. Of the others, only the names remain.
 fn bare_head(head: &[u8]) -> Vec<u8> {
     let mut bare = Vec::new();
     let mut hides = false;
-    for line in head.split_inclusive(|byte| *byte == b'\n') {
+    for (number, line) in head.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let text = line.trim_ascii_end();
-        let name = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+        let colon = text.iter().position(|byte| *byte == b':');
+        let name = &text[..colon.unwrap_or(text.len())];
+        let known = String::from_utf8_lossy(name);
         // A line that begins with a blank continues the header before it.
         let continues = hides && matches!(line.first(), Some(b' ' | b'\t'));
-        hides = continues || names_credential(&String::from_utf8_lossy(&text[..name]));
+        // The first line is a status, or what another protocol says: it has blanks in front of its colon.
+        let is_header = colon.is_some() && (number > 0 || !name.contains(&b' '));
+        let is_hidden = if is_header { of_note(known.trim()).is_none() } else { names_credential(&known) };
+        hides = continues || is_hidden;
         if hides {
-            let name = if name < text.len() && !continues { &[&text[..name], b": "].concat() } else { &b""[..] };
+            let name = if colon.is_some() && !continues { &[name, b": "].concat() } else { &b""[..] };
             [name, MASK.as_bytes(), &line[text.len()..]].iter().for_each(|part| bare.extend_from_slice(part));
         } else {
             bare.extend_from_slice(line);
@@ -140,4 +149,29 @@ fn bare_head(head: &[u8]) -> Vec<u8> {
     }
     bare.truncate(SAMPLE_BODY);
     bare
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_head_only_values_of_note_are_kept() {
+        for (head, shown) in [
+            (
+                "HTTP/1.1 200 OK\r\nX-Jwt: eyJh\r\nServer: a\r\n",
+                "HTTP/1.1 200 OK\r\nX-Jwt: [redacted]\r\nServer: a\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\nX-Jwt: a\n b\nVia: c\n d\nX-J",
+                "HTTP/1.1 200 OK\nX-Jwt: [redacted]\n[redacted]\nVia: c\n d\nX-J",
+            ),
+            ("X-Jwt: eyJh\n", "X-Jwt: [redacted]\n"),
+            ("HTTP/1.1 200 OK\nX Jwt : eyJh", "HTTP/1.1 200 OK\nX Jwt : [redacted]"),
+            ("-ERR unknown command: GET\r\n", "-ERR unknown command: GET\r\n"),
+            ("HTTP/1.1 200 OK\nset-cookie", "HTTP/1.1 200 OK\n[redacted]"),
+        ] {
+            assert_eq!(String::from_utf8(bare_head(head.as_bytes())).unwrap(), shown);
+        }
+    }
 }

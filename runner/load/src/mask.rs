@@ -4,13 +4,13 @@ use shakedown_secrets::Secrets;
 
 use super::capture::Values;
 
-/// Replaces captured credentials in a text. At the end of a text that was cut, also the beginning of one.
-pub(super) fn mask(text: &mut Vec<u8>, values: &Values, is_cut: bool) {
+/// The captured credentials, for the search in all texts of a sample.
+pub(super) fn credentials(values: &Values) -> Secrets {
     let mut secrets = Secrets::default();
     for value in values.iter().flatten().filter(|value| value.is_secret) {
         secrets.learn(&value.text);
     }
-    secrets.mask(text, is_cut);
+    secrets
 }
 
 #[cfg(test)]
@@ -20,7 +20,7 @@ mod tests {
 
     fn masked(text: &str, values: &Values, is_cut: bool) -> String {
         let mut bytes = text.as_bytes().to_vec();
-        mask(&mut bytes, values, is_cut);
+        credentials(values).mask(&mut bytes, is_cut);
         String::from_utf8(bytes).unwrap()
     }
 

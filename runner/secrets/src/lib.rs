@@ -1,8 +1,8 @@
 //! Finds secrets in texts: as they are, in every ordinary spelling, in base64 and in hexadecimal.
 //!
-//! A text repeats a secret as the programs before it wrote it down. Each character may be escaped, as in JSON, URLs, HTML, YAML, a
-//! shell or a language, and escapes may be escaped again, up to three times. In base64 a secret has three forms, because what is
-//! in front of it shifts its bits: `user:SECRET` does.
+//! A text repeats a secret as the programs before it wrote it down. Each character may be escaped, as in JSON, URLs, HTML, YAML,
+//! a shell or a language, and escapes may be escaped again, up to three times. In base64 a secret has three forms, because what
+//! is in front of it shifts its bits: `user:SECRET` does.
 
 mod spelling;
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-use spelling::{Character, DEPTH};
+use spelling::{Character, Code, DEPTH, Place, SIGNS, codes_at};
 
 /// The replacement of a secret.
 pub const MASK: &str = "[redacted]";
@@ -32,27 +32,46 @@ pub struct Secrets {
 /// A secret in one encoding, whose characters may be escaped.
 #[derive(Debug)]
 struct Pattern {
-    characters: Vec<Character>,
+    characters: Vec<Place>,
     /// Whether the characters next to it in base64 have bits of the secret.
     shares: [bool; 2],
     is_base64: bool,
 }
 
-/// The patterns that can begin with a byte and another one.
+/// The patterns by what they can begin with.
 #[derive(Debug, Default)]
 struct Starts {
     /// The pairs, each as a bit: what begins with no such pair is no secret.
     pairs: Vec<u64>,
-    /// The patterns by their first byte.
-    patterns: BTreeMap<u8, BTreeSet<usize>>,
+    /// The patterns that begin with a pair as it is.
+    literals: BTreeMap<(u8, u8), BTreeSet<usize>>,
+    /// The patterns that begin with an escape.
+    codes: BTreeMap<Code, BTreeSet<usize>>,
 }
 
 impl Starts {
-    fn add(&mut self, (first, second): (u8, u8), pattern: usize) {
+    fn add(&mut self, first: &Character, second: &Character, pattern: usize) {
+        for pair in first.starts(second) {
+            self.add_pair(pair);
+            if !SIGNS.contains(&pair.0) || first.is_literal(pair.0) {
+                self.literals.entry(pair).or_default().insert(pattern);
+            }
+        }
+        for code in first.codes() {
+            self.codes.entry(code).or_default().insert(pattern);
+        }
+    }
+
+    fn add_pair(&mut self, (first, second): (u8, u8)) {
         self.pairs.resize(1 << 10, 0);
         let bit = usize::from(first) << 8 | usize::from(second);
         self.pairs[bit >> 6] |= 1 << (bit & 63);
-        self.patterns.entry(first).or_default().insert(pattern);
+    }
+
+    /// The patterns that may begin at a place of a text, which is not its last.
+    fn at(&self, text: &[u8], at: usize) -> BTreeSet<usize> {
+        let escaped = codes_at(text, at).into_iter().filter_map(|code| self.codes.get(&code));
+        self.literals.get(&(text[at], text[at + 1])).into_iter().chain(escaped).flatten().copied().collect()
     }
 
     fn may_begin(&self, first: u8, second: u8) -> bool {
@@ -93,24 +112,15 @@ impl Secrets {
     fn add(&mut self, pattern: Pattern) {
         let [first, second, ..] = &pattern.characters[..] else { return };
         let number = self.patterns.len();
-        first.starts(second).into_iter().for_each(|pair| self.starts.add(pair, number));
+        self.starts.add(first, second, number);
         self.patterns.push(pattern);
     }
 
     /// The ranges of secrets in a text, in order. Overlapping secrets are one range, so that no part of one remains.
     pub fn ranges(&self, text: &[u8]) -> Vec<Range> {
         let at = self.begins(text);
-        let found = at.flat_map(|at| self.beginning(text[at]).filter_map(move |pattern| pattern.range(text, at)));
-        let mut found: Vec<Range> = found.collect();
-        found.sort_unstable();
-        let mut ranges: Vec<Range> = Vec::new();
-        for (from, to) in found {
-            match ranges.last_mut() {
-                Some(last) if from < last.1 => last.1 = last.1.max(to),
-                _ => ranges.push((from, to)),
-            }
-        }
-        ranges
+        let found = at.flat_map(|at| self.beginning(text, at).filter_map(move |pattern| pattern.range(text, at)));
+        merged(found.collect())
     }
 
     /// The places of a text at which a secret may begin.
@@ -119,26 +129,39 @@ impl Secrets {
         pairs.filter(|(_, pair)| self.starts.may_begin(pair[0], pair[1])).map(|(at, _)| at)
     }
 
-    /// The patterns that can begin with a byte.
-    fn beginning(&self, first: u8) -> impl Iterator<Item = &Pattern> {
-        let numbers = self.starts.patterns.get(&first).into_iter().flatten();
-        numbers.map(|number| &self.patterns[*number])
+    /// The patterns that may begin at a place of a text.
+    fn beginning(&self, text: &[u8], at: usize) -> impl Iterator<Item = &Pattern> {
+        self.starts.at(text, at).into_iter().map(|number| &self.patterns[number])
     }
 
     /// Where the beginning of a secret is at the end of a text that was cut, if it is long enough to be recognised.
     pub fn begun(&self, text: &[u8]) -> Option<usize> {
-        self.begins(text).find(|at| self.beginning(text[*at]).any(|pattern| pattern.is_begun(text, *at)))
+        self.begins(text).find(|at| self.beginning(text, *at).any(|pattern| pattern.is_begun(text, *at)))
     }
 
     /// Replaces the secrets in a text; in one that was cut, also the beginning of one at its end.
     pub fn mask(&self, text: &mut Vec<u8>, is_cut: bool) {
-        if is_cut && let Some(at) = self.begun(text) {
-            text.splice(at.., MASK.bytes());
-        }
-        for (from, to) in self.ranges(text).into_iter().rev() {
+        // Both are found before anything is replaced: what one hides may be a part of the other.
+        let begun = if is_cut { self.begun(text) } else { None };
+        let mut found = self.ranges(text);
+        found.extend(begun.map(|at| (at, text.len())));
+        for (from, to) in merged(found).into_iter().rev() {
             text.splice(from..to, MASK.bytes());
         }
     }
+}
+
+/// The ranges in order. Those that overlap are one.
+fn merged(mut found: Vec<Range>) -> Vec<Range> {
+    found.sort_unstable();
+    let mut ranges: Vec<Range> = Vec::new();
+    for (from, to) in found {
+        match ranges.last_mut() {
+            Some(last) if from < last.1 => last.1 = last.1.max(to),
+            _ => ranges.push((from, to)),
+        }
+    }
+    ranges
 }
 
 impl Pattern {
@@ -173,9 +196,11 @@ impl Pattern {
 
     /// Whether the text from there on may be the beginning of a secret, of at least [`SHORTEST`] characters.
     fn is_begun(&self, text: &[u8], at: usize) -> bool {
+        // A character has two digits.
+        let shortest = if self.characters[0].is_hex { 2 * SHORTEST } else { SHORTEST };
         let mut ends = vec![at];
         for (number, character) in self.characters.iter().enumerate() {
-            if number >= SHORTEST && ends.iter().any(|end| character.is_begun(&text[*end..])) {
+            if number >= shortest && ends.iter().any(|end| character.is_begun(&text[*end..])) {
                 return true;
             }
             let mut next = Vec::new();

@@ -72,6 +72,59 @@ fn the_beginning_of_a_secret_is_found_where_a_text_is_cut() {
     }
 }
 
+/// What begins within a secret, or where another ends, is the beginning of one too.
+#[test]
+fn a_secret_at_the_end_of_a_cut_text_is_masked_completely() {
+    let mut secrets = Secrets::default();
+    for secret in ["hunter2-hunter2", "sess-4f2a9", "4f2a9-refresh"] {
+        secrets.learn(secret.as_bytes());
+    }
+    for (text, shown) in [
+        ("it is hunter2-hunter2", "it is [redacted]"),
+        ("it is hunter2-hunter2-hunter2", "it is [redacted]"),
+        ("it is sess-4f2a9", "it is [redacted]"),
+        ("it is sess-4f2a9-ref", "it is [redacted]"),
+        ("sess-4f2a9 and 4f2a9-r", "[redacted] and [redacted]"),
+    ] {
+        let mut text = text.as_bytes().to_vec();
+        secrets.mask(&mut text, true);
+        assert_eq!(String::from_utf8(text).unwrap(), shown);
+    }
+}
+
+#[test]
+fn the_beginning_of_a_secret_is_found_where_an_escape_is_cut() {
+    let mut secrets = Secrets::default();
+    secrets.learn(b"abcd\"efgh");
+    secrets.learn(b"abcd&efgh");
+    for (text, shown) in [
+        (r"<abcd\u0026amp;quot", "<[redacted]"),
+        (r"<abcd\u0026amp;quo", "<[redacted]"),
+        (r"<abcd\\\\u0026amp;#x0002", "<[redacted]"),
+        ("<abcd&amp", "<[redacted]"),
+        ("<abcd& and more", "<abcd& and more"),
+        ("<abcd\\ and more", "<abcd\\ and more"),
+        // Digits in hexadecimal: three characters are too short, four are not.
+        ("id 616263", "id 616263"),
+        ("id 6162636", "id 6162636"),
+        ("id 61626364", "id [redacted]"),
+    ] {
+        let mut masked = text.as_bytes().to_vec();
+        secrets.mask(&mut masked, true);
+        assert_eq!(String::from_utf8(masked).unwrap(), shown, "{text}");
+    }
+}
+
+/// HTML and some languages allow any number of zeros in front.
+#[test]
+fn zeros_in_front_of_a_number_are_ignored() {
+    for slash in ["&#0000047;", "&#x0002F;", "&#00000000000000000000000000000000000000000047;", r"\u{00002f}", "&#47;"]
+    {
+        assert_eq!(masked("abc/def", &format!("<abc{slash}def>")), "<[redacted]>", "{slash}");
+    }
+    assert_eq!(masked("abc\0def", "abc&#0;def abc&#x0;def"), "[redacted] [redacted]");
+}
+
 /// As the named programs write [`SECRET`].
 const SPELLINGS: [&str; 20] = [
     SECRET,
@@ -116,4 +169,42 @@ fn what_escapes_everything_is_found() {
     ] {
         assert_eq!(masked(SECRET, &format!("<{shown}>")), "<[redacted]>", "{shown}");
     }
+}
+
+/// The search tries only the patterns that may begin at a place. These are all that do.
+#[test]
+fn no_spelling_of_a_first_character_is_missed() {
+    let wrap = |text: &str, write: &dyn Fn(char) -> String| -> String {
+        text.chars().map(|it| if it.is_alphanumeric() { it.to_string() } else { write(it) }).collect()
+    };
+    let writes: [&dyn Fn(char) -> String; 8] = [
+        &|it| it.to_string(),
+        &|it| format!("%{:02X}", u32::from(it)),
+        &|it| format!(r"\u{:04x}", u32::from(it)),
+        &|it| format!(r"\{it}"),
+        &|it| format!(r"\u{{0{:X}}}", u32::from(it)),
+        &|it| format!("&#x0{:x};", u32::from(it)),
+        &|it| format!("&#{};", u32::from(it)),
+        &|it| match it {
+            '&' => "&amp;".to_owned(),
+            '"' => "&quot;".to_owned(),
+            ' ' => "+".to_owned(),
+            _ => it.to_string(),
+        },
+    ];
+    let mut found = 0;
+    for first in r#"aB7%\&+'" #{/<é中😀"#.chars().chain(['\0', '\n']) {
+        let mut secrets = Secrets::default();
+        secrets.learn(format!("{first}bcdef").as_bytes());
+        for (one, two) in writes.iter().flat_map(|one| writes.iter().map(move |two| (one, two))) {
+            for three in writes {
+                let text = format!("{}bcdef", wrap(&wrap(&one(first), two), three)).into_bytes();
+                let all = secrets.patterns.iter().filter_map(|pattern| pattern.range(&text, 0)).max();
+                let tried = secrets.ranges(&text).first().copied().filter(|it| it.0 == 0);
+                assert_eq!(all, tried, "{first}: {}", String::from_utf8_lossy(&text));
+                found += usize::from(all.is_some());
+            }
+        }
+    }
+    assert!(found > 5_000, "{found}");
 }

@@ -10,7 +10,7 @@ use crate::connection::{Connection, Ended};
 use crate::excerpt::Excerpt;
 use crate::failure::Failed;
 use crate::job::{Job, micros};
-use crate::mask::mask;
+use crate::mask::credentials;
 use crate::record::{Gap, NewConnection, PartRecord, Record, segment_key};
 use crate::session::as_slice;
 use crate::tunnel::OPENING;
@@ -91,7 +91,7 @@ impl Lane {
             if hides_body {
                 sample.body.clear();
             }
-            mask(&mut sample.body, as_slice(values.as_ref()), sample.is_cut);
+            credentials(as_slice(values.as_ref())).mask(&mut sample.body, sample.is_cut);
         }
         self.state.borrow_mut().batch.samples.push((kind, self.without_credentials(sample)));
     }
@@ -108,11 +108,11 @@ impl Lane {
                 sample.cause.push_str(" (the answer is omitted, because this step captures values)");
             }
             let values = self.sessions.values(job);
-            let values = as_slice(values.as_ref());
-            mask(&mut sample.body, values, sample.is_cut);
+            let secrets = credentials(as_slice(values.as_ref()));
+            secrets.mask(&mut sample.body, sample.is_cut);
             let masked = |text: &mut String| {
                 let mut bytes = std::mem::take(text).into_bytes();
-                mask(&mut bytes, values, false);
+                secrets.mask(&mut bytes, false);
                 *text = String::from_utf8_lossy(&bytes).into_owned();
             };
             masked(&mut sample.cause);
