@@ -201,8 +201,8 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
         let text = |error: ClusterError| error.to_string();
         let problem = match cluster.get(key).await.map_err(text)? {
             Some(_) => "its deletion hangs".to_owned(),
-            None => match dependants(cluster, key).await.map_err(text)?.first() {
-                Some(left) => format!("it is gone, and {left}, which it has made, is not"),
+            None => match dependants(cluster, key).await.map_err(text)?.unproven(key) {
+                Some(problem) => problem,
                 None => return Ok(()),
             },
         };

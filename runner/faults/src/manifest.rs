@@ -18,7 +18,7 @@ use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
-pub use self::dependants::{dependants, kinds_of_dependants};
+pub use self::dependants::{Dependants, dependants, kinds_of_dependants};
 
 /// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
@@ -52,6 +52,10 @@ pub struct Written {
     last: Option<Value>,
     /// The forced removal, as text.
     forced: Option<String>,
+    /// Whether it was seen to be gone.
+    gone: bool,
+    /// What it has made, at the last look.
+    made: Dependants,
 }
 
 /// The spec of the driver: plain data.
@@ -96,7 +100,8 @@ impl Written {
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
         let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
-        Self { cluster, key, object, active_when, gone_when, limits, begun, owner, undoing_since, last, forced }
+        let (gone, made) = (false, Dependants::default());
+        Self { cluster, key, object, active_when, gone_when, limits, begun, owner, undoing_since, last, forced, gone, made }
     }
 
     /// The failure that Chaos Mesh reports, if the object is one of its kinds.
@@ -121,6 +126,12 @@ impl Written {
             }
             Some(_) => None,
         })
+    }
+
+    /// What our object has made and is still there. Of an object of another client that has its name, nothing is looked for.
+    async fn look_for_made(&self) -> Result<Dependants, ClusterError> {
+        let is_taken = self.key.uid.is_none() && self.cluster.get_once(&self.key).await?.is_some();
+        if is_taken { Ok(Dependants::default()) } else { dependants(&self.cluster, &self.key).await }
     }
 
     /// The findings of the conditions for being active. Without our object, none of them holds.
@@ -280,10 +291,17 @@ impl FaultDriver for Written {
         if !self.begun {
             return Ok(Vec::new());
         }
+        let gone = self.cluster.own(&self.key).await?.is_none();
+        self.gone = gone;
+        if gone {
+            self.made = self.look_for_made().await?;
+        }
         let key = &self.key;
-        let gone = self.cluster.own(key).await?.is_none();
-        if gone && let Some(left) = dependants(&self.cluster, key).await?.first() {
-            return Err(FaultError::Recovering(format!("{key} is gone, and {left}, which it has made, is not yet")));
+        if let Some(detail) = self.made.unproven(key).filter(|_| gone) {
+            if self.made.unlisted.is_empty() {
+                return Err(FaultError::Recovering(detail));
+            }
+            return Ok(vec![Finding { shows: Proof::Removed, holds: false, detail }]);
         }
         // A one-time action has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));

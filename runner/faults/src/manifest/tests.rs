@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shakedown_cluster::Kind;
-use shakedown_cluster::testing::store::Store;
+use shakedown_cluster::testing::store::{Fate, Store};
 
 use super::*;
 
@@ -171,5 +171,49 @@ async fn what_a_schedule_makes_while_it_is_deleted_is_waited_for() {
     let error = fault.prove_undone().await.unwrap_err();
     assert!(matches!(&error, FaultError::Recovering(text) if text.contains("networkchaos/often-2")), "{error}");
     store.remove(&Store::path(Kind::NetworkChaos, "n", "often-2"));
+    assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
+}
+
+/// A Schedule of Chaos Mesh, injected, and its key.
+async fn schedule(store: &Store, force_after: Option<Duration>) -> (Written, ObjectKey) {
+    store.serve_chaos();
+    let kind = Kind::other("chaos-mesh.org/v1alpha1", "Schedule", "schedules");
+    let key = ObjectKey { kind, ..key("often") };
+    let limits = Limits { within: Duration::from_secs(5), force_after };
+    let object = json!({"apiVersion": kind.api_version(), "kind": "Schedule", "metadata": {"name": "often", "namespace": "n"}});
+    let spec = ManifestSpec { key: key.clone(), object, active_when: Vec::new(), gone_when: Vec::new(), limits };
+    let mut fault = Written::new(store.cluster(), spec);
+    fault.inject().await.unwrap();
+    (fault, key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_is_not_proven_where_what_was_made_may_not_be_listed() {
+    for (code, holds) in [(403, false), (404, true)] {
+        let store = Store::default();
+        let (mut fault, _) = schedule(&store, None).await;
+        store.script(move |_, asked| match asked {
+            "GET /apis/chaos-mesh.org/v1alpha1/namespaces/n/networkchaos" => Fate::Refused(code),
+            _ => Fate::Answered,
+        });
+        fault.undo().await.unwrap();
+        let findings = fault.prove_undone().await.unwrap();
+        assert_eq!(findings.iter().all(|finding| finding.holds), holds, "{code}: {findings:?}");
+        let detail = &findings[0].detail;
+        assert_eq!(detail.contains("the verb `list`") && detail.contains("networkchaos"), !holds, "{detail}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_maker_of_this_name_has_made_is_not_waited_for() {
+    let store = Store::default();
+    let (mut fault, key) = schedule(&store, None).await;
+    let owner = json!([{"kind": "Schedule", "name": "often", "uid": "of-another"}]);
+    store.put(
+        Kind::NetworkChaos,
+        json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos", "metadata": {"name": "theirs", "namespace": "n",
+            "labels": {"managed-by": key.name}, "ownerReferences": owner}}),
+    );
+    fault.undo().await.unwrap();
     assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
 }
