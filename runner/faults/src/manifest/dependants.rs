@@ -32,6 +32,11 @@ impl Dependants {
         ))
     }
 
+    /// The label with which Chaos Mesh names a maker of this kind.
+    pub fn label(maker: Kind) -> &'static str {
+        MAKERS[usize::from(maker.name() == "Workflow")]
+    }
+
     /// The kinds that the account may not list, as kubectl takes them.
     pub fn unlisted_kinds(&self) -> String {
         self.unlisted.iter().map(|kind| kind.kubectl()).collect::<Vec<_>>().join(",")

@@ -217,3 +217,52 @@ async fn what_another_maker_of_this_name_has_made_is_not_waited_for() {
     fault.undo().await.unwrap();
     assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
 }
+
+/// A NetworkChaos that a Schedule has made, which a dead daemon holds.
+fn held() -> Value {
+    let records = json!([{"id": "n/client-1", "phase": "Injected", "selectorKey": "."}]);
+    json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos", "metadata": {"name": "often-2", "namespace": "n",
+        "labels": {"managed-by": "often"}, "finalizers": ["chaos-mesh/records"]},
+        "status": {"experiment": {"desiredPhase": "Stop", "containerRecords": records}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_object_that_acts_is_named_as_what_is_left() {
+    for is_gone in [true, false] {
+        let store = Store::default();
+        let (mut fault, key) = schedule(&store, None).await;
+        store.put(Kind::NetworkChaos, held());
+        if !is_gone {
+            store.change(&Store::path(key.kind, "n", "often"), |it| it["metadata"]["finalizers"] = json!(["foregroundDeletion"]));
+        }
+        match fault.undo().await {
+            Ok(()) => assert!(matches!(fault.prove_undone().await, Err(FaultError::Recovering(_)))),
+            Err(error) => assert!(error.to_string().contains("often-2 in namespace n, which it has made"), "{error}"),
+        }
+        let left = fault.leftovers();
+        assert_eq!(left.len(), if is_gone { 1 } else { 2 }, "{left:?}");
+        assert_eq!(left[0].command, "kubectl -n n delete networkchaos often-2");
+        assert!(is_gone || left[1].what.contains("often"), "{left:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_schedule_has_made_is_removed_by_force_in_its_time() {
+    for is_gone in [true, false] {
+        let store = Store::default();
+        let (mut fault, key) = schedule(&store, Some(Duration::from_secs(25))).await;
+        store.put(Kind::NetworkChaos, held());
+        if !is_gone {
+            store.change(&Store::path(key.kind, "n", "often"), |it| it["metadata"]["finalizers"] = json!(["foregroundDeletion"]));
+        }
+        let acts = || store.get(&Store::path(Kind::NetworkChaos, "n", "often-2")).is_some();
+        _ = fault.undo().await;
+        assert!(acts(), "its time has not come");
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        let error = fault.undo().await.unwrap_err();
+        assert!(matches!(&error, FaultError::Dirty(text) if text.contains("networkchaos/often-2")), "{error}");
+        assert!(!acts() && store.get(&Store::path(key.kind, "n", "often")).is_none(), "{:?}", store.all());
+        let left = fault.leftovers();
+        assert_eq!((left.len(), left[0].command.as_str()), (1, "kubectl -n n delete pod client-1"), "{left:?}");
+    }
+}

@@ -482,6 +482,10 @@ impl FaultNeeds<'_> {
             }
             if kind.is_chaos() && self.scenario.options.chaos.force_after.is_some() {
                 needs.add(How::Optional, self.own(), &on(kind, &["patch"]), &names);
+                // What it has made is what holds it.
+                for made in kinds_of_dependants(kind) {
+                    needs.any(How::Optional, self.own(), &on(made, &["get", "delete", "patch"]));
+                }
             }
         }
         for of in others {
