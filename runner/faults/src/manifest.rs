@@ -416,7 +416,9 @@ impl FaultDriver for Written {
             return Vec::new();
         }
         let error = self.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
-        if let Some(left) = self.last.as_ref().filter(|_| self.key.kind.is_chaos()).and_then(|last| effects(&self.key, last, &error)) {
+        if let Some(left) =
+            self.last.as_ref().filter(|_| self.key.kind.is_chaos()).and_then(|last| effects(&self.key, last, &error))
+        {
             return vec![left];
         }
         let mut left = self.left_of_made(&error);

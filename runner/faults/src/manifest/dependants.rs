@@ -70,11 +70,12 @@ pub async fn dependants(cluster: &Cluster, key: &ObjectKey) -> Result<Dependants
             }
             Err(error) => return Err(error),
         };
-        let made = objects.iter().filter(|object| is_made_by(object, &makers) && !is_of_another(object, key)).map(|object| {
-            let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
-            let (name, namespace) = (text("name").unwrap_or_default(), key.namespace.clone());
-            ObjectKey { kind, namespace, name, uid: text("uid") }
-        });
+        let made =
+            objects.iter().filter(|object| is_made_by(object, &makers) && !is_of_another(object, key)).map(|object| {
+                let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
+                let (name, namespace) = (text("name").unwrap_or_default(), key.namespace.clone());
+                ObjectKey { kind, namespace, name, uid: text("uid") }
+            });
         let made: Vec<ObjectKey> = made.collect();
         makers.extend(made.iter().map(|key| key.name.clone()));
         found.left.extend(made);

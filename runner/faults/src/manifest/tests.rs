@@ -180,7 +180,8 @@ async fn schedule(store: &Store, force_after: Option<Duration>) -> (Written, Obj
     let kind = Kind::other("chaos-mesh.org/v1alpha1", "Schedule", "schedules");
     let key = ObjectKey { kind, ..key("often") };
     let limits = Limits { within: Duration::from_secs(5), force_after };
-    let object = json!({"apiVersion": kind.api_version(), "kind": "Schedule", "metadata": {"name": "often", "namespace": "n"}});
+    let object =
+        json!({"apiVersion": kind.api_version(), "kind": "Schedule", "metadata": {"name": "often", "namespace": "n"}});
     let spec = ManifestSpec { key: key.clone(), object, active_when: Vec::new(), gone_when: Vec::new(), limits };
     let mut fault = Written::new(store.cluster(), spec);
     fault.inject().await.unwrap();
@@ -233,7 +234,9 @@ async fn the_object_that_acts_is_named_as_what_is_left() {
         let (mut fault, key) = schedule(&store, None).await;
         store.put(Kind::NetworkChaos, held());
         if !is_gone {
-            store.change(&Store::path(key.kind, "n", "often"), |it| it["metadata"]["finalizers"] = json!(["foregroundDeletion"]));
+            store.change(&Store::path(key.kind, "n", "often"), |it| {
+                it["metadata"]["finalizers"] = json!(["foregroundDeletion"])
+            });
         }
         match fault.undo().await {
             Ok(()) => assert!(matches!(fault.prove_undone().await, Err(FaultError::Recovering(_)))),
@@ -253,7 +256,9 @@ async fn what_a_schedule_has_made_is_removed_by_force_in_its_time() {
         let (mut fault, key) = schedule(&store, Some(Duration::from_secs(25))).await;
         store.put(Kind::NetworkChaos, held());
         if !is_gone {
-            store.change(&Store::path(key.kind, "n", "often"), |it| it["metadata"]["finalizers"] = json!(["foregroundDeletion"]));
+            store.change(&Store::path(key.kind, "n", "often"), |it| {
+                it["metadata"]["finalizers"] = json!(["foregroundDeletion"])
+            });
         }
         let acts = || store.get(&Store::path(Kind::NetworkChaos, "n", "often-2")).is_some();
         _ = fault.undo().await;
