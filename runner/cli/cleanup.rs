@@ -18,7 +18,7 @@ use super::{Failure, exit, print};
 use shakedown_cluster::journal::{self, Contents, Outstanding};
 use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey, Remedy, labels};
 use shakedown_faults::chaos;
-use shakedown_faults::manifest::dependants;
+use shakedown_faults::manifest::{dependants, kinds_of_dependants};
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
 
@@ -152,7 +152,7 @@ async fn by_hand(cluster: &Cluster, item: &Item) -> (String, String) {
 }
 
 async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
-    let mut failed: Vec<(&Item, String)> = Vec::new();
+    let mut failed: Vec<(Item, String)> = Vec::new();
     let (mut going, mut forced) = (Vec::new(), false);
     for item in items {
         let removed = match item {
@@ -160,7 +160,7 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
             item => leftovers::remove(cluster, item).await.map_err(|error| Unremoved::There(error.to_string())),
         };
         match (removed, item) {
-            (Err(Unremoved::There(error)), _) => failed.push((item, error)),
+            (Err(Unremoved::There(error)), _) => failed.push((item.clone(), error)),
             (Err(Unremoved::Forced(why)), _) => {
                 forced = true;
                 print::line(format_args!("removed by force: {item}"));
@@ -177,7 +177,17 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     for (item, key) in going {
         match gone(cluster, key, deadline).await {
             Ok(()) => print::line(format_args!("removed: {item}")),
-            Err(error) => failed.push((item, error)),
+            Err(error) => {
+                // It is no longer there to be removed by hand. What it has made is.
+                let made = dependants(cluster, key).await.map(|found| found.left).unwrap_or_default();
+                let is_gone = matches!(cluster.get(key).await, Ok(None));
+                let named = made.into_iter().filter(|_| is_gone).map(|left| (Item::Object(left), error.clone()));
+                let named: Vec<(Item, String)> = named.collect();
+                if named.is_empty() {
+                    failed.push((item.clone(), error));
+                }
+                failed.extend(named);
+            }
         }
     }
     for (item, error) in &failed {
@@ -201,8 +211,8 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
         let text = |error: ClusterError| error.to_string();
         let problem = match cluster.get(key).await.map_err(text)? {
             Some(_) => "its deletion hangs".to_owned(),
-            None => match dependants(cluster, key).await.map_err(text)?.first() {
-                Some(left) => format!("it is gone, and {left}, which it has made, is not"),
+            None => match dependants(cluster, key).await.map_err(text)?.unproven(key) {
+                Some(problem) => problem,
                 None => return Ok(()),
             },
         };
@@ -229,8 +239,16 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
         print::remark(format_args!("{done}"));
         return Ok(());
     }
-    let why = chaos::stuck(&object);
+    let made = dependants(cluster, key).await.map_err(text)?.left;
+    let why = match made.first() {
+        Some(left) => format!("{left}, which it has made, is not gone"),
+        None => chaos::stuck(&object),
+    };
     if force {
+        // What it has made is what acts, and what holds it.
+        for left in &made {
+            chaos::force(cluster, left).await.map_err(text)?;
+        }
         chaos::force(cluster, key).await.map_err(text)?;
         return Err(Unremoved::Forced(why));
     }
@@ -283,7 +301,9 @@ impl Journal {
                 lines.join(", ")
             ));
         }
-        let runs = contents.outstanding.iter().map(|left| left.run.clone()).collect();
+        let makers = contents.gone.iter().filter(|(_, key)| !kinds_of_dependants(key.kind).is_empty());
+        let runs = contents.outstanding.iter().map(|left| &left.run).chain(makers.map(|(run, _)| run));
+        let runs = runs.cloned().collect();
         Ok(Some(Self { path, contents, runs }))
     }
 
@@ -300,7 +320,33 @@ impl Journal {
                 found => there.extend(found?.found),
             }
         }
+        there.extend(self.made(cluster).await?);
         Ok(there)
+    }
+
+    /// What the Schedules and Workflows of the journal have made and is still there although they are gone.
+    async fn made(&self, cluster: &Cluster) -> Result<Vec<(String, Item)>, ClusterError> {
+        let outstanding = self.contents.outstanding.iter().filter_map(|left| match &left.item {
+            Item::Object(key) => Some((&left.run, key)),
+            Item::Mark(..) => None,
+        });
+        let mut made = Vec::new();
+        for (run, key) in outstanding.chain(self.contents.gone.iter().map(|(run, key)| (run, key))) {
+            // With another one of this name, or with this one, there is nothing of which to say whose it is.
+            let name = ObjectKey { uid: None, ..key.clone() };
+            if kinds_of_dependants(key.kind).is_empty() || key.name.contains('[') || cluster.get(&name).await?.is_some()
+            {
+                continue;
+            }
+            let found = dependants(cluster, key).await?;
+            if !found.unlisted.is_empty()
+                && let Some(problem) = found.unproven(key)
+            {
+                print::remark(format_args!("{problem}"));
+            }
+            made.extend(found.left.into_iter().map(|left| (run.clone(), Item::Object(left))));
+        }
+        Ok(made)
     }
 
     /// Waits until an unanswered request can no longer take effect, or until its object appears, and returns such
@@ -452,7 +498,7 @@ mod tests {
             let store = Store::default();
             let since = Timestamp::now() - jiff::SignedDuration::from_secs(age);
             let unclear = Outstanding { run: "r".to_owned(), item: named(), unclear: Some(since) };
-            let contents = Contents { outstanding: vec![unclear], unreadable: Vec::new() };
+            let contents = Contents { outstanding: vec![unclear], ..Contents::default() };
             let journal = Journal { path: PathBuf::new(), contents, runs: BTreeSet::from(["r".to_owned()]) };
             let late = store.clone();
             tokio::spawn(async move {
@@ -463,6 +509,52 @@ mod tests {
             let came = journal.late(&store.cluster(), &Found::default()).await.unwrap();
             assert_eq!(came.len(), found, "{age} s ago, {comes_after} s from now");
             assert!(begun.elapsed() <= std::time::Duration::from_secs(61), "{:?}", begun.elapsed());
+        }
+    }
+
+    fn network_chaos() -> serde_json::Value {
+        let metadata = json!({"name": "often-2", "namespace": "n", "labels": {"managed-by": "often"},
+            "finalizers": ["chaos-mesh/records"]});
+        json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos", "metadata": metadata})
+    }
+
+    fn schedule() -> ObjectKey {
+        let kind = Kind::other("chaos-mesh.org/v1alpha1", "Schedule", "schedules");
+        ObjectKey { kind, namespace: "n".into(), name: "often".into(), uid: Some("uid-of-schedule".into()) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_schedule_has_made_is_found_although_it_is_gone_itself() {
+        let left = Outstanding { run: "r".to_owned(), item: Item::Object(schedule()), unclear: None };
+        let outstanding = Contents { outstanding: vec![left], ..Contents::default() };
+        let gone = Contents { gone: vec![("r".to_owned(), schedule())], ..Contents::default() };
+        for (contents, of_another) in [(outstanding.clone(), false), (gone, false), (outstanding, true)] {
+            let store = Store::default();
+            store.serve_chaos();
+            store.put(Kind::NetworkChaos, network_chaos());
+            if of_another {
+                store.put(schedule().kind, json!({"metadata": {"name": "often", "namespace": "n"}}));
+            }
+            let journal = Journal { path: PathBuf::new(), contents, runs: BTreeSet::new() };
+            let made = journal.made(&store.cluster()).await.unwrap();
+            let names: Vec<&str> = made.iter().map(|(_, item)| item.key().name.as_str()).collect();
+            assert_eq!(names, if of_another { vec![] } else { vec!["often-2"] });
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_schedule_has_made_is_removed_by_force_with_it() {
+        for force in [false, true] {
+            let store = Store::default();
+            store.serve_chaos();
+            let metadata = json!({"name": "often", "namespace": "n", "finalizers": ["foregroundDeletion"]});
+            let made = store.put(schedule().kind, json!({"metadata": metadata}));
+            let uid = made["metadata"]["uid"].as_str().map(str::to_owned);
+            store.put(Kind::NetworkChaos, network_chaos());
+            let item = Item::Object(ObjectKey { uid, ..schedule() });
+            assert_eq!(remove(&store.cluster(), &[item], force).await, exit::LEFTOVERS);
+            let path = Store::path(Kind::NetworkChaos, "n", "often-2");
+            assert_eq!(store.get(&path).is_none(), force, "{:?}", store.all());
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use crate::keys::Mask;
-use crate::keys::{Item, ObjectAction};
+use crate::keys::{Item, ObjectAction, ObjectKey};
 
 /// The journal's file in a run's folder.
 pub const FILE: &str = "journal.ndjson";
@@ -204,6 +204,8 @@ pub struct Contents {
     /// The objects that may still exist: those of all actions that were started, not refused, and not proven to be
     /// gone. The latest first.
     pub outstanding: Vec<Outstanding>,
+    /// The objects of Chaos Mesh that are proven to be gone, each with its run: what they have made may still exist.
+    pub gone: Vec<(String, ObjectKey)>,
     /// The numbers of the lines that could not be read, from 1.
     pub unreadable: Vec<usize>,
 }
@@ -228,7 +230,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
     let mut acts: BTreeMap<(String, u64), (ObjectAction, Outstanding)> = BTreeMap::new();
     // Acts of which one try had no answer. That another one was answered does not end it.
     let mut unanswered: BTreeSet<(String, u64)> = BTreeSet::new();
-    let mut unreadable = Vec::new();
+    let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
     let mut lines = 0;
     for (index, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Some(line) = whole(text) else {
@@ -248,7 +250,14 @@ pub fn read(text: &str) -> Result<Contents, String> {
                     acts.insert(id, (act, Outstanding { run, item, unclear: Some(at) }));
                 }
             }
-            (_, Step::Refused | Step::Gone) => _ = acts.remove(&id),
+            (_, Step::Refused) => _ = acts.remove(&id),
+            (_, Step::Gone) => {
+                if let Some((_, Outstanding { run, item: Item::Object(key), .. })) = acts.remove(&id)
+                    && key.kind.is_chaos()
+                {
+                    gone.push((run, key));
+                }
+            }
             (_, Step::Done) => {
                 // An unanswered try may still make an object of that name, with another UID.
                 if let Some((_, left)) = acts.get_mut(&id).filter(|_| !unanswered.contains(&id)) {
@@ -274,7 +283,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
     }
     // A journal of several runs has them in the order of their names, and each in the order of its acts.
     let outstanding = acts.into_values().rev().map(|(_, left)| left).collect();
-    Ok(Contents { outstanding, unreadable })
+    Ok(Contents { outstanding, gone, unreadable })
 }
 
 /// A line, and the text that it was read from.

@@ -5,6 +5,7 @@ mod dependants;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
@@ -18,7 +19,7 @@ use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
-pub use self::dependants::{dependants, kinds_of_dependants};
+pub use self::dependants::{Dependants, dependants, kinds_of_dependants};
 
 /// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
@@ -52,6 +53,12 @@ pub struct Written {
     last: Option<Value>,
     /// The forced removal, as text.
     forced: Option<String>,
+    /// Whether it was seen to be gone.
+    gone: bool,
+    /// What it has made, at the last look.
+    made: Dependants,
+    /// What it had made and was removed by force, with its last state.
+    effects: Vec<(ObjectKey, Value)>,
 }
 
 /// The spec of the driver: plain data.
@@ -96,7 +103,23 @@ impl Written {
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
         let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
-        Self { cluster, key, object, active_when, gone_when, limits, begun, owner, undoing_since, last, forced }
+        let (gone, made, effects) = (false, Dependants::default(), Vec::new());
+        Self {
+            cluster,
+            key,
+            object,
+            active_when,
+            gone_when,
+            limits,
+            begun,
+            owner,
+            undoing_since,
+            last,
+            forced,
+            gone,
+            made,
+            effects,
+        }
     }
 
     /// The failure that Chaos Mesh reports, if the object is one of its kinds.
@@ -121,6 +144,77 @@ impl Written {
             }
             Some(_) => None,
         })
+    }
+
+    /// What our object has made and is still there. Of an object of another client that has its name, nothing is looked for.
+    async fn look_for_made(&self) -> Result<Dependants, ClusterError> {
+        let is_taken = self.key.uid.is_none() && self.cluster.get_once(&self.key).await?.is_some();
+        if is_taken { Ok(Dependants::default()) } else { dependants(&self.cluster, &self.key).await }
+    }
+
+    /// Whether it is a Schedule or a Workflow, whose objects act.
+    fn makes(&self) -> bool {
+        !kinds_of_dependants(self.key.kind).is_empty()
+    }
+
+    fn may_force(&self, since: Instant) -> bool {
+        self.limits.force_after.is_some_and(|limit| since.elapsed() >= limit)
+    }
+
+    /// Removes by force what a Schedule or a Workflow has made, then itself, where it still waits for others. Nothing is forced
+    /// where nothing is left.
+    async fn force_made(&mut self) -> Result<(), FaultError> {
+        self.made = self.look_for_made().await?;
+        let forced = join_all(self.made.left.iter().map(async |left| {
+            let last = self.cluster.get_once(left).await?;
+            force(&self.cluster, left).await.map(|()| last.map(|last| (left.clone(), last)))
+        }))
+        .await;
+        let mut failed = None;
+        for one in forced {
+            match one {
+                Ok(done) => self.effects.extend(done),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let mut names: Vec<String> = self.effects.iter().map(|(key, _)| key.to_string()).collect();
+        if !self.gone && self.makes() {
+            match go(&self.cluster, &self.key, GOING).await? {
+                Going::Gone(_) => {}
+                Going::There(_) => {
+                    force(&self.cluster, &self.key).await?;
+                    names.push(self.key.to_string());
+                }
+            }
+            self.gone = true;
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        // A Schedule makes another one while it is deleted.
+        self.made = self.look_for_made().await?;
+        let names = names.join(", ");
+        let forced = format!("removed by force (--force-cleanup) without being recovered: {names}");
+        self.forced = Some(forced.clone());
+        Err(FaultError::Dirty(forced))
+    }
+
+    /// What is left of what it has made.
+    fn left_of_made(&self, error: &str) -> Vec<Leftover> {
+        let key = &self.key;
+        let of_one = |key: &ObjectKey| (key.to_string(), key.delete_command());
+        let unlisted = (!self.made.unlisted.is_empty()).then(|| {
+            let label = Dependants::label(key.kind);
+            let (kinds, name) = (self.made.unlisted_kinds(), &key.name);
+            let command = format!("kubectl -n {} delete {kinds} -l {label}={name}", key.namespace);
+            (format!("what {key} has made of {kinds}, which this account may not list"), command)
+        });
+        let all = self.made.left.iter().map(of_one).chain(unlisted);
+        let left = all.map(|(what, command)| Leftover { what, command, error: error.to_owned() });
+        self.effects.iter().filter_map(|(key, last)| effects(key, last, error)).chain(left).collect()
     }
 
     /// The findings of the conditions for being active. Without our object, none of them holds.
@@ -249,7 +343,9 @@ impl FaultDriver for Written {
         match go(&self.cluster, &self.key, GOING).await? {
             Going::Gone(last) => {
                 self.last = last.or(self.last.take());
-                Ok(())
+                self.gone = true;
+                // The last that it has made may stand longer than itself.
+                if self.may_force(since) { self.force_made().await } else { Ok(()) }
             }
             // Chaos Mesh holds the objects that act. A Schedule or a Workflow waits for those that it has made.
             Going::There(object) if Kind::CHAOS.contains(&self.key.kind) => {
@@ -258,7 +354,7 @@ impl FaultDriver for Written {
                 }
                 let why = stuck(&object);
                 let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default();
-                if self.limits.force_after.is_none_or(|limit| since.elapsed() < limit) {
+                if !self.may_force(since) {
                     return Err(FaultError::Stuck(held(&self.cluster, &self.key, run, &why)));
                 }
                 force(&self.cluster, &self.key).await?;
@@ -268,11 +364,17 @@ impl FaultDriver for Written {
                 self.forced = Some(forced.clone());
                 Err(FaultError::Dirty(forced))
             }
-            Going::There(object) => Err(FaultError::Stuck(format!(
-                "{} is being deleted but not gone: {}",
-                self.key,
-                held_by(&object["metadata"]["finalizers"])
-            ))),
+            Going::There(object) => {
+                if self.may_force(since) && self.makes() {
+                    self.force_made().await?;
+                }
+                self.made = self.look_for_made().await?;
+                let why = match self.made.left.first() {
+                    Some(left) => format!("{left}, which it has made, is not gone yet"),
+                    None => held_by(&object["metadata"]["finalizers"]),
+                };
+                Err(FaultError::Stuck(format!("{} is being deleted but not gone: {why}", self.key)))
+            }
         }
     }
 
@@ -280,10 +382,17 @@ impl FaultDriver for Written {
         if !self.begun {
             return Ok(Vec::new());
         }
+        let gone = self.cluster.own(&self.key).await?.is_none();
+        self.gone = gone;
+        if gone {
+            self.made = self.look_for_made().await?;
+        }
         let key = &self.key;
-        let gone = self.cluster.own(key).await?.is_none();
-        if gone && let Some(left) = dependants(&self.cluster, key).await?.first() {
-            return Err(FaultError::Recovering(format!("{key} is gone, and {left}, which it has made, is not yet")));
+        if let Some(detail) = self.made.unproven(key).filter(|_| gone) {
+            if self.made.unlisted.is_empty() {
+                return Err(FaultError::Recovering(detail));
+            }
+            return Ok(vec![Finding { shows: Proof::Removed, holds: false, detail }]);
         }
         // A one-time action has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
@@ -307,15 +416,28 @@ impl FaultDriver for Written {
             return Vec::new();
         }
         let error = self.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
-        let mut pods: Vec<&str> = self.last.iter().flat_map(unsettled).filter_map(|id| id.split('/').nth(1)).collect();
-        pods.dedup();
-        if self.key.kind.is_chaos() && !pods.is_empty() {
-            let what = format!("effects of {} in pods {}", self.key, pods.join(", "));
-            let command = format!("kubectl -n {} delete pod {}", self.key.namespace, pods.join(" "));
-            return vec![Leftover { what, command, error }];
+        if let Some(left) =
+            self.last.as_ref().filter(|_| self.key.kind.is_chaos()).and_then(|last| effects(&self.key, last, &error))
+        {
+            return vec![left];
         }
-        vec![Leftover { what: self.key.to_string(), command: self.key.delete_command(), error }]
+        let mut left = self.left_of_made(&error);
+        if !self.gone || left.is_empty() {
+            left.push(Leftover { what: self.key.to_string(), command: self.key.delete_command(), error });
+        }
+        left
     }
+}
+
+/// The effects in pods that an object has left, by its last state; `None` where it has recovered all of them.
+fn effects(key: &ObjectKey, last: &Value, error: &str) -> Option<Leftover> {
+    let mut pods: Vec<&str> = unsettled(last).filter_map(|id| id.split('/').nth(1)).collect();
+    pods.dedup();
+    (!pods.is_empty()).then(|| Leftover {
+        what: format!("effects of {key} in pods {}", pods.join(", ")),
+        command: format!("kubectl -n {} delete pod {}", key.namespace, pods.join(" ")),
+        error: error.to_owned(),
+    })
 }
 
 /// What keeps an object that is being deleted.

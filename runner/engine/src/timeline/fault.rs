@@ -29,6 +29,8 @@ const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two tries of an undo.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The same, while its engine is at it: each try asks for what is left.
+const RECOVERING_PAUSE: Duration = Duration::from_secs(1);
 /// How long a running injection may still take when the undo is due.
 const GRACE: Duration = Duration::from_millis(50);
 /// When the undo of an interrupted injection is repeated: the server may still execute its last request until then.
@@ -615,7 +617,7 @@ impl FaultTask {
                 });
             }
             tokio::time::sleep(wait).await;
-            pause = if is_failing { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
+            pause = (pause * 2).min(if is_failing { LONGEST_PAUSE } else { RECOVERING_PAUSE });
         }
         self.count(&problems);
         self.left(problem);

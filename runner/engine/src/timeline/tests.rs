@@ -58,6 +58,8 @@ enum Behaviour {
     FailsInTwoWays,
     /// Its engine is at it for so many seconds.
     IsRecovered(u64),
+    /// Its engine is at it for ever.
+    IsAtIt,
     IsActiveLate,
     /// Its engine alone reports that it acts. After 8 s it is seen.
     SeenLater,
@@ -201,6 +203,7 @@ impl FaultDriver for FakeFault {
                 let is_done = u64::from(self.undone) * 5 >= seconds;
                 if is_done { Ok(()) } else { Err(FaultError::Recovering("it goes on".to_owned())) }
             }
+            Behaviour::IsAtIt => Err(FaultError::Recovering("it goes on".to_owned())),
             Behaviour::FailsInTwoWays => Err(FaultError::Stuck(format!("reason {}", self.undone % 2))),
             _ => Ok(()),
         }
@@ -633,6 +636,14 @@ async fn a_recovery_that_goes_on_is_a_problem_only_at_the_end_of_the_limit() {
         assert_eq!((fault.state == FaultState::Left, fault.problem.as_deref()), (problem.is_some(), problem));
         assert_eq!((case.retries, case.messages), (0, vec![]), "{seconds}");
     }
+}
+
+/// Each try lists what a Schedule has made, kind by kind.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_is_not_asked_about_more_than_once_a_second() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsAtIt)], None).await;
+    let tries = case.log.text().matches("undo cut").count();
+    assert!((30..=70).contains(&tries), "{tries}");
 }
 
 #[tokio::test(start_paused = true)]

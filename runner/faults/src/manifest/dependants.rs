@@ -10,9 +10,42 @@ const VERSION: &str = "chaos-mesh.org/v1alpha1";
 /// The labels with which Chaos Mesh names the Schedule, or the Workflow, that has made an object.
 const MAKERS: [&str; 2] = ["managed-by", "chaos-mesh.org/workflow"];
 
+/// What a Schedule or a Workflow has made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dependants {
+    /// The objects that still exist.
+    pub left: Vec<ObjectKey>,
+    /// The kinds that the account may not list: of those it is not known.
+    pub unlisted: Vec<Kind>,
+}
+
+impl Dependants {
+    /// Why it is not proven that what `key` has made is gone; `None` when that is proven.
+    pub fn unproven(&self, key: &ObjectKey) -> Option<String> {
+        if self.unlisted.is_empty() {
+            return self.left.first().map(|left| format!("{key} is gone, and {left}, which it has made, is not yet"));
+        }
+        let (kinds, namespace) = (self.unlisted_kinds(), &key.namespace);
+        Some(format!(
+            "{key} is gone, and it is not known whether what it has made is: this account may not list {kinds} in namespace \
+             {namespace}\nhelp: grant it the verb `list` on these, and look with `kubectl -n {namespace} get {kinds}`"
+        ))
+    }
+
+    /// The label with which Chaos Mesh names a maker of this kind.
+    pub fn label(maker: Kind) -> &'static str {
+        MAKERS[usize::from(maker.name() == "Workflow")]
+    }
+
+    /// The kinds that the account may not list, as kubectl takes them.
+    pub fn unlisted_kinds(&self) -> String {
+        self.unlisted.iter().map(|kind| kind.kubectl()).collect::<Vec<_>>().join(",")
+    }
+}
+
 /// The kinds of the objects that an object of this kind makes: none but for a Schedule and a Workflow.
 pub fn kinds_of_dependants(kind: Kind) -> Vec<Kind> {
-    match kind.is_chaos() && !Kind::CHAOS.contains(&kind) {
+    match kind.is_chaos() && matches!(kind.name(), "Schedule" | "Workflow") {
         // Workflows first: what they have made is named after them.
         true => [Kind::other(VERSION, "Workflow", "workflows")].into_iter().chain(Kind::CHAOS).collect(),
         false => Vec::new(),
@@ -20,32 +53,44 @@ pub fn kinds_of_dependants(kind: Kind) -> Vec<Kind> {
 }
 
 /// The objects that a Schedule or a Workflow has made and that still exist, also by way of a Workflow; none for another kind.
-/// Kinds that the account may not list are left out.
+/// A kind that is not installed has none.
 ///
 /// # Errors
 /// When the cluster does not answer.
-pub async fn dependants(cluster: &Cluster, key: &ObjectKey) -> Result<Vec<ObjectKey>, ClusterError> {
+pub async fn dependants(cluster: &Cluster, key: &ObjectKey) -> Result<Dependants, ClusterError> {
     let mut makers = BTreeSet::from([key.name.clone()]);
-    let mut left = Vec::new();
+    let mut found = Dependants::default();
     for kind in kinds_of_dependants(key.kind) {
         let objects = match cluster.list(kind, &key.namespace, None).await {
             Ok(objects) => objects,
-            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => continue,
+            Err(ClusterError::NotFound(_)) => continue,
+            Err(ClusterError::Forbidden { .. }) => {
+                found.unlisted.push(kind);
+                continue;
+            }
             Err(error) => return Err(error),
         };
-        let made = objects.iter().filter(|object| is_made_by(object, &makers)).map(|object| {
-            let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
-            let (name, namespace) = (text("name").unwrap_or_default(), key.namespace.clone());
-            ObjectKey { kind, namespace, name, uid: text("uid") }
-        });
+        let made =
+            objects.iter().filter(|object| is_made_by(object, &makers) && !is_of_another(object, key)).map(|object| {
+                let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
+                let (name, namespace) = (text("name").unwrap_or_default(), key.namespace.clone());
+                ObjectKey { kind, namespace, name, uid: text("uid") }
+            });
         let made: Vec<ObjectKey> = made.collect();
         makers.extend(made.iter().map(|key| key.name.clone()));
-        left.extend(made);
+        found.left.extend(made);
     }
-    Ok(left)
+    Ok(found)
 }
 
 fn is_made_by(object: &Value, makers: &BTreeSet<String>) -> bool {
     let labels = &object["metadata"]["labels"];
     MAKERS.iter().any(|label| labels[*label].as_str().is_some_and(|maker| makers.contains(maker)))
+}
+
+/// Whether an object belongs to another maker that has the name of this one.
+fn is_of_another(object: &Value, key: &ObjectKey) -> bool {
+    let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let is_namesake = |owner: &Value| owner["kind"] == key.kind.name() && owner["name"] == key.name.as_str();
+    key.uid.as_deref().is_some_and(|uid| owners.into_iter().any(|owner| is_namesake(owner) && owner["uid"] != uid))
 }

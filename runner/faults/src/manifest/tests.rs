@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shakedown_cluster::Kind;
-use shakedown_cluster::testing::store::Store;
+use shakedown_cluster::testing::store::{Fate, Store};
 
 use super::*;
 
@@ -172,4 +172,102 @@ async fn what_a_schedule_makes_while_it_is_deleted_is_waited_for() {
     assert!(matches!(&error, FaultError::Recovering(text) if text.contains("networkchaos/often-2")), "{error}");
     store.remove(&Store::path(Kind::NetworkChaos, "n", "often-2"));
     assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
+}
+
+/// A Schedule of Chaos Mesh, injected, and its key.
+async fn schedule(store: &Store, force_after: Option<Duration>) -> (Written, ObjectKey) {
+    store.serve_chaos();
+    let kind = Kind::other("chaos-mesh.org/v1alpha1", "Schedule", "schedules");
+    let key = ObjectKey { kind, ..key("often") };
+    let limits = Limits { within: Duration::from_secs(5), force_after };
+    let object =
+        json!({"apiVersion": kind.api_version(), "kind": "Schedule", "metadata": {"name": "often", "namespace": "n"}});
+    let spec = ManifestSpec { key: key.clone(), object, active_when: Vec::new(), gone_when: Vec::new(), limits };
+    let mut fault = Written::new(store.cluster(), spec);
+    fault.inject().await.unwrap();
+    (fault, key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_is_not_proven_where_what_was_made_may_not_be_listed() {
+    for (code, holds) in [(403, false), (404, true)] {
+        let store = Store::default();
+        let (mut fault, _) = schedule(&store, None).await;
+        store.script(move |_, asked| match asked {
+            "GET /apis/chaos-mesh.org/v1alpha1/namespaces/n/networkchaos" => Fate::Refused(code),
+            _ => Fate::Answered,
+        });
+        fault.undo().await.unwrap();
+        let findings = fault.prove_undone().await.unwrap();
+        assert_eq!(findings.iter().all(|finding| finding.holds), holds, "{code}: {findings:?}");
+        let detail = &findings[0].detail;
+        assert_eq!(detail.contains("the verb `list`") && detail.contains("networkchaos"), !holds, "{detail}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_maker_of_this_name_has_made_is_not_waited_for() {
+    let store = Store::default();
+    let (mut fault, key) = schedule(&store, None).await;
+    let owner = json!([{"kind": "Schedule", "name": "often", "uid": "of-another"}]);
+    store.put(
+        Kind::NetworkChaos,
+        json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos", "metadata": {"name": "theirs", "namespace": "n",
+            "labels": {"managed-by": key.name}, "ownerReferences": owner}}),
+    );
+    fault.undo().await.unwrap();
+    assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
+}
+
+/// A NetworkChaos that a Schedule has made, which a dead daemon holds.
+fn held() -> Value {
+    let records = json!([{"id": "n/client-1", "phase": "Injected", "selectorKey": "."}]);
+    json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos", "metadata": {"name": "often-2", "namespace": "n",
+        "labels": {"managed-by": "often"}, "finalizers": ["chaos-mesh/records"]},
+        "status": {"experiment": {"desiredPhase": "Stop", "containerRecords": records}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_object_that_acts_is_named_as_what_is_left() {
+    for is_gone in [true, false] {
+        let store = Store::default();
+        let (mut fault, key) = schedule(&store, None).await;
+        store.put(Kind::NetworkChaos, held());
+        if !is_gone {
+            store.change(&Store::path(key.kind, "n", "often"), |it| {
+                it["metadata"]["finalizers"] = json!(["foregroundDeletion"])
+            });
+        }
+        match fault.undo().await {
+            Ok(()) => assert!(matches!(fault.prove_undone().await, Err(FaultError::Recovering(_)))),
+            Err(error) => assert!(error.to_string().contains("often-2 in namespace n, which it has made"), "{error}"),
+        }
+        let left = fault.leftovers();
+        assert_eq!(left.len(), if is_gone { 1 } else { 2 }, "{left:?}");
+        assert_eq!(left[0].command, "kubectl -n n delete networkchaos often-2");
+        assert!(is_gone || left[1].what.contains("often"), "{left:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_schedule_has_made_is_removed_by_force_in_its_time() {
+    for is_gone in [true, false] {
+        let store = Store::default();
+        let (mut fault, key) = schedule(&store, Some(Duration::from_secs(25))).await;
+        store.put(Kind::NetworkChaos, held());
+        if !is_gone {
+            store.change(&Store::path(key.kind, "n", "often"), |it| {
+                it["metadata"]["finalizers"] = json!(["foregroundDeletion"])
+            });
+        }
+        let acts = || store.get(&Store::path(Kind::NetworkChaos, "n", "often-2")).is_some();
+        _ = fault.undo().await;
+        assert!(acts(), "its time has not come");
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        let error = fault.undo().await.unwrap_err();
+        assert!(matches!(&error, FaultError::Dirty(text) if text.contains("networkchaos/often-2")), "{error}");
+        assert!(!acts() && store.get(&Store::path(key.kind, "n", "often")).is_none(), "{:?}", store.all());
+        let left = fault.leftovers();
+        assert_eq!((left.len(), left[0].command.as_str()), (1, "kubectl -n n delete pod client-1"), "{left:?}");
+    }
 }

@@ -476,12 +476,16 @@ impl FaultNeeds<'_> {
             needs.add(how, self.own(), &on(kind, &["get", "create", "delete"]), &names);
             // Without a watch, an object that goes is read.
             needs.any(How::Optional, self.own(), &on(kind, WATCH));
-            // Without a list, what it has made is not looked for at the end.
+            // Without a list, it is not known at the end whether what it has made is gone.
             for made in kinds_of_dependants(kind) {
-                needs.any(How::Optional, self.own(), &on(made, &["list"]));
+                needs.any(how, self.own(), &on(made, &["list"]));
             }
             if kind.is_chaos() && self.scenario.options.chaos.force_after.is_some() {
                 needs.add(How::Optional, self.own(), &on(kind, &["patch"]), &names);
+                // What it has made is what holds it.
+                for made in kinds_of_dependants(kind) {
+                    needs.any(How::Optional, self.own(), &on(made, &["get", "delete", "patch"]));
+                }
             }
         }
         for of in others {

@@ -493,3 +493,27 @@ async fn the_kind_of_a_manifest_is_named_although_planning_was_refused() {
     }
     assert!(error.contains("resources: [configmaps], verbs: [get, create, delete]"), "{error}");
 }
+
+/// The undo of a Schedule is proven by lists of what it has made. Nothing else needs them.
+#[test]
+fn the_manifest_of_a_schedule_needs_to_list_what_it_makes() {
+    for (name, needed) in [("Schedule", true), ("NetworkChaos", false)] {
+        let version = "chaos-mesh.org/v1alpha1";
+        let text = format!(
+            "version: 1\nname: it\nnamespace: one\nload: {{only: {{http: {{url: 'http://127.0.0.1:1'}}, rate: 1/s, timeout: \
+             100ms}}}}\nphases:\n  - name: cut\n    duration: 1s\n    faults: {{only: {{manifest: {{object: {{apiVersion: \
+             {version}, kind: {name}}}, active_when: [{{field: status, exists: true}}]}}}}}}\n    expect: [{{requests: {{min: \
+             1}}}}]\n"
+        );
+        let document = shakedown_schemas::parse("it.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+        let kind = Kind::other(version, name, &name.to_lowercase());
+        let kinds = Kinds::from([((version.to_owned(), name.to_owned()), (kind, true))]);
+        let options = Options::for_tests();
+        let needs =
+            Scenario { document: &document, namespace: "one", options: &options, plan: None, kinds: &kinds }.needs();
+        let lists = |needs: &Needs| {
+            needs.keys().any(|need| need.access.verb == "list" && need.access.resource == "stresschaos")
+        };
+        assert_eq!((lists(&needs.possible), lists(&needs.optional)), (needed, false), "{name}");
+    }
+}
