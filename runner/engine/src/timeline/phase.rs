@@ -101,9 +101,6 @@ pub(super) fn end<'a>(
     Some(end)
 }
 
-/// The most lost targets that a problem names.
-const SHOWN: usize = 3;
-
 /// Takes the proof away from a fault that was in place for less than 90 % of its planned time within its phase, on average of
 /// its targets. A target that is gone counts up to then, whatever the engine.
 pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &PhaseSpan) {
@@ -117,25 +114,17 @@ pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &Phas
     let planned = timing.planned(Duration::from_nanos(span.planned_ns)).as_secs_f64();
     let [without, on_average] = stretch::totals(&result.unproven, within, result.targets.len());
     if lasted - on_average < planned * ENOUGH {
+        // Which targets were lost, and when, is in the stretches.
+        let lost = on_average > without;
         let mut problem = format!(
-            "planned for {} of its phase, in place for {} of it",
-            words::seconds(planned),
-            words::seconds(lasted)
+            "in place for {} of its planned {}",
+            words::seconds(if lost { lasted - on_average } else { lasted }),
+            words::seconds(planned)
         );
-        if without > 0.0 {
-            problem.push_str(&format!(", of which {} are without proof", words::seconds(without)));
-        }
-        if on_average > without {
-            let lost = || result.unproven.iter().filter(|it| it.target.is_some());
-            let mut shown: Vec<String> =
-                lost().take(SHOWN).map(|it| format!("from {} on {}", words::moment(it.from_s), it.why)).collect();
-            shown.extend(lost().nth(SHOWN).map(|_| format!("and {} more", lost().count() - SHOWN)));
-            problem.push_str(&format!(
-                ", and on each of its {} targets for {} on average: {}",
-                result.targets.len(),
-                words::seconds(lasted - on_average),
-                shown.join("; ")
-            ));
+        if lost {
+            problem.push_str(&format!(", on average of its {} targets", result.targets.len()));
+        } else if without > 0.0 {
+            problem.push_str(&format!(", {} of which are without proof", words::seconds(without)));
         }
         result.injection = Verdict::Inconclusive;
         result.problem = Some(problem);

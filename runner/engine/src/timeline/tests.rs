@@ -450,7 +450,7 @@ async fn a_fault_that_was_over_before_its_phase_counted_proves_nothing() {
     );
     let (brief, late) = (&case.outcome.faults["brief"], &case.outcome.faults["late"]);
     assert_eq!((brief.injection, late.injection), (Verdict::Inconclusive, Verdict::Pass));
-    assert_eq!(brief.problem.as_deref(), Some("planned for 4s of its phase, in place for 0s of it"));
+    assert_eq!(brief.problem.as_deref(), Some("in place for 0s of its planned 4s"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -458,7 +458,7 @@ async fn a_fault_that_a_signal_cuts_short_proves_nothing() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(20.5)).await;
     let fault = &case.outcome.faults[0];
     assert_eq!((fault.injection, fault.undo), (Verdict::Inconclusive, Verdict::Pass));
-    assert_eq!(fault.problem.as_deref(), Some("planned for 20s of its phase, in place for 10s of it"));
+    assert_eq!(fault.problem.as_deref(), Some("in place for 10s of its planned 20s"));
     // Nine tenths suffice.
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(29.0)).await;
     assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
@@ -547,7 +547,7 @@ async fn a_stretch_without_proof_is_recorded_and_makes_a_fault_inconclusive_from
     for (lasts, to_s, problem) in [
         (Some(1_800), 16.8, None),
         // More than a tenth of its time.
-        (Some(2_500), 17.5, Some("in place for 20s of it, of which 2.5s are without proof")),
+        (Some(2_500), 17.5, Some("in place for 20s of its planned 20s, 2.5s of which are without proof")),
         (Some(6_000), 21.0, Some("not proven from 15.0s to 21.0s, for more than 5s: blind")),
         (None, 30.5, Some("not proven from 15.0s to 30.5s, for more than 5s: blind")),
     ] {
@@ -582,9 +582,10 @@ async fn a_fault_is_proven_by_the_share_of_its_targets_time_in_which_it_stood() 
         let verdict = if holds { Verdict::Pass } else { Verdict::Inconclusive };
         assert_eq!(fault.injection, verdict, "{lost} of 3 at {at_s} s: {:?}", fault.problem);
         if (lost, at_s) == (2, 14) {
-            let problem = "planned for 20s of its phase, in place for 20s of it, and on each of its 3 targets for 9s on average: \
-                           from 14.0s on w-0 is gone; from 14.0s on w-1 is gone";
+            let problem = "in place for 9s of its planned 20s, on average of its 3 targets";
             assert_eq!(fault.problem.as_deref(), Some(problem));
+            let lost: Vec<&str> = fault.unproven.iter().map(|it| it.why.as_str()).collect();
+            assert_eq!(lost, ["w-0 is gone", "w-1 is gone"], "named once");
         }
     }
 }
