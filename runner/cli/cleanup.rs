@@ -42,7 +42,7 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let mut found = Found::default();
     if let Some(journal) = &journal {
-        let there = journal.there(cluster, &args).await.map_err(Failure::environment)?;
+        let there = journal.there(cluster, &args, &mut found.unproven).await.map_err(Failure::environment)?;
         found.add(cluster, &args, there, &journal.dead()?).await?;
     }
     // A check without arguments covers all namespaces in addition to the journal.
@@ -74,10 +74,16 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
         }
         found.items.extend(late);
     }
-    if found.items.is_empty() {
+    for problem in &found.unproven {
+        print::remark(format_args!("{problem}"));
+    }
+    if found.items.is_empty() && found.unproven.is_empty() {
         print::line("no leftovers");
     }
-    Ok(if args.check { check(cluster, &found.items).await } else { code })
+    if args.check {
+        code = check(cluster, &found.items).await;
+    }
+    Ok(if found.unproven.is_empty() { code } else { exit::LEFTOVERS })
 }
 
 /// The leftovers of dead runs.
@@ -87,6 +93,8 @@ struct Found {
     live: BTreeSet<String>,
     /// The kinds that could not be listed.
     unseen: BTreeSet<String>,
+    /// Why it is not known whether objects are left of which the journal knows the maker.
+    unproven: Vec<String>,
 }
 
 impl Found {
@@ -308,7 +316,12 @@ impl Journal {
     }
 
     /// The objects that still exist: those that it names, and other leftovers of its runs of the same kinds.
-    async fn there(&self, cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String, Item)>, ClusterError> {
+    async fn there(
+        &self,
+        cluster: &Cluster,
+        args: &args::Cleanup,
+        unproven: &mut Vec<String>,
+    ) -> Result<Vec<(String, Item)>, ClusterError> {
         let named = self.contents.outstanding.iter().map(|left| (left.run.clone(), left.item.clone()));
         let mut there = leftovers::existing(cluster, named.collect()).await?;
         let kinds = Kinds::with(self.contents.outstanding.iter().map(|left| left.item.key().kind));
@@ -320,12 +333,12 @@ impl Journal {
                 found => there.extend(found?.found),
             }
         }
-        there.extend(self.made(cluster).await?);
+        there.extend(self.made(cluster, unproven).await?);
         Ok(there)
     }
 
     /// What the Schedules and Workflows of the journal have made and is still there although they are gone.
-    async fn made(&self, cluster: &Cluster) -> Result<Vec<(String, Item)>, ClusterError> {
+    async fn made(&self, cluster: &Cluster, unproven: &mut Vec<String>) -> Result<Vec<(String, Item)>, ClusterError> {
         let outstanding = self.contents.outstanding.iter().filter_map(|left| match &left.item {
             Item::Object(key) => Some((&left.run, key)),
             Item::Mark(..) => None,
@@ -339,10 +352,8 @@ impl Journal {
                 continue;
             }
             let found = dependants(cluster, key).await?;
-            if !found.unlisted.is_empty()
-                && let Some(problem) = found.unproven(key)
-            {
-                print::remark(format_args!("{problem}"));
+            if !found.unlisted.is_empty() {
+                unproven.extend(found.unproven(key));
             }
             made.extend(found.left.into_iter().map(|left| (run.clone(), Item::Object(left))));
         }
@@ -458,7 +469,7 @@ mod tests {
 
     use super::*;
     use shakedown_cluster::Kind;
-    use shakedown_cluster::testing::store::Store;
+    use shakedown_cluster::testing::store::{Fate, Store};
 
     fn config_map() -> Kind {
         Kind::other("v1", "ConfigMap", "configmaps")
@@ -536,10 +547,25 @@ mod tests {
                 store.put(schedule().kind, json!({"metadata": {"name": "often", "namespace": "n"}}));
             }
             let journal = Journal { path: PathBuf::new(), contents, runs: BTreeSet::new() };
-            let made = journal.made(&store.cluster()).await.unwrap();
+            let made = journal.made(&store.cluster(), &mut Vec::new()).await.unwrap();
             let names: Vec<&str> = made.iter().map(|(_, item)| item.key().name.as_str()).collect();
             assert_eq!(names, if of_another { vec![] } else { vec!["often-2"] });
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_not_be_listed_is_not_known_to_be_gone() {
+        let store = Store::default();
+        store.serve_chaos();
+        store.script(|_, asked| match asked {
+            "GET /apis/chaos-mesh.org/v1alpha1/namespaces/n/networkchaos" => Fate::Refused(403),
+            _ => Fate::Answered,
+        });
+        let contents = Contents { gone: vec![("r".to_owned(), schedule())], ..Contents::default() };
+        let journal = Journal { path: PathBuf::new(), contents, runs: BTreeSet::new() };
+        let mut unproven = Vec::new();
+        assert_eq!(journal.made(&store.cluster(), &mut unproven).await.unwrap(), []);
+        assert!(matches!(&unproven[..], [why] if why.contains("networkchaos")), "{unproven:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,19 @@ pub(super) fn credentials(values: &Values) -> Secrets {
     secrets
 }
 
+/// Masks credentials in a text whose cuts are marked with an ellipsis, also the beginning of one in front of a cut.
+pub(super) fn mask_text(secrets: &Secrets, text: &mut String) {
+    let masked = |text: &str, is_cut: bool| {
+        let mut bytes = text.as_bytes().to_vec();
+        secrets.mask(&mut bytes, is_cut);
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let whole = masked(text, false);
+    let last = whole.matches('…').count();
+    let parts: Vec<String> = whole.split('…').enumerate().map(|(at, part)| masked(part, at < last)).collect();
+    *text = parts.join("…");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +55,22 @@ mod tests {
             ("abc", true, "abc"),
         ] {
             assert_eq!(masked(text, &values, is_cut), shown);
+        }
+    }
+
+    /// A header of a sample that was cut kept the beginning of a credential.
+    #[test]
+    fn masks_the_beginning_of_a_credential_in_front_of_an_ellipsis() {
+        let secrets = credentials(&[secret("sess-4f2a9")]);
+        for (text, shown) in [
+            ("id=sess-4f2…", "id=[redacted]…"),
+            ("id=sess-4f2a9; a", "id=[redacted]; a"),
+            ("found `sess-4f…`, expected `b`", "found `[redacted]…`, expected `b`"),
+            ("id=sess-4f2", "id=sess-4f2"),
+        ] {
+            let mut masked = text.to_owned();
+            mask_text(&secrets, &mut masked);
+            assert_eq!(masked, shown);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::connection::{Connection, Ended};
 use crate::excerpt::Excerpt;
 use crate::failure::Failed;
 use crate::job::{Job, micros};
-use crate::mask::credentials;
+use crate::mask::{credentials, mask_text};
 use crate::record::{Gap, NewConnection, PartRecord, Record, segment_key};
 use crate::session::as_slice;
 use crate::tunnel::OPENING;
@@ -110,13 +110,8 @@ impl Lane {
             let values = self.sessions.values(job);
             let secrets = credentials(as_slice(values.as_ref()));
             secrets.mask(&mut sample.body, sample.is_cut);
-            let masked = |text: &mut String| {
-                let mut bytes = std::mem::take(text).into_bytes();
-                secrets.mask(&mut bytes, false);
-                *text = String::from_utf8_lossy(&bytes).into_owned();
-            };
-            masked(&mut sample.cause);
-            sample.headers.iter_mut().for_each(|(_, value)| masked(value));
+            mask_text(&secrets, &mut sample.cause);
+            sample.headers.iter_mut().for_each(|(_, value)| mask_text(&secrets, value));
         }
         self.without_credentials(sample)
     }
