@@ -289,7 +289,7 @@ async fn every_iteration_has_one_outcome() {
 }
 
 /// Orders at a server that names the order's place by this URL, and looks at it. Returns the load, and where it looked.
-async fn placed(base: &str, place: &'static str, path: &str, version: &str) -> (LoadObservations, Vec<String>) {
+async fn placed(base: &str, place: &'static str, path: &str) -> (LoadObservations, Vec<String>) {
     let looked = Arc::new(std::sync::Mutex::new(Vec::new()));
     let server = MemoryServer::new({
         let looked = Arc::clone(&looked);
@@ -302,7 +302,7 @@ async fn placed(base: &str, place: &'static str, path: &str, version: &str) -> (
         }
     });
     let from = if path.contains("json") { json!({"json": "$.place"}) } else { json!({"header": "Location"}) };
-    let mut planned = plan(json!({"rate": "20/s", "version": version, "http": {"steps": [
+    let mut planned = plan(json!({"rate": "20/s", "http": {"steps": [
         {"name": "order", "method": "POST", "path": "/orders", "check": {"status": [201]}, "capture": {"place": from, "json": from}},
         {"name": "look", "path": path},
     ]}}));
@@ -332,7 +332,7 @@ async fn a_captured_url_of_the_same_origin_is_a_path() {
         (below, "/orders/7", "{{ capture.json }}", "/api/orders/7"),
         (below, "http://server.test/api/orders/7", "{{ capture.json }}", "/api/orders/7"),
     ] {
-        let (seen, looked) = placed(base, place, path, "http1").await;
+        let (seen, looked) = placed(base, place, path).await;
         assert_eq!(looked, [wanted], "{base} {place} {path}: {:?}", samples(&seen));
     }
 }
@@ -350,7 +350,7 @@ async fn a_captured_url_of_another_origin_fails_its_step() {
         ("//other.test/orders/7", "has another origin than the load (`http://server.test`)"),
         ("orders/7", "`orders/7` is not a path or a URL: write the beginning of the path before it"),
     ] {
-        let (seen, looked) = placed("http://server.test", place, "{{ capture.place }}", "http1").await;
+        let (seen, looked) = placed("http://server.test", place, "{{ capture.place }}").await;
         assert!(looked.is_empty(), "{looked:?}");
         assert_eq!(total(&seen).failed, [(Failure::Check, 1)].into());
         assert!(samples(&seen)[0].1.cause.contains(cause), "{place}: {:?}", samples(&seen));

@@ -16,7 +16,7 @@ use shakedown_schemas::scenario::Scenario;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{finding, plan};
+use super::fakes::{finding, plan};
 use crate::events::Events;
 use crate::timeline::{Outcome, Stop, Timeline, run};
 use shakedown_faults::{FaultDriver, FaultError, Finding};
