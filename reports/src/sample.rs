@@ -84,6 +84,7 @@ pub fn passing() -> RunResult {
             failed_requests: 57,
             resolution_s: 1.0,
             seen_until_s: Some(121.0),
+            next_faults: None,
         }],
         errors: vec![],
         warnings: vec![],

@@ -17,7 +17,7 @@ pub use self::around::around;
 use self::expectation::missed;
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
-pub use self::felt::{back, felt, harm, is_unseen, recovery};
+pub use self::felt::{back, felt, harm, is_unseen, recovery, unseen};
 pub use self::parts::{PartTable, part_lines, parts};
 pub use self::values::{names_load, names_loads, pods, variable};
 use crate::text::shell_word;

@@ -85,9 +85,10 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     it.faults.iter_mut().for_each(|it| fault(it, change));
     it.expectations.iter_mut().for_each(|it| expectation(it, change));
     it.series.iter_mut().for_each(|it| series(it, change));
-    for Recovery { load, phase, .. } in &mut it.recoveries {
+    for Recovery { load, phase, next_faults, .. } in &mut it.recoveries {
         change(load, NAME);
         change(phase, NAME);
+        next_faults.iter_mut().for_each(|name| change(name, NAME));
     }
     it.errors.iter_mut().for_each(|text| change(text, ERROR));
     it.warnings.iter_mut().for_each(|text| change(text, SENTENCE));

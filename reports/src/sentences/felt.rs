@@ -49,6 +49,14 @@ pub fn is_unseen(it: &Recovery) -> bool {
     it.recovered_s.is_none() && from_s.zip(it.seen_until_s).is_some_and(|(from_s, until_s)| until_s <= from_s)
 }
 
+/// Why nothing shows whether the service recovered.
+pub fn unseen(it: &Recovery) -> String {
+    match &it.next_faults {
+        Some(next) => format!("the recovery was not observed, because the faults of {next} followed"),
+        None => "too few requests after the removal show whether it recovered".to_owned(),
+    }
+}
+
 /// The onset, failover, recovery and cost in one sentence.
 pub fn recovery(it: &Recovery) -> String {
     match it.onset_s {
@@ -97,7 +105,7 @@ pub fn back(it: &Recovery) -> String {
         (Some(removed), Some(at)) => {
             format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
         }
-        (Some(_), None) if is_unseen(it) => "too few requests after the removal show whether it recovered".to_owned(),
+        (Some(_), None) if is_unseen(it) => unseen(it),
         (Some(removed), None) => match it.seen_until_s {
             Some(until) if until - removed <= it.resolution_s => {
                 let seen = words::seconds((until - removed).max(0.0));
@@ -162,6 +170,9 @@ mod tests {
         let said = recovery(&it);
         assert!(said.contains(", too few requests after the removal show whether it recovered; "), "{said}");
         assert!(!said.contains("not recovered"), "{said}");
+        it.next_faults = Some("kill".to_owned());
+        let said = recovery(&it);
+        assert!(said.contains(", the recovery was not observed, because the faults of kill followed; "), "{said}");
     }
 
     #[test]

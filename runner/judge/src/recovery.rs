@@ -23,7 +23,7 @@ use shakedown_schemas::scenario::{Expectation, RecoveryTime};
 use super::answer::{Answer, Asked};
 use super::limits::Limits;
 use super::{around, seconds, stats, text};
-use shakedown_observe::{LoadObservations, Observations};
+use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
 mod band;
 mod settling;
@@ -51,10 +51,15 @@ pub(super) fn recovered(
     Some((Settling::new(&band, &windows).first_ns?, to_ns))
 }
 
+/// The next phase with faults after one.
+fn next_faults(observations: &Observations, fault_phase: usize) -> Option<&PhaseSpan> {
+    observations.phases.iter().skip(fault_phase + 1).find(|span| span.has_faults)
+}
+
 /// The end of the observations after a removal: the start of the next phase with faults, or the end of the load.
 fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
     let after = observations.phases.iter().skip(fault_phase + 1);
-    let next = after.clone().find(|span| span.has_faults).map(|span| span.start_ns);
+    let next = next_faults(observations, fault_phase).map(|span| span.start_ns);
     next.or_else(|| after.last().map(|span| span.end_ns))
         .or_else(|| observations.phases.get(fault_phase).map(|span| span.end_ns))
         .unwrap_or_default()
@@ -93,6 +98,11 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     };
     answer.term("counted from", format!("{from}, by the runner's monotonic clock"));
     answer.term("decided by", "windows of requests by the moment when they were due".to_owned());
+    let before = fault_phase.checked_sub(1).map(|index| &observations.phases[index]);
+    if let Some(before) = before.filter(|span| span.has_faults) {
+        let why = format!("the recovery from `{}`: `{}` followed at once", before.name, fault_span.name);
+        answer.term("not observed", why);
+    }
     if windows.iter().all(|window| window.state == WindowState::Unknown) {
         let why = format!("no window of {} after the {event} has {KNOWN} requests", text::seconds(resolution));
         return answer.verdict(Verdict::Inconclusive, why);
@@ -290,6 +300,7 @@ fn recovery(
             .sum(),
         resolution_s: seconds(band.window_ns),
         seen_until_s: Some(seconds(seen_until_ns)),
+        next_faults: next_faults(observations, index).map(|span| span.name.clone()),
     }
 }
 

@@ -529,6 +529,20 @@ fn explanation(code: Code) -> About {
             "http: {service: \"shop:80\"}\nrate: 20/s\ntimeout: 10m",
             "http: {service: \"shop:80\"}\nrate: 20/s\ntimeout: 5s",
         ),
+        Code::Unobserved => about(
+            "`recovery_time` counts from the last faults before its phase. If they follow the faults of the phase before at \
+             once, no request shows whether the service recovered from those.",
+            "Put a phase without faults between them, with a `recovery_time` of its own.",
+            File,
+            "version: 1\nname: example\nload: {main: {http: {service: \"shop:80\"}, rate: 20/s}}\nphases:\n- {name: before, \
+             duration: 30s}\n- {name: one, duration: 30s, faults: {f: {pod_kill: {pods: {labels: app=web, count: 1}}}}}\n- \
+             {name: two, duration: 30s, faults: {g: {pod_kill: {pods: {labels: app=db, count: 1}}}}}\n- {name: after, duration: \
+             30s, expect: [{recovery_time: 20s}]}",
+            "version: 1\nname: example\nload: {main: {http: {service: \"shop:80\"}, rate: 20/s}}\nphases:\n- {name: before, \
+             duration: 30s}\n- {name: one, duration: 30s, faults: {f: {pod_kill: {pods: {labels: app=web, count: 1}}}}}\n- \
+             {name: between, duration: 30s, expect: [{recovery_time: 20s}]}\n- {name: two, duration: 30s, faults: {g: {pod_kill: \
+             {pods: {labels: app=db, count: 1}}}}}\n- {name: after, duration: 30s, expect: [{recovery_time: 20s}]}",
+        ),
     }
 }
 

@@ -340,4 +340,7 @@ pub struct Recovery {
     /// is no such window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_until_s: Option<f64>,
+    /// The next phase with faults. Its beginning ended the observation. None if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_faults: Option<String>,
 }

@@ -87,6 +87,22 @@ fn problems(baseline: &str, fault: &str, last: &str) -> Vec<(&'static str, bool)
     found.iter().map(|it| (it.code.id(), it.is_error())).collect()
 }
 
+/// The warning is about the phase whose recovery nothing observes.
+#[test]
+fn a_recovery_between_two_phases_with_faults_is_not_observed() {
+    let problems = |between: &str, second: &str| {
+        let last = format!(
+            "}}\n  - {{name: more, duration: 30s{between}}}\n  - {{name: kill, duration: 30s{second}}}\n  - {{name: end, \
+             duration: 30s, expect: [{{recovery_time: 20s}}]"
+        );
+        problems("", "", &last)
+    };
+    let kill = |name: &str| format!(", faults: {{{name}: {{pod_kill: {{pods: {{labels: app=db, count: 1}}}}}}}}");
+    assert_eq!(problems("", &kill("one")), []);
+    assert_eq!(problems(&kill("one"), ""), []);
+    assert_eq!(problems(&kill("one"), &kill("two")), [("S086", false)]);
+}
+
 #[test]
 fn what_never_passes_is_said() {
     const SILENT: &str = ", load: {main: {rate: 0/s}}";

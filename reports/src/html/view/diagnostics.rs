@@ -234,7 +234,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
         };
         let relapses = it.relapses_s.iter().map(|at| words::moment(*at)).collect::<Vec<_>>().join(", ");
         let not_recovered = match sentences::is_unseen(it) {
-            true => "not known: too few requests after the removal".to_owned(),
+            true => format!("not known: {}", sentences::unseen(it)),
             false => not_yet("not within the run"),
         };
         let mut facts = vec![

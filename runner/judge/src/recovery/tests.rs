@@ -253,6 +253,7 @@ fn recovered_before_the_fault_ended() {
         failed_requests: 120,
         resolution_s: 1.0,
         seen_until_s: Some(70.0),
+        next_faults: None,
     };
     assert_eq!(recovery, expected);
 }

@@ -82,4 +82,25 @@ fn recovery(scenario: &Scenario, index: usize, asks: &Expectation, path: &str, f
             .help(format!("give the load a pace in this phase, or write `load: {{{name}: {{rate: 20/s}}}}` there")),
         );
     }
+    if let Some((before, last)) = unobserved(scenario, index) {
+        findings.push(
+            path,
+            Diagnostic::warning(
+                Code::Unobserved,
+                format!(
+                    "`recovery_time` judges the recovery from `{last}` alone: nothing observes the one from `{before}`"
+                ),
+            )
+            .help(format!(
+                "put a phase without faults between `{before}` and `{last}`, with a `recovery_time` of its own"
+            )),
+        );
+    }
+}
+
+/// The last two phases with faults before a phase, if one follows the other at once.
+fn unobserved(scenario: &Scenario, index: usize) -> Option<(&str, &str)> {
+    let last = scenario.phases[..index].iter().rposition(|phase| !phase.faults.is_empty())?;
+    let before = scenario.phases[..last].last().filter(|phase| !phase.faults.is_empty())?;
+    Some((&before.name, &scenario.phases[last].name))
 }
