@@ -1,5 +1,8 @@
-//! NVIDIA Dynamo 1.6.1 on the real cluster. The test is ignored by default: it needs the cluster, and `../shared/dynamo`, whose
+//! NVIDIA Dynamo 1.6.1 on the real cluster. The tests are ignored by default: they need the cluster, and `../shared/dynamo`, whose
 //! `deploy.sh` brings Dynamo up from PyPI.
+
+mod probe;
+mod table;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,12 +27,19 @@ struct Dynamo {
 
 impl Dynamo {
     #[track_caller]
-    fn deploy(plane: &str) -> Self {
+    fn deploy(settings: &[&str]) -> Self {
         let kubectl = TestCluster::get().kubectl.clone();
         let script = folder().join("deploy.sh");
         assert!(script.is_file(), "this test needs {}", script.display());
-        run(Command::new(script).arg(plane).env("KUBECONFIG", kubectl.kubeconfig()), DEPLOYING).expect_code(0);
+        run(Command::new(script).args(settings).env("KUBECONFIG", kubectl.kubeconfig()), DEPLOYING).expect_code(0);
         Self { kubectl }
+    }
+
+    /// Where the frontend answers.
+    #[track_caller]
+    fn address(&self) -> String {
+        let address = ["get", "service", FRONTEND, "-o", "jsonpath={.spec.clusterIP}:8000"];
+        self.kubectl.run(&[&["-n", NAMESPACE], &address[..]].concat())
     }
 }
 
@@ -46,7 +56,7 @@ fn folder() -> PathBuf {
 #[test]
 #[ignore = "needs a cluster and Dynamo"]
 fn a_port_forward_to_it_opens_connections_at_the_same_time_and_is_not_blamed_on_it() {
-    let dynamo = Dynamo::deploy("tcp");
+    let dynamo = Dynamo::deploy(&["tcp"]);
     let shakedown = Shakedown::undisturbed();
     let text = format!(
         "version: 1

@@ -125,20 +125,29 @@ impl Redactor {
     }
 
     fn clean(&self, text: &mut String) {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).ranges(text.as_bytes());
-        replace(text, &known);
+        self.mask_known(text, false);
         mask_patterns(text);
+    }
+
+    /// Redacts the known secrets, in a truncated text also the beginning of one at its end.
+    fn mask_known(&self, text: &mut String, is_cut: bool) {
+        let mut bytes = std::mem::take(text).into_bytes();
+        self.known.read().unwrap_or_else(PoisonError::into_inner).mask(&mut bytes, is_cut);
+        *text = String::from_utf8_lossy(&bytes).into_owned();
     }
 
     /// Redacts every text of a result.
     pub fn result(&self, result: &RunResult) -> RunResult {
         let mut out = result.clone();
         texts::of_result(&mut out, &mut |text, _| self.clean(text));
+        let raw = result.scenarios.iter().flat_map(|it| &it.phases).flat_map(|it| &it.loads).flat_map(|it| &it.samples);
         let phases = out.scenarios.iter_mut().flat_map(|it| &mut it.phases);
-        for sample in phases.flat_map(|phase| &mut phase.loads).flat_map(|load| &mut load.samples) {
+        let samples = phases.flat_map(|phase| &mut phase.loads).flat_map(|load| &mut load.samples);
+        for (sample, raw) in samples.zip(raw) {
             // A broken connection also truncates a body.
-            self.clean_end(&mut sample.body);
-            sample.headers.values_mut().chain([&mut sample.cause]).for_each(|text| self.clean_cuts(text));
+            sample.body = self.truncated(&raw.body);
+            sample.cause = self.with_cuts(&raw.cause);
+            sample.headers.values_mut().zip(raw.headers.values()).for_each(|(text, raw)| *text = self.with_cuts(raw));
         }
         out
     }
@@ -149,39 +158,29 @@ impl Redactor {
         digest
     }
 
-    /// Redacts the beginning of a secret before each ellipsis that marks a cut.
-    fn clean_cuts(&self, text: &mut String) {
+    /// Redacts a text that was cut before each of its ellipses.
+    fn with_cuts(&self, text: &str) -> String {
         let mut pieces: Vec<String> = text.split('…').map(str::to_owned).collect();
         let cut = pieces.len() - 1;
-        pieces[..cut].iter_mut().for_each(|piece| self.clean_end(piece));
-        *text = pieces.join("…");
+        for (at, piece) in pieces.iter_mut().enumerate() {
+            self.mask_known(piece, at < cut);
+        }
+        // What looks like a secret may hold an ellipsis.
+        let mut text = pieces.join("…");
+        mask_patterns(&mut text);
+        let mut pieces: Vec<String> = text.split('…').map(str::to_owned).collect();
+        let cut = pieces.len() - 1;
+        pieces[..cut].iter_mut().for_each(mask_open);
+        pieces.join("…")
     }
 
-    /// Redacts the beginning of a secret at the end of a truncated text, which no complete secret matches.
-    fn clean_end(&self, text: &mut String) {
-        const PAD: &str = "aaaaaaaaaaaaaaaa";
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = known.begun(text.as_bytes()) {
-            text.replace_range(at.., MASK);
-            return;
-        }
-        // A web token without its last parts, and a password without its `@`.
-        let mut begins = text.match_indices("eyJ").map(|(at, _)| at);
-        let web_token = begins.find(|at| text.len() - at > 8 && token(&text[*at..]) == text.len() - at);
-        let password = text.rfind("://").map(|at| at + 3).and_then(|at| {
-            let is_open = !text[at..].contains(|c: char| "/?#@\"'<>".contains(c) || c.is_whitespace());
-            text[at..].find(':').filter(|_| is_open).map(|colon| at + colon + 1)
-        });
-        if let Some(at) = web_token.or(password) {
-            text.replace_range(at.., MASK);
-            return;
-        }
-        // The others are recognised by the text before them, if they are long enough.
-        let mut padded = format!("{text}{PAD}");
-        mask_patterns(&mut padded);
-        if !padded.ends_with(PAD) {
-            *text = padded;
-        }
+    /// Redacts a text that was cut at its end.
+    fn truncated(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        self.mask_known(&mut text, true);
+        mask_patterns(&mut text);
+        mask_open(&mut text);
+        text
     }
 
     /// Redacts every text of a JSON value, including its keys.
@@ -245,6 +244,28 @@ fn mask_patterns(text: &mut String) {
         }
     }
     replace(text, &joined);
+}
+
+/// Redacts what looks like the beginning of a secret at the end of a truncated text.
+fn mask_open(text: &mut String) {
+    const PAD: &str = "aaaaaaaaaaaaaaaa";
+    // A web token without its last parts, and a password without its `@`.
+    let mut begins = text.match_indices("eyJ").map(|(at, _)| at);
+    let web_token = begins.find(|at| text.len() - at > 8 && token(&text[*at..]) == text.len() - at);
+    let password = text.rfind("://").map(|at| at + 3).and_then(|at| {
+        let is_open = !text[at..].contains(|c: char| "/?#@\"'<>".contains(c) || c.is_whitespace());
+        text[at..].find(':').filter(|_| is_open).map(|colon| at + colon + 1)
+    });
+    if let Some(at) = web_token.or(password) {
+        text.replace_range(at.., MASK);
+        return;
+    }
+    // The others are recognised by the text before them, if they are long enough.
+    let mut padded = format!("{text}{PAD}");
+    mask_patterns(&mut padded);
+    if !padded.ends_with(PAD) {
+        *text = padded;
+    }
 }
 
 /// Replaces each range with the mask. The ranges are sorted and do not overlap.
@@ -385,6 +406,23 @@ mod tests {
             assert_eq!(it.body, clean);
             assert!(!it.cause.contains("hunter") && !it.cause.contains("eyJ"), "{}", it.cause);
         }
+    }
+
+    #[test]
+    fn redacts_a_truncated_secret_that_overlaps_another() {
+        let redactor = Redactor::default();
+        for secret in ["first-hunter2", "hunter2-and-more"] {
+            redactor.learn(secret);
+        }
+        let mut result = sample::failing();
+        let it = &mut result.scenarios[0].phases[1].loads[0].samples[0];
+        it.body = "you sent first-hunter2-and".to_owned();
+        it.cause = "found `first-hunter2-and…`".to_owned();
+        it.headers.insert("via".to_owned(), "first-hunter2-and…".to_owned());
+        let clean = redactor.result(&result);
+        let it = &clean.scenarios[0].phases[1].loads[0].samples[0];
+        assert_eq!((&it.body[..], &it.cause[..]), ("you sent [redacted]", "found `[redacted]…`"));
+        assert_eq!(it.headers["via"], "[redacted]…");
     }
 
     #[test]

@@ -77,8 +77,8 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     for problem in &found.unproven {
         print::remark(format_args!("{problem}"));
     }
-    if found.items.is_empty() && found.unproven.is_empty() {
-        print::line("no leftovers");
+    if let Some(none) = found.none() {
+        print::line(none);
     }
     if args.check {
         code = check(cluster, &found.items).await;
@@ -98,6 +98,14 @@ struct Found {
 }
 
 impl Found {
+    /// What is known where nothing was found.
+    fn none(&self) -> Option<&'static str> {
+        let is_none = self.items.is_empty() && self.unproven.is_empty();
+        let all = "no leftovers";
+        let seen = "no leftovers of the kinds that this account may list";
+        is_none.then_some(if self.unseen.is_empty() { all } else { seen })
+    }
+
     /// Adds the objects of dead runs. The runs in `dead` count as dead regardless of their locks.
     async fn add(
         &mut self,
@@ -582,6 +590,15 @@ mod tests {
             let path = Store::path(Kind::NetworkChaos, "n", "often-2");
             assert_eq!(store.get(&path).is_none(), force, "{:?}", store.all());
         }
+    }
+
+    #[test]
+    fn nothing_is_said_of_kinds_that_could_not_be_listed() {
+        assert_eq!(Found::default().none(), Some("no leftovers"));
+        let blind = Found { unseen: ["jobs".to_owned()].into(), ..Found::default() };
+        assert_eq!(blind.none(), Some("no leftovers of the kinds that this account may list"));
+        let unproven = Found { unproven: vec!["a Schedule may have made more".to_owned()], ..blind };
+        assert_eq!(unproven.none(), None);
     }
 
     #[test]

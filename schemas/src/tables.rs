@@ -1,14 +1,45 @@
 //! Parses tables and sets of prompts. It knows nothing about requests.
 
+use indexmap::IndexMap;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A table with named columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// The names of the columns, in order.
     pub columns: Vec<String>,
-    /// The rows, each with one value per column. Values of CSV are texts.
-    pub rows: Vec<Vec<Value>>,
+    /// The rows, each with one value per column.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A value of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// A text. Values of CSV are texts.
+    Text(String),
+    /// Another value of JSON, as it is in the file: a number keeps all its digits.
+    Json(String),
+}
+
+impl Cell {
+    fn of(raw: &RawValue) -> Self {
+        serde_json::from_str(raw.get()).map_or_else(|_| Self::Json(raw.get().to_owned()), Self::Text)
+    }
+
+    /// As text: a text without quotes, anything else as JSON.
+    pub fn plain(&self) -> &str {
+        let (Self::Text(text) | Self::Json(text)) = self;
+        text
+    }
+
+    /// As JSON: a text with quotes.
+    pub fn json(&self) -> String {
+        match self {
+            Self::Text(text) => Value::from(text.as_str()).to_string(),
+            Self::Json(text) => text.clone(),
+        }
+    }
 }
 
 /// One prompt of a set.
@@ -81,7 +112,7 @@ impl Table {
         }
         let mut rows = Vec::new();
         for record in reader.records() {
-            rows.push(record.map_err(wrong)?.iter().map(Value::from).collect());
+            rows.push(record.map_err(wrong)?.iter().map(|it| Cell::Text(it.to_owned())).collect());
         }
         Ok(Self { columns, rows })
     }
@@ -89,14 +120,17 @@ impl Table {
     fn json_lines(bytes: &[u8]) -> Result<Self, TableError> {
         let mut table = Self { columns: Vec::new(), rows: Vec::new() };
         for (line, value) in lines(bytes) {
-            let value = value.and_then(|text| serde_json::from_str::<Value>(text).map_err(|error| error.to_string()));
-            let Value::Object(mut object) = value.map_err(|error| TableError::Line(line, error))? else {
+            let value =
+                value.and_then(|text| serde_json::from_str::<&RawValue>(text).map_err(|error| error.to_string()));
+            let value = value.map_err(|error| TableError::Line(line, error))?;
+            let Ok(mut object) = serde_json::from_str::<IndexMap<String, &RawValue>>(value.get()) else {
                 return Err(TableError::Line(line, "not a JSON object".to_owned()));
             };
             if table.rows.is_empty() {
                 table.columns = object.keys().cloned().collect();
             }
-            let row: Option<Vec<Value>> = table.columns.iter().map(|column| object.remove(column)).collect();
+            let row: Option<Vec<Cell>> =
+                table.columns.iter().map(|column| object.swap_remove(column).map(Cell::of)).collect();
             match row {
                 Some(row) if object.is_empty() => table.rows.push(row),
                 _ => return Err(TableError::Line(line, "not the same keys as on the first line".to_owned())),
@@ -168,8 +202,6 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, Result<&str, String>)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -177,11 +209,18 @@ mod tests {
         let csv =
             Table::read("a.CSV", "\u{feff}sku,name\r\n1,\"Tea, \"\"green\"\"\"\n2,\n".as_bytes()).expect("a table");
         assert_eq!(csv.columns, ["sku", "name"]);
-        assert_eq!(csv.rows, [[json!("1"), json!("Tea, \"green\"")], [json!("2"), json!("")]]);
-        let lines = Table::read("a.jsonl", b"{\"a\":1,\"b\":\"x\"}\n\n{\"b\":[2],\"a\":null}\n").expect("a table");
+        let shown = |table: &Table| -> Vec<(String, String)> {
+            table.rows.iter().flatten().map(|cell| (cell.plain().to_owned(), cell.json())).collect()
+        };
+        let both = |plain: &str, json: &str| (plain.to_owned(), json.to_owned());
+        let tea = both("Tea, \"green\"", r#""Tea, \"green\"""#);
+        assert_eq!(shown(&csv), [both("1", r#""1""#), tea, both("2", r#""2""#), both("", r#""""#)]);
+        let lines =
+            Table::read("a.jsonl", b"{\"a\":12345678901234567890123,\"b\":\"x\"}\n\n{\"b\":[2.50],\"a\":null}\n")
+                .expect("a table");
         assert_eq!(lines.columns, ["a", "b"]);
-        assert_eq!(lines.rows, [[json!(1), json!("x")], [json!(null), json!([2])]]);
-        assert_eq!((plain(&lines.rows[0][1]), plain(&lines.rows[1][1])), ("x".to_owned(), "[2]".to_owned()));
+        let same = |text: &str| both(text, text);
+        assert_eq!(shown(&lines), [same("12345678901234567890123"), both("x", "\"x\""), same("null"), same("[2.50]")]);
     }
 
     #[test]

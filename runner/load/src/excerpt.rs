@@ -129,7 +129,7 @@ fn of_note(name: &str) -> Option<&'static str> {
 fn bare_head(head: &[u8]) -> Vec<u8> {
     let mut bare = Vec::new();
     let mut hides = false;
-    for (number, line) in head.split_inclusive(|byte| *byte == b'\n').enumerate() {
+    for (number, line) in lines(head).enumerate() {
         let text = line.trim_ascii_end();
         let colon = text.iter().position(|byte| *byte == b':');
         let name = &text[..colon.unwrap_or(text.len())];
@@ -151,6 +151,17 @@ fn bare_head(head: &[u8]) -> Vec<u8> {
     bare
 }
 
+/// The lines with their ends. Some servers end them with a carriage return alone.
+fn lines(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let end = end.map_or(rest.len(), |at| at + 1 + usize::from(rest[at..].starts_with(b"\r\n")));
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +178,10 @@ mod tests {
                 "HTTP/1.1 200 OK\nX-Jwt: [redacted]\n[redacted]\nVia: c\n d\nX-J",
             ),
             ("X-Jwt: eyJh\n", "X-Jwt: [redacted]\n"),
+            (
+                "HTTP/1.1 200 OK\rServer: a\rX-Jwt: eyJh\r b",
+                "HTTP/1.1 200 OK\rServer: a\rX-Jwt: [redacted]\r[redacted]",
+            ),
             ("HTTP/1.1 200 OK\nX Jwt : eyJh", "HTTP/1.1 200 OK\nX Jwt : [redacted]"),
             ("-ERR unknown command: GET\r\n", "-ERR unknown command: GET\r\n"),
             ("HTTP/1.1 200 OK\nset-cookie", "HTTP/1.1 200 OK\n[redacted]"),

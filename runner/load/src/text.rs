@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use shakedown_schemas::scenario::{Data, Filter, Order, RequestText, Source, TextPart};
-use shakedown_schemas::tables::{Table, plain};
+use shakedown_schemas::tables::{Cell, Table};
 use uuid::{Builder, Uuid};
 
 use super::capture::Values;
@@ -152,11 +152,11 @@ impl<'t> Compiler<'t> {
                 let table = self.table.ok_or_else(|| format!("`{{{{ {data} }}}}` needs a `feeder`"))?;
                 let at = table.columns.iter().position(|column| column == name);
                 let at = at.ok_or_else(|| format!("the feeder's table has no column `{name}`"))?;
-                let written = |row: &Vec<serde_json::Value>| -> Box<[u8]> {
+                let written = |row: &Vec<Cell>| -> Box<[u8]> {
                     let text = match data.filter {
-                        None => plain(&row[at]),
-                        Some(Filter::UrlEncode) => percent_encoded(plain(&row[at]).as_bytes()),
-                        Some(Filter::ToJson) => row[at].to_string(),
+                        None => row[at].plain().to_owned(),
+                        Some(Filter::UrlEncode) => percent_encoded(row[at].plain().as_bytes()),
+                        Some(Filter::ToJson) => row[at].json(),
                     };
                     escaped(&text, escape).into_bytes().into()
                 };

@@ -4,7 +4,7 @@ use super::characters::is_of_path;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic, suggestion};
 use crate::scenario::{Data, Feeder, Filter, HttpStep, RequestText, Source};
-use crate::tables::{Table, plain};
+use crate::tables::Table;
 
 /// The part of a request that contains data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +148,7 @@ fn table_problem(table: &Table, column: &str, data: &Data, place: Place) -> Opti
         Place::Header => !character.is_control(),
         Place::Body => true,
     };
-    let bad = table.rows.iter().position(|row| !plain(&row[at]).chars().all(fits))?;
+    let bad = table.rows.iter().position(|row| !row[at].plain().chars().all(fits))?;
     let what = if place == Place::Path { "the path of a request" } else { "a header" };
     Some(
         Diagnostic::error(
