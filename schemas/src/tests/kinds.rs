@@ -535,3 +535,18 @@ fn every_fault_that_the_sandbox_models_is_in_a_shipped_scenario() {
         assert!(shipped.contains(kind.name), "no shipped scenario has `{}`: add one to `scenarios`", kind.name);
     }
 }
+
+/// A key that a kind of load does not list is refused, so that a new kind ignores none.
+#[test]
+fn a_load_has_only_the_keys_that_its_kind_uses() {
+    let schema = json_schema::scenario_schema();
+    for kind in Load::KINDS {
+        for key in kind.facts.uses {
+            assert!(Load::BY_KIND.contains(key), "`{}` uses `{key}`, which is no key of `by_kind`", kind.name);
+        }
+    }
+    for key in Load::BY_KIND {
+        assert!(schema["$defs"]["Load"]["properties"][key].is_object(), "a load has no key `{key}`");
+        assert!(Load::KINDS.iter().any(|kind| kind.facts.uses.contains(key)), "no kind uses `{key}`");
+    }
+}
