@@ -1,4 +1,4 @@
-//! Secrets through the binary: what is given by `--secret`, sent in headers and URLs, or stands in the kubeconfig is looked
+//! Secrets through the binary: what is given by `--secret`, sent in headers and URLs, or is in the kubeconfig is looked
 //! for in everything that a run writes, prints and sends.
 
 use std::path::{Path, PathBuf};

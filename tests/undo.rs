@@ -473,7 +473,7 @@ async fn a_conflict_is_tried_again(place: &Place) {
     expect(&ended, 0, &[]);
     let puts =
         |kind: &str| case.proxy.calls().iter().filter(|call| call.put.is_some() && call.what.contains(kind)).count();
-    // Put up beside the first, taken down again: two replacements of the policy; and the lock is renewed meanwhile.
+    // Put up next to the first, taken down again: two replacements of the policy; and the lock is renewed meanwhile.
     assert!(puts("networkpolicies") >= 4 && puts("leases") >= 2, "{:?}", case.proxy.calls());
     expect_clean(&case).await;
     case.close().await;

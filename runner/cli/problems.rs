@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shakedown_reports::Redactor;
 use shakedown_schemas::Diagnostic;
 
-use super::select::Checked;
+use super::select::{Checked, Unread};
 
 /// The schema of SARIF.
 const SARIF: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -38,22 +38,21 @@ impl Problem {
         }
     }
 
-    fn unread(file: &str, text: &str) -> Self {
-        let (message, help) = text.split_once("\nhelp: ").unwrap_or((text, ""));
+    fn unread(it: &Unread) -> Self {
         Self {
             is_error: true,
             rule: UNREAD.to_owned(),
             about: "A path that cannot be read.".to_owned(),
-            message: message.to_owned(),
-            help: Some(help.to_owned()).filter(|it| !it.is_empty()),
-            file: file.to_owned(),
+            message: it.message.clone(),
+            help: Some(it.help.to_owned()),
+            file: it.path.clone(),
             place: None,
         }
     }
 }
 
 fn all(checked: &Checked, redactor: &Redactor) -> Vec<Problem> {
-    let unread = checked.unread.iter().map(|(file, text)| Problem::unread(file, text));
+    let unread = checked.unread.iter().map(Problem::unread);
     unread.chain(checked.problems.iter().map(|it| Problem::of(it, redactor))).collect()
 }
 
@@ -132,7 +131,8 @@ mod tests {
     fn checked() -> Checked {
         let text = "version: 1\nname: a\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: 20/s}}\nphases: [{name: p, duraton: 5s}]\n";
         let problems = parse("./sub dir/a.yaml", text.as_bytes(), &Overrides::default()).unwrap_err();
-        let unread = vec![("b.yaml".to_owned(), "there is no file `b.yaml`\nhelp: check the path".to_owned())];
+        let message = "there is no file `b.yaml`".to_owned();
+        let unread = vec![Unread { path: "b.yaml".to_owned(), message, help: "check the path" }];
         Checked { documents: Vec::new(), broken: 2, unread, problems }
     }
 

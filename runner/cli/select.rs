@@ -34,7 +34,7 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
 /// left.
 pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Selected, Failure> {
     let checked = check(selection, style, redactor)?;
-    checked.unread.iter().for_each(|(_, problem)| eprint_block(&format!("error: {problem}")));
+    checked.unread.iter().for_each(|it| eprint_block(&format!("error: {}\nhelp: {}", it.message, it.help)));
     checked.problems.iter().for_each(|problem| eprint_block(&redactor.text(&problem.render(style.colored()))));
     let (errors, broken) = (checked.errors(), checked.broken);
     if broken > 0 {
@@ -47,12 +47,22 @@ pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     filter::filter(checked.documents, selection)
 }
 
+/// A path that could not be read.
+pub struct Unread {
+    /// The path, as it was given or found.
+    pub path: String,
+    /// The problem, in one sentence.
+    pub message: String,
+    /// The next step.
+    pub help: &'static str,
+}
+
 /// What was found in the files of a selection.
 pub struct Checked {
     /// The scenarios of the valid files.
     pub documents: Vec<Document>,
-    /// The paths that could not be read, each with its problem and the next step.
-    pub unread: Vec<(String, String)>,
+    /// The paths that could not be read.
+    pub unread: Vec<Unread>,
     /// The errors and warnings of the files, in their order.
     pub problems: Vec<Diagnostic>,
     /// The number of files and paths with an error.
@@ -79,8 +89,8 @@ pub fn check(selection: &Selection, style: Style, redactor: &Redactor) -> Result
         let bytes = match read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let problem = format!("`{name}` {error}\nhelp: check the path and its permissions");
-                unread.push((name, problem));
+                let message = format!("`{name}` {error}");
+                unread.push(Unread { path: name, message, help: "check the path and its permissions" });
                 continue;
             }
         };
@@ -248,12 +258,9 @@ const VARS_FILE: &str = "a file of variables is a YAML map, such as `rate: 50/s`
 /// How to write a pattern of files.
 const GLOB: &str = "put a pattern such as 'scenarios/**/*.yaml' into quotes, or name a folder";
 
-/// A path that matches no file, and the problem in words.
-type Missing = (String, String);
-
 /// The files of the paths without duplicates, in the order of the command line and by name within a folder, and the paths
 /// that match no file, to be printed with the problems of the files.
-fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Missing>), Failure> {
+fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Unread>), Failure> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for text in paths {
@@ -284,10 +291,11 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Missing>), Failure> {
                 return Err(Failure { message, code: exit::NOTHING_SELECTED });
             }
         } else {
-            let problem = format!(
-                "there is no file or folder `{text}`\nhelp: check the path; `shakedown list .` shows the scenarios below a folder"
-            );
-            missing.push((text.clone(), problem));
+            missing.push(Unread {
+                path: text.clone(),
+                message: format!("there is no file or folder `{text}`"),
+                help: "check the path; `shakedown list .` shows the scenarios below a folder",
+            });
         }
     }
     let mut seen = BTreeSet::new();

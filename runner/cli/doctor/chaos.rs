@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Level, access, name};
 use shakedown_cluster::permissions::{self, Scope};
 use shakedown_cluster::{Cluster, ClusterError, Installation, Kind, labels};
-use shakedown_faults::chaos::{by_force, explained, failing, fitness, stuck};
+use shakedown_faults::chaos::{by_force, failing, fitness, remedy, stuck};
 
 /// The duration of a deletion, in seconds, after which it is reported.
 const GOING: f64 = 60.0;
@@ -130,11 +130,8 @@ fn warning(text: impl Into<String>, help: impl Into<String>) -> Finding {
 
 /// A message of Chaos Mesh as a finding.
 fn words(text: &str, message: &str) -> Finding {
-    let explained = explained(message);
-    match explained.split_once("\nhelp: ") {
-        Some((message, help)) => problem(format!("{text}: {message}"), help),
-        None => problem(format!("{text}: {explained}"), "see the logs of chaos-controller-manager and chaos-daemon"),
-    }
+    let help = remedy(message).unwrap_or("see the logs of chaos-controller-manager and chaos-daemon");
+    problem(format!("{text}: {message}"), help)
 }
 
 /// Evaluates the facts.

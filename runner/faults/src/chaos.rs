@@ -44,7 +44,7 @@ use spec::{Inside, Resource, pod_id};
 
 pub use ability::{Ability, Trial, in_words, survey, trials};
 pub use contract::{failing, recovered, stuck, unsettled};
-pub use diagnose::explained;
+pub use diagnose::{explained, remedy};
 pub use driver::ChaosFault;
 pub use ending::end;
 pub use follow::container_names;

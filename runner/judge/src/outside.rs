@@ -152,7 +152,7 @@ fn usually_ready(observations: &Observations, looks: &[PodsSeen]) -> Option<usiz
     counts.get(counts.len() / 2).copied()
 }
 
-/// Whether, when and why so many pods were ready.
+/// Whether, when and why the wanted number of pods was ready.
 fn ready_as(span: &PhaseSpan, during: &[&PodsSeen], limits: Limits, wanted: usize) -> (Verdict, Option<f64>, String) {
     let from_ns = span.active_ns;
     let now = during.last().map_or(0, |look| ready(look));

@@ -60,7 +60,7 @@ pub(super) fn window_ns(cells: &[Placed<'_>]) -> u64 {
     cells.iter().map(|placed| placed.length_ns).fold(SECOND_NS, u64::max)
 }
 
-/// Cells in windows of at least so many nanoseconds each, and how long each window is. The last one may be shorter.
+/// Cells in windows of at least this many nanoseconds each, and the length of each window. The last one may be shorter.
 pub(super) fn windows<'c, 'a>(cells: &'c [Placed<'a>], at_least_ns: u64) -> Vec<(&'c [Placed<'a>], u64)> {
     let mut windows = Vec::new();
     let (mut from, mut length_ns) = (0, 0);
@@ -170,7 +170,7 @@ pub(super) fn counted_seconds(load: &LoadObservations, phase: usize, span: &Phas
     judged_seconds(span) - seconds(out)
 }
 
-/// Counts and percentiles of the requests that were due within so many seconds.
+/// Counts and percentiles of the requests that were due within this many seconds.
 pub fn stats(requests: &Cell, seconds: f64) -> Stats {
     Stats {
         requests: requests.requests(),

@@ -32,7 +32,7 @@ const CHANCE: f64 = 0.001;
 /// How many standard errors a change must be.
 const ERRORS: f64 = 4.5;
 
-/// A window has so many requests at least, and the stretch so many windows.
+/// The minimum number of requests in a window, and of windows in the stretch.
 const IN_WINDOW: u64 = 10;
 const WINDOWS: usize = 10;
 
@@ -161,7 +161,7 @@ impl ChangePoint {
         self.chance < level && self.is_apart(ERRORS)
     }
 
-    /// True if the medians are so many standard errors apart.
+    /// True if the medians are at least this many standard errors apart.
     pub(super) fn is_apart(&self, errors: f64) -> bool {
         (self.after - self.before).abs() > errors * self.error
     }

@@ -49,7 +49,7 @@ const FEWEST_VALUES: usize = 4;
 /// The most stretches that a sentence names.
 const SHOWN: usize = 4;
 
-/// By how much a transient must move p50 or p95 for a warning, and at least by so many microseconds.
+/// By how much a transient must move p50 or p95 for a warning, and at least by this many microseconds.
 const MATTERS: f64 = 1.25;
 const MATTERS_US: f64 = 10_000.0;
 

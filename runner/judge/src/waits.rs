@@ -139,7 +139,7 @@ fn successes(cell: &Cell) -> Histogram {
     if timed.is_empty() { cell.latency.clone() } else { cell.latency.without(&timed) }
 }
 
-/// Counts at most so many timeouts after a wait as timeouts, and returns their number.
+/// Counts at most this many timeouts after a wait as timeouts, and returns their number.
 fn count_as_timeouts(cell: &mut Cell, most: u64) -> u64 {
     let Some(waited) = cell.failed.get_mut(&Failure::TimeoutAfterWait) else { return 0 };
     let count = most.min(*waited);

@@ -158,7 +158,7 @@ impl Answer {
         }
     }
 
-    /// The first bytes of a body have told what it is.
+    /// The first bytes of a body have shown its format.
     fn opened(&mut self, asked: &Asked<'_>, kind: Opened) {
         let Body::Opening(opening) = &mut self.body else { return };
         let Opening { begin, is_announced, .. } = std::mem::take(opening);

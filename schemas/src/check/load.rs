@@ -69,7 +69,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     let mut rows = Rows::new(path, load.feeder.as_ref(), findings);
     rows.groups_by_body = load.group_by.as_ref().is_some_and(|it| it.json.is_some());
     for sent in all {
-        without(path, sent.kind(), sent.info().facts.without, findings);
+        unused(path, sent.info(), findings);
         sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);
     }
     rows.finish(findings);
@@ -78,13 +78,14 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     }
 }
 
-/// Refuses the keys of a load that have no meaning for its kind.
-fn without(path: &str, kind: &str, keys: &[&str], findings: &mut Findings<'_>) {
-    for key in keys.iter().filter(|key| findings.map.has(&format!("{path}.{key}"))).collect::<Vec<_>>() {
-        findings.push_at_key(
-            &format!("{path}.{key}"),
-            Diagnostic::error(Code::Transport, format!("`{key}` has no meaning for `{kind}`")).help("remove it"),
-        );
+/// Refuses the keys of a load that its kind does not use.
+fn unused(path: &str, kind: &LoadKindInfo, findings: &mut Findings<'_>) {
+    for key in Load::BY_KIND.iter().filter(|key| !kind.facts.uses.contains(key)) {
+        let at = format!("{path}.{key}");
+        if findings.map.has(&at) {
+            let text = format!("`{key}` has no meaning for `{}`", kind.name);
+            findings.push_at_key(&at, Diagnostic::error(Code::Transport, text).help("remove it"));
+        }
     }
 }
 

@@ -69,6 +69,9 @@ load_kinds! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 1, max = 100_000), extend("examples" = [1000]))]
         pub max_in_flight: Option<u32>,
+    }
+
+    by_kind {
         /// The version of HTTP. Default `http1`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub version: Option<HttpVersion>,

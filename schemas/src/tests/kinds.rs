@@ -535,3 +535,41 @@ fn every_fault_that_the_sandbox_models_is_in_a_shipped_scenario() {
         assert!(shipped.contains(kind.name), "no shipped scenario has `{}`: add one to `scenarios`", kind.name);
     }
 }
+
+/// A key that a kind of load does not list is refused, so that a new kind ignores none.
+#[test]
+fn a_load_has_only_the_keys_that_its_kind_uses() {
+    let schema = json_schema::scenario_schema();
+    for kind in Load::KINDS {
+        for key in kind.facts.uses {
+            assert!(Load::BY_KIND.contains(key), "`{}` uses `{key}`, which is no key of `by_kind`", kind.name);
+        }
+    }
+    for key in Load::BY_KIND {
+        assert!(schema["$defs"]["Load"]["properties"][key].is_object(), "a load has no key `{key}`");
+        assert!(Load::KINDS.iter().any(|kind| kind.facts.uses.contains(key)), "no kind uses `{key}`");
+    }
+}
+
+/// The words in the code of a document.
+fn code_words(document: &str) -> std::collections::BTreeSet<&str> {
+    let spans = document.split('`').skip(1).step_by(2);
+    spans.flat_map(|code| code.split(|it: char| !it.is_ascii_alphanumeric() && it != '_')).collect()
+}
+
+/// The tables of the document on loads are written by hand.
+#[test]
+fn the_document_on_loads_has_every_key_of_every_kind() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/LOAD.md");
+    let document = std::fs::read_to_string(path).expect("the document");
+    let (found, schema) = (code_words(&document), json_schema::scenario_schema());
+    for definition in Load::KINDS.iter().map(|kind| kind.definition).chain(["Load"]) {
+        let keys = schema["$defs"][definition]["properties"].as_object().expect("properties").keys();
+        let lacking: Vec<&String> = keys.filter(|key| !found.contains(key.as_str())).collect();
+        assert!(lacking.is_empty(), "scenarios/LOAD.md has no {lacking:?} of {definition}");
+    }
+    for kind in Load::KINDS {
+        let row = format!("\n| `{}: {{", kind.name);
+        assert!(document.contains(&row), "scenarios/LOAD.md has no row of a key of `{}`", kind.name);
+    }
+}

@@ -1,6 +1,6 @@
 //! What people write who know other tools, or guess: the table of words, and the line that each of them means here.
 //!
-//! A line stands for the whole entry of the guess, its key included, and is written with the values of the guess.
+//! A line replaces the whole entry of the guess, its key included, and is written with the values of the guess.
 
 mod write;
 

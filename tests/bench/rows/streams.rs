@@ -107,7 +107,7 @@ fn stalled(server: &Server, options: &Options, table: &mut Table) {
     );
 }
 
-/// What p90 of the time to the first token is by right when so many streams may be under way at once: a simulation of ten
+/// What p90 of the time to the first token is by right when this many streams may be in flight at once: a simulation of ten
 /// seconds at 100/s, with a server that stops from 4 s to 6 s and sends what it missed at once.
 fn queued(limit: usize) -> f64 {
     let (stop, go) = (4.0, 6.0);

@@ -74,7 +74,7 @@ fn file(path: &Path) -> Result<Option<Kubeconfig>, ClusterError> {
 const LARGEST: u64 = 16 << 20;
 
 /// Refuses a file that never ends, and a pipe: files are read several times, and a pipe has its text only once. The empty
-/// device stands for no kubeconfig, and a file that cannot be read is the business of its reader.
+/// device means no kubeconfig, and a file that cannot be read is the business of its reader.
 ///
 /// # Errors
 /// With a sentence about the file.

@@ -146,10 +146,10 @@ impl Inner {
             text.push_str(&daemons);
             is_answer |= is_said;
         }
-        let mut explained = explained(&text);
-        if *missing == Missing::Untouched && !explained.contains("\nhelp: ") {
-            explained = format!("{text}\n{}", diagnose::NO_CONTROLLER);
-        }
+        let explained = match diagnose::remedy(&text) {
+            None if *missing == Missing::Untouched => format!("{text}\n{}", diagnose::NO_CONTROLLER),
+            _ => explained(&text),
+        };
         (format!("{}: {explained}", made.key), is_answer)
     }
 

@@ -65,7 +65,11 @@ fn table() -> Vec<Value> {
 }
 
 fn timeline() -> Timeline<'static> {
-    Timeline::new(20.0)
+    timeline_at(20.0)
+}
+
+fn timeline_at(rate: f64) -> Timeline<'static> {
+    Timeline::new(rate)
         .phase("baseline", 20.0)
         .fault_phase("cut", 20.0)
         .phase("recovery", 20.0)
@@ -153,6 +157,28 @@ fn every_kind_passes_on_something() {
         let result = judge(&expect, &observations);
         assert_eq!(result.verdict, Verdict::Pass, "{expect}: {}", result.reason);
     }
+}
+
+/// `validate` refuses a scenario by the number of requests that a kind states. The judge must need exactly as many: a number
+/// that is too large refuses scenarios that could pass, one that is too small promises an answer that never comes.
+#[test]
+fn every_kind_needs_as_many_requests_as_it_states() {
+    let mut asked = 0;
+    for kind in Expectation::KINDS {
+        let mut expect = serde_json::to_value(kind.example()).expect("JSON");
+        if expect.get("goodput").is_some() {
+            // The synthetic load counts no request within bounds.
+            expect = json!({"goodput": {"max": "100%", "of": {"latency": "1h"}}});
+        }
+        let it: Expectation = serde_json::from_value(expect.clone()).unwrap();
+        let Some(needed) = it.requests_needed() else { continue };
+        let verdict = |requests: u64| judge(&expect, &timeline_at(requests as f64 / 20.0).observe());
+        let (few, enough) = (verdict(needed - 1), verdict(needed));
+        assert_eq!(few.verdict, Verdict::Inconclusive, "{expect} with {} requests: {}", needed - 1, few.reason);
+        assert_ne!(enough.verdict, Verdict::Inconclusive, "{expect} with {needed} requests: {}", enough.reason);
+        asked += 1;
+    }
+    assert!(asked > 10, "{asked} kinds are not all of them");
 }
 
 #[test]

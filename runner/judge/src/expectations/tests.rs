@@ -15,7 +15,7 @@ fn scenario(expect: serde_json::Value) -> Scenario {
     ]))
 }
 
-/// 20 s of baseline at 10 ms, then so many seconds in which requests end as given.
+/// 20 s of baseline at 10 ms, then this many seconds in which requests end as given.
 fn observe(seconds: f64, mut answer: impl FnMut(Request<'_>) -> Outcome) -> Observations {
     Timeline::new(20.0)
         .phase("baseline", 20.0)
@@ -236,7 +236,7 @@ fn a_simulation_covers_the_truth_and_raises_no_false_alarm() {
     }
 }
 
-/// A baseline whose level goes up and down moves a ratio by itself; one that stands still does not.
+/// A baseline whose level goes up and down moves a ratio by itself; a constant level does not.
 #[test]
 fn a_ratio_that_drift_explains_is_inconclusive_and_one_that_it_does_not_fails() {
     let at = |wave: f64, factor: f64, limits: serde_json::Value| {
@@ -352,7 +352,7 @@ proptest! {
     }
 }
 
-/// Streams of so many tokens with a gap between them.
+/// Streams of this many tokens with a gap between them.
 fn streams(gap_ms: f64, tokens: u64) -> impl FnMut(Request<'_>) -> Outcome {
     move |it| Outcome { first_token_ms: Some(5.0), stream: Some((gap_ms, tokens)), ..it.ok_in(10.0) }
 }

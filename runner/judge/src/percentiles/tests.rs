@@ -9,7 +9,7 @@ use crate::testing::shapes::{Service, Shape};
 use crate::testing::{Outcome, Request, Timeline, scenario};
 use shakedown_observe::{Failure, Observations};
 
-/// So many seconds of a baseline and of a later phase at 20/s.
+/// A baseline and a later phase of this many seconds each, at 20/s.
 fn observe(
     (before_s, after_s): (f64, f64),
     mut before: impl FnMut(Request<'_>) -> Outcome,

@@ -36,7 +36,7 @@ fn a_doubling_and_one_failure_in_twenty_are_proven() {
     }
 }
 
-/// What changed from so many seconds of a baseline to so many of a fault.
+/// The change between a baseline and a fault of these many seconds.
 fn changed(rate: f64, seconds: [f64; 2], answer: impl FnMut(Request<'_>) -> Outcome) -> String {
     let timeline = Timeline::new(rate).phase("baseline", seconds[0]).fault_phase("cut", seconds[1]);
     let observations = timeline.answer(answer).observe();

@@ -10,7 +10,7 @@ use crate::testing::{self, Outcome, Timeline, near};
 use shakedown_observe::Observations;
 use shakedown_observe::chance::Chance;
 
-/// Seconds of 20 requests each, of which so many succeed with ten tokens each, in a baseline and in a later phase.
+/// Seconds of 20 requests each, of which this many succeed with ten tokens each, in a baseline and in a later phase.
 fn observe(before: &[u64], after: &[u64]) -> Observations {
     Timeline::new(20.0)
         .phase("baseline", before.len() as f64)

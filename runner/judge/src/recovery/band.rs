@@ -13,7 +13,7 @@ const WANTED: f64 = 20.0;
 /// A window with fewer requests is unknown.
 pub(super) const KNOWN: u64 = 10;
 
-/// A window with slow requests is judged together with its neighbours until so many requests decide.
+/// A window with slow requests is judged together with its neighbours until they have this many requests.
 const POOLED: u64 = 200;
 
 /// The level of the test whether a window has a larger share of slow requests than the baseline.

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use tokio::io::DuplexStream;
 
 use super::*;
-use shakedown_schemas::scenario::{Arrival, Load};
+use serde_json::Value;
+use shakedown_schemas::scenario::{Arrival, Load, LoadKindInfo};
 
 /// A server that accepts connections and never answers. It keeps them, or closes each at once.
 fn mute(keeps: bool) -> Wire {
@@ -44,6 +45,44 @@ async fn every_kind_ends_the_requests_that_nobody_answers() {
             assert_eq!(timeouts, if keeps { 10 } else { 0 }, "{name}: {:?}", total.failed);
             let most = total.latency.max().unwrap_or_default();
             assert!(!keeps || most <= 400_000.0 + STEP_US, "{name}: given up after {most} us");
+        }
+    }
+}
+
+/// The load of a kind, compiled with these keys. TLS by the scheme of its URL.
+fn compiled(kind: &LoadKindInfo, keys: &Value, is_tls: bool) -> String {
+    let mut load = serde_json::to_value(kind.example()).unwrap();
+    load.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    let planned = PlannedLoad {
+        name: "load".to_owned(),
+        load: serde_json::from_value(load).unwrap(),
+        endpoint: Endpoint {
+            base: format!("{}://server.test:80", kind.facts.schemes[usize::from(is_tls)].name),
+            addresses: Vec::new(),
+        },
+        files: Files::of([("rows.csv", b"a\n1\n2\n")]),
+        seed: 1,
+    };
+    format!("{:?}", target::Target::new(&planned).unwrap_or_else(|error| panic!("{} with {keys}: {error}", kind.name)))
+}
+
+/// A kind that lists a key in `uses` and drops it here would accept scenarios that mean something else.
+#[test]
+fn every_key_that_a_kind_uses_changes_what_is_sent() {
+    for kind in Load::KINDS {
+        assert_eq!(compiled(kind, &json!({}), false), compiled(kind, &json!({}), false), "{}", kind.name);
+        for key in kind.facts.uses {
+            let (without, with, is_tls) = match *key {
+                "version" => (json!({}), json!({"version": "http2"}), false),
+                "connections" => (json!({}), json!({"connections": "per_request"}), false),
+                "streams" => (json!({"version": "http2"}), json!({"version": "http2", "streams": 7}), false),
+                "tls" => (json!({}), json!({"tls": {"server_name": "other.test"}}), true),
+                "feeder" => (json!({}), json!({"feeder": {"file": "rows.csv"}}), false),
+                "group_by" => (json!({}), json!({"group_by": {"header": "x-worker-id"}}), false),
+                other => panic!("`{other}` has no value here: add one that differs from its default"),
+            };
+            let same = compiled(kind, &without, is_tls) == compiled(kind, &with, is_tls);
+            assert!(!same, "`{}` uses `{key}`, which changes nothing of its requests", kind.name);
         }
     }
 }

@@ -315,6 +315,12 @@ macro_rules! expectation_kinds {
                 match self { $(Self::$variant(it) => ExpectationKind::sample(it, kind),)* }
             }
 
+            /// How many requests of each compared phase it needs. Fewer make it inconclusive, unless they already refute it.
+            /// None for a kind that takes no sample of requests.
+            pub fn requests_needed(&self) -> Option<u64> {
+                self.sample().map(|it| it.sampling.and_then(|it| it.min_samples).unwrap_or(it.requests))
+            }
+
             /// The pods that it reads.
             pub fn pods(&self) -> Option<PodsRead<'_>> {
                 match self { $(Self::$variant(it) => ExpectationKind::pods(it),)* }

@@ -26,8 +26,9 @@ pub struct LoadFacts {
     pub sent: &'static [&'static [&'static str]],
     /// The schemes of its URLs: without TLS, and with it.
     pub schemes: [Scheme; 2],
-    /// The keys of a load that have no meaning for this kind, such as `version`. `check` refuses them.
-    pub without: &'static [&'static str],
+    /// The keys of [`Load::BY_KIND`](super::Load::BY_KIND) that this kind uses. `check` refuses the others: a key that a new
+    /// kind forgets is an error, and never ignored.
+    pub uses: &'static [&'static str],
     /// Rules on combinations of its keys. `check` enforces the same rules and has the messages.
     pub rules: &'static [Rule],
     /// The shortest valid value, for help texts.
@@ -78,10 +79,12 @@ pub(crate) trait LoadKind {
     fn secrets(&self) -> Vec<Secret>;
 }
 
-/// The list of all kinds. Defines the type of a load: a key per kind, and the keys that all kinds share.
+/// The list of all kinds. Defines the type of a load: a key per kind, the keys that all kinds share, and those that a
+/// kind must list in its facts.
 macro_rules! load_kinds {
     (
         $(#[$meta:meta])* pub struct Load { $($shared:tt)* }
+        by_kind { $($(#[$by_kind_meta:meta])* pub $by_kind:ident: $by_kind_type:ty,)* }
         $($(#[doc = $summary:literal])+ $name:literal => $key:ident: $variant:ident($type:ident),)*
     ) => {
         $(#[$meta])*
@@ -94,6 +97,7 @@ macro_rules! load_kinds {
                 pub $key: Option<$type>,
             )*
             $($shared)*
+            $($(#[$by_kind_meta])* pub $by_kind: $by_kind_type,)*
         }
 
         /// What a load sends.
@@ -110,6 +114,9 @@ macro_rules! load_kinds {
                 definition: stringify!($type),
                 facts: <$type as LoadKind>::FACTS,
             },)*];
+
+            /// The keys that only some kinds use.
+            pub const BY_KIND: &'static [&'static str] = &[$(stringify!($by_kind)),*];
 
             /// A load has exactly one of the kinds' keys.
             pub(crate) const ONE_KIND: Rule = Rule::One(&[$($name),*]);

@@ -53,7 +53,7 @@ pub(super) enum Behaviour {
     DoesNotLast,
     HangsInUndo,
     FailsInTwoWays,
-    /// Its engine is at it for so many seconds.
+    /// The number of seconds that its engine takes.
     IsRecovered(u64),
     /// Its engine is at it for ever.
     IsAtIt,
@@ -63,7 +63,7 @@ pub(super) enum Behaviour {
     /// At its end, too little of it is seen.
     SeenTooLittle,
     NeverSeen,
-    /// Not proven for so many milliseconds, from 15 s on; until its end, where they are none.
+    /// Not proven for this many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
     /// So many of its three targets are gone, from so many seconds on.
     Loses(u64, u64),

@@ -14,7 +14,7 @@ use shakedown_policy::{Block, Front, OtherPorts, PortSet, Selector};
 const SECOND: Duration = Duration::from_secs(1);
 /// The longest silence of a watch that goes unnoticed.
 const UNNOTICED: Duration = Duration::from_secs(5);
-/// How long a pod may be uncut while every request is answered. The clock of the test stands still during requests.
+/// How long a pod may be uncut while every request is answered. The clock of the test is paused during requests.
 const AT_ONCE: Duration = Duration::from_millis(150);
 const STEP: Duration = Duration::from_millis(100);
 

@@ -298,7 +298,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, SqlError> {
     Ok(found)
 }
 
-/// The text in quotes at the beginning, and how long it is. A doubled quote stands for one.
+/// The text in quotes at the beginning, and its length. A doubled quote is one quote.
 fn quoted(text: &str, quote: char) -> Result<(String, usize), SqlError> {
     let mut value = String::new();
     let mut characters = text.char_indices().skip(1).peekable();

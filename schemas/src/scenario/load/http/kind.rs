@@ -21,7 +21,7 @@ impl LoadKind for Http {
             &["steps", "[]", "body"],
         ],
         schemes: Scheme::HTTP,
-        without: &[],
+        uses: &["version", "connections", "streams", "tls", "feeder", "group_by"],
         rules: &[Rule::One(&["service", "url"]), Rule::NotBoth("requests", "steps")],
         hint: "{service: \"shop:80\"}",
         example: "{service: \"shop:80\", path: /items}",

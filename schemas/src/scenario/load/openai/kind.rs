@@ -26,7 +26,7 @@ impl LoadKind for OpenAi {
     const FACTS: LoadFacts = LoadFacts {
         sent: &[&["prompt"], &["headers", "*"]],
         schemes: Scheme::HTTP,
-        without: &[],
+        uses: &["version", "connections", "streams", "tls", "feeder", "group_by"],
         rules: &[Rule::One(&["service", "url"]), Rule::One(&["prompt", "prompts"])],
         hint: "{service: \"frontend:8000\", ...}",
         example: "{service: \"frontend:8000\", model: Qwen/Qwen3-0.6B, prompt: Say hello., stream: true}",
