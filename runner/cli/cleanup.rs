@@ -18,7 +18,7 @@ use super::{Failure, exit, print};
 use shakedown_cluster::journal::{self, Contents, Outstanding};
 use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey, Remedy, labels};
 use shakedown_faults::chaos;
-use shakedown_faults::manifest::{dependants, kinds_of_dependants};
+use shakedown_faults::manifest::{dependants, kinds_of_dependants, pause};
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
 
@@ -244,6 +244,7 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
 async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), Unremoved> {
     let text = |error: ClusterError| Unremoved::There(error.to_string());
     let begun = Instant::now();
+    pause(cluster, key).await.map_err(text)?;
     let object = loop {
         match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
             chaos::Going::Gone(_) => return Ok(()),

@@ -19,7 +19,7 @@ use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
-pub use self::dependants::{Dependants, dependants, kinds_of_dependants};
+pub use self::dependants::{Dependants, dependants, kinds_of_dependants, pause};
 
 /// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
@@ -340,6 +340,7 @@ impl FaultDriver for Written {
         if self.key.kind.is_chaos() {
             first_look(&self.cluster, &self.key).await?;
         }
+        pause(&self.cluster, &self.key).await?;
         match go(&self.cluster, &self.key, GOING).await? {
             Going::Gone(last) => {
                 self.last = last.or(self.last.take());

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::diagnose::is_before_rules;
 use super::spec::Record;
 
 /// Why a resource does not count as injected.
@@ -181,13 +182,12 @@ pub fn waits(object: &Value, pod: &str) -> bool {
     })
 }
 
-/// Whether every known attempt in a pod failed with this message, and at least one did.
-pub fn failed_only_with(object: &Value, pod: &str, message: &str) -> bool {
+/// Whether every known attempt in a pod failed before any rule, and at least one did.
+pub fn failed_before_rules(object: &Value, pod: &str) -> bool {
     let here = records(object).filter(|record| id(record) == pod);
     let mut events = here.filter_map(|record| record["events"].as_array()).flatten().peekable();
     events.peek().is_some()
-        && events
-            .all(|event| event["type"] == "Failed" && event["message"].as_str().is_some_and(|it| it.contains(message)))
+        && events.all(|event| event["type"] == "Failed" && event["message"].as_str().is_some_and(is_before_rules))
 }
 
 /// Whether a resource does nothing in a pod: the far end of a degradation in one direction, because packets are shaped where they

@@ -5,6 +5,10 @@ pub const NOT_ALLOWED: &str = "is forbidden on namespace";
 /// Part of Chaos Mesh's message about a daemon that cannot make its chains of iptables. It makes them for each pod, even for one
 /// without rules, before any rule of iptables or `tc`.
 pub const CHAINS: &str = "unable to set ip tables chains";
+/// Part of Chaos Mesh's message about a Kubernetes without the API in which it looks for its daemons.
+pub const NO_DISCOVERY: &str = "discovery.k8s.io/v1";
+/// Parts of the messages about a failure that comes before any rule of iptables or `tc`, whatever the rules are.
+const BEFORE_RULES: &[&str] = &[CHAINS, NO_DISCOVERY];
 /// Said of a resource whose deletion Chaos Mesh has not reacted to.
 pub const NOT_TAKEN_UP: &str = "Chaos Mesh has not taken up its deletion";
 
@@ -32,7 +36,7 @@ const CAUSES: &[(&str, &str)] = &[
          chaosDaemon.socketPath in its Helm chart",
     ),
     (
-        "discovery.k8s.io/v1",
+        NO_DISCOVERY,
         "this version of Chaos Mesh needs Kubernetes 1.21 or later, which serves EndpointSlices in discovery.k8s.io/v1: install \
          a version of Chaos Mesh for this Kubernetes",
     ),
@@ -190,7 +194,7 @@ const LASTING: &[&str] = &[
     "expected docker:// but got",
     "but got container",
     "with `hostnetwork`",
-    "discovery.k8s.io/v1",
+    NO_DISCOVERY,
 ];
 /// The most characters of a tool's message that are shown.
 const LONGEST: usize = 200;
@@ -207,6 +211,11 @@ pub fn is_mute(words: &str) -> bool {
 pub fn lasts(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     LASTING.iter().any(|part| words.contains(part))
+}
+
+/// Whether an attempt with this failure put no rule into the pod.
+pub fn is_before_rules(words: &str) -> bool {
+    BEFORE_RULES.iter().any(|part| words.contains(part))
 }
 
 /// The last known message of a tool in a daemon's log.

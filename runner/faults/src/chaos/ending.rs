@@ -3,7 +3,8 @@
 //! once the daemons have put the rest in place without a failure, nothing of it is left and its finalizer may go.
 //!
 //! On a node without the legacy tables of iptables the daemon fails with the rest as well, and with an empty rest: it makes
-//! its chains before anything else. Then the finalizer may go if no attempt ever got further.
+//! its chains before any rule. Where Kubernetes lacks the API in which Chaos Mesh looks for its daemons, it never reaches one.
+//! Then the finalizer may go if no attempt ever got further.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -65,7 +66,7 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
     if waiting.is_empty() {
         return Ok(None);
     }
-    let (mut answered, mut without_chains) = (Vec::new(), Vec::new());
+    let (mut answered, mut without_rules) = (Vec::new(), Vec::new());
     for pod in &waiting {
         // Without one nothing was ever written for this pod.
         let Some(there) = network(cluster, pod).await? else { continue };
@@ -76,8 +77,8 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
         let Some(generation) = generation else { return Ok(None) };
         match answer(cluster, pod, &source, generation).await? {
             Some(Answer::InPlace) => {}
-            Some(Answer::NoChains) if contract::failed_only_with(object, pod, diagnose::CHAINS) => {
-                without_chains.push(pod.as_str());
+            Some(Answer::BeforeRules) if contract::failed_before_rules(object, pod) => {
+                without_rules.push(pod.as_str());
             }
             _ => return Ok(None),
         }
@@ -100,9 +101,9 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
     let rules = match answered.is_empty() {
         true => "no PodNetworkChaos carries its rules".to_owned(),
         false => {
-            let how = match without_chains.is_empty() {
+            let how = match without_rules.is_empty() {
                 true => "the daemons have answered for that without a failure".to_owned(),
-                false => format!("no attempt in {} got as far as a rule", without_chains.join(", ")),
+                false => format!("no attempt in {} got as far as a rule", without_rules.join(", ")),
             };
             format!("its rules were taken out of the PodNetworkChaos of {}, and {how}", answered.join(", "))
         }
@@ -161,8 +162,8 @@ async fn take_out(cluster: &Cluster, pod: &str, source: &str) -> Result<Option<i
 enum Answer {
     /// They are in place, without those of the source.
     InPlace,
-    /// It could not make its chains, without which it puts no rule in place.
-    NoChains,
+    /// It failed before any rule, so it puts none in place.
+    BeforeRules,
 }
 
 /// The daemon's answer for a generation, or for a later one; `None` without one, and if it says neither.
@@ -174,7 +175,7 @@ async fn answer(cluster: &Cluster, pod: &str, source: &str, generation: i64) -> 
         if status["observedGeneration"].as_i64().unwrap_or_default() >= generation {
             let answer = match status["failedMessage"].as_str().unwrap_or_default() {
                 "" => Some(Answer::InPlace),
-                message if message.contains(diagnose::CHAINS) => Some(Answer::NoChains),
+                message if diagnose::is_before_rules(message) => Some(Answer::BeforeRules),
                 _ => None,
             };
             return Ok(answer.filter(|_| !contract::names(&there, source)));

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 
 const VERSION: &str = "chaos-mesh.org/v1alpha1";
 /// The labels with which Chaos Mesh names the Schedule, or the Workflow, that has made an object.
 const MAKERS: [&str; 2] = ["managed-by", "chaos-mesh.org/workflow"];
+
+/// The annotation that pauses a Schedule and what it has made.
+const PAUSE: &str = "experiment.chaos-mesh.org/pause";
 
 /// What a Schedule or a Workflow has made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,6 +84,21 @@ pub async fn dependants(cluster: &Cluster, key: &ObjectKey) -> Result<Dependants
         found.left.extend(made);
     }
     Ok(found)
+}
+
+/// Stops a Schedule from making more, before its deletion. While one that it has made cannot go, it is being deleted and still
+/// makes another at each of its times. For other kinds, and where the account may not change it, nothing is done.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn pause(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterError> {
+    if !(key.kind.is_chaos() && key.kind.name() == "Schedule") {
+        return Ok(());
+    }
+    match cluster.patch(key, &json!({"metadata": {"annotations": {PAUSE: "true"}}})).await {
+        Ok(_) | Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_made_by(object: &Value, makers: &BTreeSet<String>) -> bool {

@@ -188,6 +188,27 @@ async fn schedule(store: &Store, force_after: Option<Duration>) -> (Written, Obj
     (fault, key)
 }
 
+/// As seen on Chaos Mesh 2.8.3: a Schedule that is being deleted makes more as long as one of them cannot go.
+#[tokio::test(start_paused = true)]
+async fn a_schedule_is_paused_before_it_is_deleted() {
+    for may_patch in [true, false] {
+        let store = Store::default();
+        let (mut fault, key) = schedule(&store, None).await;
+        store.change(&Store::path(key.kind, "n", "often"), |it| {
+            it["metadata"]["finalizers"] = json!(["foregroundDeletion"])
+        });
+        store.script(move |_, asked| match asked.starts_with("PATCH ") && !may_patch {
+            true => Fate::Refused(403),
+            false => Fate::Answered,
+        });
+        let error = fault.undo().await.unwrap_err();
+        assert!(matches!(&error, FaultError::Stuck(_)), "{error}");
+        let there = store.get(&Store::path(key.kind, "n", "often")).unwrap();
+        let paused = &there["metadata"]["annotations"]["experiment.chaos-mesh.org/pause"];
+        assert_eq!(*paused == "true", may_patch, "{there}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_undo_is_not_proven_where_what_was_made_may_not_be_listed() {
     for (code, holds) in [(403, false), (404, true)] {

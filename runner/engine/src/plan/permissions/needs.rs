@@ -480,8 +480,12 @@ impl FaultNeeds<'_> {
             for made in kinds_of_dependants(kind) {
                 needs.any(how, self.own(), &on(made, &["list"]));
             }
-            if kind.is_chaos() && self.scenario.options.chaos.force_after.is_some() {
+            let may_force = self.scenario.options.chaos.force_after.is_some();
+            if kind.is_chaos() && (may_force || kind.name() == "Schedule") {
+                // To remove it by force, and to pause a Schedule before its deletion.
                 needs.add(How::Optional, self.own(), &on(kind, &["patch"]), &names);
+            }
+            if kind.is_chaos() && may_force {
                 // What it has made is what holds it.
                 for made in kinds_of_dependants(kind) {
                     needs.any(How::Optional, self.own(), &on(made, &["get", "delete", "patch"]));

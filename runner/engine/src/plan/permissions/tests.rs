@@ -494,7 +494,7 @@ async fn the_kind_of_a_manifest_is_named_although_planning_was_refused() {
     assert!(error.contains("resources: [configmaps], verbs: [get, create, delete]"), "{error}");
 }
 
-/// The undo of a Schedule is proven by lists of what it has made. Nothing else needs them.
+/// The undo of a Schedule is proven by lists of what it has made, and it is paused first. Nothing else needs this.
 #[test]
 fn the_manifest_of_a_schedule_needs_to_list_what_it_makes() {
     for (name, needed) in [("Schedule", true), ("NetworkChaos", false)] {
@@ -515,5 +515,8 @@ fn the_manifest_of_a_schedule_needs_to_list_what_it_makes() {
             needs.keys().any(|need| need.access.verb == "list" && need.access.resource == "stresschaos")
         };
         assert_eq!((lists(&needs.possible), lists(&needs.optional)), (needed, false), "{name}");
+        let pauses =
+            needs.optional.keys().any(|need| need.access.verb == "patch" && need.access.resource == "schedule");
+        assert_eq!(pauses, needed, "{name}");
     }
 }
