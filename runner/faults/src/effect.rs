@@ -60,6 +60,13 @@ pub enum Traffic {
         /// The changes, as text.
         words: String,
     },
+    /// They changed significantly while several faults acted. This proves none of them: any of the others may be the cause.
+    Shared {
+        /// The changes, as text.
+        words: String,
+        /// The other faults of the phase, as text.
+        others: String,
+    },
     /// They did not change significantly.
     Unchanged {
         /// The number of windows out of tolerance, as text; empty if unknown.
@@ -114,15 +121,15 @@ pub fn conclude(
                 fault.proven_s = Some(fault.proven_s.unwrap_or(*at_s).max(*at_s));
                 fault.claimed_because = None;
             }
-            Traffic::Unchanged { .. } | Traffic::Unknown
+            Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Unknown
                 if *wanted == (RequiredProof::Observed { required: false }) =>
             {
                 if fault.is_claimed() && fault.claimed_because.is_none() {
-                    fault.claimed_because = Some(unshown(traffic).to_owned());
+                    fault.claimed_because = Some(unshown(traffic));
                 }
                 return unnoticed_claim(fault, traffic);
             }
-            Traffic::Unchanged { .. } | Traffic::Unknown => {
+            Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
                 fault.proven_s = None;
                 fault.problem = Some(match fault.engine.as_str() {
@@ -157,12 +164,20 @@ fn unnoticed_claim(fault: &FaultResult, traffic: &Traffic) -> Option<String> {
 }
 
 /// Why the requests do not show a fault that only its engine claims.
-const fn unshown(traffic: &Traffic) -> &'static str {
+fn unshown(traffic: &Traffic) -> String {
     match traffic {
-        Traffic::Unknown => "there is no phase before it whose requests could be compared",
-        _ => "the run's own requests did not change significantly",
+        Traffic::Shared { others, .. } => shared(others),
+        Traffic::Unknown => "there is no phase before it whose requests could be compared".to_owned(),
+        _ => "the run's own requests did not change significantly".to_owned(),
     }
 }
+
+/// Why a change of the requests does not prove a fault.
+fn shared(others: &str) -> String {
+    format!("the run's own requests changed, but {others} acted in the same phase and may be the only cause")
+}
+
+const SHARED_HELP: &str = "\nhelp: give each of these faults a phase of its own, or prove it with a witness";
 
 /// The possible reasons why a fault of Chaos Mesh did not change the requests.
 fn same_as_before(fault: &FaultResult) -> String {
@@ -181,6 +196,7 @@ fn same_as_before(fault: &FaultResult) -> String {
 /// The problem of a fault whose engine reports it as injected while the requests do not show it.
 fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
     match traffic {
+        Traffic::Shared { others, .. } => format!("not proven: {}{SHARED_HELP}", shared(others)),
         Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
         Traffic::Unchanged { windows, hint } if !hint.is_empty() => {
             format!("not proven: {}{}", too_few(hint), in_brackets(windows))
@@ -216,6 +232,7 @@ const fn enforcement_help() -> &'static str {
 /// The problem of a fault without any evidence that it acts.
 fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kept: bool) -> String {
     let mut text = match traffic {
+        Traffic::Shared { others, .. } => format!("not proven: the policy was in place, and {}", shared(others)),
         Traffic::Unknown => {
             "not proven: the policy was in place, and there is no phase before it whose requests could be compared"
                 .to_owned()
@@ -230,6 +247,9 @@ fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kep
     };
     if let RequiredProof::Auto { no_witness: Some(why) } = wanted {
         text.push_str(&format!("; there was no witness, because {why}"));
+    }
+    if matches!(traffic, Traffic::Shared { .. }) {
+        return text + SHARED_HELP;
     }
     text.push_str(
         "\nhelp: either nothing enforces NetworkPolicy here (`shakedown doctor` with --canary-image finds out), or ",

@@ -86,14 +86,21 @@ impl Execution<'_> {
             let result = seen.outcome.faults.get(&spec.plan.name)?;
             let mut fault = FaultResult { phase: spec.phase.clone(), line: spec.line, ..result.clone() };
             clocks::look(&mut fault, spec, &seen.outcome);
-            let traffic = traffic::of(&fault.phase, &felt);
+            let others: Vec<&str> = plan
+                .faults
+                .iter()
+                .filter(|other| other.phase == spec.phase && other.plan.name != spec.plan.name)
+                .filter(|other| seen.outcome.faults.get(&other.plan.name).is_some_and(|it| it.injected_s.is_some()))
+                .map(|other| other.plan.name.as_str())
+                .collect();
+            let traffic = traffic::of(&fault.phase, &felt, &others);
             let direction = spec.direction.unwrap_or(Direction::Both);
             warnings.extend(effect::conclude(&mut fault, &spec.plan.effect, direction, &traffic));
             fault.felt = match &traffic {
                 _ if fault.injected_s.is_none() => None,
                 Traffic::Changed { .. } => Some(true),
                 Traffic::Unchanged { hint, .. } if hint.is_empty() => Some(false),
-                Traffic::Unchanged { .. } | Traffic::Unknown => None,
+                Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Unknown => None,
             };
             if fault.injected_s.is_some()
                 && let Some(words) = judge::changed(&fault.phase, &felt)

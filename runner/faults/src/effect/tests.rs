@@ -59,6 +59,26 @@ fn unchanged() -> Traffic {
     }
 }
 
+/// They changed while another fault acted.
+fn shared() -> Traffic {
+    Traffic::Shared { words: "the requests of load main changed: p50 1ms to 2ms".into(), others: "fault `real`".into() }
+}
+
+#[test]
+fn requests_prove_no_fault_while_another_acts() {
+    let (verdict, problem, _) = judged(&RequiredProof::Traffic, &[APPLIED], &shared());
+    assert_eq!(verdict, Verdict::Inconclusive);
+    assert!(problem.contains("but fault `real` acted in the same phase and may be the only cause"), "{problem}");
+    assert!(problem.ends_with("help: give each of these faults a phase of its own, or prove it with a witness"));
+    assert_eq!(judged(&auto(), &[APPLIED], &shared()).0, Verdict::Inconclusive);
+    assert_eq!(judged(&auto(), &[APPLIED, CUT], &shared()), (Verdict::Pass, String::new(), String::new()));
+    let mut claimed = fault(&[], Verdict::Pass);
+    claimed.claimed_s = Some(1.0);
+    claimed.proven_s = None;
+    conclude(&mut claimed, &RequiredProof::Observed { required: false }, Direction::Both, &shared());
+    assert!(claimed.claimed_because.unwrap().contains("may be the only cause"));
+}
+
 /// Some requests failed, and that may be chance.
 fn hinted() -> Traffic {
     Traffic::Unchanged { windows: String::new(), hint: "24 of 645 requests failed (load main)".into() }
