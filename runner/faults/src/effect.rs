@@ -177,7 +177,7 @@ fn shared(others: &str) -> String {
     format!("the run's own requests changed, but {others} acted in the same phase and may be the only cause")
 }
 
-const SHARED_HELP: &str = "\nhelp: give each of these faults a phase of its own, or prove it with a witness";
+const SHARED_HELP: &str = "\nhelp: give each of these faults a phase of its own";
 
 /// The possible reasons why a fault of Chaos Mesh did not change the requests.
 fn same_as_before(fault: &FaultResult) -> String {
@@ -249,7 +249,7 @@ fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kep
         text.push_str(&format!("; there was no witness, because {why}"));
     }
     if matches!(traffic, Traffic::Shared { .. }) {
-        return text + SHARED_HELP;
+        return text + SHARED_HELP + ", or prove it with a witness";
     }
     text.push_str(
         "\nhelp: either nothing enforces NetworkPolicy here (`shakedown doctor` with --canary-image finds out), or ",

@@ -109,8 +109,11 @@ pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> 
 pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
     let Deviation { share, words, includes, .. } = deviation(load, phase)?;
     (share >= 0.1).then(|| {
-        let weight = if share >= 1.0 { "its results cannot be judged" } else { includes };
-        format!("the load generator did not keep the schedule of load `{}` in `{name}`: {words}; {weight}", load.name)
+        let (what, weight) = match share >= 1.0 {
+            true => ("did not keep the schedule", "its results cannot be judged"),
+            false => ("was a little behind the schedule", includes),
+        };
+        format!("the load generator {what} of load `{}` in `{name}`: {words}; {weight}", load.name)
     })
 }
 
