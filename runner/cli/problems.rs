@@ -133,7 +133,7 @@ mod tests {
         let text = "version: 1\nname: a\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: 20/s}}\nphases: [{name: p, duraton: 5s}]\n";
         let problems = parse("./sub dir/a.yaml", text.as_bytes(), &Overrides::default()).unwrap_err();
         let unread = vec![("b.yaml".to_owned(), "there is no file `b.yaml`\nhelp: check the path".to_owned())];
-        Checked { documents: Vec::new(), broken: 2, unread, problems }
+        Checked { documents: Vec::new(), topologies: Vec::new(), broken: 2, unread, problems }
     }
 
     #[test]
