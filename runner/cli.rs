@@ -40,6 +40,7 @@ mod style;
 mod suite;
 mod summary;
 mod table;
+mod topologies;
 mod totals;
 mod validate;
 mod variables;

@@ -56,6 +56,42 @@ fn a_filter_says_what_it_leaves_out() {
 }
 
 #[test]
+fn a_topology_next_to_scenarios_is_none() {
+    const TOPOLOGY: &str = "namespace: shop\nworkloads:\n  - {name: web, program: {redis: {}}}\n";
+    let shakedown = Shakedown::new();
+    suite(&shakedown, &[("cart", 200)]);
+    shakedown.file("suite/topo.yaml", TOPOLOGY);
+    for paths in ["suite", "suite/*.yaml"] {
+        let listed = shakedown.run(&["list", paths]).expect_code(0);
+        listed.expect_stdout(&["cart"]);
+        assert_eq!(listed.stderr.matches("skipped suite/topo.yaml: a sandbox topology").count(), 1, "{listed}");
+    }
+    shakedown
+        .run(&["validate", "suite/topo.yaml"])
+        .expect_code(0)
+        .expect_stdout(&["topo.yaml is a valid sandbox topology"]);
+    shakedown.run(&["list", "suite/topo.yaml"]).expect_code(2).expect_stderr(&["not a scenario", "--sandbox-topology"]);
+    shakedown.file("suite/topo.yaml", TOPOLOGY.replace("name: web", "nam: web"));
+    shakedown.run(&["validate", "suite/topo.yaml"]).expect_code(2).expect_stderr(&["topo.yaml:3", "`nam`"]);
+    let book = std::fs::read_to_string(shakedown.path("suite/cart.yaml")).expect("a scenario");
+    shakedown.file("suite/cart.yaml", book + "sandbox: {topology: topo.yaml}\n");
+    shakedown.run(&["validate", "suite/cart.yaml"]).expect_code(2).expect_stderr(&["topo.yaml:3", "`nam`"]);
+}
+
+#[test]
+fn an_invalid_file_is_annotated_on_its_line() {
+    let shakedown = Shakedown::new().env("GITHUB_ACTIONS", "true");
+    shakedown.file("bad.yaml", "version: 1\nname: bad\nphasen: []\n");
+    for command in ["validate", "run"] {
+        let run = shakedown.run(&[command, "bad.yaml"]).expect_code(2);
+        run.expect_stderr(&["::error file=bad.yaml,line=3,col=1,title=S010::"]);
+    }
+    let elsewhere = Shakedown::new();
+    elsewhere.file("bad.yaml", "version: 1\nname: bad\nphasen: []\n");
+    assert!(!elsewhere.run(&["validate", "bad.yaml"]).stderr.contains("::error"));
+}
+
+#[test]
 fn the_shards_are_the_suite_and_their_merge_is_judged_like_it() {
     let shakedown = Shakedown::undisturbed();
     suite(&shakedown, &[("a", 200), ("b", 500), ("c", 200)]);

@@ -9,6 +9,9 @@ use crate::{sentences, words};
 /// GitHub shows at most ten annotations of a kind for a step.
 const LIMIT: usize = 10;
 
+/// The longest message of a problem of a file.
+const MESSAGE: usize = 2000;
+
 /// The kind of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -76,6 +79,14 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
     found.sort_by_key(|(kind, rank, _)| (*kind, *rank));
     let of = |wanted: Kind| found.iter().filter(move |(kind, ..)| *kind == wanted).take(LIMIT);
     of(Kind::Error).chain(of(Kind::Warning)).map(|(.., command)| command.clone()).collect()
+}
+
+/// The command for a problem of a file, such as a scenario that is invalid. Print it on its own line.
+pub fn github_problem(is_error: bool, file: &str, place: Option<(u32, u32)>, title: &str, message: &str) -> String {
+    let kind = if is_error { "error" } else { "warning" };
+    let place = place.map(|(line, column)| format!(",line={line},col={column}")).unwrap_or_default();
+    let [file, title] = [file, title].map(|text| property(&one_line(&tame(text, NAME))));
+    format!("::{kind} file={file}{place},title={title}::{}", data(&tame(message, MESSAGE)))
 }
 
 /// The command that begins a fold of the log, which ends with [`GITHUB_GROUP_END`].
@@ -154,6 +165,13 @@ mod tests {
         let mut bare = sample::stillborn();
         bare.scenarios[0].errors.clear();
         assert_eq!(github_annotations(&bare).len(), 1);
+    }
+
+    #[test]
+    fn a_problem_of_a_file_is_annotated_in_its_place() {
+        let at = github_problem(true, "a,b.yaml", Some((3, 7)), "S011", "no key `name`\nhelp: 100%");
+        assert_eq!(at, "::error file=a%2Cb.yaml,line=3,col=7,title=S011::no key `name`%0Ahelp: 100%25");
+        assert_eq!(github_problem(false, "a.yaml", None, "S012", "old"), "::warning file=a.yaml,title=S012::old");
     }
 
     #[test]

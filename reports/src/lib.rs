@@ -22,7 +22,7 @@ mod texts;
 pub mod words;
 mod yaml;
 
-pub use annotations::{GITHUB_GROUP_END, github_annotations, github_group};
+pub use annotations::{GITHUB_GROUP_END, github_annotations, github_group, github_problem};
 pub use history::{History, history};
 pub use html::html;
 pub use junit::{junit, junit_with};

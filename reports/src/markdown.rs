@@ -498,13 +498,20 @@ mod tests {
             ["shakedown", "run", "--sandbox", "scenarios/", "--out", "scenarios/out"].map(str::to_owned).to_vec();
         let text = markdown(&suite);
         for name in ["quickstart", "single-worker", "unenforced-policy"] {
-            let line = format!("shakedown run --sandbox scenarios/{name}.yaml --out scenarios/out --seed 4242");
+            let line = format!("shakedown run --sandbox scenarios/{name}.yaml --seed 4242");
             assert_eq!(text.lines().filter(|it| **it == line).count(), 1, "{line}\n{text}");
         }
         suite.run.command =
             ["shakedown", "run", "a.yaml", "scenarios/*.yaml", "--var=x=b.yaml"].map(str::to_owned).to_vec();
         let alone = sentences::command_alone(&suite.run, &suite.scenarios[1]);
         assert_eq!(alone, "shakedown run scenarios/single-worker.yaml --var=x=b.yaml --seed 4242");
+        for shard in [vec!["--shard", "2/2", "--out", "parts/2"], vec!["--shard=2/2", "--out=parts/2"]] {
+            let words = ["shakedown", "run", "scenarios/single-worker.yaml"].into_iter().chain(shard);
+            suite.run.command = words.map(str::to_owned).collect();
+            suite.run.shard = Some(shakedown_schemas::result::Shard { number: 2, of: 2, suite: 3 });
+            let alone = sentences::command_alone(&suite.run, &suite.scenarios[1]);
+            assert_eq!(alone, "shakedown run scenarios/single-worker.yaml --seed 4242");
+        }
     }
 
     #[test]

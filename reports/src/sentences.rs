@@ -123,7 +123,7 @@ pub fn reason(scenario: &ScenarioResult) -> String {
 }
 
 /// The command line that runs only this scenario of the run: its file in place of the files, folders and patterns that were
-/// given. The same as [`command`] for a run of one scenario.
+/// given. The same as [`command`] for a run of one scenario. The result of a suite or of a shard stays in its place.
 pub fn command_alone(run: &RunInfo, scenario: &ScenarioResult) -> String {
     /// Options whose value may look like a file of the suite.
     const VALUES: [&str; 8] = [
@@ -138,11 +138,13 @@ pub fn command_alone(run: &RunInfo, scenario: &ScenarioResult) -> String {
     ];
     let mut run = run.clone();
     let mut found = None;
+    let mut has_others = run.shard.is_some();
     let mut kept: Vec<String> = Vec::new();
     for (at, word) in run.command.iter().enumerate() {
         let is_value = at > 0 && VALUES.contains(&run.command[at - 1].as_str());
         if at > 0 && !is_value && !word.starts_with('-') && selects(word, &scenario.file) {
             found.get_or_insert(kept.len());
+            has_others |= *word != scenario.file;
         } else {
             kept.push(word.clone());
         }
@@ -151,7 +153,20 @@ pub fn command_alone(run: &RunInfo, scenario: &ScenarioResult) -> String {
         kept.insert(at, scenario.file.clone());
         run.command = kept;
     }
+    without(&mut run.command, "--shard");
+    if has_others {
+        without(&mut run.command, "--out");
+    }
     command(&run)
+}
+
+/// Removes an option and its value.
+fn without(command: &mut Vec<String>, option: &str) {
+    let is_joined = |word: &str| word.strip_prefix(option).is_some_and(|rest| rest.starts_with('='));
+    while let Some(at) = command.iter().position(|word| word == option || is_joined(word)) {
+        let end = if command[at] == option { (at + 2).min(command.len()) } else { at + 1 };
+        command.drain(at..end);
+    }
 }
 
 /// Whether a word of the command line names a file, its folder, or a pattern.

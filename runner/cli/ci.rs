@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
-use shakedown_reports::words;
+use shakedown_reports::{Redactor, words};
 use shakedown_schemas::RunResult;
+
+use super::select::Checked;
 
 /// GitHub refuses a step summary of 1 MiB or more, counted over all commands of the step.
 const SUMMARY: u64 = 1 << 20;
@@ -53,6 +55,26 @@ impl Ci {
             scenario.file = relative(&scenario.file, &here, self.workspace.as_deref());
         }
         shakedown_reports::github_annotations(&result)
+    }
+
+    /// The annotations of invalid files, one per line. Empty on other systems.
+    pub fn problems(&self, checked: &Checked, redactor: &Redactor) -> Vec<String> {
+        if !self.annotates {
+            return Vec::new();
+        }
+        let here = std::env::current_dir().unwrap_or_default();
+        let path = |file: &str| relative(file, &here, self.workspace.as_deref());
+        let unread = checked
+            .unread
+            .iter()
+            .map(|it| shakedown_reports::github_problem(true, &path(&it.path), None, "unreadable", &it.message));
+        let found = checked.problems.iter().map(|it| {
+            let help = it.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+            let text = redactor.text(&format!("{}{help}", it.message));
+            let place = it.line().zip(it.column());
+            shakedown_reports::github_problem(it.is_error(), &path(&it.file), place, it.code.id(), &text)
+        });
+        unread.chain(found).collect()
     }
 
     /// Appends to the step's summary.

@@ -133,7 +133,7 @@ mod tests {
         let problems = parse("./sub dir/a.yaml", text.as_bytes(), &Overrides::default()).unwrap_err();
         let message = "there is no file `b.yaml`".to_owned();
         let unread = vec![Unread { path: "b.yaml".to_owned(), message, help: "check the path" }];
-        Checked { documents: Vec::new(), broken: 2, unread, problems }
+        Checked { documents: Vec::new(), topologies: Vec::new(), broken: 2, unread, problems }
     }
 
     #[test]

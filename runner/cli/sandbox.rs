@@ -8,7 +8,7 @@ use shakedown_reports::Redactor;
 use shakedown_schemas::{Document, MAX_FILE, read_file};
 
 use super::args::{self, Target};
-use super::{Failure, exit, print};
+use super::{Failure, exit, print, topologies};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions};
 use shakedown_sandbox::program::Program;
 use shakedown_sandbox::topology::BUILT_IN;
@@ -90,14 +90,9 @@ fn topology(given: Option<&Path>, documents: &[Document]) -> Result<Topology, Fa
     if let Some(given) = given {
         return read(given);
     }
-    let named = |document: &Document| {
-        let name = document.scenario.sandbox.as_ref().map(|sandbox| PathBuf::from(&sandbox.topology))?;
-        let is_built_in = name.to_str().is_some_and(|name| Topology::text(name).is_some());
-        Some(if is_built_in { name } else { Path::new(&document.file).with_file_name(name) })
-    };
     // A scenario with URLs only does not see the sandbox.
     let seeing = documents.iter().filter(|document| !document.scenario.needs_no_cluster());
-    let mut all = seeing.map(|document| (document, named(document)));
+    let mut all = seeing.map(|document| (document, topologies::named(document)));
     let Some((first, wanted)) = all.next() else { return Ok(Topology::default()) };
     if let Some((other, unlike)) = all.find(|(_, named)| *named != wanted) {
         let name = |path: Option<PathBuf>| path.map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());

@@ -6,13 +6,14 @@ use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::{Redactor, SHORTEST};
+use shakedown_sandbox::Topology;
 use shakedown_schemas::{Diagnostic, Document, FileError, MAX_FILE, Overrides, read_file};
 
 use super::args::Selection;
+use super::ci::Ci;
 use super::console::Style;
 use super::filter::{self, Selected};
-use super::project;
-use super::{Failure, exit};
+use super::{Failure, exit, print, project, topologies};
 
 /// The largest file of a secret, in bytes.
 const SECRET: u64 = 1 << 20;
@@ -34,17 +35,32 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
 /// left.
 pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Selected, Failure> {
     let checked = check(selection, style, redactor)?;
+    report(&checked, style, redactor)?;
+    if let Some(name) = checked.topologies.first() {
+        return Err(Failure::usage(format!(
+            "`{name}` is a sandbox topology, not a scenario\nhelp: `--sandbox --sandbox-topology {name}` runs scenarios in it"
+        )));
+    }
+    filter::filter(checked.documents, selection)
+}
+
+/// Prints the problems of the files.
+///
+/// # Errors
+/// Exit code 2 if a file is invalid.
+pub fn report(checked: &Checked, style: Style, redactor: &Redactor) -> Result<(), Failure> {
     checked.unread.iter().for_each(|it| eprint_block(&format!("error: {}\nhelp: {}", it.message, it.help)));
     checked.problems.iter().for_each(|problem| eprint_block(&redactor.text(&problem.render(style.colored()))));
     let (errors, broken) = (checked.errors(), checked.broken);
     if broken > 0 {
+        Ci::detect().problems(checked, redactor).iter().for_each(print::remark);
         return Err(Failure::usage(format!(
             "{errors} {} in {broken} {}; nothing was run\nhelp: `shakedown explain CODE` explains a code such as S010",
             if errors == 1 { "error" } else { "errors" },
             if broken == 1 { "file" } else { "files" }
         )));
     }
-    filter::filter(checked.documents, selection)
+    Ok(())
 }
 
 /// A path that could not be read.
@@ -61,6 +77,8 @@ pub struct Unread {
 pub struct Checked {
     /// The scenarios of the valid files.
     pub documents: Vec<Document>,
+    /// The valid topologies of the sandbox that were named themselves.
+    pub topologies: Vec<String>,
     /// The paths that could not be read.
     pub unread: Vec<Unread>,
     /// The errors and warnings of the files, in their order.
@@ -83,7 +101,9 @@ impl Checked {
 pub fn check(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Checked, Failure> {
     let overrides = overrides(selection, style, redactor)?;
     let mut found = Vec::new();
-    let (paths, mut unread) = files(&selection.all())?;
+    let named = selection.all();
+    let (paths, mut unread) = files(&named)?;
+    let mut all_topologies = Vec::new();
     for path in paths {
         let name = path.display().to_string();
         let bytes = match read(&path) {
@@ -94,10 +114,26 @@ pub fn check(selection: &Selection, style: Style, redactor: &Redactor) -> Result
                 continue;
             }
         };
+        if topologies::is_topology(&bytes) {
+            match named.contains(&name) {
+                true => all_topologies.push((Topology::read(&name, &bytes).err().unwrap_or_default(), name)),
+                false => print::note(format_args!("skipped {name}: a sandbox topology")),
+            }
+            continue;
+        }
         let parsed = shakedown_schemas::parse_all(&name, &bytes, &overrides);
         found.push((name, bytes, parsed));
     }
-    let mut checked = Checked { documents: Vec::new(), broken: unread.len(), unread, problems: Vec::new() };
+    let mut checked =
+        Checked { documents: Vec::new(), topologies: Vec::new(), broken: unread.len(), unread, problems: Vec::new() };
+    for (problems, name) in all_topologies {
+        if problems.is_empty() {
+            checked.topologies.push(name);
+        } else {
+            checked.broken += 1;
+            checked.problems.extend(problems);
+        }
+    }
     for parsed in of_suite(found, &overrides) {
         match parsed {
             Ok(of_file) => {

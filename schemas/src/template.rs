@@ -78,6 +78,8 @@ pub(crate) struct Templates<'t> {
     pub used: BTreeSet<String>,
     /// The variables of the file itself. They hide request data of the same name.
     pub declared: BTreeSet<String>,
+    /// The values that steps capture from their answers.
+    captured: BTreeSet<String>,
     pub errors: Vec<Diagnostic>,
 }
 
@@ -131,6 +133,7 @@ impl<'t> Templates<'t> {
             gave_up: false,
             used: BTreeSet::new(),
             declared: BTreeSet::new(),
+            captured: BTreeSet::new(),
             errors: Vec::new(),
         }
     }
@@ -144,6 +147,7 @@ impl<'t> Templates<'t> {
     /// Renders every string of the tree in place. A string that cannot be rendered becomes an error and a stand-in,
     /// which causes no further errors.
     pub(crate) fn render(&mut self, node: &mut Node) {
+        captured(node, &mut self.captured);
         self.render_at(node, &mut Vec::new());
     }
 
@@ -257,6 +261,12 @@ impl<'t> Templates<'t> {
                 named.iter().map(String::as_str).filter(|name| !self.variables.has(name)).collect();
             missing.sort_by_key(|name| source.find(name));
             let more: &[&str] = if is_sent { &REQUEST_NAMES } else { &[] };
+            if let Some(name) = missing.iter().find(|name| is_sent && self.captured.contains(**name)) {
+                let problem =
+                    Diagnostic::error(Code::UndefinedVariable, format!("the variable `{name}` is not defined"));
+                let help = format!("a step captures it: write `{{{{ capture.{name} }}}}`");
+                return Some(problem.label("no such variable").help(help));
+            }
             missing.first().map(|name| undefined_variable(name, &self.variables.names(), more))
         };
         // A valid expression is also valid in parentheses.
@@ -331,6 +341,24 @@ fn is_sent(path: &[Step]) -> bool {
     match keys.as_slice() {
         ["load", _, kind, rest @ ..] => LoadKindInfo::of(kind).is_some_and(|kind| kind.is_sent(rest)),
         _ => false,
+    }
+}
+
+/// Collects the names of the values that steps capture, also under the words that other tools have for it.
+fn captured(node: &Node, names: &mut BTreeSet<String>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                match &entry.node.value {
+                    Value::Map(values) if matches!(entry.key.as_str(), "capture" | "extract") => {
+                        names.extend(values.iter().map(|value| value.key.clone()));
+                    }
+                    _ => captured(&entry.node, names),
+                }
+            }
+        }
+        Value::Seq(nodes) => nodes.iter().for_each(|node| captured(node, names)),
+        _ => {}
     }
 }
 

@@ -283,7 +283,8 @@ fn explanation(code: Code) -> About {
         ),
         Code::RequestData => about(
             "The data of a request, such as `{{ row.sku }}`, does not exist or is not allowed here.",
-            "Add a `feeder` with this column, or use `{{ n }}` or `{{ uuid }}`.",
+            "Add a `feeder` with this column, or use `{{ n }}` or `{{ uuid }}`. For `{{ capture.NAME }}`, an earlier step needs \
+             `capture`.",
             Load,
             "http: {service: \"shop:80\", path: \"/items/{{ row.sku }}\"}\nrate: 20/s",
             "http: {service: \"shop:80\", path: \"/items/{{ n }}\"}\nrate: 20/s",

@@ -41,6 +41,19 @@ fn around(spot: &str) -> (String, String) {
         "pod_kill" => (fault("pod_kill: {"), "}".into()),
         "whole pod_kill" => (fault(&format!("pod_kill: {{{PODS}, ")), "}".into()),
         "selector" => (fault("pod_kill: {pods: {"), "}}".into()),
+        "selector with labels" => (fault("pod_kill: {pods: {labels: {app: web}, "), "}}".into()),
+        "http that posts" => {
+            (load("    rate: 20/s\n    http: {service: \"shop:80\", method: POST, "), format!("}}\n{phases}"))
+        }
+        "http with steps" => {
+            let behind = format!("}}\n    concurrency: 1\n{phases}");
+            (load("    http: {service: \"shop:80\", "), behind)
+        }
+        "step" => {
+            let behind = format!("}}]}}\n    concurrency: 1\n{phases}");
+            (load("    http: {service: \"shop:80\", steps: [{name: login, "), behind)
+        }
+        "closed load" => (load("    http: {service: \"shop:80\"}\n    concurrency: 1\n    "), format!("\n{phases}")),
         "stop condition" => (format!("{HEAD}{LOAD}{phases}abort_if: [{{success_rate: {{for: 10s, "), "}}]".into()),
         "load without a pace" => (load("    http: {service: \"shop:80\"}\n    "), format!("\n{phases}")),
         "load without a kind" => (load("    rate: 20/s\n    "), format!("\n{phases}")),
@@ -130,6 +143,7 @@ const ANSWERED: &[(&str, &str)] = &[
     ("stop condition", "min: 50%"),
     ("phase", "assert: [{success_rate: 99%}]"),
     ("phase", "thresholds: [{requests: {min: 100}}]"),
+    ("phase", "thresholds: {p95: 500ms}"),
     ("phase", "warmup: 10s"),
     ("phase", "fault: {pod_kill: {pods: {labels: {app: web}, count: 1}}}"),
     ("fault", "delay: 200ms"),
@@ -181,6 +195,23 @@ const ANSWERED: &[(&str, &str)] = &[
     ("selector", "sts: postgres"),
     ("selector", "app: checkout"),
     ("selector", "labelSelectors: {app: checkout}"),
+    ("selector with labels", "count: all"),
+    ("selector with labels", "count: 50%"),
+    ("selector with labels", "mode: one"),
+    ("selector with labels", "mode: all"),
+    ("pod_kill", "selector: {labelSelectors: {app: x}}"),
+    ("fault", "NetworkChaos: {action: delay, mode: one}"),
+    ("http that posts", "body: {seat: A1}"),
+    ("http that posts", "json: {seat: A1}"),
+    ("http", "get: /x"),
+    ("step", "url: /login"),
+    ("step", "path: /login, extract: {token: {json: $.token}}"),
+    ("http with steps", "session: [{name: login, path: /login}]"),
+    ("closed load", "sleep: 1s"),
+    ("closed load", "think: 1s"),
+    ("scenario", "topology: shop"),
+    ("scenario", "secrets: [token]"),
+    ("scenario", "setup: [{run: ./seed}]"),
     ("load without a pace", "rps: 20"),
     ("load without a pace", "rate: 20"),
     ("load without a pace", "rate: 20rps"),
@@ -327,4 +358,12 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
         insta::assert_snapshot!("guesses", dialogue);
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_captured_value_without_its_word_is_named() {
+    let steps = "capture: {token: {json: $.token}}}, {name: buy, headers: {Authorization: \"{{ token }}\"}";
+    let problems = read(&file("step", steps)).expect_err("no such variable");
+    let help = problems[0].help.clone().unwrap_or_default();
+    assert_eq!(help, "a step captures it: write `{{ capture.token }}`", "{}", messages(&problems));
 }

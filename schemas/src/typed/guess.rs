@@ -86,6 +86,7 @@ const FAULT: &[&str] = &["Fault"];
 const LOAD: &[&str] = &["Load"];
 const PHASE: &[&str] = &["Phase"];
 const SCENARIO: &[&str] = &["Scenario"];
+const BODIES: &[&str] = &["Http", "HttpRequest", "HttpStep"];
 const EFFECT: &[&str] = &["Effect"];
 
 /// The key of the other end of a link, by kind of fault.
@@ -158,6 +159,7 @@ const TABLE: &[Guess] = &[
     guess(&["Netem"], &["packet_loss", "drop", "loss_percent"], Key("loss")),
     guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Made(write::bandwidth)),
     guess(&["Partition"], &["peers", "with", "between", "target_service", "service"], Key("from")),
+    guess(FAULT, write::CHAOS_MESH, Made(write::chaos_mesh)),
     common(Of::Targeted, &["pods"], Made(write::pods)),
     common(Of::Targeted, &["targets", "target", "selector", "select"], Made(write::pods)),
     common(Of::Targeted, &["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
@@ -178,6 +180,8 @@ const TABLE: &[Guess] = &[
     ),
     guess(&["PodSelector"], &["pod", "pod_name", "names"], Key("name")),
     guess(&["PodSelector", "Peer"], &["ns", "namespaces"], Key("namespace")),
+    guess(&["PodSelector"], &["count"], Made(write::count)),
+    guess(&["PodSelector"], &["mode"], Made(write::mode)),
     guess(&["PodSelector"], &["replicas", "amount", "number"], Key("count")),
     guess(&["Peer"], &["port"], Line("ports: [{}]")),
     guess(&["Peer"], &["svc", "name"], Key("service")),
@@ -201,12 +205,31 @@ const TABLE: &[Guess] = &[
     ),
     guess(&["Check"], &["status_code", "code", "statuses", "statuscode"], Key("status")),
     guess(&["Check"], &["body", "text", "response"], Key("contains")),
+    guess(BODIES, &["body", "json", "payload"], Made(write::body)),
+    guess(&["HttpRequest", "HttpStep"], &["url", "uri"], Made(write::path)),
+    guess(&["Http"], &["url", "uri"], Made(write::path)),
+    guess(BODIES, write::METHODS, Made(write::method)),
+    guess(&["HttpStep"], &["extract", "save", "store", "captures"], Key("capture")),
+    guess(&["Http"], &["session", "flow", "journey"], Key("steps")),
+    guess(LOAD, &["think", "sleep", "pause"], Key("think_time")),
+    guess(LOAD, &["data", "csv", "users_file"], Made(write::feeder)),
+    guess(SCENARIO, &["topology"], Line("sandbox: {topology: {}}")),
+    guess(
+        SCENARIO,
+        &["secrets", "secret"],
+        Remove("give each value on the command line, `--secret NAME=VALUE`, and use it as `{{ NAME }}`"),
+    ),
+    guess(
+        SCENARIO,
+        &["setup", "before", "prepare"],
+        Remove("a first phase without faults prepares, and `settle` leaves its beginning out"),
+    ),
     guess(SCENARIO, &["load"], Made(write::load)),
     // Phases.
     guess(
         PHASE,
         &["assert", "asserts", "assertions", "checks", "thresholds", "expectations", "verify", "should"],
-        Key("expect"),
+        Made(write::expect),
     ),
     guess(PHASE, &["warmup", "warm_up", "ramp_up"], Key("settle")),
     guess(PHASE, &["for", "time", "length", "lasts"], Key("duration")),
@@ -223,9 +246,9 @@ const TABLE: &[Guess] = &[
 pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<String> {
     let word = folded(key);
     let has = |wanted: &str| map.iter().any(|entry| entry.key == wanted && entry.key != key);
-    // Both ends of a link are pods, and one of them is there.
+    // Both ends of a link are pods, and one of them is there. A name alone is a service.
     if word == "target"
-        && has("pods")
+        && (has("pods") || (of == "Partition" && !matches!(node.value, crate::source::Value::Map(_))))
         && let Some((other, _)) = PEERS.iter().find(|(_, kind)| *kind == of)
     {
         return match has(other) {
@@ -249,7 +272,9 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
             }
             Made(make) => {
                 let line = make(&word, node)?;
+                // A word that means nothing has no line.
                 match line.split_once(':').map(|(key, _)| key).filter(|it| has(it)) {
+                    _ if line.starts_with("remove it") => line,
                     Some(there) => format!("remove it: `{there}` says it already"),
                     None => format!("write `{line}`"),
                 }

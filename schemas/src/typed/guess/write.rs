@@ -85,6 +85,9 @@ pub(super) const WORKLOADS: &[&str] =
 /// The keys of a selector.
 pub(super) const SELECTS: &[&str] = &["name", "prefix", "labels", "owner", "namespace", "count", "percent"];
 
+/// Words for `labels` of a selector.
+const LABELS: &[&str] = &["labelselectors", "label_selectors", "matchlabels", "match_labels"];
+
 /// The pods of a suggestion whose guess names none.
 const SOME_PODS: &str = "{labels: {app: worker}}";
 
@@ -419,12 +422,18 @@ fn some_pods(key: &str, node: &Node) -> String {
         (_, Value::Map(entries)) => {
             let one = |entry: &crate::source::Entry| {
                 let key = folded(&entry.key);
+                if LABELS.contains(&key.as_str()) {
+                    return format!("labels: {}", flow(&entry.node));
+                }
                 let owner = WORKLOADS.contains(&key.as_str()).then(|| owner(&key, &entry.node)).flatten();
                 owner.unwrap_or_else(|| format!("{}: {}", entry.key, flow(&entry.node)))
             };
             // Other keys are labels without the key `labels`.
             let is_select = |entry: &&crate::source::Entry| {
-                SELECTS.contains(&entry.key.as_str()) || WORKLOADS.contains(&folded(&entry.key).as_str())
+                let key = folded(&entry.key);
+                SELECTS.contains(&entry.key.as_str())
+                    || WORKLOADS.contains(&key.as_str())
+                    || LABELS.contains(&key.as_str())
             };
             let (selects, labels): (Vec<_>, Vec<_>) = entries.iter().partition(is_select);
             let mut parts: Vec<String> = selects.into_iter().map(one).collect();
@@ -545,4 +554,76 @@ pub(super) fn load(_: &str, node: &Node) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// A number of pods that is no number: all of them, or a share.
+pub(super) fn count(_: &str, node: &Node) -> Option<String> {
+    match text_of(node)?.trim() {
+        "all" | "ALL" | "*" => Some("remove it: without `count`, all of these pods are meant".to_owned()),
+        "one" => Some("count: 1".to_owned()),
+        text if text.ends_with('%') => Some(format!("percent: {}", percent(text)?)),
+        _ => None,
+    }
+}
+
+/// The mode of a selector of Chaos Mesh.
+pub(super) fn mode(_: &str, node: &Node) -> Option<String> {
+    match text_of(node)?.trim() {
+        "one" => Some("count: 1".to_owned()),
+        "all" => Some("remove it: without `count`, all of these pods are meant".to_owned()),
+        "fixed" => Some("count: 1".to_owned()),
+        "fixed-percent" | "random-max-percent" => Some("percent: 50%".to_owned()),
+        _ => None,
+    }
+}
+
+/// A structured body: the text that is sent.
+pub(super) fn body(key: &str, node: &Node) -> Option<String> {
+    let text = match &node.value {
+        Value::Map(_) | Value::Seq(_) => crate::source::json(node.value.clone()).to_string(),
+        _ if key != "body" => text_of(node)?.to_owned(),
+        _ => return None,
+    };
+    Some(format!("body: '{}'", text.replace('\'', "''")))
+}
+
+/// A path under another name. A whole URL is none.
+pub(super) fn path(_: &str, node: &Node) -> Option<String> {
+    text_of(node).filter(|text| text.starts_with('/')).map(|text| format!("path: {}", quoted(text)))
+}
+
+/// Methods of HTTP as keys.
+pub(super) const METHODS: &[&str] = &["get", "post", "put", "patch", "delete", "head"];
+
+/// A method with its path as one entry.
+pub(super) fn method(key: &str, node: &Node) -> Option<String> {
+    let path = text_of(node).filter(|text| text.starts_with('/'))?;
+    Some(format!("method: {}, path: {}", key.to_uppercase(), quoted(path)))
+}
+
+/// A table of rows under another name.
+pub(super) fn feeder(_: &str, node: &Node) -> Option<String> {
+    text_of(node).map(|file| format!("feeder: {{file: {}}}", quoted(file)))
+}
+
+/// Kinds of Chaos Mesh as kinds of a fault.
+pub(super) const CHAOS_MESH: &[&str] = &["networkchaos", "podchaos", "stresschaos"];
+
+/// The fault that a kind of Chaos Mesh is here.
+pub(super) fn chaos_mesh(key: &str, _: &Node) -> Option<String> {
+    Some(match key {
+        "networkchaos" => format!("netem: {{pods: {SOME_PODS}, delay: 100ms}}"),
+        "podchaos" => format!("pod_kill: {{pods: {SOME_PODS}}}"),
+        _ => format!("stress: {{pods: {SOME_PODS}, cpu: {{workers: 1, load: 80%}}}}"),
+    })
+}
+
+/// Expectations under another name: a list, or a map of limits as in k6.
+pub(super) fn expect(_: &str, node: &Node) -> Option<String> {
+    let Value::Map(entries) = &node.value else { return Some(format!("expect: {}", flow(node))) };
+    let one = |entry: &crate::source::Entry| match limits(&folded(&entry.key), &entry.node) {
+        Some(line) => format!("{{{line}}}"),
+        None => format!("{{{}: {}}}", entry.key, flow(&entry.node)),
+    };
+    Some(format!("expect: [{}]", entries.iter().map(one).collect::<Vec<_>>().join(", ")))
 }

@@ -1,0 +1,38 @@
+//! Topologies of the sandbox next to scenarios: how a file of one is told from a scenario, and the check of those that scenarios
+//! name.
+
+use std::path::{Path, PathBuf};
+
+use shakedown_sandbox::Topology;
+use shakedown_schemas::{Diagnostic, Document, MAX_FILE, read_file};
+
+/// True for a file that describes a sandbox and no scenario. The lines tell: it may be invalid YAML.
+pub fn is_topology(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let has = |key: &str| text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
+    has("workloads") && !has("phases") && !has("version")
+}
+
+/// The topology of the sandbox that a scenario names: a built-in one, or a file next to the scenario.
+pub fn named(document: &Document) -> Option<PathBuf> {
+    let name = PathBuf::from(&document.scenario.sandbox.as_ref()?.topology);
+    let is_built_in = name.to_str().is_some_and(|name| Topology::text(name).is_some());
+    Some(if is_built_in { name } else { Path::new(&document.file).with_file_name(name) })
+}
+
+/// The problems of the topologies that the scenarios name. A file that cannot be read is one of the commands that need it.
+pub fn problems(documents: &[Document]) -> Vec<Diagnostic> {
+    let mut seen = Vec::new();
+    let mut all = Vec::new();
+    for path in documents.iter().filter_map(named) {
+        let name = path.display().to_string();
+        if Topology::text(&name).is_some() || seen.contains(&path) {
+            continue;
+        }
+        if let Ok(bytes) = read_file(&path, MAX_FILE) {
+            all.extend(Topology::read(&name, &bytes).err().unwrap_or_default());
+        }
+        seen.push(path);
+    }
+    all
+}
