@@ -62,8 +62,7 @@ fn a_topology_next_to_scenarios_is_none() {
     suite(&shakedown, &[("cart", 200)]);
     shakedown.file("suite/topo.yaml", TOPOLOGY);
     for paths in ["suite", "suite/*.yaml"] {
-        let listed = shakedown.run(&["list", paths]).expect_code(0);
-        listed.expect_stdout(&["cart"]);
+        let listed = shakedown.run(&["list", paths]).expect_code(0).expect_stdout(&["cart"]);
         assert_eq!(listed.stderr.matches("skipped suite/topo.yaml: a sandbox topology").count(), 1, "{listed}");
     }
     shakedown
