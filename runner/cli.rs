@@ -5,6 +5,7 @@
 
 mod args;
 mod calibrate;
+mod checked;
 mod ci;
 mod cleanup;
 mod compare;

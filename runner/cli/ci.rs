@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use shakedown_reports::{Redactor, words};
 use shakedown_schemas::RunResult;
 
-use super::select::Checked;
+use super::checked::Checked;
 
 /// GitHub refuses a step summary of 1 MiB or more, counted over all commands of the step.
 const SUMMARY: u64 = 1 << 20;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shakedown_reports::Redactor;
 use shakedown_schemas::Diagnostic;
 
-use super::select::{Checked, Unread};
+use super::checked::{Checked, Unread};
 
 /// The schema of SARIF.
 const SARIF: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";

@@ -10,6 +10,7 @@ use shakedown_sandbox::Topology;
 use shakedown_schemas::{Diagnostic, Document, FileError, MAX_FILE, Overrides, read_file};
 
 use super::args::Selection;
+use super::checked::{Checked, Unread};
 use super::ci::Ci;
 use super::console::Style;
 use super::filter::{self, Selected};
@@ -61,37 +62,6 @@ pub fn report(checked: &Checked, style: Style, redactor: &Redactor) -> Result<()
         )));
     }
     Ok(())
-}
-
-/// A path that could not be read.
-pub struct Unread {
-    /// The path, as it was given or found.
-    pub path: String,
-    /// The problem, in one sentence.
-    pub message: String,
-    /// The next step.
-    pub help: &'static str,
-}
-
-/// What was found in the files of a selection.
-pub struct Checked {
-    /// The scenarios of the valid files.
-    pub documents: Vec<Document>,
-    /// The valid topologies of the sandbox that were named themselves.
-    pub topologies: Vec<String>,
-    /// The paths that could not be read.
-    pub unread: Vec<Unread>,
-    /// The errors and warnings of the files, in their order.
-    pub problems: Vec<Diagnostic>,
-    /// The number of files and paths with an error.
-    pub broken: usize,
-}
-
-impl Checked {
-    /// The number of errors.
-    pub fn errors(&self) -> usize {
-        self.unread.len() + self.problems.iter().filter(|problem| problem.is_error()).count()
-    }
 }
 
 /// Reads and checks the files.
