@@ -81,6 +81,8 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, Part, &str)) -> Resu
         look(index, Part::Refusal, &refusal.text);
         for (call, place) in tool_calls.all.iter().zip(0..) {
             let at = call.index.count.unwrap_or(place);
+            let is_odd = call.is_odd | call.function.is_odd | call.custom.is_odd;
+            read.odd.add_if(is_odd, Peculiarity::OddType);
             for called in [&call.function, &call.custom] {
                 called.look(|is_name, text| {
                     look(index, if is_name { Part::ToolName(at) } else { Part::ToolArguments(at) }, text);
