@@ -18,6 +18,9 @@ use super::stats::{self, Placed};
 use super::{samples, text};
 use shakedown_observe::Cell;
 
+/// The share of a phase's answers that may end after it without a word about it.
+const LATE: f64 = 0.05;
+
 /// A rate of one phase and its data.
 struct Term {
     phase: String,
@@ -25,6 +28,8 @@ struct Term {
     /// The successful answers, and the count of their unit.
     answers: u64,
     count: u64,
+    /// The successful answers that ended after the phase in which they were due.
+    late: u64,
     seconds: f64,
     per_second: f64,
     /// The mean planned rate of the load, in requests per second. None in a closed loop.
@@ -48,6 +53,7 @@ impl Term {
             pace.as_ref().map_or(seconds, |pace| pace.requests(duration, seconds))
         };
         let cells: Vec<Placed<'_>> = stats::judged(asked.load, phase).collect();
+        let late = span.map_or(0, |span| cells.iter().map(|placed| ended_after(placed, span.end_ns)).sum());
         let window_ns = stats::window_ns(&cells);
         // The rest at the end is not a whole window and is ignored.
         let whole = stats::windows(&cells, window_ns).into_iter().filter(|(_, length_ns)| *length_ns >= window_ns);
@@ -68,6 +74,7 @@ impl Term {
             requests: total.requests(),
             answers: total.succeeded,
             count,
+            late,
             seconds,
             per_second,
             asked_for: pace.is_some().then(|| judged / seconds.max(1e-9)),
@@ -78,6 +85,22 @@ impl Term {
     fn explained(&self) -> String {
         format!("{} per second ({})", text::digits(self.per_second), text::requests(self.requests))
     }
+
+    /// Says that many answers came later than they count: a service with a growing queue answers at a lower rate.
+    fn lateness(&self) -> String {
+        if self.late as f64 <= LATE * self.answers as f64 {
+            return String::new();
+        }
+        format!(" (by when they were due: {} of {} answers ended after `{}`)", self.late, self.answers, self.phase)
+    }
+}
+
+/// The successful answers of a cell that surely ended after a moment.
+fn ended_after(placed: &Placed<'_>, at_ns: u64) -> u64 {
+    let micros = at_ns.saturating_sub(placed.start_ns) as f64 / 1e3;
+    let timed = placed.cell.failed_after.iter().filter(|(failure, _)| failure.is_timed());
+    let failed: u64 = timed.map(|(_, after)| after.at_least(micros).len()).sum();
+    placed.cell.latency.at_least(micros).len().saturating_sub(failed)
 }
 
 /// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and the number
@@ -158,7 +181,13 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Work) -> Answer {
         }
         _ => String::new(),
     };
-    let fact = format!("{} were {} times those of the {}{asked_for}", of.words(), text::digits(value), it.to);
+    let fact = format!(
+        "{} were {} times those of the {}{asked_for}{}",
+        of.words(),
+        text::digits(value),
+        it.to,
+        term.lateness()
+    );
     let shown = format!("{}x", text::digits(value));
     let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, range);
     answer.samples = term.requests.min(baseline.requests);

@@ -21,6 +21,7 @@ use super::capture::{Captured, NotCaptured};
 use super::group;
 use super::headers::Headers;
 use super::path::TooMuch;
+use super::said::Said;
 use super::target::AnswerFormat;
 pub(super) use asked::Asked;
 use events::Events;
@@ -50,8 +51,8 @@ pub(super) struct Outcome {
     pub(super) tokens: Option<u64>,
     /// The finish reason.
     pub(super) finish: Option<Finish>,
-    /// The whole text of each choice, if they are compared.
-    pub(super) texts: Option<Vec<Vec<u8>>>,
+    /// What each choice says, if answers are compared.
+    pub(super) said: Option<Vec<Said>>,
     /// A choice of the stream repeated text after a gap.
     pub(super) is_repeated: bool,
     /// The deviations from the API.
@@ -198,6 +199,11 @@ impl Answer {
         self.found.failure.is_some() || matches!(&self.body, Body::Events(events) if events.has_end_mark())
     }
 
+    /// Whether every choice of the stream has its finish reason.
+    pub(super) fn is_finished(&self, asked: &Asked<'_>) -> bool {
+        self.found.choices.are_finished(asked)
+    }
+
     /// The failure, as far as known.
     pub(super) const fn failure(&self) -> Option<Failure> {
         self.found.failure
@@ -222,9 +228,9 @@ impl Answer {
             found.fail(failure, words);
         }
         let is_repeated = found.choices.are_repeated();
-        let texts = asked.keeps_text.then(|| found.choices.texts());
+        let said = asked.keeps_text.then(|| found.choices.said());
         let Found { failure, words, finish, odd, captured, group, .. } = found;
-        Outcome { failure, words, tokens, finish, texts, is_repeated, odd, captured, group }
+        Outcome { failure, words, tokens, finish, said, is_repeated, odd, captured, group }
     }
 }
 
@@ -266,8 +272,7 @@ fn judged(
             }
             found.odd.add_if(events.tokens().is_some_and(|count| count < events.pieces()), Peculiarity::FewTokens);
             if events.pieces() == 0 && found.finish.is_none() {
-                let words = "the stream contained neither text nor a `finish_reason`";
-                return Err((Failure::Protocol, Some(words.to_owned())));
+                return Err(nothing("stream"));
             }
             if let Some((value, length)) = events.assembled() {
                 found.group = asked.group.and_then(|path| group::named_in(path, &value, length));
@@ -288,6 +293,7 @@ fn judged(
                 Ok(object) if object.choices == 0 => {
                     return Err((Failure::Protocol, Some(object::unreadable(body.bytes()))));
                 }
+                Ok(object) if !object.has_text && found.finish.is_none() => return Err(nothing("answer")),
                 Ok(object) => {
                     *tokens = object.tokens.filter(|count| *count > 0 || !object.has_text);
                     found.odd.add_if(tokens.is_none() && object.tokens.is_some(), Peculiarity::FewTokens);
@@ -311,6 +317,11 @@ fn judged(
     }
     let words = wants(Failure::Check).then(|| asked.expects.explain_text(search));
     Err((Failure::Check, words.flatten()))
+}
+
+/// The failure of a `whole` without any sign that the model answered.
+fn nothing(whole: &str) -> Failed {
+    (Failure::Protocol, Some(format!("the {whole} contained neither text nor a `finish_reason`")))
 }
 
 /// The body as JSON, if it is wanted. Finds the group that it names.

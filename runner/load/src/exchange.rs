@@ -66,6 +66,10 @@ impl<'l> Exchange<'l> {
             self.last_token = Some(now);
             self.stalls_at = self.handle.target().stall_after.map(|after| now + after);
         }
+        // No token is due any more. The end mark may be later.
+        if self.stalls_at.is_some() && self.answer.is_finished(&self.asked) {
+            self.stalls_at = None;
+        }
     }
 
     /// How far the answer is. It names the failure if the connection ends now.
@@ -90,8 +94,8 @@ impl<'l> Exchange<'l> {
         let (pieces, tokens) = (self.answer.pieces(), self.answer.tokens());
         let mut outcome = self.answer.outcome(&self.asked, |kind| self.handle.wants(kind));
         if outcome.failure.is_none()
-            && let Some(texts) = outcome.texts.take()
-            && let Err(words) = self.handle.compare(texts, tokens.or(outcome.tokens).unwrap_or_default().max(pieces))
+            && let Some(said) = outcome.said.take()
+            && let Err(words) = self.handle.compare(said, tokens.or(outcome.tokens).unwrap_or_default().max(pieces))
         {
             (outcome.failure, outcome.words) = (Some(Failure::Check), Some(words));
         }

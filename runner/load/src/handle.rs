@@ -13,6 +13,7 @@ use super::job::Job;
 use super::lane::Lane;
 use super::record::AnswerTraits;
 use super::root::Unwritable;
+use super::said::Said;
 use super::target::Target;
 use shakedown_observe::{Failure, Peculiarities, Sample};
 
@@ -145,12 +146,12 @@ impl Handle {
         self.connection.traits.set(traits);
     }
 
-    /// Compares the texts of the answer's choices with those of the reference phase.
+    /// Compares what the answer's choices say with those of the reference phase.
     ///
     /// # Errors
     /// The difference in words.
-    pub(super) fn compare(&self, texts: Vec<Vec<u8>>, tokens: u64) -> Result<(), String> {
-        self.connection.job().map_or(Ok(()), |job| self.lane.compare(&job, texts, tokens))
+    pub(super) fn compare(&self, said: Vec<Said>, tokens: u64) -> Result<(), String> {
+        self.connection.job().map_or(Ok(()), |job| self.lane.compare(&job, said, tokens))
     }
 
     /// Records deviations of the answer from the API.

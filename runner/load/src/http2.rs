@@ -205,7 +205,12 @@ async fn read(handle: &Handle, place: usize, response: hyper::Response<Incoming>
             },
         };
         match frame {
-            None => break,
+            None if body.is_end_stream() => break,
+            // hyper ends a body without an error if the server reset its stream with NO_ERROR, also in the middle.
+            None => {
+                let cause = "the server reset the stream with NO_ERROR before its end";
+                return handle.failed(Failed::new(answer.stage().cut(), cause));
+            }
             Some(Ok(frame)) => {
                 if let Some(piece) = frame.data_ref() {
                     answer.piece(piece);

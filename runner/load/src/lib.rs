@@ -40,6 +40,7 @@ mod planned;
 mod record;
 mod request;
 mod root;
+mod said;
 mod scan;
 mod schedule;
 mod session;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 
 use super::failure::bounded;
+use super::said::{Part, Said};
 
 /// The most prompts whose answers are stored.
 const MOST_PROMPTS: usize = 10_000;
@@ -25,8 +26,8 @@ pub(super) struct Oracle {
 /// A reference answer.
 #[derive(Debug)]
 struct Reference {
-    /// The text of each choice.
-    texts: Vec<Vec<u8>>,
+    /// What each choice says.
+    said: Vec<Said>,
     tokens: u64,
 }
 
@@ -47,21 +48,21 @@ impl Oracle {
         self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Compares the texts of a whole answer to a request that was due in `phase`. In the reference phase the first answer to a prompt
-    /// becomes its reference.
+    /// Compares what a whole answer to a request that was due in `phase` says. In the reference phase the first
+    /// answer to a prompt becomes its reference.
     ///
     /// # Errors
     /// The difference in words, or that there is no reference.
-    pub(super) fn compare(&self, body: Bytes, phase: usize, texts: Vec<Vec<u8>>, tokens: u64) -> Result<(), String> {
+    pub(super) fn compare(&self, body: Bytes, phase: usize, said: Vec<Said>, tokens: u64) -> Result<(), String> {
         if phase < self.phase {
             return Ok(());
         }
         let mut known = self.known();
         let has_room = known.len() < MOST_PROMPTS;
         match known.get(&body) {
-            Some(first) => same(&first.texts, &texts),
+            Some(first) => same(&first.said, &said),
             None if phase == self.phase && has_room => {
-                known.insert(body, Reference { texts, tokens });
+                known.insert(body, Reference { said, tokens });
                 Ok(())
             }
             None if has_room => Err("`same_as`: the reference phase has no answer to this prompt".to_owned()),
@@ -75,30 +76,82 @@ impl Oracle {
     }
 }
 
-fn same(wanted: &[Vec<u8>], found: &[Vec<u8>]) -> Result<(), String> {
+fn same(wanted: &[Said], found: &[Said]) -> Result<(), String> {
     if wanted.len() != found.len() {
         return Err(format!("`same_as`: expected {} choices and found {}", wanted.len(), found.len()));
     }
-    let Some(choice) = wanted.iter().zip(found).position(|(one, other)| one != other) else { return Ok(()) };
-    let of = if wanted.len() > 1 { format!(" of choice {choice}") } else { String::new() };
-    let (wanted, found) = (&wanted[choice], &found[choice]);
-    let at = wanted.iter().zip(found).take_while(|(one, other)| one == other).count();
-    let shown = |text: &[u8]| {
-        let rest = bounded(&String::from_utf8_lossy(&text[at..]), SHOWN);
-        if rest.is_empty() { "its end".to_owned() } else { format!("`{rest}`") }
+    if wanted.iter().all(Said::is_empty) {
+        return Err("`same_as`: the reference answer says nothing that can be compared".to_owned());
+    }
+    let differs = |(wanted, found): (&Said, &Said)| {
+        let parts = wanted.keys().chain(found.keys()).copied();
+        parts.filter(|part| wanted.get(part) != found.get(part)).min()
     };
-    Err(format!("`same_as`: expected {} after {at} bytes{of} and found {}", shown(wanted), shown(found)))
+    let different = wanted.iter().zip(found).map(differs).enumerate().find_map(|(at, part)| Some((at, part?)));
+    let Some((choice, part)) = different else { return Ok(()) };
+    let text = |said: &[Said]| said[choice].get(&part).cloned().unwrap_or_default();
+    let (wanted_text, found_text) = (text(wanted), text(found));
+    let same = wanted_text.iter().zip(&found_text).take_while(|(one, other)| one == other).count();
+    let at = if part.is_said_once() { 0 } else { same };
+    let mut place = if part.is_said_once() { String::new() } else { format!(" after {at} bytes") };
+    if part != Part::Text {
+        place.push_str(&format!(" in {part}"));
+    }
+    if wanted.len() > 1 {
+        place.push_str(&format!(" of choice {choice}"));
+    }
+    let shown = |text: &[u8]| match bounded(&String::from_utf8_lossy(&text[at..]), SHOWN) {
+        rest if !rest.is_empty() => format!("`{rest}`"),
+        _ if part.is_said_once() => "nothing".to_owned(),
+        _ => "its end".to_owned(),
+    };
+    Err(format!("`same_as`: expected {}{place} and found {}", shown(&wanted_text), shown(&found_text)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A choice with this text.
+    fn says(text: &str) -> Said {
+        [(Part::Text, text.as_bytes().to_vec())].into()
+    }
+
+    /// Only the text was compared.
+    #[test]
+    fn compares_every_part_of_a_choice() {
+        let choice = |parts: &[(Part, &str)]| -> Said {
+            parts.iter().map(|(part, text)| (*part, text.as_bytes().to_vec())).collect()
+        };
+        let differs = |wanted: &[(Part, &str)], found: &[(Part, &str)]| {
+            same(&[choice(wanted)], &[choice(found)]).err().unwrap_or_default()
+        };
+        let call = [(Part::ToolName(0), "find"), (Part::ToolArguments(0), r#"{"city":"Rome"}"#)];
+        assert_eq!(differs(&call, &call), "");
+        assert_eq!(
+            differs(&call, &[call[0], (Part::ToolArguments(0), r#"{"city":"Paris"}"#)]),
+            "`same_as`: expected `Rome\"}` after 9 bytes in the arguments of tool call 0 and found `Paris\"}`"
+        );
+        assert_eq!(
+            differs(&call, &[(Part::ToolName(0), "found"), call[1]]),
+            "`same_as`: expected `find` in the name of tool call 0 and found `found`"
+        );
+        assert_eq!(
+            differs(&[(Part::Finish, "stop")], &[(Part::Finish, "length")]),
+            "`same_as`: expected `stop` in the `finish_reason` and found `length`"
+        );
+        assert_eq!(
+            differs(&[(Part::Text, "a")], &[(Part::Text, "a"), (Part::Refusal, "no")]),
+            "`same_as`: expected its end after 0 bytes in the refusal and found `no`"
+        );
+        assert_eq!(differs(&[], &[]), "`same_as`: the reference answer says nothing that can be compared");
+    }
+
     #[test]
     fn compares_with_the_first_answer_of_the_reference_phase() {
         let oracle = Oracle::new(1);
         let ask = |phase, prompt: &'static str, text: &str| {
-            oracle.compare(Bytes::from_static(prompt.as_bytes()), phase, vec![text.as_bytes().to_vec()], 5)
+            oracle.compare(Bytes::from_static(prompt.as_bytes()), phase, vec![says(text)], 5)
         };
         assert_eq!(ask(0, "a", "warming up"), Ok(()), "before the phase nothing is compared");
         assert_eq!(ask(1, "a", "one two"), Ok(()));
@@ -108,16 +161,16 @@ mod tests {
         assert_eq!(differs(2, "one one two"), "`same_as`: expected `two` after 4 bytes and found `one two`");
         assert_eq!(differs(1, "one"), "`same_as`: expected ` two` after 3 bytes and found its end");
         assert_eq!(differs(2, "one two!"), "`same_as`: expected its end after 7 bytes and found `!`");
-        let two = |text: &[u8]| oracle.compare(Bytes::from_static(b"two"), 1, vec![b"a".to_vec(), text.to_vec()], 5);
-        assert_eq!(two(b"one two"), Ok(()));
-        assert_eq!(two(b"one").unwrap_err(), "`same_as`: expected ` two` after 3 bytes of choice 1 and found its end");
-        let one = oracle.compare(Bytes::from_static(b"two"), 1, vec![b"a".to_vec()], 5);
+        let two = |text: &str| oracle.compare(Bytes::from_static(b"two"), 1, vec![says("a"), says(text)], 5);
+        assert_eq!(two("one two"), Ok(()));
+        assert_eq!(two("one").unwrap_err(), "`same_as`: expected ` two` after 3 bytes of choice 1 and found its end");
+        let one = oracle.compare(Bytes::from_static(b"two"), 1, vec![says("a")], 5);
         assert_eq!(one.unwrap_err(), "`same_as`: expected 2 choices and found 1");
         assert!(ask(2, "c", "new").unwrap_err().contains("no answer to this prompt"));
         assert_eq!(oracle.lost(&Bytes::from_static(b"a"), 2), 3);
         assert_eq!((oracle.lost(&Bytes::from_static(b"a"), 9), oracle.lost(&Bytes::from_static(b"c"), 2)), (0, 0));
         assert_eq!(
-            oracle.clone().compare(Bytes::from_static(b"a"), 1, vec![b"another".to_vec()], 1),
+            oracle.clone().compare(Bytes::from_static(b"a"), 1, vec![says("another")], 1),
             Ok(()),
             "another run"
         );

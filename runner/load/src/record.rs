@@ -60,18 +60,15 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Whether a successful request met all bounds. Without tokens it met no bound of the first token. With one token there
-    /// is no mean gap to bound.
+    /// Whether a successful request met all bounds. Without tokens it met no bound of tokens. With one token there is no mean
+    /// gap to bound.
     fn hold(&self, record: &Record) -> bool {
         let within =
             |bound: Option<u32>, value: Option<u32>| bound.is_none_or(|most| value.is_some_and(|it| it <= most));
-        let tokens = record.tokens.as_deref();
+        let tokens = record.tokens.as_deref().filter(|tokens| tokens.first_us.is_some());
         within(self.latency_us, Some(record.latency_us))
             && within(self.first_token_us, tokens.and_then(|tokens| tokens.first_us))
-            && within(
-                self.mean_gap_us,
-                Some(tokens.and_then(|it| it.mean_us(record.job.begun_ns())).unwrap_or_default()),
-            )
+            && within(self.mean_gap_us, tokens.map(|tokens| tokens.mean_us(record.job.begun_ns()).unwrap_or_default()))
     }
 }
 

@@ -444,6 +444,10 @@ fn throughput_ratios() {
         "three answers in 20 s, of 20 in each second"
     );
     assert_eq!(judge(&observe(0.5, |it| it.ok_in(10.0)), ratio("min", 0.1)).verdict, Verdict::Inconclusive);
+    // A queue that grows: the answers come at a third of the rate, but each counts where it was due.
+    let queue = observe(20.0, |it| it.ok_in(10.0 + it.into * 2e3));
+    let result = judge(&queue, ratio("min", 0.8));
+    assert!(result.reason.contains("answers ended after `cut`)"), "{}", result.reason);
     // A rate that moves around its mean decides nothing near it when the whole interval is asked.
     let mut chance = shakedown_observe::chance::Chance::new(5, &["requests"]);
     let noisy = observe(20.0, |it| if chance.uniform() < 0.5 { it.ok_in(10.0) } else { it.refused() });

@@ -1,12 +1,18 @@
 //! The choices of an answer, each by itself: with `n` above 1, their deltas arrive in any order.
 
+use std::collections::BTreeMap;
+
 use super::asked::Asked;
 use super::echo::Echo;
 use super::kept::Kept;
+use crate::said::{Part, Said};
 use crate::scan::Search;
 
 /// The most choices of one answer. The API allows 128.
 const MOST: usize = 256;
+
+/// The most parts of one choice that are compared. Each tool call has two.
+const MOST_PARTS: usize = 512;
 
 /// The choices so far, by their index.
 #[derive(Debug, Default)]
@@ -17,22 +23,21 @@ pub(super) struct Choices(Vec<(u64, Choice)>);
 struct Choice {
     search: Search,
     echo: Echo,
-    /// Its text, if it is compared.
-    text: Option<Kept>,
+    /// Its parts, if they are compared.
+    parts: BTreeMap<Part, Kept>,
     /// A long silence of the stream ended, and it has no text since.
     is_after_gap: bool,
     is_finished: bool,
 }
 
 impl Choices {
-    /// Adds text, which may be empty. Returns false if that exceeds a limit.
-    pub(super) fn add(&mut self, asked: &Asked<'_>, index: u64, text: &str) -> bool {
+    /// Adds text of one part, which may be empty. Returns false if that exceeds a limit.
+    pub(super) fn add(&mut self, asked: &Asked<'_>, index: u64, part: Part, text: &str) -> bool {
         let at = match self.0.binary_search_by_key(&index, |(index, _)| *index) {
             Ok(at) => at,
             Err(_) if self.0.len() >= MOST => return false,
             Err(at) => {
-                let text = asked.keeps_text.then(|| Kept::new(asked.kept));
-                self.0.insert(at, (index, Choice { text, ..Choice::default() }));
+                self.0.insert(at, (index, Choice::default()));
                 at
             }
         };
@@ -41,19 +46,20 @@ impl Choices {
         if text.is_empty() {
             return true;
         }
-        asked.expects.look(&mut choice.search, text);
-        choice.echo.text(text, std::mem::take(&mut choice.is_after_gap));
-        choice.text.as_mut().is_none_or(|whole| whole.add(text))
+        match part {
+            Part::Text => {
+                asked.expects.look(&mut choice.search, text);
+                choice.echo.text(text, std::mem::take(&mut choice.is_after_gap));
+            }
+            Part::Finish => choice.is_finished = true,
+            _ => {}
+        }
+        !asked.keeps_text || choice.keep(asked, part, text)
     }
 
     /// A long silence of the stream ended.
     pub(super) fn gap(&mut self) {
         self.0.iter_mut().for_each(|(_, choice)| choice.is_after_gap = true);
-    }
-
-    /// The choice with this index has its finish reason.
-    pub(super) fn finish(&mut self, index: u64) {
-        self.0.iter_mut().filter(|(known, _)| *known == index).for_each(|(_, choice)| choice.is_finished = true);
     }
 
     /// Whether this many choices are there, and each has a finish reason.
@@ -71,8 +77,21 @@ impl Choices {
         self.0.iter_mut().any(|(_, choice)| choice.echo.is_repeated())
     }
 
-    /// The text of each choice, if they are compared.
-    pub(super) fn texts(&self) -> Vec<Vec<u8>> {
-        self.0.iter().filter_map(|(_, choice)| Some(choice.text.as_ref()?.bytes().to_vec())).collect()
+    /// The parts of each choice, if they are compared.
+    pub(super) fn said(&self) -> Vec<Said> {
+        let of = |choice: &Choice| choice.parts.iter().map(|(part, kept)| (*part, kept.bytes().to_vec())).collect();
+        self.0.iter().map(|(_, choice)| of(choice)).collect()
+    }
+}
+
+impl Choice {
+    /// Keeps text for the comparison. Returns false if that exceeds a limit.
+    fn keep(&mut self, asked: &Asked<'_>, part: Part, text: &[u8]) -> bool {
+        if self.parts.len() >= MOST_PARTS && !self.parts.contains_key(&part) {
+            return false;
+        }
+        let kept = self.parts.entry(part).or_insert_with(|| Kept::new(asked.kept));
+        // Servers may repeat a name in each delta.
+        part.is_said_once() && kept.bytes() == text || kept.add(text)
     }
 }

@@ -35,13 +35,12 @@ impl Found {
     pub(super) fn object(&mut self, asked: &Asked<'_>, json: &[u8]) -> Result<object::Read, NoAnswer> {
         let choices = &mut self.choices;
         let mut fits = true;
-        let read = object::object(json, |index, text| fits &= choices.add(asked, index, text))?;
+        let read = object::object(json, |index, part, text| fits &= choices.add(asked, index, part, text))?;
         if !fits {
             self.fail(Failure::TooLarge, None);
         }
         self.odd.merge(read.odd);
-        for (index, name) in &read.finish {
-            self.choices.finish(*index);
+        for name in &read.finish {
             let finish = Finish::of(name);
             self.odd.add_if(finish == Finish::Other, Peculiarity::OtherFinish);
             if self.finish.is_none() || finish.is_failure() {

@@ -7,7 +7,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use serde_json::Value;
 
 use super::json;
-use super::lenient::{Key, Lenient, List, lenient_object, read, skip_list, skip_object};
+use super::lenient::{Key, Lenient, List, lenient_object, read};
+use crate::said::Part;
 use shakedown_observe::{Peculiarities, Peculiarity};
 
 /// The maximum length of a server's error message, in bytes.
@@ -25,8 +26,8 @@ pub(super) struct Read {
     pub(super) has_text: bool,
     /// The server's token count.
     pub(super) tokens: Option<u64>,
-    /// The finish reasons of the choices, verbatim, each with the index of its choice.
-    pub(super) finish: Vec<(u64, String)>,
+    /// The finish reasons of the choices, verbatim.
+    pub(super) finish: Vec<String>,
     pub(super) odd: Peculiarities,
 }
 
@@ -38,8 +39,8 @@ pub(super) enum NoAnswer {
     Failed(String),
 }
 
-/// Parses an object, and calls `look` for each choice, with its index and each of its texts.
-pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, &str)) -> Result<Read, NoAnswer> {
+/// Parses an object, and calls `look` for each choice, with its index and the text of each of its parts.
+pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, Part, &str)) -> Result<Read, NoAnswer> {
     let (object, is_mended): (Object, bool) = json::parse(json).map_err(|_| NoAnswer::NotJson)?;
     let mut read = Read { choices: object.choices.all.len(), ..Read::default() };
     read.odd.add_if(is_mended, Peculiarity::NoCharacters);
@@ -62,7 +63,7 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, &str)) -> Result<Rea
     read.odd.add_if(object.is_odd | object.choices.is_odd | object.usage.is_odd, Peculiarity::OddType);
     for (choice, place) in object.choices.all.iter().zip(0..) {
         let index = choice.index.count.unwrap_or(place);
-        look(index, "");
+        look(index, Part::Text, "");
         if let Some(why) = failure(&choice.error, &mut read.odd) {
             return Err(NoAnswer::Failed(why));
         }
@@ -72,16 +73,39 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, &str)) -> Result<Rea
         let Message { content, reasoning, reasoning_content, refusal, tool_calls, function_call, .. } = message;
         for text in [&choice.text, content].into_iter().filter(|text| !text.is_empty()) {
             read.has_text = true;
-            look(index, &text.text);
+            look(index, Part::Text, &text.text);
         }
         let others = [reasoning, reasoning_content, refusal];
-        read.has_text |= others.iter().any(|text| !text.is_empty()) | tool_calls.is_there() | function_call.is_there();
+        let thought = if reasoning.is_empty() { reasoning_content } else { reasoning };
+        look(index, Part::Reasoning, &thought.text);
+        look(index, Part::Refusal, &refusal.text);
+        for (call, place) in tool_calls.all.iter().zip(0..) {
+            let at = call.index.count.unwrap_or(place);
+            let is_odd = call.is_odd | call.function.is_odd | call.custom.is_odd;
+            read.odd.add_if(is_odd, Peculiarity::OddType);
+            for called in [&call.function, &call.custom] {
+                called.look(|is_name, text| {
+                    look(index, if is_name { Part::ToolName(at) } else { Part::ToolArguments(at) }, text);
+                });
+            }
+        }
+        function_call.look(|is_name, text| {
+            look(index, if is_name { Part::FunctionName } else { Part::FunctionArguments }, text)
+        });
+        read.has_text |= others.iter().any(|text| !text.is_empty()) | !tool_calls.all.is_empty();
+        read.has_text |= !function_call.is_empty();
         read.odd.add_if(!reasoning.is_empty() && !reasoning_content.is_empty(), Peculiarity::TwoReasonings);
         read.odd.add_if(content.is_parts, Peculiarity::ContentParts);
-        let is_odd = others.iter().any(|text| text.is_odd) | choice.text.is_odd | content.is_odd | message.is_odd;
+        let is_odd = tool_calls.is_odd
+            | function_call.is_odd
+            | others.iter().any(|text| text.is_odd)
+            | choice.text.is_odd
+            | content.is_odd
+            | message.is_odd;
         read.odd.add_if(is_odd | choice.finish_reason.is_odd | choice.is_odd, Peculiarity::OddType);
         if !choice.finish_reason.is_empty() {
-            read.finish.push((index, choice.finish_reason.text.clone()));
+            look(index, Part::Finish, &choice.finish_reason.text);
+            read.finish.push(choice.finish_reason.text.clone());
         }
     }
     Ok(read)
@@ -194,8 +218,45 @@ lenient_object! {
         reasoning: Text,
         reasoning_content: Text,
         refusal: Text,
-        tool_calls: Something,
-        function_call: Something,
+        tool_calls: List<ToolCall>,
+        function_call: Called,
+    }
+}
+
+lenient_object! {
+    /// A call of a tool, or its delta.
+    ToolCall {
+        index: Count,
+        function: Called,
+        custom: Called,
+    }
+}
+
+lenient_object! {
+    /// A function or a tool of another kind, and what it is called with.
+    Called {
+        name: Text,
+        arguments: Value,
+        input: Value,
+    }
+}
+
+impl Called {
+    fn is_empty(&self) -> bool {
+        self.name.is_empty() && self.arguments.is_null() && self.input.is_null()
+    }
+
+    /// Calls `look` for the name and for the arguments.
+    fn look(&self, mut look: impl FnMut(bool, &str)) {
+        look(true, &self.name.text);
+        for value in [&self.arguments, &self.input] {
+            match value {
+                Value::Null => {}
+                Value::String(text) => look(false, text),
+                // Some servers send the arguments as JSON instead of a text.
+                _ => look(false, &value.to_string()),
+            }
+        }
     }
 }
 
@@ -281,36 +342,6 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// Whether the value is present and not empty.
-#[derive(Debug, Default)]
-pub(super) struct Something(bool);
-
-impl Something {
-    fn is_there(&self) -> bool {
-        self.0
-    }
-}
-
-impl Lenient for Something {
-    fn odd() -> Self {
-        Self(false)
-    }
-
-    fn list<'de, A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
-        Ok(Self(skip_list(list)? > 0))
-    }
-
-    fn object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        Ok(Self(skip_object(object)? > 0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Something {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        read(from)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -319,7 +350,11 @@ mod tests {
 
     fn seen(value: &Value) -> (Result<Read, NoAnswer>, String) {
         let mut text = String::new();
-        let read = object(value.to_string().as_bytes(), |_, piece| text.push_str(piece));
+        let read = object(value.to_string().as_bytes(), |_, part, piece| {
+            if part == Part::Text {
+                text.push_str(piece);
+            }
+        });
         (read, text)
     }
 
@@ -403,7 +438,7 @@ mod tests {
         ] {
             assert_eq!(seen(&value).0, Err(NoAnswer::Failed(words.to_owned())), "{value}");
         }
-        assert_eq!(object(b"{oops", |_, _| ()), Err(NoAnswer::NotJson));
+        assert_eq!(object(b"{oops", |_, _, _| ()), Err(NoAnswer::NotJson));
         assert_eq!(words(b" plain words\n"), "plain words");
         assert_eq!(words(br#"{"code":500,"message":"context shift failed"}"#), "context shift failed");
     }
@@ -431,11 +466,16 @@ mod tests {
             {"delta": {}, "finish_reason": "stop"}, {"delta": {}, "finish_reason": null}, {"delta": {}, "finish_reason": ""},
             {"text": "", "finish_reason": "abort"},
         ]}));
-        assert_eq!(read.unwrap().finish, [(0, "stop".to_owned()), (3, "abort".to_owned())]);
+        assert_eq!(read.unwrap().finish, ["stop", "abort"]);
         let mut texts = Vec::new();
         let choices =
             json!({"choices": [{"index": 2, "text": "c"}, {"text": "b"}, {"index": "0", "text": "a"}, {"index": -1}]});
-        object(choices.to_string().as_bytes(), |index, text| texts.push(format!("{index}{text}"))).unwrap();
+        object(choices.to_string().as_bytes(), |index, part, text| {
+            if part == Part::Text {
+                texts.push(format!("{index}{text}"));
+            }
+        })
+        .unwrap();
         assert_eq!(texts, ["2", "2c", "1", "1b", "0", "0a", "3"], "an index that is none is the place");
     }
 }

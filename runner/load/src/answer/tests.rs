@@ -66,9 +66,20 @@ fn a_plain_answer_needs_a_choice() {
     let target = openai(false);
     assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"message":{"content":"hello"}}]}"#), None);
     assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"text":"hello"}],"error":null}"#), None);
+    let any = self::target(json!({"openai": {"url": "http://x", "model": "m", "prompt": "p"}}));
+    for body in [
+        r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[{"message":{"refusal":"no"}}]}"#,
+    ] {
+        assert_eq!(outcome(&any, 200, JSON, body), None, "{body}");
+    }
     for (body, failure) in [
         (r#"{"choices":[{"message":{"content":"bye"}}]}"#, Failure::Check),
         (r#"{"choices":[]}"#, Failure::Protocol),
+        (r#"{"choices":[{}]}"#, Failure::Protocol),
+        (r#"{"choices":[null]}"#, Failure::Protocol),
+        (r#"{"choices":[{"message":{"content":null},"finish_reason":null}]}"#, Failure::Protocol),
+        (r#"{"choices":[{"text":"","finish_reason":""}]}"#, Failure::Protocol),
         (r#"{"choices":[{"#, Failure::Protocol),
         ("", Failure::Protocol),
         (r#"{"error":{"message":"overloaded"}}"#, Failure::ApiError),

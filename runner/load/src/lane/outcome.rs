@@ -12,6 +12,7 @@ use crate::failure::Failed;
 use crate::job::{Job, micros};
 use crate::mask::{credentials, mask_text};
 use crate::record::{Gap, NewConnection, PartRecord, Record, segment_key};
+use crate::said::Said;
 use crate::session::as_slice;
 use crate::tunnel::OPENING;
 use shakedown_observe::{DateSample, Failure, Peculiarities, Sample};
@@ -274,11 +275,11 @@ impl Lane {
         }
     }
 
-    /// Compares the texts of an answer's choices with those of the reference phase.
+    /// Compares what an answer's choices say with those of the reference phase.
     ///
     /// # Errors
     /// The difference in words.
-    pub(crate) fn compare(&self, job: &Job, texts: Vec<Vec<u8>>, tokens: u64) -> Result<(), String> {
+    pub(crate) fn compare(&self, job: &Job, said: Vec<Said>, tokens: u64) -> Result<(), String> {
         let Some(oracle) = &self.target.oracle else { return Ok(()) };
         let marks = self.marks.all();
         let due = marks.iter().rev().find(|mark| mark.at_ns <= job.due_ns).map_or(0, |mark| mark.phase);
@@ -287,7 +288,7 @@ impl Lane {
         let (_, struck) = segment_key(&marks, &self.marks.strikes(), job.due_ns, self.now_ns());
         let phase = struck.unwrap_or(due);
         let (_, request, data) = self.target.requests.of(job.number);
-        oracle.compare(request.body(&data), phase, texts, tokens)
+        oracle.compare(request.body(&data), phase, said, tokens)
     }
 
     /// Records deviations of an answer from the API.

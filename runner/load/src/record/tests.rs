@@ -363,6 +363,7 @@ fn a_request_is_good_if_it_met_every_bound() {
         Bounds { first_token_us: Some(50_000), mean_gap_us: Some(10_000), ..Bounds::default() },
         Bounds { first_token_us: Some(49_000), mean_gap_us: Some(10_000), ..Bounds::default() },
         Bounds { first_token_us: Some(50_000), mean_gap_us: Some(9_000), ..Bounds::default() },
+        Bounds { mean_gap_us: Some(10_000), ..Bounds::default() },
     ];
     let streamed = |at_ms: &[u64], failure: Option<Failure>| {
         let mut tokens = Tokens::default();
@@ -373,15 +374,16 @@ fn a_request_is_good_if_it_met_every_bound() {
     };
     let mut plain = record(0);
     plain.meets(&bounds);
-    assert_eq!(plain.good, 0b1, "without a token there was no first one");
-    assert_eq!(streamed(&[50, 60, 70], None).good, 0b101);
-    assert_eq!(streamed(&[49, 59, 69], None).good, 0b1101);
-    assert_eq!(streamed(&[50], None).good, 0b1_0101, "one token has no time between two");
+    assert_eq!(plain.good, 0b1, "without a token there was neither a first one nor a gap");
+    assert_eq!(streamed(&[], None).good, 0b1);
+    assert_eq!(streamed(&[50, 60, 70], None).good, 0b10_0101);
+    assert_eq!(streamed(&[49, 59, 69], None).good, 0b10_1101);
+    assert_eq!(streamed(&[50], None).good, 0b11_0101, "one token has no time between two");
     assert_eq!(streamed(&[50, 60, 70], Some(Failure::Check)).good, 0);
     let ledger = Ledger::new(Arc::new(Marks::default()));
     take(&ledger, vec![streamed(&[50, 60, 70], None), streamed(&[49], None), plain], 10);
     let cell = &ledger.close(20).segments[0].cells[0];
-    assert_eq!(cell.answers.good, [(0, 3), (2, 2), (3, 1), (4, 1)].into());
+    assert_eq!(cell.answers.good, [(0, 3), (2, 2), (3, 1), (4, 1), (5, 2)].into());
 }
 
 /// A server cannot look good by its own count: 50 ms from chunk to chunk, whatever it counts.

@@ -46,11 +46,12 @@ async fn answer(request: http::Request<RecvStream>, mut respond: SendResponse<By
     match request.uri().path() {
         "/refuse" => respond.send_reset(Reason::REFUSED_STREAM),
         "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
-        "/reset-in-body" => {
-            let mut body = respond.send_response(head(200), false).unwrap();
-            body.send_data(Bytes::from_static(b"start"), false).unwrap();
-            tokio::time::sleep(20 * MS).await;
-            body.send_reset(Reason::CANCEL);
+        "/reset-in-body" => reset_in_body(respond, head(200), Reason::CANCEL).await,
+        "/end-in-body" => reset_in_body(respond, head(200), Reason::NO_ERROR).await,
+        "/end-before-length" => {
+            let mut head = head(200);
+            head.headers_mut().insert("content-length", 10.into());
+            reset_in_body(respond, head, Reason::NO_ERROR).await;
         }
         "/never" => std::future::pending().await,
         "/never-ends" => {
@@ -68,6 +69,14 @@ async fn answer(request: http::Request<RecvStream>, mut respond: SendResponse<By
         }
     }
     counts.at_once.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Begins a body, and resets its stream.
+async fn reset_in_body(mut respond: SendResponse<Bytes>, head: http::Response<()>, reason: Reason) {
+    let mut body = respond.send_response(head, false).unwrap();
+    body.send_data(Bytes::from_static(b"start"), false).unwrap();
+    tokio::time::sleep(20 * MS).await;
+    body.send_reset(reason);
 }
 
 /// A server on loopback in clear text.
@@ -124,6 +133,8 @@ async fn each_outcome_of_http2_has_its_name() {
         ("/refuse", Some(Failure::StreamRefused)),
         ("/reset", Some(Failure::StreamReset)),
         ("/reset-in-body", Some(Failure::Truncated)),
+        ("/end-in-body", Some(Failure::Truncated)),
+        ("/end-before-length", Some(Failure::Truncated)),
         ("/goaway", Some(Failure::GoAway)),
         ("/never", Some(Failure::Timeout)),
         ("/never-ends", Some(Failure::Timeout)),

@@ -97,6 +97,11 @@ fn openai(how: &str) -> Answer {
     match how {
         "hang" => start.then(Step::Hang),
         "stream" => start.pause(gap).send(rest + &done),
+        // Its choice has finished long before the end mark.
+        "late-done" => {
+            let end = chunk("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+            start.pause(gap).send(rest + &end).pause(Duration::from_secs(1)).send(done)
+        }
         "no-done" => start.pause(gap).send(rest + "0\r\n\r\n"),
         "mid-error" => start.pause(gap).send(chunk("data: {\"error\":{\"message\":\"worker lost\"}}\n\n") + &done),
         // Sends keep-alive comments, but no token.

@@ -48,12 +48,53 @@ fn a_check_is_about_the_first_choice() {
 fn each_choice_is_compared_by_itself() {
     let mut target = stream(&json!({}));
     target.oracle = Some(Oracle::new(0));
-    let text = |events: &[String]| streamed(&target, events).texts.unwrap();
+    let text = |events: &[String]| streamed(&target, events).said.unwrap();
     let first = text(&[of(0, "one "), of(1, "three"), of(0, "two")]);
     assert_eq!(text(&[of(1, "thr"), of(0, "one two"), of(1, "ee")]), first, "the order of arrival does not matter");
     assert_ne!(text(&[of(0, "one twothree")]), first);
     assert_ne!(text(&[of(0, "one "), of(1, "twothree")]), first, "a text of the other choice");
     assert_ne!(text(&[of(0, "one two"), of(1, "")]), first);
+}
+
+/// Answers that differ in anything but their text were the same.
+#[test]
+fn every_part_of_an_answer_is_compared() {
+    let mut target = stream(&json!({}));
+    target.oracle = Some(Oracle::new(0));
+    let mut plain = self::target(json!({"openai": {"url": "http://x", "model": "m", "prompt": "p"}}));
+    plain.oracle = Some(Oracle::new(0));
+    let finished = |key: &str, message: &serde_json::Value, reason: &str| json!({"choices": [{key: message, "finish_reason": reason}]});
+    let of = |message: serde_json::Value, reason: &str| {
+        let events = event(&finished("delta", &message, reason)) + DONE;
+        let streamed = whole(&target, 200, SSE, &events).said.unwrap();
+        let at_once = whole(&plain, 200, JSON, &finished("message", &message, reason).to_string()).said.unwrap();
+        assert_eq!(streamed, at_once, "{message}");
+        streamed
+    };
+    let tool = |name: &str, arguments: serde_json::Value| json!({"tool_calls": [{"index": 0, "id": "random", "function": {"name": name, "arguments": arguments}}]});
+    let different = [
+        of(json!({}), "stop"),
+        of(json!({}), "length"),
+        of(json!({"reasoning_content": "a"}), "stop"),
+        of(json!({"reasoning": "b"}), "stop"),
+        of(json!({"refusal": "a"}), "stop"),
+        of(json!({"content": "a"}), "stop"),
+        of(tool("f", json!("{}")), "tool_calls"),
+        of(tool("g", json!("{}")), "tool_calls"),
+        of(tool("f", json!("{\"a\": 1}")), "tool_calls"),
+        of(tool("f", json!({"a": 1})), "tool_calls"),
+        of(json!({"tool_calls": [{"type": "custom", "custom": {"name": "f", "input": "x"}}]}), "tool_calls"),
+        of(json!({"function_call": {"name": "f", "arguments": "a"}}), "function_call"),
+        of(json!({"function_call": {"name": "f", "arguments": "b"}}), "function_call"),
+    ];
+    for (at, one) in different.iter().enumerate() {
+        assert_eq!(different.iter().position(|other| other == one), Some(at), "{one:?}");
+    }
+    // Another server's deltas: the name in each of them, the arguments in other pieces.
+    let delta = |message: serde_json::Value| event(&json!({"choices": [{"delta": message}]}));
+    let pieces =
+        [delta(tool("f", json!("{\"a\""))), delta(tool("f", json!(": 1}"))), end("tool_calls"), DONE.to_owned()];
+    assert_eq!(whole(&target, 200, SSE, &pieces.concat()).said.unwrap(), different[8]);
 }
 
 #[test]
