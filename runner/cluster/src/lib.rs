@@ -54,7 +54,7 @@ pub use network::Network;
 pub use nodes::Node;
 pub use options::{ConnectOptions, quoted};
 pub use own::WitnessImage;
-pub use pods::{choose, lasting_statuses, owner_plural, pod_ref};
+pub use pods::{choose, choose_of, lasting_statuses, owner_plural, pod_ref};
 pub use reach::{Following, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
 pub use unevaluated::Unevaluated;

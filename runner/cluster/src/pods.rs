@@ -266,21 +266,37 @@ pub fn pod_ref(pod: &Value) -> PodRef {
 /// # Errors
 /// When there are fewer pods than `count` asks for.
 pub fn choose(pods: &[PodRef], selector: &PodSelector, seed: u64, fault: &str) -> Result<Vec<PodRef>, String> {
+    choose_of(pods, |_| true, selector, seed, fault)
+}
+
+/// The same of those pods that are free. The number that `percent` asks for, and the order of choice, are those of all pods.
+///
+/// # Errors
+/// When there are fewer free pods than are wanted.
+pub fn choose_of(
+    pods: &[PodRef],
+    is_free: impl Fn(&PodRef) -> bool,
+    selector: &PodSelector,
+    seed: u64,
+    fault: &str,
+) -> Result<Vec<PodRef>, String> {
+    let free = || pods.iter().filter(|pod| is_free(pod));
     let wanted = match (selector.count, selector.percent) {
         (Some(count), _) => count as usize,
         (None, Some(percent)) => (pods.len() as f64 * percent.fraction() - 1e-9).ceil().max(0.0) as usize,
-        (None, None) => return Ok(pods.to_vec()),
+        (None, None) => pods.len(),
     };
-    if pods.len() < wanted {
+    if free().count() < wanted {
         return Err(format!(
             "fault `{fault}` needs {wanted} pods, but only {} match: {}",
-            pods.len(),
-            pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>().join(", ")
+            free().count(),
+            free().map(|pod| pod.name.as_str()).collect::<Vec<_>>().join(", ")
         ));
     }
     let salt = fault.bytes().fold(seed, |hash, byte| mix(hash ^ u64::from(byte)));
     let mut ranked: Vec<(u64, &PodRef)> =
         pods.iter().enumerate().map(|(index, pod)| (mix(salt ^ mix(index as u64 + 1)), pod)).collect();
+    ranked.retain(|(_, pod)| is_free(pod));
     ranked.sort();
     let mut chosen: Vec<PodRef> = ranked.into_iter().take(wanted).map(|(_, pod)| pod.clone()).collect();
     chosen.sort();

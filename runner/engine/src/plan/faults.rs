@@ -2,6 +2,7 @@
 
 mod manifest;
 mod pod_kill;
+mod victims;
 
 use shakedown_schemas::Document;
 use shakedown_schemas::result::PodRef;
@@ -14,10 +15,11 @@ use super::partition::{self, Refusal};
 use super::request::{ChaosRequest, CutRequest, KubernetesRequest};
 use super::spec::{Action, FaultSpec, Planned};
 use super::words::selector_text;
-use shakedown_cluster::{Cluster, Installation, choose};
+use shakedown_cluster::{Cluster, Installation, choose, choose_of};
 use shakedown_faults::enforcement::Enforcement;
 use shakedown_faults::partition::PartitionsSpec;
 use shakedown_faults::{ByKubernetes, FaultPlan};
+use victims::{Taken, Victims};
 
 /// The planned faults of a scenario.
 #[derive(Default)]
@@ -39,6 +41,7 @@ pub(super) async fn plan(
     let mut policies = Vec::new();
     let mut resources = Vec::new();
     let mut planned: Vec<(usize, Planned)> = Vec::new();
+    let mut victims = Victims::default();
     let mut number = 0;
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
@@ -51,9 +54,13 @@ pub(super) async fn plan(
                 )));
             }
             let targets = match fault.pods() {
-                Some(selector) => targets(name, selector, cluster, namespace, options).await?,
+                Some(selector) => {
+                    let matching = matching(name, selector, cluster, namespace).await?;
+                    untaken(name, selector, &matching, &victims.taken(fault, (phase, it)), options)?
+                }
                 None => Vec::new(),
             };
+            victims.add(name, fault, (phase, it), &targets);
             let request = |targets| KubernetesRequest {
                 name,
                 number,
@@ -152,13 +159,12 @@ fn by_chaos<'a>(request: CutRequest<'a>, document: &'a Document, why: String) ->
     ChaosRequest { name, number, phase, fault, targets, why: Some(why) }
 }
 
-/// The pods that a fault acts on.
-async fn targets(
+/// The running pods that a fault's selector means.
+async fn matching(
     name: &str,
     selector: &PodSelector,
     cluster: &Cluster,
     namespace: &str,
-    options: &Options,
 ) -> Result<Vec<PodRef>, PlanError> {
     let matching = cluster.matching_pods(selector, namespace).await?;
     if matching.is_empty() {
@@ -172,5 +178,29 @@ async fn targets(
             ),
         ));
     }
-    choose(&matching, selector, options.seed, name).map_err(PlanError::Scenario)
+    Ok(matching)
+}
+
+/// The pods that a fault acts on: those of its selector that no other fault has ended by then.
+fn untaken(
+    name: &str,
+    selector: &PodSelector,
+    matching: &[PodRef],
+    taken: &Taken<'_>,
+    options: &Options,
+) -> Result<Vec<PodRef>, PlanError> {
+    let wanted = choose(matching, selector, options.seed, name).map_err(PlanError::Scenario)?.len();
+    let free = |pod: &PodRef| !taken.contains_key(&pod.uid);
+    choose_of(matching, free, selector, options.seed, name).map_err(|_| {
+        let left = matching.iter().filter(|pod| free(pod)).count();
+        let by = victims::names(taken, matching);
+        PlanError::fault(
+            name,
+            format!(
+                "it acts on {wanted} of the pods of {}, but only {left} of them are left by then: {by} ends the others\nhelp: \
+                 choose other pods or fewer (`count`), or put the faults into scenarios of their own",
+                selector_text(selector)
+            ),
+        )
+    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shakedown_reports::words;
 use shakedown_schemas::result::{FaultResult, Verdict};
+use shakedown_schemas::scenario::FaultInfo;
 use tokio::time::Instant;
 
 use super::stretch;
@@ -102,10 +103,11 @@ pub(super) fn end<'a>(
 }
 
 /// Takes the proof away from a fault that was in place for less than 90 % of its planned time within its phase, on average of
-/// its targets. A target that is gone counts up to then, whatever the engine.
+/// its targets. A target that is gone counts up to then, whatever the engine. What happens once has no time to last.
 pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &PhaseSpan) {
     let (Some(from), Some(to)) = (result.injected_s, result.undoing_s) else { return };
-    if result.injection != Verdict::Pass {
+    let is_once = FaultInfo::of(&result.kind).is_some_and(FaultInfo::is_once);
+    if is_once || result.injection != Verdict::Pass {
         return;
     }
     let seconds = |ns: u64| ns as f64 / 1e9;

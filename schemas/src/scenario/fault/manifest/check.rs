@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::units::Duration;
 
 /// The shortest interval of a Schedule. What it has made must be gone within it.
-const SHORTEST_SCHEDULE: std::time::Duration = std::time::Duration::from_secs(30);
+const SHORTEST_SCHEDULE: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(super) fn object(path: &str, object: &IndexMap<String, Value>, findings: &mut Findings<'_>) {
     for (key, example, fits) in [
@@ -68,7 +68,7 @@ fn schedule(path: &str, object: &IndexMap<String, Value>, findings: &mut Finding
     if every.get() < SHORTEST_SCHEDULE {
         let message =
             format!("a Schedule that makes an object every {every} goes on while it is deleted, and may never be gone");
-        let help = "write `schedule: \"@every 30s\"` or more, or put the fault itself into several phases";
+        let help = "write `schedule: \"@every 1m\"` or more, or put the fault itself into several phases";
         wrong(&format!("{path}.spec.schedule"), message, help, findings);
     }
 }
