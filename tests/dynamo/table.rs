@@ -222,7 +222,7 @@ macro_rules! rows {
 }
 
 rows! {
-    a_worker_loses_nats: row("p1-nats", &["nats"], 137, 30);
+    a_worker_loses_nats_for_a_minute: row("p1-nats", &["nats"], 137, 30);
     a_worker_loses_nats_and_requests_migrate: row("p1-nats", &["nats", "MIGRATION=3"], 137, 30);
     nats_is_killed: row("kill-nats", &["nats"], 112, 10);
     the_frontend_is_killed: row("kill-frontend", &["nats"], 92, 10);
