@@ -1,5 +1,7 @@
 //! Ending pods.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::{Request, header};
 use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
@@ -7,29 +9,17 @@ use serde_json::{Value, json};
 use super::{Cluster, ClusterError, Kind, ObjectKey};
 use crate::keys::ObjectAction;
 
+/// The most conflicts of one end: a pod that lives is written a few times a minute.
+const CONFLICTS: u32 = 10;
+
 impl Cluster {
-    /// Deletes a pod; its containers get this many seconds, or the pod's grace period. One that is gone already is
-    /// fine.
+    /// Deletes a pod; its containers get this many seconds, or the pod's grace period. False if another client ended it first:
+    /// the server deletes only the version that was read, and that one was not being deleted.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub async fn kill(&self, key: &ObjectKey, grace: Option<u32>) -> Result<(), ClusterError> {
-        let action = format!("delete {key}");
-        let api = self.api(Kind::Pod, &key.namespace);
-        let parameters = DeleteParams {
-            grace_period_seconds: grace,
-            preconditions: key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
-            ..DeleteParams::background()
-        };
-        let entry = self.intend(&action, &ObjectAction::Delete(key.clone()))?;
-        let answer = match self.repeated(&action, || api.delete(&key.name, &parameters)).await {
-            Ok(_) => Ok(()),
-            // Another pod has its name by now: ours is gone.
-            Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.settle(entry, &answer);
-        answer
+    pub async fn kill(&self, key: &ObjectKey, grace: Option<u32>) -> Result<bool, ClusterError> {
+        self.end(key, grace, false).await
     }
 
     /// Evicts a pod: the same, unless a PodDisruptionBudget forbids it. Sent once, because the server's way of forbidding
@@ -37,11 +27,56 @@ impl Cluster {
     ///
     /// # Errors
     /// When a budget forbids it, or the server refuses or does not answer.
-    pub async fn evict(&self, key: &ObjectKey, grace: Option<u32>) -> Result<(), ClusterError> {
-        let entry = self.intend(&format!("evict {key}"), &ObjectAction::Delete(key.clone()))?;
-        let answer = self.eviction(key, json!({"gracePeriodSeconds": grace, "preconditions": {"uid": key.uid}})).await;
+    pub async fn evict(&self, key: &ObjectKey, grace: Option<u32>) -> Result<bool, ClusterError> {
+        self.end(key, grace, true).await
+    }
+
+    async fn end(&self, key: &ObjectKey, grace: Option<u32>, evict: bool) -> Result<bool, ClusterError> {
+        let action = format!("{} {key}", if evict { "evict" } else { "delete" });
+        let entry = self.intend(&action, &ObjectAction::Delete(key.clone()))?;
+        let mut conflicts = 0;
+        // Whether a request of ours had no answer: it may be what ended the pod.
+        let unclear = AtomicBool::new(false);
+        let answer = loop {
+            let pod = match self.get(key).await {
+                Ok(Some(pod)) if pod["metadata"]["deletionTimestamp"].is_null() => pod,
+                Ok(_) => break Ok(unclear.into_inner()),
+                Err(error) => break Err(error),
+            };
+            let version = pod["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            let ended = match evict {
+                true => {
+                    let preconditions = json!({"uid": key.uid, "resourceVersion": version});
+                    self.eviction(key, json!({"gracePeriodSeconds": grace, "preconditions": preconditions})).await
+                }
+                false => self.delete_pod(key, &action, grace, version, &unclear).await,
+            };
+            match ended {
+                Ok(()) => break Ok(true),
+                Err(ClusterError::NotFound(_)) => break Ok(unclear.into_inner()),
+                Err(ClusterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
+                Err(error) => break Err(error),
+            }
+        };
         self.settle(entry, &answer);
         answer
+    }
+
+    /// Deletes this version of a pod.
+    async fn delete_pod(
+        &self,
+        key: &ObjectKey,
+        action: &str,
+        grace: Option<u32>,
+        version: String,
+        unclear: &AtomicBool,
+    ) -> Result<(), ClusterError> {
+        let api = self.api(Kind::Pod, &key.namespace);
+        let preconditions = Preconditions { uid: key.uid.clone(), resource_version: Some(version) };
+        let parameters = DeleteParams { grace_period_seconds: grace, ..DeleteParams::background() };
+        let parameters = parameters.preconditions(preconditions);
+        let note = |error: &ClusterError| _ = unclear.fetch_or(error.is_unclear(), Ordering::Relaxed);
+        self.tried(action, || api.delete(&key.name, &parameters), note).await.map(|_| ())
     }
 
     /// Whether a PodDisruptionBudget would forbid an eviction now; nothing is changed.
@@ -70,9 +105,6 @@ impl Cluster {
                 .map_err(|error| kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)))?;
             self.client.request::<Value>(request).await
         };
-        match self.once(&action, request).await {
-            Ok(_) | Err(ClusterError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.once(&action, request).await.map(|_| ())
     }
 }

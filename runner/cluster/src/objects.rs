@@ -65,7 +65,8 @@ impl Cluster {
         self.tried(action, request, note).await
     }
 
-    async fn tried<T, F, R>(
+    /// The same. Every error is given to `note`, also of tries that are repeated.
+    pub(super) async fn tried<T, F, R>(
         &self,
         action: &str,
         mut request: F,

@@ -32,23 +32,21 @@ pub struct Kill {
     cluster: Cluster,
     targets: Vec<PodRef>,
     spec: KillSpec,
+    /// How many targets this run has ended.
+    ended: usize,
 }
 
 impl Kill {
     /// A kill that is not done yet.
     pub const fn new(cluster: Cluster, targets: Vec<PodRef>, spec: KillSpec) -> Self {
-        Self { cluster, targets, spec }
+        Self { cluster, targets, spec, ended: 0 }
     }
 
     /// Returns an error when a target no longer exists.
     async fn check(&self) -> Result<(), FaultError> {
         for pod in &self.targets {
             if !self.lives(pod).await? {
-                return Err(FaultError::TargetGone(format!(
-                    "target pod {}/{} (uid {}) no longer exists\nhelp: something replaces pods while the scenario runs; \
-                     wait until the workload is settled and run again",
-                    pod.namespace, pod.name, pod.uid
-                )));
+                return Err(gone(pod));
             }
         }
         Ok(())
@@ -59,6 +57,14 @@ impl Kill {
         let there = self.cluster.get(&pod_key(pod)).await?;
         Ok(there.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()))
     }
+}
+
+fn gone(pod: &PodRef) -> FaultError {
+    FaultError::TargetGone(format!(
+        "target pod {}/{} (uid {}) no longer exists or is being deleted by another client\nhelp: something replaces pods while \
+         the scenario runs; wait until the workload is settled and run again",
+        pod.namespace, pod.name, pod.uid
+    ))
 }
 
 /// Adds a help text to an eviction that a PodDisruptionBudget forbids. The API answers it with 429, as an overloaded server
@@ -89,18 +95,23 @@ impl FaultDriver for Kill {
 
     async fn inject(&mut self) -> Result<(), FaultError> {
         self.check().await?;
-        for (done, pod) in self.targets.iter().enumerate() {
+        for pod in &self.targets {
+            let done = self.ended;
             let key = pod_key(pod);
-            if !self.spec.evict {
-                self.cluster.kill(&key, self.spec.grace).await?;
-            } else if let Err(error) = self.cluster.evict(&key, self.spec.grace).await {
-                return Err(match forbidden(error) {
+            let ended = if self.spec.evict {
+                self.cluster.evict(&key, self.spec.grace).await.map_err(|error| match forbidden(error) {
                     FaultError::Impossible(text) if done > 0 => {
                         FaultError::Impossible(format!("only {done} of {} were evicted: {text}", self.targets.len()))
                     }
                     error => error,
-                });
+                })?
+            } else {
+                self.cluster.kill(&key, self.spec.grace).await?
+            };
+            if !ended {
+                return Err(gone(pod));
             }
+            self.ended += 1;
         }
         Ok(())
     }
@@ -124,11 +135,86 @@ impl FaultDriver for Kill {
     }
 
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let detail = "the kill happened once and left nothing in the cluster".to_owned();
+        let detail = match self.ended {
+            0 => "no pod was killed".to_owned(),
+            ended if ended < self.targets.len() => format!("only {ended} of {} pods were killed", self.targets.len()),
+            _ => "the kill happened once and left nothing in the cluster".to_owned(),
+        };
         Ok(vec![Finding { shows: Proof::Removed, holds: true, detail }])
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shakedown_cluster::Kind;
+    use shakedown_cluster::testing::store::{Fate, Store};
+
+    use super::*;
+
+    /// What happens to the pod right before our deletion arrives, or to the answer.
+    #[derive(Debug, Clone, Copy)]
+    enum Meanwhile {
+        Nothing,
+        ItsStatusIsWritten,
+        AnotherClientDeletesIt,
+        AnotherClientReplacesIt,
+        OurAnswerIsLost,
+    }
+
+    impl Meanwhile {
+        fn happens(self, store: &Store, path: &str) -> Fate {
+            match self {
+                Self::Nothing => {}
+                Self::ItsStatusIsWritten => store.change(path, |pod| pod["status"] = json!({"phase": "Running"})),
+                Self::AnotherClientDeletesIt => {
+                    store.change(path, |pod| pod["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z"));
+                }
+                Self::AnotherClientReplacesIt => {
+                    let same = store.remove(path).unwrap();
+                    store.put(Kind::Pod, same);
+                }
+                Self::OurAnswerIsLost => return Fate::AnswerLost,
+            }
+            Fate::Answered
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_pod_that_this_run_ended_is_killed() {
+        let path = Store::path(Kind::Pod, "n", "a");
+        for (meanwhile, ours) in [
+            (Meanwhile::Nothing, true),
+            (Meanwhile::ItsStatusIsWritten, true),
+            (Meanwhile::AnotherClientDeletesIt, false),
+            (Meanwhile::AnotherClientReplacesIt, false),
+            (Meanwhile::OurAnswerIsLost, true),
+        ] {
+            let store = Store::default();
+            // A pod that is being deleted stays for its grace period.
+            let metadata = json!({"name": "a", "namespace": "n", "finalizers": ["n/grace"]});
+            let pod = store.put(Kind::Pod, json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata}));
+            let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
+            let target = PodRef { name: "a".into(), namespace: "n".into(), uid, node: None, ip: None };
+            let mut kill = Kill::new(store.cluster(), vec![target], KillSpec { grace: None, evict: false });
+            kill.preflight().await.unwrap();
+            let (its, mut first) = (path.clone(), true);
+            store.script(move |store, asked| {
+                let is_ours = asked.starts_with("DELETE") && std::mem::take(&mut first);
+                if is_ours { meanwhile.happens(store, &its) } else { Fate::Answered }
+            });
+            let injected = kill.inject().await;
+            let left = kill.prove_undone().await.unwrap();
+            assert_eq!(left[0].detail.starts_with("the kill happened"), ours, "{meanwhile:?}: {left:?}");
+            match injected {
+                Ok(()) => assert!(ours, "{meanwhile:?}"),
+                Err(FaultError::TargetGone(text)) => assert!(!ours, "{meanwhile:?}: {text}"),
+                Err(other) => panic!("{meanwhile:?}: {other}"),
+            }
+        }
     }
 }
