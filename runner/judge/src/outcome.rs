@@ -3,10 +3,9 @@
 //!
 //! - Every due request counts with the time until its outcome. One that timed out counts with its timeout, which is a lower
 //!   bound.
-//! - A failure that was faster than the requested percentile says nothing about the duration of an answer. It is excluded,
-//!   like observations that are censored before the moment in question in a reduced-sample estimate (Kaplan and Meier,
-//!   "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53, 1958).
-//!   Otherwise a service that refuses half of its requests at once would look twice as fast.
+//! - A failure that was faster than the requested percentile is excluded ([`Histogram::until_outcome`]).
+//! - A request that the client gave up before its timeout, such as a stream that stalled, would have taken longer. Its place
+//!   is above all other requests. A percentile that falls among such requests has only a lower bound.
 //! - The first token of a request that failed without one would have taken longer than the request did. The same rules hold.
 //! - `of: successes` excludes all failures, including requests that were given up.
 
@@ -25,22 +24,84 @@ pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'
     if !cells(load).any(counts) {
         return Cow::Borrowed(load);
     }
-    // The times of requests that were given up are among the latencies.
-    let quicker = by_phase(load, |it| percentile(&it.latency, &merged(&it.failed_after, false), quantile));
+    let bounds = by_phase(load, |it| Bounds::new(&it.latency, &it.failed_after, quantile));
     let mut load = load.clone();
     for segment in &mut load.segments {
-        let at_least = quicker[segment.mark.phase];
+        let bounds = &bounds[segment.mark.phase];
         for cell in segment.cells.iter_mut().filter(|cell| !cell.failed_after.is_empty()) {
             for (failure, after) in &cell.failed_after {
-                match (failure.is_timed(), of) {
-                    (false, LatencyOf::All) => cell.latency.merge(&after.at_least(at_least)),
-                    (true, LatencyOf::Successes) => cell.latency = cell.latency.without(after),
-                    _ => {}
+                match of {
+                    // The times of requests that reached their timeout are among the latencies.
+                    LatencyOf::All if failure.is_timed() => {}
+                    LatencyOf::All => cell.latency.merge(&bounds.counted(*failure, after)),
+                    LatencyOf::Successes if failure.is_timed() => cell.latency = cell.latency.without(after),
+                    LatencyOf::Successes => {}
                 }
             }
         }
     }
     Cow::Owned(load)
+}
+
+/// How the failures of a phase count that are not among its times.
+struct Bounds {
+    /// Failures that were quicker do not count, in microseconds.
+    at_least: f64,
+    /// The longest time of the phase, in microseconds: that of a request that was given up early.
+    longest: u64,
+}
+
+impl Bounds {
+    fn new(ended: &Histogram, failed_after: &BTreeMap<Failure, Histogram>, quantile: f64) -> Self {
+        let all = failed_after.values().chain([ended]);
+        let longest = all.filter_map(Histogram::max).fold(0.0, f64::max) as u64;
+        let mut ended = ended.clone();
+        ended.record_n(longest, merged(failed_after, Failure::is_given_up_early).len());
+        let failed = merged(failed_after, |failure| !failure.is_timed() && !failure.is_given_up_early());
+        Self { at_least: ended.quantile_with(&failed, quantile), longest }
+    }
+
+    fn counted(&self, failure: Failure, after: &Histogram) -> Histogram {
+        if !failure.is_given_up_early() {
+            return after.at_least(self.at_least);
+        }
+        let mut longest = Histogram::default();
+        longest.record_n(self.longest, after.len());
+        longest
+    }
+}
+
+/// The times of the requests of a phase that do not count as they are.
+#[derive(Default)]
+pub(super) struct Uncounted {
+    /// Until they were given up, for those that were before their timeout. They count as the longest times.
+    pub given_up: Histogram,
+    /// Of failures that were quicker than the percentile. They do not count.
+    pub quick: Histogram,
+}
+
+impl Uncounted {
+    /// Those of a phase's requests, before [`of`] counted them.
+    pub(super) fn latencies(phase: &Cell, quantile: f64) -> Self {
+        let bounds = Bounds::new(&phase.latency, &phase.failed_after, quantile);
+        let failed = merged(&phase.failed_after, |failure| !failure.is_timed() && !failure.is_given_up_early());
+        let quick = failed.without(&failed.at_least(bounds.at_least));
+        Self { given_up: merged(&phase.failed_after, Failure::is_given_up_early), quick }
+    }
+
+    /// The times that count, with the least that those which were given up would have taken.
+    pub(super) fn least(&self, counted: &Histogram) -> Histogram {
+        let mut as_longest = Histogram::default();
+        as_longest.record_n(counted.max().unwrap_or_default() as u64, self.given_up.len());
+        let mut least = counted.without(&as_longest);
+        least.merge(&self.given_up);
+        least
+    }
+
+    /// Those of a phase's requests without a token, before [`of_first_token`] counted them.
+    pub(super) fn first_tokens(phase: &Cell) -> Self {
+        Self { given_up: merged(&phase.tokenless, Failure::is_given_up_early), ..Self::default() }
+    }
 }
 
 /// The load with the times to the first token for this percentile. Those of the requests that failed without one are among
@@ -52,18 +113,18 @@ pub(super) fn of_first_token(load: &LoadObservations, of: LatencyOf, quantile: f
     if !of.is_all() || !cells(load).any(counts) || !cells(load).any(has_tokens) {
         return Cow::Borrowed(load);
     }
-    let quicker = by_phase(load, |it| {
+    let bounds = by_phase(load, |it| {
         let mut ended = it.first_token.clone();
-        ended.merge(&merged(&it.tokenless, true));
-        percentile(&ended, &merged(&it.tokenless, false), quantile)
+        ended.merge(&merged(&it.tokenless, Failure::is_timed));
+        Bounds::new(&ended, &it.tokenless, quantile)
     });
     let mut load = load.clone();
     for segment in &mut load.segments {
-        let at_least = quicker[segment.mark.phase];
+        let bounds = &bounds[segment.mark.phase];
         for cell in &mut segment.cells {
             for (failure, after) in &mut cell.tokenless {
                 if !failure.is_timed() {
-                    *after = after.at_least(at_least);
+                    *after = bounds.counted(*failure, after);
                 }
                 cell.first_token.merge(after);
             }
@@ -77,36 +138,16 @@ fn cells(load: &LoadObservations) -> impl Iterator<Item = &Cell> {
 }
 
 /// A value of each phase, from all its judged requests.
-fn by_phase(load: &LoadObservations, value: impl Fn(&Cell) -> f64) -> Vec<f64> {
+fn by_phase<T>(load: &LoadObservations, value: impl Fn(&Cell) -> T) -> Vec<T> {
     let phases = load.segments.iter().map(|segment| segment.mark.phase + 1).max().unwrap_or_default();
     (0..phases).map(|phase| value(&total(load, phase))).collect()
 }
 
-/// The times of the failures that were given up, or of the others.
-fn merged(times: &BTreeMap<Failure, Histogram>, is_timed: bool) -> Histogram {
+/// The times of some kinds of failures.
+fn merged(times: &BTreeMap<Failure, Histogram>, is_one: impl Fn(Failure) -> bool) -> Histogram {
     let mut all = Histogram::default();
-    times.iter().filter(|it| it.0.is_timed() == is_timed).for_each(|it| all.merge(it.1));
+    times.iter().filter(|it| is_one(*it.0)).for_each(|it| all.merge(it.1));
     all
-}
-
-/// The percentile of the times until the outcome, in microseconds: the smallest value that the wanted share is at most, of
-/// all but the failures that were quicker than it. Where nothing else than quick failures is left it is theirs.
-fn percentile(ended: &Histogram, failed: &Histogram, quantile: f64) -> f64 {
-    if ended.is_empty() {
-        return 0.0;
-    }
-    let mut values: Vec<(f64, u64, u64)> = ended.iter().map(|(value, count)| (value, count, 0)).collect();
-    values.extend(failed.iter().map(|(value, count)| (value, 0, count)));
-    values.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut at_most, mut slower) = (0, failed.len());
-    for (value, here, failed_here) in values {
-        at_most += here;
-        slower -= failed_here;
-        if at_most as f64 >= quantile * (ended.len() + slower) as f64 - 1e-9 {
-            return value;
-        }
-    }
-    f64::INFINITY
 }
 
 /// The median duration of each kind of failure, the most frequent kind first: `87 http_503 after 10s`.

@@ -11,6 +11,7 @@ use super::bootstrap::{self, Windows};
 use super::drift::Second;
 use super::limits::Limits;
 use super::measure::Timing;
+use super::outcome::Uncounted;
 use super::trend::Trend;
 use super::{lateness, outcome, samples, shift, stats, text, waits};
 use shakedown_observe::chance::Chance;
@@ -26,6 +27,8 @@ struct Term {
     value: Option<f64>,
     /// True when the value is that of an abandoned request: the true one is at least as long.
     censored: bool,
+    /// The failures that do not count, because they were quicker than the percentile.
+    quick: Histogram,
     /// The failures in words, as the reason for missing values.
     failures: String,
     /// True when no request succeeded: the duration of an answer is unknown.
@@ -39,31 +42,49 @@ struct Term {
 }
 
 impl Term {
-    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile, of: Timing, of_what: LatencyOf) -> Self {
-        let pick = of.pick();
+    /// `seen` is the load as it was recorded, and that of `asked` has the outcomes that count.
+    fn new(
+        asked: &Asked<'_>,
+        seen: &LoadObservations,
+        phase: usize,
+        (percentile, of): (Percentile, Timing),
+        of_what: LatencyOf,
+    ) -> Self {
+        let (quantile, pick) = (percentile.fraction(), of.pick());
         let total = stats::total(asked.load, phase);
         let values = pick(&total).clone();
+        let uncounted = match (of, of_what.is_all()) {
+            (Timing::Latency, true) => Uncounted::latencies(&stats::total(seen, phase), quantile),
+            (Timing::FirstToken, true) => Uncounted::first_tokens(&stats::total(seen, phase)),
+            _ => Uncounted::default(),
+        };
         let timed = total.failed.iter().filter(|(failure, _)| of_what.is_all() && failure.is_timed());
-        let given_up: u64 = timed.map(|(_, count)| count).sum();
-        let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
-        let value = values.quantile(percentile.fraction());
+        let timed_out: u64 = timed.map(|(_, count)| count).sum();
+        let rank = (quantile * values.len() as f64 - 1e-9).ceil() as u64;
+        let value = values.quantile(quantile);
         let counts_tokenless = of == Timing::FirstToken && of_what.is_all();
         let tokenless: Vec<&Histogram> = total.tokenless.values().filter(|_| counts_tokenless).collect();
         let tokenless = stats::sum(&tokenless, Histogram::merge);
-        let is_tokenless = tokenless.quantile(0.0).zip(value).is_some_and(|(shortest, value)| value >= shortest);
+        let failed = total.tokenless.iter().filter(|(failure, _)| counts_tokenless && !failure.is_given_up_early());
+        let shortest = failed.filter_map(|(_, after)| after.quantile(0.0)).reduce(f64::min);
+        // Requests that were given up took longer than (nearly) all others did.
+        let among = |given_up: u64| given_up > 0 && rank > values.len() - given_up.min(values.len());
+        let censored = match of {
+            Timing::Latency => total.succeeded == 0 || among(timed_out + uncounted.given_up.len()),
+            Timing::FirstToken => {
+                among(uncounted.given_up.len())
+                    || shortest.zip(value).is_some_and(|(shortest, value)| value >= shortest)
+            }
+            Timing::TokenGap => false,
+        };
+        let value = if censored { uncounted.least(&values).quantile(quantile) } else { value };
         Self {
             of,
             phase: asked.phase_name(phase).to_owned(),
             windows: Windows::new(stats::judged(asked.load, phase), pick),
             value: value.map(|microseconds| microseconds / 1e6),
-            censored: match of {
-                // Requests that were given up took longer than (nearly) all others did.
-                Timing::Latency => {
-                    total.succeeded == 0 || given_up > 0 && rank > values.len() - given_up.min(values.len())
-                }
-                Timing::FirstToken => is_tokenless,
-                Timing::TokenGap => false,
-            },
+            censored,
+            quick: uncounted.quick,
             tokenless: tokenless.len(),
             failures: asked.failures(&total),
             none_succeeded: total.succeeded == 0,
@@ -82,18 +103,18 @@ impl Term {
         format!("{} ({})", self.text(), text::counted(self.values.len(), self.of.noun()))
     }
 
-    /// The number of values above this many seconds.
-    fn above(&self, seconds: f64) -> u64 {
-        self.values.iter().filter(|(microseconds, _)| *microseconds > seconds * 1e6).map(|(_, count)| count).sum()
-    }
-
     /// True when this small number of requests already contradicts the limits, by an exact test of the share beyond
     /// each.
     fn refutes(&self, percentile: Percentile, limits: Limits, confidence: f64) -> bool {
         let (n, share) = (self.values.len(), percentile.fraction());
         // At most `max` at percentile p says that at least p of the values are; at least `min`, that 1 - p are above.
-        let over = limits.max.is_some_and(|max| samples::too_few(n - self.above(max), n, share, confidence));
-        let under = limits.min.is_some_and(|min| samples::too_few(self.above(min), n, 1.0 - share, confidence));
+        let over = limits.max.is_some_and(|max| {
+            // A failure after the limit is no answer within it, however quick it was for a failure.
+            let within = n - above(&self.values, max);
+            samples::too_few(within, n + above(&self.quick, max), share, confidence)
+        });
+        let under =
+            limits.min.is_some_and(|min| samples::too_few(above(&self.values, min), n, 1.0 - share, confidence));
         over || under
     }
 
@@ -126,6 +147,11 @@ impl Term {
     }
 }
 
+/// The number of times above this many seconds.
+fn above(times: &Histogram, seconds: f64) -> u64 {
+    times.iter().filter(|(microseconds, _)| *microseconds > seconds * 1e6).map(|(_, count)| count).sum()
+}
+
 /// Adds how long the failures took to the answer's terms.
 fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
     if term.tokenless > 0 {
@@ -139,6 +165,9 @@ fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
             LatencyOf::Successes => "successes only",
         };
         answer.term("counted", counted.to_owned());
+        if !term.quick.is_empty() {
+            answer.term("not counted", text::counted(term.quick.len(), "quick failure"));
+        }
     }
 }
 
@@ -146,9 +175,9 @@ fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
 pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
     let rules = Rules::new(it.sampling(), samples::percentile(it.percentile.fraction())).counting(of.noun());
-    let load = with_outcomes(asked, of, it.of, it.percentile);
+    let (seen, load) = (asked.load, with_outcomes(asked, of, it.of, it.percentile));
     let asked = &Asked { load: &load, ..*asked };
-    let term = Term::new(asked, asked.phase, it.percentile, of, it.of);
+    let term = Term::new(asked, seen, asked.phase, (it.percentile, of), it.of);
     let Some(value) = term.value else { return term.nothing() };
     let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
     let interval = bootstrap::percentile(&term.windows, it.percentile.fraction(), rules.confidence, chance)
@@ -230,10 +259,10 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
         Ok(phase) => phase,
         Err(why) => return Answer::inconclusive(why),
     };
-    let load = with_outcomes(asked, of, it.of, it.percentile);
+    let (seen, load) = (asked.load, with_outcomes(asked, of, it.of, it.percentile));
     let asked = &Asked { load: &load, ..*asked };
-    let baseline = Term::new(asked, first, it.percentile, of, it.of);
-    let term = Term::new(asked, asked.phase, it.percentile, of, it.of);
+    let baseline = Term::new(asked, seen, first, (it.percentile, of), it.of);
+    let term = Term::new(asked, seen, asked.phase, (it.percentile, of), it.of);
     let (Some(over), Some(under)) = (term.value, baseline.value) else {
         return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
     };

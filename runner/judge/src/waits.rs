@@ -165,7 +165,8 @@ fn count_as_timeouts(cell: &mut Cell, most: u64) -> u64 {
 /// The percentile of the times from sent to the end, in seconds, and the waits in words. None if few requests waited.
 pub(super) fn from_sent(load: &LoadObservations, phase: usize, quantile: f64) -> Option<(f64, String)> {
     let waits = Waits::of(load, phase)?;
-    let service = lateness::timings(load, phase).service.quantile(quantile)?;
+    let times = lateness::timings(load, phase);
+    let service = times.service.until_outcome(&times.service_failed, quantile).quantile(quantile)?;
     Some((service / 1e6, format!("{}; {}", waits.words(), waits.advice())))
 }
 
@@ -319,6 +320,17 @@ mod tests {
         assert!(result.reason.contains("413 of 600 requests waited for `max_in_flight`"), "{}", result.reason);
         assert_eq!(judge(observe(187, 1950, 900, |it, ms| it.ok_in(ms)), limit()).verdict, Verdict::Fail);
         assert_eq!(judge(observe(187, 100, 100, |it, ms| it.ok_in(ms)), limit()).verdict, Verdict::Pass);
+        // Two of five get a 503 after 2 s with the service, which is not quick.
+        let mut slow = observe(187, 1950, 20, |it, ms| match it.index % 5 {
+            0 | 1 => Outcome { failure: Some(Failure::Status(503)), ..it.ok_in(ms + 1980.0) },
+            _ => it.ok_in(ms),
+        });
+        let judged = slow.segments.iter_mut().find(|it| it.mark.part == PhasePart::Judged).unwrap();
+        judged.timings.service = Histogram::default();
+        judged.timings.service.record_n(20_000, 435);
+        judged.timings.service_failed.record_n(2_000_000, 165);
+        let result = judge(slow, limit());
+        assert_eq!(result.verdict, Verdict::Fail, "{}", result.reason);
         // Three of 600 are no load that waits.
         assert_eq!(warning(&observe(597, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p"), None);
         assert!(warning(&observe(187, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p").is_some());

@@ -83,6 +83,9 @@ pub struct Live {
     pub p99_ms: Option<f64>,
     /// Their latency histogram, in microseconds, so that several calls can be added.
     pub latency: Histogram,
+    /// The durations of those that failed by themselves, in microseconds. The slow ones count in percentiles
+    /// ([`Histogram::until_outcome`]).
+    pub failed: Histogram,
     /// Requests under way now.
     pub in_flight: u64,
 }
@@ -93,8 +96,19 @@ impl Live {
         self.ended += later.ended;
         self.succeeded += later.succeeded;
         self.latency.merge(&later.latency);
+        self.failed.merge(&later.failed);
         self.in_flight = later.in_flight;
-        let milliseconds = |quantile| self.latency.quantile(quantile).map(|micros| micros / 1e3);
+        self.summarize();
+    }
+
+    /// The time until the outcome at a quantile between 0 and 1, in seconds. None if no request ended.
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        self.latency.until_outcome(&self.failed, quantile).quantile(quantile).map(|micros| micros / 1e6)
+    }
+
+    /// Sets the percentiles.
+    fn summarize(&mut self) {
+        let milliseconds = |quantile| self.quantile(quantile).map(|seconds| seconds * 1e3);
         (self.p50_ms, self.p95_ms, self.p99_ms) = (milliseconds(0.5), milliseconds(0.95), milliseconds(0.99));
     }
 }

@@ -280,6 +280,8 @@ pub(super) struct LiveCounts {
     pub(super) ended: u64,
     pub(super) succeeded: u64,
     pub(super) latency: Histogram,
+    /// The durations of the requests that failed by themselves.
+    pub(super) failed: Histogram,
 }
 
 impl LiveCounts {
@@ -287,6 +289,7 @@ impl LiveCounts {
         self.ended += other.ended;
         self.succeeded += other.succeeded;
         self.latency.merge(&other.latency);
+        self.failed.merge(&other.failed);
     }
 }
 
@@ -357,6 +360,8 @@ impl LedgerState {
         let records = batch.records.iter();
         values.extend(records.clone().filter(|record| is_timed(record.failure)).map(|record| record.latency_us));
         self.live.latency.record_all(&mut values);
+        values.extend(records.clone().filter(|record| !is_timed(record.failure)).map(|record| record.latency_us));
+        self.live.failed.record_all(&mut values);
         self.live.ended += batch.records.len() as u64;
         self.live.succeeded += records.filter(|record| record.failure.is_none()).count() as u64;
         let mut rest = batch.records.as_slice();
@@ -494,13 +499,14 @@ impl SegmentCounts {
             values.extend(records.iter().filter_map(of));
             into.record_all(values);
         };
-        let service = |record: &Record| {
+        let service = |record: &Record, timed: bool| {
             let sent_us = record.job.sent_us?;
-            is_timed(record.failure).then(|| record.latency_us.saturating_sub(sent_us))
+            (is_timed(record.failure) == timed).then(|| record.latency_us.saturating_sub(sent_us))
         };
         gather(values, &mut self.timings.lateness, &|record| record.job.late_us);
         gather(values, &mut self.timings.turn, &|record| record.job.turn_us());
-        gather(values, &mut self.timings.service, &service);
+        gather(values, &mut self.timings.service, &|record| service(record, true));
+        gather(values, &mut self.timings.service_failed, &|record| service(record, false));
         let first_byte = |record: &Record| record.first_byte_us.filter(|_| record.failure.is_none());
         gather(values, &mut self.timings.first_byte, &first_byte);
         let longest =

@@ -103,6 +103,11 @@ impl Failure {
         matches!(self, Self::Timeout | Self::TimeoutAfterWait | Self::Unfinished) || self.is_not_sent()
     }
 
+    /// True if the client gave the request up before its timeout. It would have taken longer, nobody knows how long.
+    pub const fn is_given_up_early(self) -> bool {
+        matches!(self, Self::Stalled | Self::TooLarge)
+    }
+
     /// The code of the failure, within this process.
     pub(super) fn code(self) -> u64 {
         match self {

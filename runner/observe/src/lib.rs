@@ -10,6 +10,7 @@ mod failure;
 mod histogram;
 mod load;
 mod marks;
+mod outcome;
 mod outside;
 mod sample;
 

@@ -95,6 +95,8 @@ pub struct Timings {
     pub turn: Histogram,
     /// From sent to the end, for requests that were sent and count in the latency.
     pub service: Histogram,
+    /// The same for the other requests that were sent and failed.
+    pub service_failed: Histogram,
     /// From sent to the head of the answer, for requests that succeeded.
     pub first_byte: Histogram,
     /// Making connections, including name resolution and without TLS.
@@ -115,6 +117,7 @@ impl Timings {
         self.lateness.merge(&other.lateness);
         self.turn.merge(&other.turn);
         self.service.merge(&other.service);
+        self.service_failed.merge(&other.service_failed);
         self.first_byte.merge(&other.first_byte);
         self.connect.merge(&other.connect);
         self.tls.merge(&other.tls);

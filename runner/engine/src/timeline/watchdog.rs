@@ -72,6 +72,7 @@ struct Piece {
     requests: u64,
     succeeded: u64,
     latency: Histogram,
+    failed: Histogram,
 }
 
 impl Watchdog {
@@ -177,6 +178,7 @@ impl Window {
                 piece.requests += live.ended;
                 piece.succeeded += live.succeeded;
                 piece.latency.merge(&live.latency);
+                piece.failed.merge(&live.failed);
             }
             None => self.seen.push_back(Piece {
                 begun: now,
@@ -184,6 +186,7 @@ impl Window {
                 requests: live.ended,
                 succeeded: live.succeeded,
                 latency: live.latency.clone(),
+                failed: live.failed.clone(),
             }),
         }
         while self.seen.front().is_some_and(|piece| piece.ended + self.length <= now) {
@@ -216,8 +219,13 @@ impl Window {
     }
 
     fn latency(&self, limit: &StopLatency) -> Option<Breach> {
-        let mut latency = Histogram::default();
-        self.seen.iter().for_each(|piece| latency.merge(&piece.latency));
+        let (mut latency, mut failed) = (Histogram::default(), Histogram::default());
+        for piece in &self.seen {
+            latency.merge(&piece.latency);
+            failed.merge(&piece.failed);
+        }
+        // As expectations count it: a client waits for a failure as long as for an answer.
+        let latency = latency.until_outcome(&failed, limit.percentile.fraction());
         let seconds = latency.quantile(limit.percentile.fraction())? / 1e6;
         (seconds > limit.above.as_secs_f64()).then(|| {
             let observed_text = format!("{:.0} ms", seconds * 1e3);

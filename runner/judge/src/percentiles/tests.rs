@@ -90,6 +90,54 @@ fn requests_that_were_given_up_are_slow_enough_but_never_quick_enough() {
     }
 }
 
+/// Answers take 1.42 s, and one of five stalls and is given up after half a second: nobody knows how long it would have taken.
+#[test]
+fn a_stream_that_was_given_up_early_is_not_a_quick_one() {
+    let stalls = |it: Request<'_>| match it.index % 5 {
+        0 => Outcome { failure: Some(Failure::Stalled), ..it.ok_in(500.0) },
+        _ => it.ok_in(1420.0),
+    };
+    let observations = observe((20.0, 20.0), |it| it.ok_in(1420.0), stalls);
+    for (expect, verdict) in [
+        (ratio("p95", "max", 1.5), Verdict::Inconclusive),
+        (latency("p95", "max", "2s"), Verdict::Inconclusive),
+        (latency("p95", "max", "1s"), Verdict::Fail),
+        (latency("p50", "max", "2s"), Verdict::Pass),
+        (latency("p50", "max", "1s"), Verdict::Fail),
+    ] {
+        let result = judge(&observations, expect.clone());
+        assert_eq!(result.verdict, verdict, "{expect}: {}", result.reason);
+    }
+    // Without a token as well.
+    let first_token = |it: Request<'_>| Outcome { first_token_ms: Some(600.0), ..it.ok_in(1420.0) };
+    let stalls = |it: Request<'_>| match it.index % 5 {
+        0 => Outcome { failure: Some(Failure::Stalled), ..it.ok_in(500.0) },
+        _ => first_token(it),
+    };
+    let observations = observe((20.0, 20.0), first_token, stalls);
+    for (percentile, max, verdict) in
+        [("p95", "1s", Verdict::Inconclusive), ("p95", "400ms", Verdict::Fail), ("p50", "1s", Verdict::Pass)]
+    {
+        let result = judge(&observations, json!({"time_to_first_token": {"percentile": percentile, "max": max}}));
+        assert_eq!(result.verdict, verdict, "{percentile} {max}: {}", result.reason);
+    }
+}
+
+/// Four of five requests wait 2 s for a 503. Most of them are quicker than the percentile, and all are above the limit.
+#[test]
+fn slow_failures_refute_a_limit_although_they_are_quick_failures() {
+    let fails = |it: Request<'_>| match it.index % 5 {
+        0 => it.ok_in(20.0),
+        _ => Outcome { failure: Some(Failure::Status(503)), ..it.ok_in(2000.0 + (it.index % 50) as f64) },
+    };
+    let observations = observe((20.0, 12.0), |it| it.ok_in(20.0), fails);
+    for expect in [latency("p95", "max", "1s"), ratio("p95", "max", 3.0)] {
+        let result = judge(&observations, expect.clone());
+        assert_eq!(result.verdict, Verdict::Fail, "{expect}: {}", result.reason);
+    }
+    assert_eq!(judge(&observations, latency("p95", "max", "3s")).verdict, Verdict::Inconclusive);
+}
+
 #[test]
 fn twenty_streams_are_enough() {
     let stream = |it: Request<'_>| Outcome { first_token_ms: Some(5.0), stream: Some((50.0, 10)), ..it.ok_in(10.0) };

@@ -185,7 +185,7 @@ fn a_quick_failure_does_not_make_a_service_look_fast() {
     unsent.job.sent_us = None;
     ledger.take(&mut Batch { records: vec![unsent], ..Batch::default() }, 5, 10);
     let live = ledger.live();
-    assert_eq!((live.ended, live.succeeded, live.latency.len()), (5, 1, 3));
+    assert_eq!((live.ended, live.succeeded, live.latency.len(), live.failed.len()), (5, 1, 3, 2));
     assert_eq!(ledger.live().ended, 0);
     let seen = ledger.close(20);
     let cell = &seen.segments[0].cells[0];
@@ -201,6 +201,7 @@ fn a_quick_failure_does_not_make_a_service_look_fast() {
     let timings = seen.timings();
     assert_eq!((timings.lateness.len(), timings.service.len(), timings.first_byte.len()), (5, 2, 1));
     assert_eq!(timings.service.max(), Some(3.0));
+    assert_eq!((timings.service_failed.len(), timings.service_failed.max()), (2, Some(3.0)));
 }
 
 #[test]

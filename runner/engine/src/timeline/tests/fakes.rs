@@ -245,7 +245,9 @@ impl LoadDriver for FakeLoad {
     fn live(&mut self) -> Vec<Live> {
         let harm = self.harm.load(Ordering::Relaxed);
         let mut live = Live { load: "l".into(), ended: 10, succeeded: if harm { 4 } else { 10 }, ..Live::default() };
-        live.latency.record_n(if harm { 3_000_000 } else { 20_000 }, 10);
+        // What fails takes long, what succeeds does not.
+        live.latency.record_n(20_000, live.succeeded);
+        live.failed.record_n(3_000_000, live.ended - live.succeeded);
         vec![live]
     }
 
