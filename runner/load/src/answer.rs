@@ -212,7 +212,8 @@ impl Answer {
     /// The outcome of an answer that is complete, or whose outcome is final. Explains which condition of `check` failed
     /// only if `wants` is true for the failure.
     pub(super) fn outcome(mut self, asked: &Asked<'_>, wants: impl Fn(Failure) -> bool) -> Outcome {
-        if let Some(mut packed) = self.packed.take().filter(|_| self.found.failure.is_none()) {
+        // A server may flush the end mark of a stream before the end of its compression.
+        if let Some(mut packed) = self.packed.take().filter(|_| !self.is_decided()) {
             let result = packed.end(|piece| self.plain(asked, piece));
             self.unpacked(result);
         }

@@ -403,6 +403,14 @@ fn a_packed_body_is_unpacked_before_it_is_checked() {
     // A request without `Accept-Encoding` takes any coding (RFC 9110, section 12.5.3), so answers of models come packed as well.
     let events = [&text("hello"), &end("stop"), DONE].concat();
     assert_eq!(packed(&stream(&json!({"contains": "hello"})), &gzip(&events)), (None, String::new()));
+    // The end mark is flushed before the end of the compression, which may never come.
+    let flushed = super::unpacked::flushed(events.as_bytes());
+    assert_eq!(packed(&stream(&json!({"contains": "hello"})), &flushed), (None, String::new()));
+    assert_eq!(
+        packed(&good, &super::unpacked::flushed(b"all good")).0,
+        Some(Failure::Protocol),
+        "nothing says that it ends"
+    );
     let answer = json!({"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]});
     assert_eq!(packed(&openai(false), &gzip(&answer.to_string())), (None, String::new()));
     // No body at all, as to HEAD.

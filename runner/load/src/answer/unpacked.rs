@@ -96,6 +96,15 @@ pub(super) fn packed(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A text as a server has flushed it, without the end of its compression.
+#[cfg(test)]
+pub(super) fn flushed(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.flush().unwrap();
+    encoder.get_ref().clone()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
