@@ -78,7 +78,7 @@ impl Term {
             seconds,
             per_second,
             asked_for: pace.is_some().then(|| judged / seconds.max(1e-9)),
-            spread: spread(&windows),
+            spread: spread(&windows, total.requests()),
         }
     }
 
@@ -105,8 +105,9 @@ fn ended_after(placed: &Placed<'_>, at_ns: u64) -> u64 {
 
 /// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and the number
 /// of requests planned in it. The deviation from the planned share counts, as in a ratio estimator (Cochran, "Sampling
-/// Techniques", 1977, section 6.3), so that a ramp is not noise.
-fn spread(windows: &[(f64, f64)]) -> Option<(f64, f64)> {
+/// Techniques", 1977, section 6.3), so that a ramp is not noise. An exact schedule has no variation between windows; a phase has
+/// one request more or less nonetheless, by where it begins and ends.
+fn spread(windows: &[(f64, f64)], requests: u64) -> Option<(f64, f64)> {
     let n = windows.len() as f64;
     let (sum, planned) = windows.iter().fold((0.0, 0.0), |(sum, all), (count, planned)| (sum + count, all + planned));
     let mean = sum / n;
@@ -115,7 +116,7 @@ fn spread(windows: &[(f64, f64)]) -> Option<(f64, f64)> {
     }
     let apart: Vec<f64> = windows.iter().map(|(count, planned_here)| count - sum / planned * planned_here).collect();
     let LongRun { variance, freedom } = LongRun::of(&apart);
-    Some((variance / (n * mean * mean), freedom))
+    Some(((variance / (n * mean * mean)).max((requests.max(1) as f64).powi(-2)), freedom))
 }
 
 /// The interval around a value whose logarithm has this variance.
