@@ -43,6 +43,7 @@ mod summary;
 mod table;
 mod topologies;
 mod totals;
+mod usage;
 mod validate;
 mod variables;
 
@@ -65,7 +66,7 @@ pub fn main() -> ExitCode {
     let matches = command().try_get_matches();
     let args = match matches.and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(error) => return usage::exit_code(error),
     };
     if args.quiet {
         print::hush();
@@ -119,17 +120,6 @@ pub fn main() -> ExitCode {
             let message = redactor.text(&failure.message);
             complain(&style, &Failure { message, ..failure })
         }
-    }
-}
-
-/// Prints help and versions to stdout, and usage errors to stderr. Clap's own exit code for usage errors is 2, as ours.
-fn usage(error: &clap::Error) -> ExitCode {
-    let printed = error.print().and_then(|()| std::io::stdout().flush());
-    match printed {
-        Err(lost) if !error.use_stderr() && lost.kind() != std::io::ErrorKind::BrokenPipe => {
-            unwritten(&console::Style::new(args::Color::Auto), exit::ENVIRONMENT, &lost.to_string())
-        }
-        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)),
     }
 }
 

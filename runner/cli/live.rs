@@ -348,6 +348,7 @@ mod tests {
                 latency.record_n((ms * 2e3) as u64, ended);
                 latency
             },
+            ..load::Live::default()
         }
     }
 

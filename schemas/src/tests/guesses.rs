@@ -146,6 +146,8 @@ const ANSWERED: &[(&str, &str)] = &[
     ("phase", "thresholds: {p95: 500ms}"),
     ("phase", "warmup: 10s"),
     ("phase", "fault: {pod_kill: {pods: {labels: {app: web}, count: 1}}}"),
+    ("phase", "fault: {loss: {pod_kill: {pods: {labels: {app: web}, count: 1}}}}"),
+    ("phase", "faults: {partition: {pods: {labels: {app: web}, count: 1}, from: postgres}}"),
     ("fault", "delay: 200ms"),
     ("fault", "delay: {pods: {labels: {app: web}}, delay: 200ms, duration: 20s}"),
     ("fault", "latency: {target: web, latency: 200}"),

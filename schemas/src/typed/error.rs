@@ -6,6 +6,8 @@ use serde::de;
 
 use super::guess;
 use crate::diagnostic::{Code, Diagnostic, suggestion, words};
+use crate::scenario::FaultInfo;
+use crate::source::flow::flow;
 use crate::source::{Entry, Node, Span, Step, Value};
 
 /// An error with its position. Each reader on the way up adds its step to the path.
@@ -35,7 +37,8 @@ enum ErrorKind {
     UnknownWord(String, &'static [&'static str]),
     EmptyMap(&'static str, &'static [&'static str]),
     NoMap(&'static str, &'static [&'static str]),
-    SeveralKeys(&'static str, Vec<String>),
+    /// The keys, and what to write for each entry.
+    SeveralKeys(&'static str, Vec<(String, String)>),
 }
 
 impl ReadError {
@@ -56,8 +59,9 @@ impl ReadError {
     }
 
     pub(super) fn two_kinds(name: &'static str, entries: &[Entry], second: &Entry) -> Self {
-        let mut fault =
-            Self::new(ErrorKind::SeveralKeys(name, entries.iter().map(|entry| entry.key.clone()).collect()));
+        let fields = entries.iter().take(6);
+        let fields = fields.map(|it| (it.key.clone(), format!("{}: {}", it.key, flow(&it.node)))).collect();
+        let mut fault = Self::new(ErrorKind::SeveralKeys(name, fields));
         fault.0.span = Some(second.key_span);
         fault
     }
@@ -189,15 +193,7 @@ impl ReadError {
                 format!("expected {}, found {found}", if name.is_empty() { "a kind" } else { noun(name) }),
             )
             .help(choices(variants)),
-            ErrorKind::SeveralKeys(name, keys) => {
-                let keys: Vec<&str> = keys.iter().take(6).map(String::as_str).collect();
-                Diagnostic::error(
-                    Code::NotOneKind,
-                    format!("{} has one key, its kind, and this has several: {}", noun(name), words(&keys)),
-                )
-                .label("one too many")
-                .help("make each an entry of its own, or indent what belongs under the first key")
-            }
+            ErrorKind::SeveralKeys(name, keys) => several_keys(name, &keys, steps.first()),
         };
         let diagnostic = diagnostic.maybe_help(answer.map(|(text, _)| text));
         match span {
@@ -205,6 +201,23 @@ impl ReadError {
             None => diagnostic,
         }
     }
+}
+
+/// Several keys where the kind is the only one, or a fault without a name, whose kind is in the place of it.
+fn several_keys(name: &str, fields: &[(String, String)], own_key: Option<&Step>) -> Diagnostic {
+    let keys: Vec<&str> = fields.iter().map(|(key, _)| key.as_str()).collect();
+    let (message, help) = match own_key {
+        Some(Step::Key(kind)) if name == "Fault" && FaultInfo::of(kind).is_some() => {
+            let fields = fields.iter().map(|(_, field)| field.as_str()).collect::<Vec<_>>().join(", ");
+            let example = format!("write `faults: {{{}: {{{kind}: {{{fields}}}}}}}`", kind.replace('_', "-"));
+            ("a fault needs a name".to_owned(), example)
+        }
+        _ => (
+            format!("{} has exactly one key, its kind, but there are several: {}", noun(name), words(&keys)),
+            "make each an entry of its own, or indent what belongs under the first key".to_owned(),
+        ),
+    };
+    Diagnostic::error(Code::NotOneKind, message).label("one too many").help(help)
 }
 
 fn choices(variants: &[&str]) -> String {

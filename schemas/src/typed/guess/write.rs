@@ -1,6 +1,6 @@
 //! Lines that take more than the value under another key.
 
-use crate::scenario::LoadKindInfo;
+use crate::scenario::{FaultInfo, LoadKindInfo};
 use crate::source::flow::{flow, quoted};
 use crate::source::{Node, Value};
 use crate::units::short;
@@ -477,6 +477,10 @@ pub(super) fn faults(_: &str, node: &Node) -> Option<String> {
     };
     let [entry] = entries.as_slice() else { return None };
     let kind = folded(&entry.key);
+    let is_named = |inner: &Node| matches!(&inner.value, Value::Map(inner) if inner.len() == 1 && FaultInfo::of(&inner[0].key).is_some());
+    if FaultInfo::of(&kind).is_none() && is_named(&entry.node) {
+        return Some(format!("faults: {{{}: {}}}", entry.key, flow(&entry.node)));
+    }
     Some(format!("faults: {{{}: {{{kind}: {}}}}}", kind.replace('_', "-"), flow(&entry.node)))
 }
 
