@@ -27,6 +27,8 @@ struct Term {
     value: Option<f64>,
     /// True when the value is that of an abandoned request: the true one is at least as long.
     censored: bool,
+    /// True when requests of it were given up before their timeout.
+    is_early: bool,
     /// The failures that do not count, because they were quicker than the percentile.
     quick: Histogram,
     /// The failures in words, as the reason for missing values.
@@ -84,6 +86,7 @@ impl Term {
             windows: Windows::new(stats::judged(asked.load, phase), pick),
             value: value.map(|microseconds| microseconds / 1e6),
             censored,
+            is_early: !uncounted.given_up.is_empty(),
             quick: uncounted.quick,
             tokenless: tokenless.len(),
             failures: asked.failures(&total),
@@ -142,7 +145,11 @@ impl Term {
     fn why_open(&self, fact: &str) -> String {
         match self.none_succeeded {
             true => self.why_nothing(),
-            false => format!("{fact}: the requests at this percentile were abandoned, so the limit cannot be checked"),
+            false => format!(
+                "{fact}: the requests at this percentile were given up, so the limit cannot be checked; raise the load's \
+                 `{}`",
+                if self.is_early { "stall_after" } else { "timeout" }
+            ),
         }
     }
 }
@@ -273,6 +280,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
         bootstrap::ratio(&term.windows, &baseline.windows, it.percentile.fraction(), rules.confidence, chance)
             .map(|interval| around(interval, value));
     let moved = match value {
+        _ if term.censored => "was",
         ratio if ratio >= 1.05 => "rose to",
         ratio if ratio <= 0.95 => "fell to",
         _ => "stayed at",
