@@ -47,7 +47,6 @@ mod usage;
 mod validate;
 mod variables;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -55,6 +54,7 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Args, Command};
 pub use failure::Failure;
 use shakedown_reports::Redactor;
+use usage::{complain, unwritten};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -121,14 +121,4 @@ pub fn main() -> ExitCode {
             complain(&style, &Failure { message, ..failure })
         }
     }
-}
-
-/// Reports that stdout could not be written.
-fn unwritten(style: &console::Style, code: u8, error: &str) -> ExitCode {
-    complain(style, &Failure { message: format!("could not write to stdout: {error}"), code })
-}
-
-fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
-    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), console::clean(&failure.message));
-    ExitCode::from(failure.code)
 }

@@ -594,6 +594,21 @@ fn problems_are_printed_as_json_and_as_sarif() {
     named.expect_stdout(&["\"name\": \"plain\""]);
 }
 
+#[test]
+fn a_topology_that_is_not_there_is_an_error_of_its_line() {
+    let shakedown = Shakedown::new();
+    shakedown.file(
+        "s.yaml",
+        "version: 1\nname: s\nsandbox: {topology: shopp.yaml}\nload: {l: {http: {service: 'checkout:8080'}, rate: 5/s}}\n\
+         phases: [{name: only, duration: 30s, expect: [{success_rate: 99%}]}]\n",
+    );
+    shakedown.run(&["validate", "s.yaml"]).expect_code(2).expect_stderr(&[
+        "error[S046]: the topology `shopp.yaml` ",
+        "--> s.yaml:3:",
+        "or one of `dynamo`, `quick`, `shop`",
+    ]);
+}
+
 /// A topology was not even read when every load had a URL.
 #[test]
 fn a_topology_that_no_load_can_reach_is_checked_and_named() {

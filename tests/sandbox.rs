@@ -218,7 +218,10 @@ fn a_topology_that_cannot_be_read_is_exit_code_2_with_line_column_and_the_key_th
         let parts = ["topology.yaml:5:17", "no key `prot`", "did you mean `port`?", "1 error in the topology"];
         shakedown.run(args).expect_code(2).expect_stderr(&parts);
     }
-    shakedown.run(&["sandbox", "--topology", "qick"]).expect_code(2).expect_stderr(&["`qick`", "dynamo, quick, shop"]);
+    shakedown
+        .run(&["sandbox", "--topology", "qick"])
+        .expect_code(2)
+        .expect_stderr(&["`qick`", "`dynamo`, `quick`, `shop`"]);
     let (one, two) = (scenario("quickstart.yaml"), scenario("shop-database.yaml"));
     let parts =
         ["quickstart.yaml` is for the topology `quick`", "shop-database.yaml` for `shop`", "--sandbox-topology"];

@@ -1,6 +1,7 @@
 //! The arguments, exactly as typed. The commands resolve the files and the cluster. `variables` gives every flag an
 //! environment variable.
 
+mod numbers;
 mod suite;
 
 use std::path::PathBuf;
@@ -89,16 +90,6 @@ pub enum Command {
     Pod(Pod),
 }
 
-/// A seed.
-fn seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "a seed is a whole number from 0 to 18446744073709551615".to_owned())
-}
-
-/// A number of things.
-fn positive<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| "write a whole number, at least 1".to_owned())
-}
-
 /// The target cluster.
 #[derive(Debug, ClapArgs)]
 pub struct Target {
@@ -142,7 +133,7 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
     /// Set the seed of all random choices. Default: a new seed, which is printed.
-    #[arg(long, value_parser = seed)]
+    #[arg(long, value_parser = numbers::seed)]
     pub seed: Option<u64>,
     /// Do not detect a CI system from the environment: write no annotations and no step summary.
     #[arg(long)]
@@ -209,7 +200,7 @@ pub struct Calibrate {
     #[command(flatten)]
     pub run: Run,
     /// Run each scenario N times.
-    #[arg(long, value_name = "N", default_value = "20", value_parser = positive::<std::num::NonZeroU32>)]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = numbers::positive::<std::num::NonZeroU32>)]
     pub runs: std::num::NonZeroU32,
     /// Print Markdown.
     #[arg(long)]
@@ -369,7 +360,7 @@ pub struct Plan {
     #[command(flatten)]
     pub proving: Proving,
     /// Set the seed of all random choices. Default: a new seed, which is printed.
-    #[arg(long, value_parser = seed)]
+    #[arg(long, value_parser = numbers::seed)]
     pub seed: Option<u64>,
     /// Print the plans as text or as data.
     #[arg(short, long, value_enum, default_value = "text")]
@@ -436,7 +427,7 @@ pub struct Report {
     #[arg(long, value_name = "DIR")]
     pub history: Option<PathBuf>,
     /// Show the newest N runs of each scenario in the history.
-    #[arg(long, value_name = "N", default_value = "30", value_parser = positive::<std::num::NonZeroUsize>)]
+    #[arg(long, value_name = "N", default_value = "30", value_parser = numbers::positive::<std::num::NonZeroUsize>)]
     pub last: std::num::NonZeroUsize,
     /// Write the reports to this folder. Default: next to the result.
     #[arg(long, value_name = "DIR", required_unless_present = "results")]

@@ -115,8 +115,8 @@ fn read(path: &Path) -> Result<Topology, Failure> {
         return Ok(topology);
     }
     let bytes = read_file(path, MAX_FILE).map_err(|error| {
-        let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-        Failure::usage(format!("the topology `{name}` {error}\nhelp: name a file, or one of {}", known.join(", ")))
+        let known = topologies::built_in_names();
+        Failure::usage(format!("the topology `{name}` {error}\nhelp: name a file, or one of {known}"))
     })?;
     Topology::read(&name, &bytes).map_err(|problems| {
         problems.iter().for_each(|problem| print::remark(format_args!("{}\n", problem.render(false).trim_end())));
@@ -143,8 +143,8 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
     if args.print_topology {
         let name = args.topology.as_ref().map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
         let text = Topology::text(&name).ok_or_else(|| {
-            let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            Failure::usage(format!("there is no built-in topology `{name}`\nhelp: print one of {}", known.join(", ")))
+            let known = topologies::built_in_names();
+            Failure::usage(format!("there is no built-in topology `{name}`\nhelp: print one of {known}"))
         })?;
         print::text(text);
         return Ok(exit::PASSED);

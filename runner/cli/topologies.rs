@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use shakedown_sandbox::Topology;
+use shakedown_sandbox::topology::BUILT_IN;
+use shakedown_schemas::diagnostic::Code;
 use shakedown_schemas::{Diagnostic, Document, MAX_FILE, read_file};
 
 /// True for a file that describes a sandbox and no scenario. The lines tell: it may be invalid YAML.
@@ -13,6 +15,11 @@ pub fn is_topology(bytes: &[u8]) -> bool {
     has("workloads") && !has("phases") && !has("version")
 }
 
+/// The names of the built-in topologies.
+pub fn built_in_names() -> String {
+    BUILT_IN.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// The topology of the sandbox that a scenario names: a built-in one, or a file next to the scenario.
 pub fn named(document: &Document) -> Option<PathBuf> {
     let name = PathBuf::from(&document.scenario.sandbox.as_ref()?.topology);
@@ -20,17 +27,22 @@ pub fn named(document: &Document) -> Option<PathBuf> {
     Some(if is_built_in { name } else { Path::new(&document.file).with_file_name(name) })
 }
 
-/// The problems of the topologies that the scenarios name. A file that cannot be read is one of the commands that need it.
+/// The problems of the topologies that the scenarios name.
 pub fn problems(documents: &[Document]) -> Vec<Diagnostic> {
     let mut seen = Vec::new();
     let mut all = Vec::new();
-    for path in documents.iter().filter_map(named) {
+    for (document, path) in documents.iter().filter_map(|document| Some((document, named(document)?))) {
         let name = path.display().to_string();
         if Topology::text(&name).is_some() || seen.contains(&path) {
             continue;
         }
-        if let Ok(bytes) = read_file(&path, MAX_FILE) {
-            all.extend(Topology::read(&name, &bytes).err().unwrap_or_default());
+        match read_file(&path, MAX_FILE) {
+            Ok(bytes) => all.extend(Topology::read(&name, &bytes).err().unwrap_or_default()),
+            Err(error) => {
+                let problem = Diagnostic::error(Code::File, format!("the topology `{name}` {error}"));
+                let help = format!("name a file next to the scenario, or one of {}", built_in_names());
+                all.push(document.problem("sandbox.topology", problem.help(help)));
+            }
         }
         seen.push(path);
     }

@@ -1,4 +1,4 @@
-//! Usage errors: what other tools call a flag or a command, and what it is called here.
+//! Errors that end the program. A usage error says what a flag or a command of another tool is called here.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{args, console, exit, unwritten};
+use super::{Failure, args, console, exit};
 
 /// Flags of kubectl, k6, pytest and others, and what to write instead.
 const FLAGS: &[(&[&str], &str)] = &[
@@ -49,6 +49,17 @@ pub fn exit_code(error: clap::Error) -> ExitCode {
         }
         _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)),
     }
+}
+
+/// Reports that stdout could not be written.
+pub fn unwritten(style: &console::Style, code: u8, error: &str) -> ExitCode {
+    complain(style, &Failure { message: format!("could not write to stdout: {error}"), code })
+}
+
+/// Prints an error, and returns its exit code.
+pub fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
+    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), console::clean(&failure.message));
+    ExitCode::from(failure.code)
 }
 
 /// Replaces clap's guess, which is by spelling, for a word of another tool.

@@ -50,6 +50,15 @@ impl Document {
     pub fn span(&self, path: &str) -> Option<Span> {
         self.spans.get(path).copied()
     }
+
+    /// A problem of the key at a path that was found outside of the file.
+    pub fn problem(&self, path: &str, problem: Diagnostic) -> Diagnostic {
+        let problem = match self.span(path).filter(|span| span.file == 0) {
+            Some(span) => problem.at(span),
+            None => problem,
+        };
+        problem.in_file(&self.file, &self.text)
+    }
 }
 
 /// Reads a scenario file. `file` is its path, for messages and for the files that it names, which are read relative to

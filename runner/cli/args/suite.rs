@@ -64,7 +64,7 @@ pub struct Course {
     #[arg(long, value_name = "DURATION")]
     pub max_time: Option<Duration>,
     /// Run up to N scenarios at the same time. Never two in one namespace.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = super::positive::<std::num::NonZeroUsize>)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::numbers::positive::<std::num::NonZeroUsize>)]
     pub parallel: std::num::NonZeroUsize,
     /// Change nothing: show what would be done, as `plan` does. Only for ordinary runs of all selected scenarios.
     #[arg(long, conflicts_with_all = ["last_failed", "control", "overkill", "quick", "speed"])]

@@ -101,7 +101,7 @@ impl Cluster {
             Ok(Some(_)) | Err(ClusterError::Forbidden { .. }) => Ok(()),
             Ok(None) if self.info().sandbox => Err(ClusterError::NotFound(format!(
                 "there is no namespace `{namespace}` in the sandbox\nhelp: its pods are those of a topology: choose one with \
-                 --sandbox-topology (`dynamo`, `shop` or a file), or with `sandbox: {{topology: shop}}` in the scenario"
+                 --sandbox-topology (`dynamo`, `quick`, `shop` or a file), or with `sandbox: {{topology: shop}}` in the scenario"
             ))),
             Ok(None) => Err(ClusterError::NotFound(format!(
                 "there is no namespace `{namespace}` in this cluster\nhelp: `kubectl get namespaces` lists them; \
