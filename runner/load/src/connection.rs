@@ -21,6 +21,9 @@ type Secrets = (Option<Rc<Vec<Option<Captured>>>>, bool);
 #[derive(Default)]
 pub(super) struct Connection {
     pub(super) job: Cell<Option<Job>>,
+    /// The number of the waiting request that it was opened for. It serves that request first, and fails it if it cannot be
+    /// made, as the connection of an independent user does.
+    pub(super) opened_for: Cell<Option<u64>>,
     /// The tokens of the current answer.
     pub(super) tokens: RefCell<Option<Box<Tokens>>>,
     /// When the head of the current answer arrived, in nanoseconds since the load's start. 0 until then.

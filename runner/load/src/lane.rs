@@ -181,6 +181,13 @@ struct LaneState {
 }
 
 impl LaneState {
+    /// The request that a new connection was opened for, if it still waits.
+    fn take_own(&mut self, connection: &Connection) -> Option<Job> {
+        let number = connection.opened_for.take()?;
+        let at = self.waiting.iter().position(|job| job.number == number)?;
+        self.waiting.remove(at)
+    }
+
     /// True when another connection would exceed the previous maximum of an open loop. Replacing connections that a server
     /// closes is not limited, and a closed loop has as many connections as workers.
     fn is_growing(&self) -> bool {
@@ -496,6 +503,11 @@ impl Lane {
             state.tunnelled.begin(self.now_ns());
         }
         let connection = Rc::new(Connection::new(job, state.connections.len()));
+        if job.is_none() {
+            // Those in front of it have the connections that are in the making.
+            let covered = state.connecting.saturating_mul(self.target.per_connection());
+            connection.opened_for.set(state.waiting.get(covered).map(|job| job.number));
+        }
         state.connections.push(Rc::clone(&connection));
         state.max_connections = state.max_connections.max(state.connections.len());
         state.tcp_connections += 1;
@@ -520,18 +532,15 @@ impl Lane {
         state.young -= usize::from(was_young);
     }
 
-    /// A connection attempt failed. The request that has waited longest fails with it, because the connection was opened
-    /// for it. Without a `failure` no request fails.
+    /// A connection attempt failed. The request that it was opened for fails with it, unless another connection took that
+    /// one. Without a `failure` no request fails.
     pub(super) fn connect_failed(self: &Rc<Self>, connection: &Connection, was_young: bool, failed: Option<Failed>) {
         self.connected(connection, was_young);
         let now_ns = self.now_ns();
         let mut state = self.state.borrow_mut();
-        // If the other connections in the making suffice for all waiting requests, an idle connection took this one's
-        // request.
-        let is_needed = failed.is_some() && self.lacks_connections(&state);
         // Do not retry an unreachable address for every request.
         state.may_spread_ns = now_ns + SPREAD_PAUSE_NS;
-        let job = connection.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
+        let job = connection.job.take().or_else(|| failed.as_ref().and_then(|_| state.take_own(connection)));
         if let Some(mut job) = job {
             job.end_lateness(now_ns);
             let failed = self.after_wait(&job, failed.unwrap_or_else(|| self.no_connection()));
@@ -573,7 +582,7 @@ impl Lane {
             return false;
         }
         let mut state = self.state.borrow_mut();
-        match state.waiting.pop_front() {
+        match state.take_own(connection).or_else(|| state.waiting.pop_front()) {
             Some(job) => connection.give(self.set_up(&state, job)),
             None if self.target.fresh => return false,
             None => {

@@ -76,6 +76,36 @@ fn only_an_open_loop_that_reads_small_whole_answers_naps() {
     assert!(!naps(tokens), "each token has a moment of its own");
 }
 
+/// Five connections are in the making, and some of them hang. Requests are no queue for the ones that are made or refused.
+#[test]
+fn a_connection_serves_or_fails_the_request_that_it_was_opened_for() {
+    let lane = lane(json!({"http": {}, "rate": "10/s"}));
+    {
+        let mut state = lane.state.borrow_mut();
+        state.waiting = (0..5).map(|number| Job { number, ..job() }).collect();
+        // No others than these.
+        (state.may_grow_ns, state.open) = (u64::MAX, 5);
+        (0..5).for_each(|_| lane.open(&mut state, None));
+    }
+    let opened = lane.state.borrow().connections.clone();
+    let waiting = || lane.state.borrow().waiting.iter().map(|job| job.number).collect::<Vec<_>>();
+    let has = |at: usize| opened[at].job.get().map(|job: Job| job.number);
+    lane.connect_failed(&opened[3], true, Some(Failed::new(Failure::Refused, "refused")));
+    assert_eq!(waiting(), [0, 1, 2, 4]);
+    lane.connected(&opened[4], true);
+    assert!(lane.free(&opened[4]));
+    assert_eq!((waiting(), has(4)), (vec![0, 1, 2], Some(4)));
+    // Free for another one, it takes the one that waited longest. The connection of that one is for nobody.
+    opened[4].job.set(None);
+    assert!(lane.free(&opened[4]));
+    assert_eq!((waiting(), has(4)), (vec![1, 2], Some(0)));
+    lane.connect_failed(&opened[0], true, Some(Failed::new(Failure::Refused, "refused")));
+    assert_eq!(waiting(), [1, 2], "its request was sent");
+    lane.connected(&opened[2], true);
+    assert!(lane.free(&opened[2]));
+    assert_eq!((waiting(), has(2)), (vec![1], Some(2)));
+}
+
 #[test]
 fn a_lane_stays_awake_while_a_connection_needs_it() {
     let lane = lane(json!({"http": {}, "rate": "10/s"}));
