@@ -122,6 +122,13 @@ fn workflow(spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &m
     }
 }
 
+/// The one fault of a specification that says which pods and how many of them.
+pub(super) fn fault(kind: &str, spec: &Fields, notes: &mut Notes) -> Option<Fault> {
+    let is_complete = spec.has("selector") && spec.has("mode");
+    let mut all = if is_complete { faults(kind, "fault", spec, None, notes) } else { Vec::new() };
+    (all.len() == 1).then(|| all.remove(0))
+}
+
 /// The faults of one resource.
 fn faults(kind: &str, name: &str, spec: &Fields, namespace: Option<&str>, notes: &mut Notes) -> Vec<Fault> {
     let by = ["labelSelectors", "expressionSelectors", "pods"];
