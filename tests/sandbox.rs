@@ -66,6 +66,11 @@ fn quickstart_passes_within_a_minute_and_leaves_every_report() {
     the_log_tells_it_too(&reports);
     the_reports_agree(&reports);
 
+    // There is no cluster to clean up, and none is asked for.
+    for args in [&["cleanup", "out"][..], &["cleanup", "out", "--check"]] {
+        shakedown.run(args).expect_code(0).expect_stdout(&["a run in the sandbox", "nothing is left in a cluster"]);
+    }
+
     let again = shakedown.path("again").display().to_string();
     shakedown.run(&["report", "out/result.json", "--out", &again]).expect_code(0);
     for file in FILES {
