@@ -2,7 +2,7 @@
 //!
 //! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were read.
 
-mod chaos_mesh;
+pub(crate) mod chaos_mesh;
 mod draft;
 mod krkn;
 mod litmus;
@@ -13,13 +13,13 @@ mod toolkit;
 mod values;
 mod write;
 
-use draft::{Draft, Out};
+use draft::Draft;
 pub use read::ImportNote;
 use read::{Fields, Notes};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{self, Node, Value};
-use crate::{document, units, variables::Overrides};
+use crate::{document, variables::Overrides};
 
 /// A scenario that was made from a file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,15 +73,6 @@ pub fn import(file: &str, bytes: &[u8], service: Option<&str>) -> Result<Importe
     notes.list.sort();
     notes.list.dedup();
     Ok(Imported { tool, scenario, notes: notes.list, problems })
-}
-
-/// The fault that the `spec` of a resource of Chaos Mesh is, as a line of a scenario, and whether the line has all of it. None if
-/// it is not complete, or more than one fault.
-pub(crate) fn chaos_mesh_fault(kind: &str, spec: &Node) -> Option<(String, bool)> {
-    let mut notes = Notes::default();
-    let mut fault = chaos_mesh::fault(kind, &Fields::of(spec, "")?, &mut notes)?;
-    fault.set_text("for", fault.lasts.map(|it| units::Duration::from(it).to_string()));
-    Some((format!("{}: {}", fault.kind, Out::Map(fault.body).flow()), notes.list.is_empty()))
 }
 
 /// Adds one document to the draft. None if it belongs to no known tool.

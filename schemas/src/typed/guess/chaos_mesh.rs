@@ -4,7 +4,7 @@
 use super::write::{folded, percent};
 use crate::diagnostic::words;
 use crate::foreign;
-use crate::import::chaos_mesh_fault;
+use crate::import::chaos_mesh;
 use crate::source::flow::{flow, quoted};
 use crate::source::{Entry, Node, Value};
 
@@ -38,7 +38,7 @@ fn line(kind: &str, node: &Node) -> Option<(String, bool)> {
         Value::Map(entries) => entry(entries, "spec").map(|it| &it.node),
         _ => None,
     };
-    chaos_mesh_fault(kind, inner.unwrap_or(node))
+    chaos_mesh::line(kind, inner.unwrap_or(node))
 }
 
 fn written(text: &str, is_all: bool) -> String {
@@ -68,7 +68,7 @@ pub(super) fn spec(word: &str, node: &Node) -> Option<String> {
         let action = Node { span: node.span, value: Value::String(word.replace('_', "-")) };
         entries.push(Entry { key: "action".to_owned(), key_span: node.span, node: action });
     }
-    let (line, is_all) = chaos_mesh_fault(kind, &Node { span: node.span, value: Value::Map(entries) })?;
+    let (line, is_all) = chaos_mesh::line(kind, &Node { span: node.span, value: Value::Map(entries) })?;
     Some(written(&line, is_all))
 }
 
