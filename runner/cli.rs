@@ -46,6 +46,7 @@ mod totals;
 mod usage;
 mod validate;
 mod variables;
+mod wrap;
 
 use std::process::ExitCode;
 

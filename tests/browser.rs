@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use shakedown_reports::sample;
 use shakedown_schemas::RunResult;
+use shakedown_schemas::result::PartStats;
 
 use crate::support::browser::{Browser, Look, Page};
 use crate::support::need;
@@ -96,6 +97,26 @@ fn a_page_that_does_harm_is_noticed() {
     for part in ["console:", "asked for http://example.invalid/x.png", "px wide"] {
         assert!(found.contains(part), "{part} is not in\n{found}");
     }
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn a_table_that_is_wider_than_the_phone_is_shaded_where_it_goes_on() {
+    let mut browser = browser();
+    let shakedown = Shakedown::new();
+    let mut result = sample::passing();
+    for load in result.scenarios[0].phases.iter_mut().flat_map(|phase| &mut phase.loads) {
+        let stats = load.stats.clone();
+        load.steps = vec![PartStats { name: "login".to_owned(), matches: String::new(), stats }];
+    }
+    shakedown.file("page.html", shakedown_reports::html(&result).expect("a page"));
+    let mut page = browser.open(&shakedown.path("page.html"), Look::PHONE);
+    // Two layers move with the table, and hide two that do not at an edge without more behind it.
+    let shades = page.evaluate(
+        "(() => { const box = document.querySelector('.parts').parentElement;
+            return [box.scrollWidth > box.clientWidth, getComputedStyle(box).backgroundAttachment] })()",
+    );
+    assert_eq!(shades, serde_json::json!([true, "local, local, scroll, scroll"]));
 }
 
 #[test]

@@ -66,6 +66,11 @@ fn quickstart_passes_within_a_minute_and_leaves_every_report() {
     the_log_tells_it_too(&reports);
     the_reports_agree(&reports);
 
+    // There is no cluster to clean up, and none is asked for.
+    for args in [&["cleanup", "out"][..], &["cleanup", "out", "--check"]] {
+        shakedown.run(args).expect_code(0).expect_stdout(&["a run in the sandbox", "nothing is left in a cluster"]);
+    }
+
     let again = shakedown.path("again").display().to_string();
     shakedown.run(&["report", "out/result.json", "--out", &again]).expect_code(0);
     for file in FILES {
@@ -226,6 +231,35 @@ fn a_topology_that_cannot_be_read_is_exit_code_2_with_line_column_and_the_key_th
     let parts =
         ["quickstart.yaml` is for the topology `quick`", "shop-database.yaml` for `shop`", "--sandbox-topology"];
     shakedown.run(&["plan", "--sandbox", &one, &two]).expect_code(2).expect_stderr(&parts);
+}
+
+#[test]
+fn a_name_that_the_sandbox_does_not_have_is_answered_with_the_one_that_was_meant() {
+    let shakedown = Shakedown::new();
+    let file = |service: &str, pods: &str, peer: &str| {
+        format!(
+            "version: 1\nname: typo\nnamespace: shop\nsandbox: {{topology: shop}}\nload:\n  \
+             main: {{http: {{service: \"{service}:8080\"}}, rate: 20/s}}\nphases:\n  - {{name: baseline, duration: 60s}}\n  - name: cut\n    \
+             duration: 60s\n    faults: {{f: {{partition: {{pods: {{{pods}}}, from: [{{service: {peer}}}]}}}}}}\n    \
+             expect: [{{success_rate: {{min: 90%}}}}]\n"
+        )
+    };
+    let (service, pods, peer) = ("checkout", "prefix: checkout", "redis");
+    shakedown.file("good.yaml", file(service, pods, peer));
+    shakedown.run(&["plan", "--sandbox", "good.yaml"]).expect_code(0);
+    for (text, meant) in [
+        (file("chekout", pods, peer), "checkout"),
+        (file(service, "prefix: chekout", peer), "checkout"),
+        (file(service, "labels: {app: paymnts}", peer), "payments"),
+        (file(service, "owner: deployment/paymens", peer), "payments"),
+        (file(service, "name: redis-1", peer), "redis-0"),
+        (file(service, pods, "reddis"), "redis"),
+    ] {
+        shakedown.file("typo.yaml", text);
+        let help = format!("help: did you mean `{meant}`?");
+        let run = shakedown.run(&["plan", "--sandbox", "typo.yaml"]).expect_code(3).expect_stderr(&[&help]);
+        assert!(!run.stderr.contains("kubectl"), "a sandbox ends with its command\n{run}");
+    }
 }
 
 /// What is wrong with the run of a shipped scenario, if anything is.

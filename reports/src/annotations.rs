@@ -9,11 +9,11 @@ use crate::{sentences, words};
 /// GitHub shows at most ten annotations of a kind for a step.
 const LIMIT: usize = 10;
 
-/// The longest message of a problem of a file.
+/// The longest message with the texts of several problems, or of a problem of a file.
 const MESSAGE: usize = 2000;
 
 /// The kind of an annotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 enum Kind {
     Error,
     Warning,
@@ -26,59 +26,72 @@ struct Place<'a> {
     title: &'a str,
 }
 
-/// At most ten `::error` commands, one for each expectation, fault or scenario that did not pass: failures first, then
-/// errors, then inconclusive ones. After them at most ten `::warning` commands, one for each warning. Print each on its own
-/// line.
+/// At most ten `::error` commands. A scenario that failed has one for each expectation and fault that did not pass; one that
+/// is inconclusive or ended with an error has a single one, with its root cause. The first of every scenario comes before the
+/// second of any, and failures before errors before inconclusive ones. After them at most ten `::warning` commands, one for
+/// each warning of a scenario that passed or failed. Print each on its own line.
 pub fn github_annotations(result: &RunResult) -> Vec<String> {
     let result = tamed(result);
-    let mut found: Vec<(Kind, u8, String)> = Vec::new();
+    let mut found: Vec<(usize, u8, String)> = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
     for scenario in &result.scenarios {
-        let mut add = |verdict: Verdict, line: Option<u32>, title: &str, message: &str| {
-            let text = command(Kind::Error, &Place { scenario, line, title }, message);
-            found.push((Kind::Error, sentences::rank(verdict), text));
-        };
-        // In an overkill run, these verdicts are no result by themselves.
-        let overkill = sentences::overkill(scenario);
-        let counts = |verdict: Verdict| match overkill {
-            Some(_) => verdict == Verdict::Error,
-            None => verdict != Verdict::Pass,
-        };
-        if let Some((verdict, why)) = overkill.as_ref().filter(|(verdict, _)| *verdict != Verdict::Pass) {
-            add(*verdict, None, "overkill run", why);
+        let mut places = problems(scenario);
+        places.sort_by_key(|(verdict, ..)| sentences::rank(*verdict));
+        found.extend(places.into_iter().enumerate().map(|(nth, (verdict, line, title, message))| {
+            let place = Place { scenario, line, title: &title };
+            (nth, sentences::rank(verdict), command(Kind::Error, &place, &message))
+        }));
+        if matches!(scenario.verdict, Verdict::Pass | Verdict::Fail) {
+            let place = Place { scenario, line: None, title: "warning" };
+            warnings.extend(scenario.warnings.iter().map(|it| command(Kind::Warning, &place, it)));
         }
-        for it in scenario.expectations.iter().filter(|it| counts(it.verdict)) {
-            add(it.verdict, it.line, &format!("{}: {}", it.phase, it.title), &it.reason);
+    }
+    found.sort_by_key(|(nth, rank, _)| (*nth, *rank));
+    let errors = found.into_iter().map(|(.., command)| command).take(LIMIT);
+    errors.chain(warnings.into_iter().take(LIMIT)).collect()
+}
+
+/// What is annotated of a scenario: a verdict, its line, a title and a message.
+fn problems(scenario: &ScenarioResult) -> Vec<(Verdict, Option<u32>, String, String)> {
+    // In an overkill run, the verdicts of expectations are no result by themselves.
+    if let Some((outcome, why)) = sentences::overkill(scenario) {
+        let is_problem = outcome != Verdict::Pass;
+        return is_problem.then(|| (outcome, None, "overkill run".to_owned(), why)).into_iter().collect();
+    }
+    let mut all = Vec::new();
+    if scenario.verdict == Verdict::Fail {
+        for it in scenario.expectations.iter().filter(|it| it.verdict != Verdict::Pass) {
+            all.push((it.verdict, it.line, format!("{}: {}", it.phase, it.title), it.reason.clone()));
         }
         for it in &scenario.faults {
             let problem = it.problem.as_deref().unwrap_or("see the report for its evidence");
-            if counts(it.injection) {
-                add(it.injection, it.line, &format!("fault {} was not proven", it.name), problem);
+            for (verdict, what) in [(it.injection, "proven"), (it.undo, "undone")] {
+                if verdict != Verdict::Pass {
+                    all.push((verdict, it.line, format!("fault {} was not {what}", it.name), problem.to_owned()));
+                }
             }
-            if counts(it.undo) {
-                add(it.undo, it.line, &format!("fault {} was not undone", it.name), problem);
-            }
         }
-        for it in &scenario.leftovers {
-            let title = "left behind in the cluster";
-            add(Verdict::Error, None, title, &format!("{}; remove it with: {}", it.what, it.command));
-        }
-        for it in &scenario.errors {
-            add(Verdict::Error, None, "error", it);
-        }
-        let silent = scenario.expectations.iter().all(|it| it.verdict == Verdict::Pass)
-            && scenario.faults.iter().all(|it| sentences::fault_verdict(it) == Verdict::Pass)
-            && scenario.leftovers.is_empty()
-            && scenario.errors.is_empty();
-        if silent && overkill.is_none() && scenario.verdict != Verdict::Pass {
-            add(scenario.verdict, None, words::verdict(scenario.verdict), &scenario.reason);
-        }
-        let warnings = scenario.warnings.iter();
-        let place = Place { scenario, line: None, title: "warning" };
-        found.extend(warnings.map(|it| (Kind::Warning, 0, command(Kind::Warning, &place, it))));
     }
-    found.sort_by_key(|(kind, rank, _)| (*kind, *rank));
-    let of = |wanted: Kind| found.iter().filter(move |(kind, ..)| *kind == wanted).take(LIMIT);
-    of(Kind::Error).chain(of(Kind::Warning)).map(|(.., command)| command.clone()).collect()
+    if all.is_empty() && scenario.verdict != Verdict::Pass {
+        all.push((scenario.verdict, cause(scenario), words::verdict(scenario.verdict).to_owned(), why(scenario)));
+    }
+    all
+}
+
+/// The line of the expectation or the fault that the verdict's sentence is about.
+fn cause(scenario: &ScenarioResult) -> Option<u32> {
+    let said = |text: &str| !text.is_empty() && scenario.reason.contains(text);
+    let fault = scenario.faults.iter().find(|it| said(&format!("the fault `{}`", it.name))).map(|it| it.line);
+    let expectation = || scenario.expectations.iter().find(|it| it.verdict != Verdict::Pass && said(&it.reason));
+    fault.or_else(|| expectation().map(|it| it.line)).flatten()
+}
+
+/// The verdict's sentence, and how to remove what was left behind.
+fn why(scenario: &ScenarioResult) -> String {
+    let remove =
+        scenario.leftovers.iter().map(|it| format!("\nleft behind: {}; remove it with: {}", it.what, it.command));
+    let text = sentences::sentence(scenario).to_owned() + &remove.collect::<String>();
+    tame(&text, MESSAGE).into_owned()
 }
 
 /// The command for a problem of a file, such as a scenario that is invalid. Print it on its own line.
@@ -143,28 +156,43 @@ mod tests {
     }
 
     #[test]
-    fn limits_annotations_to_ten_and_sorts_failures_first() {
+    fn limits_annotations_to_ten_and_gives_every_scenario_one_first() {
         let mut result = sample::suite();
         let all = result.scenarios[1].expectations.clone();
-        result.scenarios[0].expectations.extend(all.iter().cycle().take(40).cloned().map(|mut it| {
-            it.verdict = Verdict::Inconclusive;
-            it
-        }));
+        result.scenarios[1].expectations.extend(all.iter().cycle().take(40).cloned());
         let lines = github_annotations(&result);
         assert_eq!(lines.iter().filter(|line| line.starts_with("::error ")).count(), 10);
         let warnings: Vec<&String> = lines.iter().filter(|line| line.starts_with("::warning ")).collect();
         assert!(matches!(warnings.as_slice(), [it] if it.contains("title=single-worker%3A warning::")), "{warnings:?}");
-        assert!(lines[0].contains("p95 rose to 3.8") && lines[1].contains("not recovered"), "{lines:#?}");
+        assert!(lines[0].contains("p95 rose to 3.8") && lines[2].contains("not recovered"), "{lines:#?}");
+        assert!(lines[1].contains("title=unenforced-policy%3A inconclusive::"), "{lines:#?}");
     }
 
     #[test]
-    fn only_a_pass_has_no_annotation() {
-        for result in [sample::errored(), sample::stillborn(), sample::inconclusive()] {
-            assert!(!github_annotations(&result).is_empty(), "{}", result.scenarios[0].reason);
-        }
-        let mut bare = sample::stillborn();
-        bare.scenarios[0].errors.clear();
-        assert_eq!(github_annotations(&bare).len(), 1);
+    fn one_that_is_inconclusive_or_erroneous_has_one_annotation_with_its_cause() {
+        let only = |mut result: RunResult| {
+            result.scenarios[0].warnings.push("the port-forward was reconnected once".to_owned());
+            let mut lines = github_annotations(&result);
+            assert_eq!(lines.len(), 1, "{lines:#?}");
+            lines.remove(0)
+        };
+        assert_eq!(
+            only(sample::inconclusive()),
+            "::error file=scenarios/quickstart.yaml,line=33,title=worker-loses-nats%3A inconclusive::the fault `nats-cut` could \
+             not be proven: the network plugin does not seem to enforce NetworkPolicies; and 1 more"
+        );
+        let mut few = sample::inconclusive();
+        few.scenarios[0].reason =
+            "inconclusive: `partition`: 12 requests are too few for p95; at least 60 are needed".to_owned();
+        assert!(only(few).contains("line=39,"), "the line of the expectation");
+        assert_eq!(
+            only(sample::errored()),
+            "::error file=scenarios/quickstart.yaml,title=worker-loses-nats%3A error::\
+             networkpolicy/shakedown-nats-cut-k3x9 could not be removed%0A\
+             left behind: networkpolicy/shakedown-nats-cut-k3x9 in namespace dynamo; \
+             remove it with: kubectl delete networkpolicy shakedown-nats-cut-k3x9 -n dynamo"
+        );
+        assert!(only(sample::stillborn()).contains("::the cluster cannot be reached"));
     }
 
     #[test]

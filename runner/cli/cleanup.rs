@@ -38,6 +38,16 @@ const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Failure> {
     let by_labels = args.run.is_some() || args.all || args.older_than.is_some();
     let journal = if by_labels { None } else { Journal::find(args.results.as_deref(), args.check)? };
+    // The latest journal of all is not the whole question of `--check`.
+    let also_by_labels = by_labels || args.check && args.results.is_none();
+    let sandboxed = journal.as_ref().filter(|it| it.contents.is_sandboxed).map(|it| it.path.display().to_string());
+    if let (Some(path), false) = (&sandboxed, also_by_labels) {
+        print::line(format_args!(
+            "`{path}` is of a run in the sandbox, which ended with it: nothing is left in a cluster"
+        ));
+        return Ok(exit::PASSED);
+    }
+    let journal = journal.filter(|_| sandboxed.is_none());
     let environment = Environment::open(&args.target, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let mut found = Found::default();
@@ -46,7 +56,7 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
         found.add(cluster, &args, there, &journal.dead()?).await?;
     }
     // A check without arguments covers all namespaces in addition to the journal.
-    if by_labels || args.check && args.results.is_none() {
+    if also_by_labels {
         let there = by_label(cluster, &args, &mut found.unseen).await?;
         found.add(cluster, &args, there, &BTreeSet::new()).await?;
     }

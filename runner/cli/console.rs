@@ -12,10 +12,14 @@ use shakedown_schemas::{Event, EventKind};
 
 use super::live::{Live, sentence};
 pub use super::style::Style;
+use super::wrap::{columns, wrapped};
 use shakedown_engine::events::{Listener, Progress};
 
 /// The interval of the heartbeat without a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// The columns of the clock in front of a line: the time, the moment, and the gaps.
+const CLOCK: usize = "00:00:00Z".len() + 1 + 8 + 2;
 
 /// Shows a run's events on stderr.
 pub struct Console {
@@ -58,8 +62,10 @@ impl Console {
         let at = self.lives.iter().position(|it| it.scenario == scenario).unwrap_or_else(|| {
             let live = Live::new(self.style);
             let (scenario, last_heartbeat) = (scenario.to_owned(), self.last_line);
-            self.lives.push(Shown { scenario, live, lines: Vec::new(), last_heartbeat });
-            self.lives.len() - 1
+            // By name, so that each has its place.
+            let at = self.lives.partition_point(|it| it.scenario < scenario);
+            self.lives.insert(at, Shown { scenario, live, lines: Vec::new(), last_heartbeat });
+            at
         });
         &mut self.lives[at]
     }
@@ -68,7 +74,7 @@ impl Console {
     fn draw(&self) {
         let lines: Vec<&str> = self.lives.iter().flat_map(|it| it.lines.iter().map(String::as_str)).collect();
         if let Some(bar) = &self.bar {
-            bar.set_message(clean(&lines.join("\n")));
+            bar.set_message(clean(&fitted(&lines.join("\n"), None)));
         }
     }
 
@@ -88,12 +94,18 @@ impl Console {
             at.strftime("%H:%M:%SZ"),
             moment.map(words::moment).unwrap_or_default()
         ));
-        let line = format!("{clock}  {text}");
+        // The clock has its own column.
+        let line = fitted(&format!("{clock}  {text}"), Some(CLOCK));
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln_safe(&line)),
             None => eprintln_safe(&line),
         }
     }
+}
+
+/// The text as it fits on the terminal.
+fn fitted(text: &str, indent: Option<usize>) -> String {
+    columns(std::io::stderr()).map_or_else(|| text.to_owned(), |columns| wrapped(text, columns, indent))
 }
 
 /// A closed stderr does not stop a run.
@@ -146,6 +158,11 @@ impl Listener for Console {
                 self.lives.retain(|it| it.scenario != scenario);
                 self.draw();
                 prefix.clear();
+            }
+            // The numbers of a phase end with it. What comes until the next step has none.
+            EventKind::PhaseStarted { .. } | EventKind::PhaseEnded { .. } => {
+                self.shown(&scenario).lines.clear();
+                self.draw();
             }
             EventKind::RunEnded { .. } => self.bar.iter().for_each(ProgressBar::finish_and_clear),
             _ => {}
@@ -215,6 +232,22 @@ mod tests {
         let ended = EventKind::ScenarioEnded { verdict: Default::default(), reason: String::new() };
         console.event(&event("a", ended));
         assert_eq!(console.lives.iter().map(|it| it.scenario.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn the_lines_of_a_phase_end_with_it() {
+        let mut console = Console::new(Style::new(crate::cli::args::Color::Never), 0, false, true);
+        console.bar = Some(ProgressBar::hidden());
+        for scenario in ["b", "a"] {
+            console.progress(scenario, &Progress { phase: "cut".to_owned(), ..Progress::default() });
+        }
+        let shown = |console: &Console| console.bar.as_ref().expect("a bar").message();
+        let both = shown(&console);
+        assert!(both.find("[a] cut") < both.find("[b] cut") && both.contains("[a] cut"), "{both}");
+        let ended = EventKind::PhaseEnded { phase: "cut".to_owned() };
+        let event = Event { at: Timestamp::UNIX_EPOCH, scenario: Some("a".to_owned()), elapsed_s: None, kind: ended };
+        console.event(&event);
+        assert!(!shown(&console).contains("[a]") && shown(&console).contains("[b] cut"), "{}", shown(&console));
     }
 
     #[test]

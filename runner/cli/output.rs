@@ -87,15 +87,19 @@ impl Output {
         Ok(Recorder { file: BufWriter::new(file), failed: false })
     }
 
-    /// The journal of the run's actions.
+    /// The journal of the run's actions, in a sandbox or not.
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub fn journal(&self, run: &str) -> Result<Arc<Journal>, Failure> {
+    pub fn journal(&self, run: &str, is_sandbox: bool) -> Result<Arc<Journal>, Failure> {
         let describe = |error| Failure::unwritten(&self.path(journal::FILE), &error);
         let redactor = self.redactor.clone();
         let mask = Box::new(move |text: &str| redactor.text(text));
-        Journal::open(&self.folder, run, mask).map(Arc::new).map_err(describe)
+        let journal = Journal::open(&self.folder, run, mask).map_err(describe)?;
+        if is_sandbox {
+            journal.in_sandbox().map_err(describe)?;
+        }
+        Ok(Arc::new(journal))
     }
 
     /// Writes, without secrets, `result.json` and everything that is rendered from it, and points `latest` to the folder.

@@ -69,7 +69,10 @@ pub(super) async fn all(
         Err(failure) => return Err(session.refuse(&documents, failure).await?),
     };
     let cluster = match environment.cluster() {
-        Some(cluster) => Some(cluster.clone().journalled(session.output.journal(&session.result.run.id)?)),
+        Some(cluster) => {
+            let journal = session.output.journal(&session.result.run.id, session.args.target.sandbox)?;
+            Some(cluster.clone().journalled(journal))
+        }
         None => None,
     };
     let proof = session.find_proof(&documents, cluster.as_ref()).await?;

@@ -191,7 +191,7 @@ pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean ...`, or the list of known words if it is short.
-pub(crate) fn suggestion(word: &str, known: &[&str], what: &str) -> Option<String> {
+pub fn suggestion(word: &str, known: &[&str], what: &str) -> Option<String> {
     if let Some(meant) = closest(word, known.iter().copied()) {
         return Some(format!("did you mean `{meant}`?"));
     }

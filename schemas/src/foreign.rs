@@ -4,7 +4,7 @@ use crate::diagnostic::{Code, Diagnostic, words};
 use crate::source::{Node, Step, Value};
 
 /// The kinds of Chaos Mesh, and the faults that are the same here.
-const CHAOS_MESH: &[(&str, &[&str])] = &[
+pub(crate) const CHAOS_MESH: &[(&str, &[&str])] = &[
     ("NetworkChaos", &["partition", "netem"]),
     ("PodChaos", &["pod_kill", "pod_failure", "container_kill"]),
     ("StressChaos", &["stress"]),

@@ -2,7 +2,7 @@
 //!
 //! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were read.
 
-mod chaos_mesh;
+pub(crate) mod chaos_mesh;
 mod draft;
 mod krkn;
 mod litmus;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shakedown_schemas::result::{RunResult, Verdict};
+use shakedown_schemas::result::{PartStats, RunResult, Verdict};
 
 use super::html;
 use crate::{sample, words};
@@ -187,6 +187,37 @@ fn a_rehearsal_and_a_port_forward_are_named() {
     assert!(!real.text.contains("modelled in one process"));
     assert!(real.text.contains("port-forward of the API server, which adds its own latency"));
     assert!(real.text.contains("reconnected once"));
+}
+
+#[test]
+fn a_run_in_the_sandbox_has_a_badge_wherever_its_verdict_is() {
+    let badges = |result: &RunResult| {
+        let page = page(result);
+        page.tags.iter().filter(|tag| tag.attributes.get("class").is_some_and(|it| it == "badge sandbox")).count()
+    };
+    assert_eq!(badges(&sample::passing()), 1, "the heading");
+    assert_eq!(badges(&sample::failing()), 0, "a real cluster");
+    assert_eq!(badges(&sample::suite()), 2 * 2, "the list and the headings of two scenarios of three");
+    let mut all = sample::suite();
+    all.scenarios.retain(shakedown_schemas::result::ScenarioResult::in_sandbox);
+    assert_eq!(badges(&all), 2 * 2 + 1, "and the heading of the run");
+}
+
+#[test]
+fn the_numbers_of_steps_are_under_their_heads() {
+    let mut result = sample::passing();
+    for load in result.scenarios[0].phases.iter_mut().flat_map(|phase| &mut phase.loads) {
+        let stats = load.stats.clone();
+        load.steps = vec![PartStats { name: "login".to_owned(), matches: String::new(), stats }];
+    }
+    let page = page(&result);
+    let is_table = |tag: &Tag| tag.attributes.get("class").is_some_and(|it| it == "parts");
+    let table = page.tags.iter().skip_while(|tag| !is_table(tag)).skip(1).take_while(|tag| tag.name != "section");
+    let cells = table.filter(|tag| matches!(tag.name.as_str(), "th" | "td"));
+    let numbers: Vec<bool> =
+        cells.map(|tag| tag.attributes.get("class").is_some_and(|it| it.split(' ').any(|it| it == "number"))).collect();
+    let row = [false, false, true, true, true, true, true, false];
+    assert_eq!(numbers, row.repeat(1 + result.scenarios[0].phases.len()));
 }
 
 #[test]

@@ -23,6 +23,8 @@ use crate::{RenderError, sentences, words};
 pub(crate) struct View {
     title: String,
     verdict: Badge,
+    /// True if no scenario was run on a real cluster.
+    is_sandbox: bool,
     many: bool,
     index: Vec<IndexRow>,
     /// The verdicts of the scenarios, with their numbers. Empty if all are equal.
@@ -47,6 +49,7 @@ struct IndexRow {
     verdict: Badge,
     flaky: bool,
     trial: &'static str,
+    is_sandbox: bool,
     sentence: String,
     /// The expectations that hold, of all.
     hold: String,
@@ -88,6 +91,7 @@ impl View {
         Ok(Self {
             title,
             verdict: Badge::new(result.verdict),
+            is_sandbox: !scenarios.is_empty() && result.scenarios.iter().all(ScenarioResult::in_sandbox),
             many: scenarios.len() != 1 || !result.not_run.is_empty(),
             matrices: matrices(result),
             not_run: result.not_run.iter().take(ROWS).map(|it| (it.name.clone(), it.reason.clone())).collect(),
@@ -111,6 +115,7 @@ fn index_row(index: usize, it: &ScenarioResult) -> IndexRow {
         verdict: Badge::new(it.outcome()),
         flaky: it.flaky,
         trial: it.trial.map_or("", trial),
+        is_sandbox: it.in_sandbox(),
         sentence: sentences::headline(it),
         hold: format!("{} of {}", passed(it.expectations.iter().map(|it| it.verdict)), it.expectations.len()),
         faults: match it.faults.len() {

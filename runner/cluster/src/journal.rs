@@ -32,6 +32,8 @@ enum Step {
     Failed,
     /// Its object was read back and does not exist.
     Gone,
+    /// The whole run is in a sandbox, which ends with it.
+    Sandbox,
 }
 
 /// How an act ended, as far as is known.
@@ -133,6 +135,14 @@ impl Journal {
         Ok(Self { run: run.to_owned(), mask, inner: Mutex::new(Inner { file, seq: 0, torn }) })
     }
 
+    /// Writes down that the run acts in a sandbox.
+    ///
+    /// # Errors
+    /// When it could not be written and synced.
+    pub fn in_sandbox(&self) -> std::io::Result<()> {
+        self.lock().append(&self.line(0, Step::Sandbox))
+    }
+
     /// Writes down that an act is about to be done, and returns its number. Only when this returns may it be done.
     /// `by_hand` completes the command that undoes it.
     ///
@@ -208,6 +218,8 @@ pub struct Contents {
     pub gone: Vec<(String, ObjectKey)>,
     /// The numbers of the lines that could not be read, from 1.
     pub unreadable: Vec<usize>,
+    /// True if all its runs were in a sandbox.
+    pub is_sandboxed: bool,
 }
 
 /// One thing that may still be there.
@@ -231,19 +243,20 @@ pub fn read(text: &str) -> Result<Contents, String> {
     // Acts of which one try had no answer. That another one was answered does not end it.
     let mut unanswered: BTreeSet<(String, u64)> = BTreeSet::new();
     let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
-    let mut lines = 0;
+    let (mut runs, mut sandboxed) = (BTreeSet::new(), BTreeSet::new());
     for (index, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Some(line) = whole(text) else {
             unreadable.push(index + 1);
             continue;
         };
-        lines += 1;
         if line.whole != text.trim() {
             unreadable.push(index + 1);
         }
         let Line { run, seq, at, step, act, uid, .. } = line.line;
         let id = (run.clone(), seq);
+        runs.insert(run.clone());
         match (act, step) {
+            (_, Step::Sandbox) => _ = sandboxed.insert(run),
             (Some(act), Step::Intent) => {
                 if let Some(item) = act.undo() {
                     // Until an end is written, the outcome is not known.
@@ -278,12 +291,13 @@ pub fn read(text: &str) -> Result<Contents, String> {
             (None, Step::Intent) => {}
         }
     }
-    if lines == 0 && !unreadable.is_empty() {
+    if runs.is_empty() && !unreadable.is_empty() {
         return Err("none of its lines belongs to a journal".to_owned());
     }
     // A journal of several runs has them in the order of their names, and each in the order of its acts.
     let outstanding = acts.into_values().rev().map(|(_, left)| left).collect();
-    Ok(Contents { outstanding, gone, unreadable })
+    let is_sandboxed = !runs.is_empty() && runs == sandboxed;
+    Ok(Contents { outstanding, gone, unreadable, is_sandboxed })
 }
 
 /// A line, and the text that it was read from.

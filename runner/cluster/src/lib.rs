@@ -3,6 +3,7 @@
 //!
 //! Other modules decide which objects a fault needs (`faults`) and when they exist (`timeline`).
 
+mod absent;
 mod access;
 mod capabilities;
 mod chaos;

@@ -121,16 +121,15 @@ impl Cluster {
                  statefulset/NAME or daemonset/NAME, or select by labels"
             )));
         };
-        let workload = self
-            .raw(&format!("read {owner}"), &format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}"))
-            .await
-            .map_err(|error| match error {
-                ClusterError::NotFound(_) => ClusterError::NotFound(format!(
-                    "there is no {owner} in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get {plural}` lists \
-                     them"
-                )),
-                other => other,
-            })?;
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}");
+        let workload = match self.raw(&format!("read {owner}"), &path).await {
+            Err(ClusterError::NotFound(_)) => {
+                let help = self.help_for_workload(namespace, plural, name).await;
+                let text = format!("there is no {owner} in namespace `{namespace}`\nhelp: {help}");
+                return Err(ClusterError::NotFound(text));
+            }
+            other => other?,
+        };
         let uid = workload["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let mut uids = BTreeSet::from([uid]);
         if plural == "deployments" {

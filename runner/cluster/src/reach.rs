@@ -129,10 +129,9 @@ impl Cluster {
         match self.raw(&format!("read service {name}"), &path).await {
             Err(ClusterError::NotFound(_)) => {
                 self.require_namespace(namespace).await?;
-                Err(ClusterError::NotFound(format!(
-                    "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get \
-                     services` lists them"
-                )))
+                let help = self.help_for_service(namespace, name).await;
+                let text = format!("there is no service `{name}` in namespace `{namespace}`\nhelp: {help}");
+                Err(ClusterError::NotFound(text))
             }
             other => other,
         }

@@ -19,7 +19,7 @@ pub fn warning(trial: Trial) -> String {
                 .to_owned()
         }
         Trial::Rehearsal => {
-            "this is a rehearsal: long phases are shorter than in the file, and it cannot pass".to_owned()
+            "this is a rehearsal: its long phases are shorter than in the file, so its best verdict is inconclusive".to_owned()
         }
     }
 }

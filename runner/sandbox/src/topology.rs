@@ -2,6 +2,8 @@
 //!
 //! In scope: the file's format, its checks, and the objects. Out of scope: running the objects (`controllers`, `node`).
 
+#[cfg(test)]
+mod guesses;
 mod objects;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::draft::{Draft, Fault, Out, Step};
 use super::read::{Fields, Notes};
 use super::values;
 use crate::source::Node;
+use crate::units;
 
 /// Adds a resource. Resources of one file are applied together: their faults act in one phase.
 pub(super) fn resource(fields: &Fields, draft: &mut Draft, notes: &mut Notes) {
@@ -120,6 +121,17 @@ fn workflow(spec: &Fields, namespace: Option<&str>, draft: &mut Draft, notes: &m
             _ => notes.at(node, format!("the task `{name}` is not carried over")),
         }
     }
+}
+
+/// The fault that a `spec` is, as a line of a scenario, and whether the line has all of it. None if the `spec` does not say which
+/// pods and how many of them, or is more than one fault.
+pub(crate) fn line(kind: &str, spec: &Node) -> Option<(String, bool)> {
+    let (spec, mut notes) = (Fields::of(spec, "")?, Notes::default());
+    let is_complete = spec.has("selector") && spec.has("mode");
+    let mut all = if is_complete { faults(kind, "fault", &spec, None, &mut notes) } else { Vec::new() };
+    let mut fault = (all.len() == 1).then(|| all.remove(0))?;
+    fault.set_text("for", fault.lasts.map(|it| units::Duration::from(it).to_string()));
+    Some((format!("{}: {}", fault.kind, Out::Map(fault.body).flow()), notes.list.is_empty()))
 }
 
 /// The faults of one resource.

@@ -39,6 +39,7 @@ fn around(spot: &str) -> (String, String) {
         "service's peer" => (fault(&format!("partition: {{{PODS}, from: [{{service: postgres, ")), "}]}".into()),
         "stress" => (fault(&format!("stress: {{{PODS}, ")), "}".into()),
         "pod_kill" => (fault("pod_kill: {"), "}".into()),
+        "whole pod_kill of some" => (fault("pod_kill: {pods: {labels: {app: web}}, "), "}".into()),
         "whole pod_kill" => (fault(&format!("pod_kill: {{{PODS}, ")), "}".into()),
         "selector" => (fault("pod_kill: {pods: {"), "}}".into()),
         "selector with labels" => (fault("pod_kill: {pods: {labels: {app: web}, "), "}}".into()),
@@ -202,7 +203,38 @@ const ANSWERED: &[(&str, &str)] = &[
     ("selector with labels", "mode: one"),
     ("selector with labels", "mode: all"),
     ("pod_kill", "selector: {labelSelectors: {app: x}}"),
-    ("fault", "NetworkChaos: {action: delay, mode: one}"),
+    ("selector with labels", "mode: fixed, value: \"2\""),
+    ("selector with labels", "value: 30%, mode: fixed-percent"),
+    ("selector with labels", "mode: random-max-percent, value: 40"),
+    ("selector with labels", "namespaces: [shop]"),
+    ("whole pod_kill of some", "mode: fixed, value: 2"),
+    ("whole pod_kill of some", "mode: all"),
+    (
+        "fault",
+        "NetworkChaos: {action: delay, mode: fixed, value: \"2\", selector: {namespaces: [shop], labelSelectors: {app: web}}, \
+         delay: {latency: 250ms, jitter: 20ms, correlation: \"25\"}, duration: 30s}",
+    ),
+    ("fault", "PodChaos: {action: pod-failure, mode: one, selector: {labelSelectors: {app: web}}, duration: 20s}"),
+    (
+        "fault",
+        "podchaos: {spec: {action: pod-kill, mode: all, selector: {labelSelectors: {app: web}}, gracePeriod: 5}}",
+    ),
+    (
+        "fault",
+        "StressChaos: {mode: one, selector: {labelSelectors: {app: web}}, stressors: {cpu: {workers: 2, load: 60}}, \
+         remoteCluster: east}",
+    ),
+    (
+        "fault",
+        "{apiVersion: chaos-mesh.org/v1alpha1, kind: PodChaos, spec: {action: pod-kill, mode: one, selector: {labelSelectors: \
+         {app: web}}}}",
+    ),
+    ("fault", "pod_kill: {mode: fixed, value: 2, selector: {labelSelectors: {app: web}}}"),
+    ("fault", "netem: {mode: all, selector: {labelSelectors: {app: web}}, loss: {loss: \"30\"}, direction: to}"),
+    ("netem with a delay", "to: postgres, direction: to"),
+    ("phase", "PodChaos: {action: pod-kill, mode: one, selector: {labelSelectors: {app: web}}}"),
+    ("phase", "faults: {PodChaos: {action: pod-kill, mode: one, selector: {labelSelectors: {app: web}}}}"),
+    ("scenario", "PodChaos: {action: pod-kill, mode: one, selector: {labelSelectors: {app: web}}}"),
     ("http that posts", "body: {seat: A1}"),
     ("http that posts", "json: {seat: A1}"),
     ("http", "get: /x"),
@@ -239,6 +271,16 @@ const ANSWERED: &[(&str, &str)] = &[
     ("scenario without a load", "load: [{http: {service: \"shop:80\"}, rate: 20/s}]"),
     ("scenario without a load", "load: [{name: customers, http: {service: \"shop:80\"}, rate: 20/s}]"),
     ("scenario without a load", "load: {http: {service: \"shop:80\"}, rate: 20/s}"),
+];
+
+/// Guesses whose values are missing: the answer makes none up, and says where they come from.
+const WITHOUT_VALUES: &[(&str, &str)] = &[
+    ("fault", "NetworkChaos: {action: delay, mode: one}"),
+    ("fault", "PodChaos:"),
+    ("phase", "TimeChaos: {timeOffset: -10m}"),
+    ("scenario", "NetworkChaos: {action: partition}"),
+    ("selector with labels", "mode: fixed"),
+    ("whole pod_kill of some", "mode: fixed-percent"),
 ];
 
 /// Files of other tools.
@@ -282,6 +324,9 @@ fn corrected(spot: &str, help: &str) -> Option<String> {
         let has_pace = !line.starts_with("rate") && !line.starts_with("concurrency");
         return Some(file(if has_pace { "load" } else { "load without a pace" }, line));
     }
+    if help.contains(" in `pods`") {
+        return Some(file("selector with labels", line));
+    }
     if help.starts_with("remove it") {
         return match line.starts_with("duration") {
             // The phase has one.
@@ -315,7 +360,8 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
         _ = writeln!(dialogue, "{spot}> {guess}\n  understood: {same}\n");
     }
     let mut wrong = Vec::new();
-    for (spot, guess) in ANSWERED {
+    let without = WITHOUT_VALUES.iter().map(|guess| (guess, false));
+    for ((spot, guess), has_values) in ANSWERED.iter().map(|guess| (guess, true)).chain(without) {
         let text = file(spot, guess);
         let Err(problems) = read(&text) else {
             wrong.push(format!("{spot}> {guess}: it is valid"));
@@ -334,6 +380,14 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
         };
         let help = problem.help.clone().unwrap_or_default();
         _ = writeln!(dialogue, "{spot}> {guess}\n  {}: {}\n  {help}\n", problem.code.id(), problem.message);
+        if !has_values {
+            let says =
+                help.contains("`shakedown import FILE`") || help.starts_with("remove it, and write the number of pods");
+            if !says || help.contains("write `") {
+                wrong.push(format!("{spot}> {guess}: `{help}` makes values up"));
+            }
+            continue;
+        }
         match corrected(spot, &help).map(|text| (read(&text), text)) {
             None => wrong.push(format!("{spot}> {guess}: no line in `{help}`")),
             Some((Ok(_), text)) => {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de;
 
-use super::guess;
+use super::guess::{self, Answer};
 use crate::diagnostic::{Code, Diagnostic, suggestion, words};
 use crate::scenario::FaultInfo;
 use crate::source::flow::flow;
@@ -22,8 +22,8 @@ struct Inner {
     found: String,
     /// How to write the value that was probably meant.
     hint: Option<String>,
-    /// The text to write in place of the guess, and the number of steps from there to the invalid node.
-    answer: Option<(String, usize)>,
+    /// The answer to a guess, and the number of steps from there to the invalid node.
+    answer: Option<(Answer, usize)>,
     /// The steps from the invalid node up to the root, in reverse order of the path.
     steps: Vec<Step>,
 }
@@ -63,6 +63,7 @@ impl ReadError {
         let fields = fields.map(|it| (it.key.clone(), format!("{}: {}", it.key, flow(&it.node)))).collect();
         let mut fault = Self::new(ErrorKind::SeveralKeys(name, fields));
         fault.0.span = Some(second.key_span);
+        fault.0.answer = guess::of_several(name, entries).map(|answer| (answer, 0));
         fault
     }
 
@@ -109,13 +110,15 @@ impl ReadError {
         self.0.steps.iter().rev().cloned().collect()
     }
 
-    /// The path of the guessed entry, if its answer is known.
-    pub(super) fn guess(&self) -> Option<Vec<Step>> {
-        let (_, inside) = self.0.answer.as_ref()?;
+    /// The paths of the guessed entry and of those that its answer also replaces, if its answer is known.
+    pub(super) fn guesses(&self) -> Vec<Vec<Step>> {
+        let Some((answer, inside)) = &self.0.answer else { return Vec::new() };
         let mut path = self.path();
         // An unknown kind has no step of its own: its whole is taken out.
         path.truncate(path.len().saturating_sub(*inside).max(1));
-        Some(path)
+        let owner = &path[..path.len() - 1];
+        let also = answer.also.iter().map(|key| owner.iter().cloned().chain([Step::Key(key.clone())]).collect());
+        also.chain([path.clone()]).collect()
     }
 
     /// True if a required key is missing that a guess may stand for.
@@ -195,7 +198,7 @@ impl ReadError {
             .help(choices(variants)),
             ErrorKind::SeveralKeys(name, keys) => several_keys(name, &keys, steps.first()),
         };
-        let diagnostic = diagnostic.maybe_help(answer.map(|(text, _)| text));
+        let diagnostic = diagnostic.maybe_help(answer.map(|(answer, _)| answer.text));
         match span {
             Some(span) => diagnostic.at(span),
             None => diagnostic,

@@ -2,83 +2,22 @@
 //!
 //! A line replaces the whole entry of the guess, its key included, and is written with the values of the guess.
 
+mod chaos_mesh;
+mod row;
+mod topology;
 mod write;
 
-use crate::rule::Rule;
-use crate::scenario::{Expectation, Fault};
 use crate::source::{Entry, Node};
+use row::Means::{Elsewhere, InLoad, Key, Line, Made, Remove, Said, Together};
+use row::{Guess, Of, common, guess};
 use write::{comparison, folded, line_of_comparison};
 
-/// Words for one thing, where they may be tried, and how to write it.
-struct Guess {
-    of: Of,
-    /// The words, in lower case, with `_` between their parts.
-    words: &'static [&'static str],
-    means: Means,
-}
-
-enum Means {
-    /// The same value under this key.
-    Key(&'static str),
-    /// This text, in which `{}` is the value.
-    Line(&'static str),
-    /// This text, after the entry is removed: it belongs somewhere else.
-    Elsewhere(&'static str),
-    /// The same entry, next to the kind of the load.
-    InLoad,
-    /// Nothing, for this reason.
-    Remove(&'static str),
-    /// What this function makes of the key and the value; none where they are not what it is about.
-    Made(fn(&str, &Node) -> Option<String>),
-}
-
-use Means::{Elsewhere, InLoad, Key, Line, Made, Remove};
-
-const fn guess(of: &'static [&'static str], words: &'static [&'static str], means: Means) -> Guess {
-    Guess { of: Of::Types(of), words, means }
-}
-
-/// A guess about all kinds with something in common.
-const fn common(of: Of, words: &'static [&'static str], means: Means) -> Guess {
-    Guess { of, words, means }
-}
-
-/// The types in which a word may be tried.
-#[derive(Clone, Copy)]
-enum Of {
-    /// These, by their names in the code.
-    Types(&'static [&'static str]),
-    /// Everything with `min` and `max`: expectations, and counts.
-    Limited,
-    /// Faults with target pods.
-    Targeted,
-    /// Faults with target pods that happen once.
-    Once,
-    /// Faults with target pods that last.
-    Lasting,
-}
-
-impl Of {
-    /// The types, by their names in the code. The descriptions of the kinds say which have something in common.
-    fn types(self) -> Vec<&'static str> {
-        // The pods of a manifest are not its targets.
-        let targeted =
-            || Fault::KINDS.iter().filter(|it| it.shared_keys.contains(&"pods") && it.definition != "Manifest");
-        match self {
-            Self::Types(all) => all.to_vec(),
-            Self::Limited => {
-                let limited = Expectation::KINDS.iter().filter(|it| it.rules.contains(&Rule::LIMITS));
-                let mut all: Vec<&str> = limited.map(|it| it.definition).chain(["CountLimits"]).collect();
-                // Kinds with the same keys share a type.
-                all.sort_unstable();
-                all.dedup();
-                all
-            }
-            Self::Targeted => targeted().map(|it| it.definition).collect(),
-            Self::Once => targeted().filter(|it| it.is_once()).map(|it| it.definition).collect(),
-            Self::Lasting => targeted().filter(|it| !it.is_once()).map(|it| it.definition).collect(),
-        }
-    }
+/// What to write in the place of a guess.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub text: String,
+    /// The keys next to the guess that the answer also replaces.
+    pub also: Vec<String>,
 }
 
 const EXPECTATION: &[&str] = &["Expectation"];
@@ -159,7 +98,14 @@ const TABLE: &[Guess] = &[
     guess(&["Netem"], &["packet_loss", "drop", "loss_percent"], Key("loss")),
     guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Made(write::bandwidth)),
     guess(&["Partition"], &["peers", "with", "between", "target_service", "service"], Key("from")),
-    guess(FAULT, write::CHAOS_MESH, Made(write::chaos_mesh)),
+    guess(FAULT, chaos_mesh::RESOURCES, Said(chaos_mesh::resource)),
+    guess(FAULT, chaos_mesh::FAULTS, Said(chaos_mesh::spec)),
+    guess(PHASE, chaos_mesh::RESOURCES, Said(chaos_mesh::phase)),
+    guess(PHASE, &["faults"], Made(chaos_mesh::faults)),
+    guess(SCENARIO, chaos_mesh::RESOURCES, Said(chaos_mesh::scenario)),
+    common(Of::Targeted, chaos_mesh::AMOUNT, Together(chaos_mesh::amount_in_pods)),
+    guess(&["PodSelector"], chaos_mesh::AMOUNT, Together(chaos_mesh::amount)),
+    guess(&["PodSelector"], &["namespaces"], Made(chaos_mesh::namespace)),
     common(Of::Targeted, &["pods"], Made(write::pods)),
     common(Of::Targeted, &["targets", "target", "selector", "select"], Made(write::pods)),
     common(Of::Targeted, &["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
@@ -179,9 +125,8 @@ const TABLE: &[Guess] = &[
         Key("labels"),
     ),
     guess(&["PodSelector"], &["pod", "pod_name", "names"], Key("name")),
-    guess(&["PodSelector", "Peer"], &["ns", "namespaces"], Key("namespace")),
+    guess(&["PodSelector", "Peer"], &["ns"], Key("namespace")),
     guess(&["PodSelector"], &["count"], Made(write::count)),
-    guess(&["PodSelector"], &["mode"], Made(write::mode)),
     guess(&["PodSelector"], &["replicas", "amount", "number"], Key("count")),
     guess(&["Peer"], &["port"], Line("ports: [{}]")),
     guess(&["Peer"], &["svc", "name"], Key("service")),
@@ -195,8 +140,8 @@ const TABLE: &[Guess] = &[
     guess(LOAD, &["stages", "ramp", "ramping", "ramp_up"], Made(write::stages)),
     guess(LOAD, &["url", "service"], Line("http: {{KEY}: {}}")),
     guess(LOAD, &["target", "host", "endpoint"], Line("http: {url: {}}")),
-    guess(LOAD, &["warmup", "warm_up"], Elsewhere("settle: {}")),
-    guess(LOAD, &["duration", "length"], Elsewhere("duration: {}")),
+    guess(LOAD, &["warmup", "warm_up"], Elsewhere("settle: {}", "a phase")),
+    guess(LOAD, &["duration", "length"], Elsewhere("duration: {}", "a phase")),
     guess(&["Http", "OpenAi"], OF_LOADS, InLoad),
     guess(
         &["Http", "OpenAi", "HttpRequest", "HttpStep"],
@@ -234,8 +179,8 @@ const TABLE: &[Guess] = &[
     guess(PHASE, &["warmup", "warm_up", "ramp_up"], Key("settle")),
     guess(PHASE, &["for", "time", "length", "lasts"], Key("duration")),
     guess(PHASE, &["fault", "chaos", "inject", "attack", "action"], Made(write::faults)),
-    guess(SCENARIO, &["assert", "asserts", "assertions", "thresholds", "expect"], Elsewhere("expect: {}")),
-    guess(SCENARIO, &["warmup", "warm_up"], Elsewhere("settle: {}")),
+    guess(SCENARIO, &["assert", "asserts", "assertions", "thresholds", "expect"], Elsewhere("expect: {}", "a phase")),
+    guess(SCENARIO, &["warmup", "warm_up"], Elsewhere("settle: {}", "a phase")),
     guess(SCENARIO, &["title"], Key("description")),
     guess(SCENARIO, &["steps", "timeline"], Key("phases")),
     guess(SCENARIO, &["loads", "traffic"], Key("load")),
@@ -243,7 +188,7 @@ const TABLE: &[Guess] = &[
 ];
 
 /// What to write in the place of an entry with this key and value, in a map of this type with these entries.
-pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<String> {
+pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<Answer> {
     let word = folded(key);
     let has = |wanted: &str| map.iter().any(|entry| entry.key == wanted && entry.key != key);
     // Both ends of a link are pods, and one of them is there. A name alone is a service.
@@ -251,25 +196,30 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
         && (has("pods") || (of == "Partition" && !matches!(node.value, crate::source::Value::Map(_))))
         && let Some((other, _)) = PEERS.iter().find(|(_, kind)| *kind == of)
     {
-        return match has(other) {
-            true => Some(format!("remove it: `{other}` has the other end of the link")),
-            false => Some(format!("write `{other}: {}`", write::peer(node))),
-        };
+        return Some(Answer::of(match has(other) {
+            true => format!("remove it: `{other}` has the other end of the link"),
+            false => format!("write `{other}: {}`", write::peer(node)),
+        }));
     }
     let fits = |guess: &&Guess| {
         guess.of.types().contains(&of) && (guess.words.contains(&word.as_str()) || guess.words == [""])
     };
-    TABLE.iter().filter(fits).find_map(|guess| {
+    let those = |guess: &Guess, map: &[Entry]| -> Vec<Entry> {
+        map.iter().filter(|it| guess.words.contains(&folded(&it.key).as_str())).cloned().collect()
+    };
+    TABLE.iter().chain(topology::TABLE).filter(fits).find_map(|guess| {
         let filled = |text: &str| text.replace("{KEY}", key).replace("{}", &crate::source::flow::flow(node));
-        Some(match guess.means {
+        let text = match guess.means {
             Key(key) if has(key) => format!("remove it: `{key}` says it already"),
             Key(key) => format!("write `{key}: {}`", crate::source::flow::flow(node)),
             Remove(why) => format!("remove it: {why}"),
             Line(text) => format!("write `{}`", filled(text)),
-            Elsewhere(text) => format!("remove it, and write `{}` in a phase", filled(text)),
+            Elsewhere(text, place) => format!("remove it, and write `{}` in {place}", filled(text)),
             InLoad => {
                 format!("remove it, and write `{}` in the load, next to `{}`", filled("{KEY}: {}"), of.to_lowercase())
             }
+            Said(say) => say(&word, node)?,
+            Together(say) => say(&those(guess, map))?,
             Made(make) => {
                 let line = make(&word, node)?;
                 // A word that means nothing has no line.
@@ -279,19 +229,37 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
                     None => format!("write `{line}`"),
                 }
             }
-        })
+        };
+        let also = match guess.means {
+            Together(_) => those(guess, map).into_iter().map(|it| it.key).collect(),
+            _ => Vec::new(),
+        };
+        Some(Answer { text, also })
     })
 }
 
+/// What to write in the place of a map with several entries that should be a kind.
+pub(super) fn of_several(of: &str, entries: &[Entry]) -> Option<Answer> {
+    (of == "Fault").then(|| chaos_mesh::manifest(entries)).flatten().map(Answer::of)
+}
+
+impl Answer {
+    fn of(text: String) -> Self {
+        Self { text, also: Vec::new() }
+    }
+}
+
 /// What to write in the place of a text that should be a kind.
-pub(super) fn of_text(of: &str, text: &str) -> Option<String> {
-    match of {
+pub(super) fn of_text(of: &str, text: &str) -> Option<Answer> {
+    let line = match of {
         "Expectation" => {
             let (name, is_most, value) = comparison(text)?;
-            Some(format!("write `{}`", line_of_comparison(&folded(name), is_most, value)?))
+            line_of_comparison(&folded(name), is_most, value)?
         }
-        _ => None,
-    }
+        "Direction" => format!("direction: {}", chaos_mesh::direction(text)?),
+        _ => return None,
+    };
+    Some(Answer::of(format!("write `{line}`")))
 }
 
 #[cfg(test)]
@@ -305,7 +273,7 @@ mod tests {
     fn no_word_is_there_twice_and_none_is_a_key_of_the_format() {
         let schema = crate::json_schema::bare_scenario();
         let mut seen: Vec<(&str, &str)> = Vec::new();
-        for guess in TABLE {
+        for guess in TABLE.iter().chain(topology::TABLE) {
             for (of, word) in
                 guess.of.types().into_iter().flat_map(|of| guess.words.iter().map(move |word| (of, *word)))
             {
@@ -313,7 +281,7 @@ mod tests {
                 assert_eq!(word, folded(word));
                 seen.push((of, word));
                 let is_key = schema["$defs"][of]["properties"][word].is_object();
-                assert!(!is_key || matches!(guess.means, Made(_)), "{of}.{word} exists");
+                assert!(!is_key || matches!(guess.means, Made(_) | Said(_)), "{of}.{word} exists");
             }
         }
     }

@@ -61,7 +61,7 @@ impl<T> Reading<T> {
             path.starts_with(guess) || error.lacks() && guess.split_last().is_some_and(|(_, owner)| path == owner)
         };
         let follows_from_guess = self.guesses.iter().any(of_guess);
-        self.guesses.extend(error.guess());
+        self.guesses.extend(error.guesses());
         let missing = error.missing();
         if let Some(key) = missing {
             path.push(Step::Key(key.to_owned()));

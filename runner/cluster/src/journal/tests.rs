@@ -161,3 +161,17 @@ fn every_entry_says_how_it_is_undone_by_hand() {
     open(folder.path(), "r").intend(&ObjectAction::Create(key("a")), typed).unwrap();
     assert!(text(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a --context c""#));
 }
+
+#[test]
+fn a_journal_is_of_the_sandbox_if_all_its_runs_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), "r");
+    journal.in_sandbox().unwrap();
+    journal.intend(&ObjectAction::Create(key("a")), typed).unwrap();
+    drop(journal);
+    let contents = read(&text(folder.path())).unwrap();
+    assert!(contents.is_sandboxed && contents.outstanding.len() == 1, "{contents:?}");
+    open(folder.path(), "other").intend(&ObjectAction::Create(key("b")), typed).unwrap();
+    assert!(!read(&text(folder.path())).unwrap().is_sandboxed, "the other run was in a cluster");
+    assert!(!read("").unwrap().is_sandboxed);
+}

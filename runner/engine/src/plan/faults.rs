@@ -169,13 +169,11 @@ async fn matching(
     let matching = cluster.matching_pods(selector, namespace).await?;
     if matching.is_empty() {
         let place = selector.namespace.as_deref().unwrap_or(namespace);
+        let help = cluster.help_for_pods(selector, place).await;
+        let text = selector_text(selector);
         return Err(PlanError::fault(
             name,
-            format!(
-                "no running pod matches {} in namespace `{place}`\nhelp: `kubectl -n {place} get pods --show-labels` shows \
-                 what could be matched",
-                selector_text(selector)
-            ),
+            format!("no running pod matches {text} in namespace `{place}`\nhelp: {help}"),
         ));
     }
     Ok(matching)

@@ -169,10 +169,8 @@ impl Reader<'_> {
     ) -> Result<ServicePeer, PlanError> {
         let Some((service, endpoints)) = self.cluster.service_and_endpoints(namespace, name).await? else {
             self.cluster.require_namespace(namespace).await?;
-            return Err(self.refuse(&format!(
-                "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists \
-                 them"
-            )));
+            let help = self.cluster.help_for_service(namespace, name).await;
+            return Err(self.refuse(&format!("there is no service `{name}` in namespace `{namespace}`\nhelp: {help}")));
         };
         let behind = ServicePeer::new(&service, endpoints.as_ref(), &self.network.cluster, ports)
             .map_err(|error| self.refuse(&error.to_string()))?;

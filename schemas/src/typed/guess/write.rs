@@ -136,7 +136,7 @@ fn percentile_in(name: &str) -> Option<String> {
 }
 
 /// A share as a percentage: `99%` of `99%` and of `0.99`.
-fn percent(text: &str) -> Option<String> {
+pub(super) fn percent(text: &str) -> Option<String> {
     share(text).map(|percent| format!("{}%", short(percent)))
 }
 
@@ -204,7 +204,7 @@ pub(super) fn limits(key: &str, node: &Node) -> Option<String> {
     line_of_comparison(name.unwrap_or(key), is_most.unwrap_or(!is_success), &value)
 }
 
-fn text_of(node: &Node) -> Option<&str> {
+pub(super) fn text_of(node: &Node) -> Option<&str> {
     match &node.value {
         Value::String(text) | Value::Rendered(text) => Some(text),
         Value::Seq(nodes) => text_of(nodes.first()?),
@@ -570,17 +570,6 @@ pub(super) fn count(_: &str, node: &Node) -> Option<String> {
     }
 }
 
-/// The mode of a selector of Chaos Mesh.
-pub(super) fn mode(_: &str, node: &Node) -> Option<String> {
-    match text_of(node)?.trim() {
-        "one" => Some("count: 1".to_owned()),
-        "all" => Some("remove it: without `count`, all of these pods are meant".to_owned()),
-        "fixed" => Some("count: 1".to_owned()),
-        "fixed-percent" | "random-max-percent" => Some("percent: 50%".to_owned()),
-        _ => None,
-    }
-}
-
 /// A structured body: the text that is sent.
 pub(super) fn body(key: &str, node: &Node) -> Option<String> {
     let text = match &node.value {
@@ -608,18 +597,6 @@ pub(super) fn method(key: &str, node: &Node) -> Option<String> {
 /// A table of rows under another name.
 pub(super) fn feeder(_: &str, node: &Node) -> Option<String> {
     text_of(node).map(|file| format!("feeder: {{file: {}}}", quoted(file)))
-}
-
-/// Kinds of Chaos Mesh as kinds of a fault.
-pub(super) const CHAOS_MESH: &[&str] = &["networkchaos", "podchaos", "stresschaos"];
-
-/// The fault that a kind of Chaos Mesh is here.
-pub(super) fn chaos_mesh(key: &str, _: &Node) -> Option<String> {
-    Some(match key {
-        "networkchaos" => format!("netem: {{pods: {SOME_PODS}, delay: 100ms}}"),
-        "podchaos" => format!("pod_kill: {{pods: {SOME_PODS}}}"),
-        _ => format!("stress: {{pods: {SOME_PODS}, cpu: {{workers: 1, load: 80%}}}}"),
-    })
 }
 
 /// Expectations under another name: a list, or a map of limits as in k6.
