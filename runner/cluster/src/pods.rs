@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodSelector;
 
@@ -99,13 +100,15 @@ impl Cluster {
             super::ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: namespace.to_owned(), uid: None };
         match self.get(&key).await {
             Ok(Some(_)) | Err(ClusterError::Forbidden { .. }) => Ok(()),
-            Ok(None) if self.info().sandbox => Err(ClusterError::NotFound(format!(
-                "there is no namespace `{namespace}` in the sandbox\nhelp: its pods are those of a topology: choose one with \
-                 --sandbox-topology (`dynamo`, `shop` or a file), or with `sandbox: {{topology: shop}}` in the scenario"
+            Ok(None) if self.info().sandbox => Err(ClusterError::NotFound(Explained::new(
+                format!("there is no namespace `{namespace}` in the sandbox"),
+                "its pods are those of a topology: choose one with --sandbox-topology (`dynamo`, `shop` or a file), or with \
+                 `sandbox: {topology: shop}` in the scenario",
             ))),
-            Ok(None) => Err(ClusterError::NotFound(format!(
-                "there is no namespace `{namespace}` in this cluster\nhelp: `kubectl get namespaces` lists them; \
-                 `namespace:` in the scenario or --namespace on the command line chooses one"
+            Ok(None) => Err(ClusterError::NotFound(Explained::new(
+                format!("there is no namespace `{namespace}` in this cluster"),
+                "`kubectl get namespaces` lists them; `namespace:` in the scenario or --namespace on the command line chooses \
+                 one",
             ))),
             Err(error) => Err(error),
         }
@@ -116,18 +119,18 @@ impl Cluster {
     async fn owner_uids(&self, owner: &str, namespace: &str) -> Result<BTreeSet<String>, ClusterError> {
         let name = owner.split_once('/').map_or(owner, |(_, name)| name);
         let Some(plural) = owner_plural(owner) else {
-            return Err(ClusterError::NotFound(format!(
-                "`{owner}`: this kind of owner is not supported\nhelp: write deployment/NAME, replicaset/NAME, \
-                 statefulset/NAME or daemonset/NAME, or select by labels"
+            return Err(ClusterError::NotFound(Explained::new(
+                format!("`{owner}`: this kind of owner is not supported"),
+                "write deployment/NAME, replicaset/NAME, statefulset/NAME or daemonset/NAME, or select by labels",
             )));
         };
         let workload = self
             .raw(&format!("read {owner}"), &format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}"))
             .await
             .map_err(|error| match error {
-                ClusterError::NotFound(_) => ClusterError::NotFound(format!(
-                    "there is no {owner} in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get {plural}` lists \
-                     them"
+                ClusterError::NotFound(_) => ClusterError::NotFound(Explained::new(
+                    format!("there is no {owner} in namespace `{namespace}`"),
+                    format!("`kubectl -n {namespace} get {plural}` lists them"),
                 )),
                 other => other,
             })?;

@@ -11,7 +11,7 @@ use super::options::Options;
 use super::peers::{Found, Reader, peer_namespace};
 use super::request::CutRequest;
 use super::spec::{Action, Planned};
-use shakedown_cluster::{Cluster, ClusterError, Network, first_line, size};
+use shakedown_cluster::{Cluster, ClusterError, Network, size};
 use shakedown_faults::FaultPlan;
 use shakedown_faults::effect::RequiredProof;
 use shakedown_faults::enforcement::Enforcement;
@@ -161,7 +161,7 @@ fn fault_plan(
             let conflicts: Vec<String> = scheme.conflicts(&cut, &built).iter().map(ToString::to_string).collect();
             if !conflicts.is_empty() {
                 let why = conflicts.join("; ");
-                return Err(Refusal::Unable(at, first_line(&why).to_owned(), refused(why)));
+                return Err(Refusal::Unable(at, why.clone(), refused(why)));
             }
             if let Some(why) = size::too_large("the NetworkPolicy", &built.spec) {
                 return Err(Refusal::Unable(at, why.clone(), refused(format!("{why}\nhelp: {}", size::HELP))));

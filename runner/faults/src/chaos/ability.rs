@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Direction, Fault, HttpFault, Stress, StressCpu, TimeFault};
 
@@ -104,9 +105,9 @@ pub enum Outcome {
     /// Its fault was injected.
     Able,
     /// Its fault could not be injected, with the cause and the remedy.
-    Unable(String),
+    Unable(Explained),
     /// The canary could not be tried, with the reason.
-    Unknown(String),
+    Unknown(Explained),
 }
 
 /// One canary: a pod of ours on a node, with the harmless form of a fault.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 
 use super::diagnose::is_before_rules;
 use super::spec::Record;
@@ -293,7 +294,7 @@ pub fn names(network: &Value, source: &str) -> bool {
 }
 
 /// Why a pod's network cannot take another resource. Chaos Mesh keeps one state per pod for all resources.
-pub fn unfit(network: &Value, pod: &str) -> Option<String> {
+pub fn unfit(network: &Value, pod: &str) -> Option<Explained> {
     let others: BTreeSet<&str> = LISTS
         .iter()
         .flat_map(|list| network["spec"][*list].as_array().into_iter().flatten())
@@ -305,13 +306,16 @@ pub fn unfit(network: &Value, pod: &str) -> Option<String> {
     }
     let others = others.into_iter().collect::<Vec<_>>().join(", ");
     Some(match network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
-        Some(message) => format!(
-            "an earlier network fault of Chaos Mesh on pod {pod} ({others}) has failed, and every new one fails with it: \
-             {message}\nhelp: remove what is left (`kubectl get networkchaos -A`), then replace the pod"
+        Some(message) => Explained::new(
+            format!(
+                "an earlier network fault of Chaos Mesh on pod {pod} ({others}) has failed, and every new one fails with it: \
+                 {message}"
+            ),
+            "remove what is left (`kubectl get networkchaos -A`), then replace the pod",
         ),
-        None => format!(
-            "another network fault acts on pod {pod} already: {others}\nhelp: two of them on one pod override each other; \
-             remove that one first (`kubectl delete networkchaos`)"
+        None => Explained::new(
+            format!("another network fault acts on pod {pod} already: {others}"),
+            "two of them on one pod override each other; remove that one first (`kubectl delete networkchaos`)",
         ),
     })
 }
@@ -465,8 +469,8 @@ mod tests {
         assert!(in_place(Some(&network(1, "")), "n/a", "n/x").unwrap_err().text().contains("not seen"));
         assert!(in_place(Some(&network(2, "tc failed")), "n/a", "n/x").unwrap_err().text().contains("tc failed"));
         assert!(in_place(Some(&network(2, "")), "n/a", "n/y").is_err() && in_place(None, "n/a", "n/x").is_err());
-        assert!(unfit(&network(2, ""), "n/a").unwrap().contains("n/x"));
-        assert!(unfit(&network(2, "tc failed"), "n/a").unwrap().contains("tc failed"));
+        assert!(unfit(&network(2, ""), "n/a").unwrap().message.contains("n/x"));
+        assert!(unfit(&network(2, "tc failed"), "n/a").unwrap().message.contains("tc failed"));
         assert_eq!(unfit(&json!({"spec": {}}), "n/a"), None);
         // Seen on Chaos Mesh 2.8.3: once the node can, the next fault of this pod takes hold.
         assert_eq!(unfit(&json!({"spec": {}, "status": {"failedMessage": "tc failed"}}), "n/a"), None);
