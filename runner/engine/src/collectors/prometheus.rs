@@ -25,7 +25,7 @@ pub(super) async fn series(
     observations: &Observations,
     zero: &Zero,
 ) -> BTreeMap<usize, Result<SeriesSeen, String>> {
-    let earlier = it.to.as_ref().and_then(|to| observations.phases.iter().position(|span| span.name == *to));
+    let earlier = it.to.as_ref().and_then(|to| observations.phase(to));
     let mut found = BTreeMap::new();
     for phase in [Some(phase), earlier].into_iter().flatten() {
         if let Some(span) = observations.phases.get(phase) {
