@@ -12,9 +12,9 @@ const LIMIT: usize = 10;
 /// The longest message of a problem of a file.
 const MESSAGE: usize = 2000;
 
-/// The kind of an annotation.
+/// The level of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum Level {
     Error,
     Warning,
 }
@@ -31,11 +31,11 @@ struct Place<'a> {
 /// line.
 pub fn github_annotations(result: &RunResult) -> Vec<String> {
     let result = tamed(result);
-    let mut found: Vec<(Kind, u8, String)> = Vec::new();
+    let mut found: Vec<(Level, u8, String)> = Vec::new();
     for scenario in &result.scenarios {
         let mut add = |verdict: Verdict, line: Option<u32>, title: &str, message: &str| {
-            let text = command(Kind::Error, &Place { scenario, line, title }, message);
-            found.push((Kind::Error, sentences::rank(verdict), text));
+            let text = command(Level::Error, &Place { scenario, line, title }, message);
+            found.push((Level::Error, sentences::rank(verdict), text));
         };
         // In an overkill run, these verdicts are no result by themselves.
         let overkill = sentences::overkill(scenario);
@@ -74,11 +74,11 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
         }
         let warnings = scenario.warnings.iter();
         let place = Place { scenario, line: None, title: "warning" };
-        found.extend(warnings.map(|it| (Kind::Warning, 0, command(Kind::Warning, &place, it))));
+        found.extend(warnings.map(|it| (Level::Warning, 0, command(Level::Warning, &place, it))));
     }
-    found.sort_by_key(|(kind, rank, _)| (*kind, *rank));
-    let of = |wanted: Kind| found.iter().filter(move |(kind, ..)| *kind == wanted).take(LIMIT);
-    of(Kind::Error).chain(of(Kind::Warning)).map(|(.., command)| command.clone()).collect()
+    found.sort_by_key(|(level, rank, _)| (*level, *rank));
+    let of = |wanted: Level| found.iter().filter(move |(level, ..)| *level == wanted).take(LIMIT);
+    of(Level::Error).chain(of(Level::Warning)).map(|(.., command)| command.clone()).collect()
 }
 
 /// The command for a problem of a file, such as a scenario that is invalid. Print it on its own line.
@@ -97,10 +97,10 @@ pub fn github_group(title: &str) -> String {
 /// The command that ends a fold of the log.
 pub const GITHUB_GROUP_END: &str = "::endgroup::";
 
-fn command(kind: Kind, place: &Place<'_>, message: &str) -> String {
-    let kind = match kind {
-        Kind::Error => "error",
-        Kind::Warning => "warning",
+fn command(level: Level, place: &Place<'_>, message: &str) -> String {
+    let kind = match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
     };
     let mut out = format!("::{kind} file={}", property(&place.scenario.file));
     if let Some(line) = place.line {

@@ -87,7 +87,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
     if facts.served.contains(Kind::PodNetworkChaos.plural()) {
         facts.networks = readable(cluster.list(Kind::PodNetworkChaos, namespace, None).await)?.unwrap_or_default();
     }
-    let pod = pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("nobody");
+    let pod = pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("none");
     let trial = json!({
         "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos",
         "metadata": {"name": "shakedown-doctor", "namespace": namespace},

@@ -170,7 +170,7 @@ impl Witness {
             if hopeless || Instant::now() >= deadline {
                 return Err(FaultError::Impossible(Explained::new(
                     format!(
-                        "the witness {} (image {}) is of no use: {trouble}",
+                        "the witness {} (image {}) cannot prove anything: {trouble}",
                         self.key, self.manifest["spec"]["containers"][0]["image"]
                     ),
                     "--witness-image names an image of this program that the cluster's nodes can run; `prove: traffic` and \

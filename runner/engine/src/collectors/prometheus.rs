@@ -58,7 +58,8 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     for (name, value) in &it.headers {
         request = request.header(name, value);
     }
-    let unreachable = |error: reqwest::Error| format!("Prometheus could not be asked: {}", cause(&error.without_url()));
+    let unreachable =
+        |error: reqwest::Error| format!("Prometheus could not be queried: {}", cause(&error.without_url()));
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status();
     if status.is_redirection() {

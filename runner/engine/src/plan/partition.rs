@@ -120,7 +120,7 @@ pub(super) async fn plan(
             plan.description.push_str(&format!(" Note: {note}."));
         }
         if let Some(why) = &leaves_open {
-            plan.description.push_str(&format!(" Note: {why}, so those go on."));
+            plan.description.push_str(&format!(" Note: {why}, so those continue."));
         }
         if request.partition.engine == Engine::Auto {
             plan.description.push_str(" By NetworkPolicy, which can cut exactly this.");
@@ -171,10 +171,10 @@ fn fault_plan(
     }
     let at_first: BTreeSet<usize> =
         (0..stretches.len()).filter(|other| stretches[*other].holds(own.phase, own.begin)).collect();
-    let nobody = (BTreeSet::new(), BTreeMap::new());
-    let desired = scheme.desired(&at_first, &nobody.0, &nobody.1).map_err(|error| refused(error.to_string()))?;
+    let none = (BTreeSet::new(), BTreeMap::new());
+    let desired = scheme.desired(&at_first, &none.0, &none.1).map_err(|error| refused(error.to_string()))?;
     let keys: Vec<_> = scheme.groups_of(at).map(|group| scheme.policy_key(group)).collect();
-    let only = scheme.desired(&alone, &nobody.0, &nobody.1).map_err(|error| refused(error.to_string()))?;
+    let only = scheme.desired(&alone, &none.0, &none.1).map_err(|error| refused(error.to_string()))?;
     let part = &scheme.parts()[at];
     let mut description = scheme.explain(at);
     let mut together: Vec<&str> = states

@@ -31,7 +31,7 @@ impl Missing {
     /// What is missing, as text.
     pub fn text(&self) -> String {
         match self {
-            Self::Untouched => "no controller has looked at it".to_owned(),
+            Self::Untouched => "no controller has processed it".to_owned(),
             Self::Pending { what, failure: Some(failure) } => format!("{what}: {failure}"),
             Self::Pending { what, failure: None } | Self::Wrong(what) => what.clone(),
         }
@@ -158,7 +158,7 @@ pub fn stuck(object: &Value) -> String {
             format!("{}: {}", missing.text(), super::diagnose::NOT_TAKEN_UP)
         }
         (Err(missing), None) => missing.text(),
-        (Ok(()), None) => "its controller does not take its finalizer off".to_owned(),
+        (Ok(()), None) => "its controller does not remove its finalizer".to_owned(),
     }
 }
 
@@ -244,7 +244,7 @@ pub fn killed(pod: &Value, container: &str, before: u64) -> Option<String> {
         return Some("it was started again".to_owned());
     }
     let ended = container["state"].get("terminated")?;
-    Some(format!("it has ended ({})", ended["reason"].as_str().unwrap_or("for no reason that is told")))
+    Some(format!("it has ended ({})", ended["reason"].as_str().unwrap_or("no reason reported")))
 }
 
 /// A repeated failure of a pod's containers, as text; `None` without one.
@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(killed(&pod(true, 4, running.clone()), "sidecar", 3), None, "another container was started again");
         assert!(killed(&pod(true, 4, running.clone()), "main", 3).unwrap().contains("started again"));
         let over = pod(false, 3, json!({"terminated": {"reason": "Error", "exitCode": 137}}));
-        assert_eq!(killed(&over, "main", 3).unwrap(), "it has ended (Error)", "where nobody starts it again");
+        assert_eq!(killed(&over, "main", 3).unwrap(), "it has ended (Error)", "where it is not restarted");
         let waits = pod(false, 3, json!({"waiting": {"reason": "CreateContainerError"}}));
         assert_eq!(stopped(&waits, 3).unwrap(), "container main is not ready (CreateContainerError)");
         assert_eq!(crash(&pod(true, 3, running)), None);

@@ -90,18 +90,18 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     (
         "unable to set tcs",
-        "`tc` failed in the pod, and Chaos Mesh tells why only in the chaos-daemon's log on that node; most often the node's \
+        "`tc` failed in the pod, and only the chaos-daemon's log on that node contains the reason; usually the node's \
          kernel lacks the module sch_netem: `modprobe sch_netem`",
     ),
     (
         "unable to flush ip sets",
         "`ipset` failed in the pod: the node's kernel lacks ip_set, ip_set_hash_net or xt_set; the chaos-daemon's log on that \
-         node has its words",
+         node contains its message",
     ),
     (
         CHAINS,
-        "`iptables` failed in the pod: the node's kernel lacks the legacy tables; the chaos-daemon's log on that node has its \
-         words",
+        "`iptables` failed in the pod: the node's kernel lacks the legacy tables; the chaos-daemon's log on that node contains \
+         its message",
     ),
     (
         "no running task found",

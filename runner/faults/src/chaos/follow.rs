@@ -109,7 +109,7 @@ impl Follower {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    let why = format!("changes of pods could not be understood: {}", error.explained().message);
+                    let why = format!("changes of pods could not be parsed: {}", error.explained().message);
                     state.doubts.blind((), Gap::Taking, since, why);
                     self.is_incomplete = true;
                 }

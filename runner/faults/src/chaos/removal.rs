@@ -143,7 +143,7 @@ pub fn recovering(
     (since < limit && contract::is_recovering(object)).then(|| {
         FaultError::Recovering(Explained::new(
             format!("Chaos Mesh is still recovering {key}: {}", contract::stuck(object)),
-            "it goes on by itself; a longer `--undo-timeout` waits for it",
+            "Chaos Mesh continues on its own; a longer `--undo-timeout` waits for it",
         ))
     })
 }
@@ -157,7 +157,7 @@ pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> Explain
     Explained::new(
         format!("{key} is being deleted but not gone: {explained}"),
         format!(
-            "remove the cause, or replace the pods that it acts on; as a last resort `{}` takes its finalizer off without \
+            "remove the cause, or replace the pods that it acts on; as a last resort `{}` removes its finalizer without \
              recovering",
             cluster.by_hand(&by_force(run))
         ),

@@ -90,7 +90,7 @@ async fn no_condition_holds_without_our_object() {
 
             let (store, mut fault) = injected(condition.clone(), of.clone()).await;
             fault.become_active().await.unwrap();
-            assert!(all(fault.prove().await.unwrap()), "{what}: it stands");
+            assert!(all(fault.prove().await.unwrap()), "{what}: it exists");
             other.act(&store);
             assert_eq!(all(fault.settle().await.unwrap()), untouched, "{what}: settled");
         }

@@ -225,7 +225,7 @@ impl Follower {
             state.doubts.open(part, Cause::Adjust, since, why);
         }
         if let Err(error) = &taken {
-            let why = format!("changes of {} could not be understood: {}", described(&source), reason(error));
+            let why = format!("changes of {} could not be parsed: {}", described(&source), reason(error));
             state.doubts.blind(source.clone(), Gap::Taking, since, why);
         } else if is_whole {
             state.doubts.sees(&source, Gap::Taking);

@@ -65,7 +65,7 @@ pub(super) enum Behaviour {
     NeverSeen,
     /// Not proven for this many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
-    /// So many of its three targets are gone, from so many seconds on.
+    /// How many of its three targets are gone, and from which second on.
     Loses(u64, u64),
 }
 

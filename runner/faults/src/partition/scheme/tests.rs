@@ -139,7 +139,7 @@ fn lost_targets_lose_their_mark_and_followers_get_it() {
     let marks = scheme.desired(&BTreeSet::from([0]), &lost, &followers).unwrap().marks;
     let names: Vec<&str> = marks.iter().map(|mark| mark.object.name.as_str()).collect();
     assert_eq!(names, ["w-1", "w-9"]);
-    assert!(scheme.desired(&BTreeSet::new(), &lost, &followers).unwrap().marks.is_empty(), "nothing stands");
+    assert!(scheme.desired(&BTreeSet::new(), &lost, &followers).unwrap().marks.is_empty(), "no partition is active");
 }
 
 #[test]
