@@ -212,7 +212,7 @@ fn without_a_controller_it_says_so() {
     let stage = Stage::new(api());
     let shakedown = Shakedown::new();
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
-    refused(&shakedown.reports("out"), &["no controller has looked at it", "clusterScoped=false", "doctor"]);
+    refused(&shakedown.reports("out"), &["no controller has processed it", "clusterScoped=false", "doctor"]);
     stage.expect_clean();
 }
 

@@ -135,6 +135,45 @@ fn no_files_use_each_other_in_a_circle() {
     none_of(&problems);
 }
 
+/// The Rust files below a folder, without those of tests.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of this checkout") {
+        let path = entry.expect("an entry").path();
+        match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("tests") => {}
+            _ if path.is_dir() => sources(&path, found),
+            _ => found.extend(path.extension().is_some_and(|it| it == "rs").then_some(path)),
+        }
+    }
+}
+
+/// The calls with which a text is split or searched.
+const SEARCHES: [&str; 6] = ["split(", "split_once(", "contains(", "strip_prefix(", "trim_start_matches(", ".find("];
+
+/// Whether a line of code takes a help out of a text.
+fn splits_a_help(line: &str) -> bool {
+    line.find("help: ").is_some_and(|at| SEARCHES.iter().any(|call| line[..at].contains(call)))
+}
+
+#[test]
+fn a_help_is_a_field_and_never_split_from_a_text() {
+    assert!(splits_a_help(r#"let (cause, help) = why.split_once("\nhelp: ").unwrap_or((why, ""));"#));
+    assert!(!splits_a_help(r#"format!("{message}\nhelp: {help}")"#));
+    let mut files = Vec::new();
+    ["reports/src", "runner", "schemas/src"].iter().for_each(|folder| sources(&root().join(folder), &mut files));
+    // A result's texts are read again where they were written.
+    let own = root().join("schemas/src/explained.rs");
+    assert!(files.len() > 300 && files.contains(&own), "{}", files.len());
+    let mut problems = Vec::new();
+    for file in files.into_iter().filter(|file| *file != own) {
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = code.lines().enumerate().filter(|(_, line)| splits_a_help(line));
+        problems.extend(lines.map(|(at, line)| format!("{}:{}: {}", file.display(), at + 1, line.trim())));
+    }
+    none_of(&problems);
+}
+
 /// Writes a crate of these files, and describes its circles.
 fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");

@@ -12,9 +12,9 @@ const LIMIT: usize = 10;
 /// The longest message with the texts of several problems, or of a problem of a file.
 const MESSAGE: usize = 2000;
 
-/// The kind of an annotation.
+/// The level of an annotation.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Level {
     Error,
     Warning,
 }
@@ -39,11 +39,11 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
         places.sort_by_key(|(verdict, ..)| sentences::rank(*verdict));
         found.extend(places.into_iter().enumerate().map(|(nth, (verdict, line, title, message))| {
             let place = Place { scenario, line, title: &title };
-            (nth, sentences::rank(verdict), command(Kind::Error, &place, &message))
+            (nth, sentences::rank(verdict), command(Level::Error, &place, &message))
         }));
         if matches!(scenario.verdict, Verdict::Pass | Verdict::Fail) {
             let place = Place { scenario, line: None, title: "warning" };
-            warnings.extend(scenario.warnings.iter().map(|it| command(Kind::Warning, &place, it)));
+            warnings.extend(scenario.warnings.iter().map(|it| command(Level::Warning, &place, it)));
         }
     }
     found.sort_by_key(|(nth, rank, _)| (*nth, *rank));
@@ -110,10 +110,10 @@ pub fn github_group(title: &str) -> String {
 /// The command that ends a fold of the log.
 pub const GITHUB_GROUP_END: &str = "::endgroup::";
 
-fn command(kind: Kind, place: &Place<'_>, message: &str) -> String {
-    let kind = match kind {
-        Kind::Error => "error",
-        Kind::Warning => "warning",
+fn command(level: Level, place: &Place<'_>, message: &str) -> String {
+    let kind = match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
     };
     let mut out = format!("::{kind} file={}", property(&place.scenario.file));
     if let Some(line) = place.line {

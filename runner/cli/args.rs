@@ -69,7 +69,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Write a first scenario for the services of a cluster, and the schema for editors.
     Init(Init),
-    /// Make a scenario from a file of Chaos Mesh, Chaos Toolkit, Litmus or krkn, and name what it lacks.
+    /// Convert a file of Chaos Mesh, Chaos Toolkit, Litmus or krkn to a scenario, and list what is missing.
     Import(Import),
     /// Start the embedded sandbox cluster without a scenario and print its kubeconfig.
     Sandbox(Sandbox),
@@ -487,7 +487,7 @@ pub struct Init {
     /// Hit one of these pods: labels (app=web), a workload (deployment/web), or the beginning of their names.
     #[arg(long, value_name = "PODS")]
     pub pods: Option<String>,
-    /// Let the pod lose this service.
+    /// Cut the pod off from this service.
     #[arg(long, value_name = "SERVICE")]
     pub peer: Option<String>,
     /// Choose the fault. Default: a partition; with a single pod, a delay or a kill.

@@ -1,15 +1,13 @@
 //! What was found in the files of a selection.
 
-use shakedown_schemas::{Diagnostic, Document};
+use shakedown_schemas::{Diagnostic, Document, Explained};
 
 /// A path that could not be read.
 pub struct Unread {
     /// The path, as it was given or found.
     pub path: String,
-    /// The problem, in one sentence.
-    pub message: String,
-    /// The next step.
-    pub help: &'static str,
+    /// The problem and the next step.
+    pub why: Explained,
 }
 
 /// What was found in the files of a selection.

@@ -67,7 +67,7 @@ impl Ci {
         let unread = checked
             .unread
             .iter()
-            .map(|it| shakedown_reports::github_problem(true, &path(&it.path), None, "unreadable", &it.message));
+            .map(|it| shakedown_reports::github_problem(true, &path(&it.path), None, "unreadable", &it.why.message));
         let found = checked.problems.iter().map(|it| {
             let help = it.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
             let text = redactor.text(&format!("{}{help}", it.message));

@@ -280,11 +280,9 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
         return Err(Unremoved::Forced(why));
     }
     let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default();
-    Err(Unremoved::There(format!(
-        "its deletion hangs: {}\nhelp: fix the cause, replace the pods that it acts on, or use `{}`",
-        chaos::explained(&why),
-        cluster.by_hand(&chaos::by_force(run))
-    )))
+    let help =
+        format!("fix the cause, replace the pods that it acts on, or use `{}`", cluster.by_hand(&chaos::by_force(run)));
+    Err(Unremoved::There(chaos::explained(&why).about("its deletion hangs").or(&help).to_string()))
 }
 
 /// A journal, and the objects that may still exist according to it.

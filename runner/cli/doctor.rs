@@ -11,7 +11,7 @@ use super::sandbox::Environment;
 use super::{Failure, args, exit, identity, print, proof};
 use finding::{Finding, Level, access, name};
 use shakedown_cluster::permissions::{self, Scope};
-use shakedown_cluster::{Cluster, ClusterError, Kind, first_line};
+use shakedown_cluster::{Cluster, ClusterError, Kind};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
 use shakedown_guard::{fuse, lock};
@@ -224,14 +224,10 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
             }
             Ok(findings)
         }
-        Err(error) => Ok(vec![Finding::new(
-            Level::Warning,
-            format!(
-                "could not find out whether this cluster enforces NetworkPolicy: {}",
-                first_line(&error.to_string())
-            ),
-            error.to_string().lines().skip(1).collect::<Vec<_>>().join(" ").trim_start_matches("help: ").to_owned(),
-        )]),
+        Err(error) => {
+            let why = error.explained().about("could not find out whether this cluster enforces NetworkPolicy");
+            Ok(vec![Finding::of(Level::Warning, why)])
+        }
     }
 }
 

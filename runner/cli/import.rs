@@ -31,7 +31,7 @@ pub fn import(args: &Import) -> Result<u8, Failure> {
     let shown = out.map_or_else(|| "(the scenario)".to_owned(), |out| out.display().to_string());
     for mut problem in imported.problems {
         problem.file.clone_from(&shown);
-        print::remark(format_args!("mend this in the scenario:\n{}", problem.render(false).trim_end()));
+        print::remark(format_args!("fix this in the scenario:\n{}", problem.render(false).trim_end()));
     }
     match out {
         None => print::text(&imported.scenario),

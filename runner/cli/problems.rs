@@ -43,8 +43,8 @@ impl Problem {
             is_error: true,
             rule: UNREAD.to_owned(),
             about: "A path that cannot be read.".to_owned(),
-            message: it.message.clone(),
-            help: Some(it.help.to_owned()),
+            message: it.why.message.clone(),
+            help: it.why.help.clone(),
             file: it.path.clone(),
             place: None,
         }
@@ -126,13 +126,13 @@ fn uri(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shakedown_schemas::{Overrides, parse};
+    use shakedown_schemas::{Explained, Overrides, parse};
 
     fn checked() -> Checked {
         let text = "version: 1\nname: a\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: 20/s}}\nphases: [{name: p, duraton: 5s}]\n";
         let problems = parse("./sub dir/a.yaml", text.as_bytes(), &Overrides::default()).unwrap_err();
-        let message = "there is no file `b.yaml`".to_owned();
-        let unread = vec![Unread { path: "b.yaml".to_owned(), message, help: "check the path" }];
+        let why = Explained::new("there is no file `b.yaml`", "check the path");
+        let unread = vec![Unread { path: "b.yaml".to_owned(), why }];
         Checked { documents: Vec::new(), topologies: Vec::new(), broken: 2, unread, problems }
     }
 

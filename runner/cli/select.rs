@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use shakedown_reports::{Redactor, SHORTEST};
 use shakedown_sandbox::Topology;
-use shakedown_schemas::{Diagnostic, Document, FileError, MAX_FILE, Overrides, read_file};
+use shakedown_schemas::{Diagnostic, Document, Explained, FileError, MAX_FILE, Overrides, read_file};
 
 use super::args::Selection;
 use super::checked::{Checked, Unread};
@@ -50,7 +50,7 @@ pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result
 /// # Errors
 /// Exit code 2 if a file is invalid.
 pub fn report(checked: &Checked, style: Style, redactor: &Redactor) -> Result<(), Failure> {
-    checked.unread.iter().for_each(|it| eprint_block(&format!("error: {}\nhelp: {}", it.message, it.help)));
+    checked.unread.iter().for_each(|it| eprint_block(&format!("error: {}", it.why)));
     checked.problems.iter().for_each(|problem| eprint_block(&redactor.text(&problem.render(style.colored()))));
     let (errors, broken) = (checked.errors(), checked.broken);
     if broken > 0 {
@@ -79,8 +79,8 @@ pub fn check(selection: &Selection, style: Style, redactor: &Redactor) -> Result
         let bytes = match read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let message = format!("`{name}` {error}");
-                unread.push(Unread { path: name, message, help: "check the path and its permissions" });
+                let why = Explained::new(format!("`{name}` {error}"), "check the path and its permissions");
+                unread.push(Unread { path: name, why });
                 continue;
             }
         };
@@ -297,11 +297,11 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Unread>), Failure> {
                 return Err(Failure { message, code: exit::NOTHING_SELECTED });
             }
         } else {
-            missing.push(Unread {
-                path: text.clone(),
-                message: format!("there is no file or folder `{text}`"),
-                help: "check the path; `shakedown list .` shows the scenarios below a folder",
-            });
+            let why = Explained::new(
+                format!("there is no file or folder `{text}`"),
+                "check the path; `shakedown list .` shows the scenarios below a folder",
+            );
+            missing.push(Unread { path: text.clone(), why });
         }
     }
     let mut seen = BTreeSet::new();

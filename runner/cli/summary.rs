@@ -6,7 +6,7 @@ use std::fmt::Write;
 use shakedown_reports::text::{one_line, tame};
 use shakedown_reports::{sentences, tamed, words};
 use shakedown_schemas::result::{ScenarioResult, Verdict};
-use shakedown_schemas::{RunResult, first_few};
+use shakedown_schemas::{Explained, RunResult, first_few};
 
 use super::console::{Style, clean};
 use super::output::Output;
@@ -66,9 +66,10 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         return;
     }
     _ = writeln!(out, "{}  {}", style.verdict(outcome), style.bold(&scenario.name));
-    let (sentence, help) = sentence.split_once("\nhelp: ").unwrap_or((sentence, ""));
+    let Explained { message, help } = Explained::read(sentence);
     let overkill = if is_overkill { "overkill run: " } else { "" };
-    _ = writeln!(out, "  {overkill}{}", short(sentence));
+    _ = writeln!(out, "  {overkill}{}", short(&message));
+    let help = help.unwrap_or_default();
     if let Some(line) = help.lines().next() {
         // A long help, such as a Role, would fill the screen.
         let rest =

@@ -1,4 +1,4 @@
-//! Topologies of the sandbox next to scenarios: how a file of one is told from a scenario, and the check of those that scenarios
+//! Topologies of the sandbox next to scenarios: how their files differ from scenarios, and the check of those that scenarios
 //! name.
 
 use std::path::{Path, PathBuf};

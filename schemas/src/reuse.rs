@@ -12,7 +12,7 @@ use crate::source::{self, Entry, Node, Span, Value};
 const EXTENDS: &str = "extends";
 /// The key in a phase and in a load.
 const USE: &str = "use";
-/// The most files of one scenario, counting each as often as it is used.
+/// The most files of one scenario. A file counts each time it is used.
 const MOST: usize = 100;
 
 /// The files of a scenario with their texts. The first one is the scenario itself.

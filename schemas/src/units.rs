@@ -14,21 +14,7 @@ pub use quantity::quantity;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An error in the text of a quantity, and how to fix it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct UnitError {
-    /// The problem, in one sentence.
-    pub message: String,
-    /// How to write it, if that can be guessed.
-    pub help: Option<String>,
-}
-
-impl UnitError {
-    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: Some(help.into()) }
-    }
-}
+use crate::Explained;
 
 /// A duration, never negative: `250us`, `500ms`, `1.5s`, `30s`, `5m`, `1h`, `1m30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -85,27 +71,27 @@ impl From<std::time::Duration> for Duration {
 }
 
 impl FromStr for Duration {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let trimmed = text.trim();
         if trimmed.is_empty() {
-            return Err(UnitError::new("this duration is empty", "write a number and a unit, such as `30s`"));
+            return Err(Explained::new("this duration is empty", "write a number and a unit, such as `30s`"));
         }
         if trimmed.starts_with('-') {
-            return Err(UnitError::new(
+            return Err(Explained::new(
                 format!("the duration `{trimmed}` is negative"),
                 "durations count from zero upwards, such as `30s`",
             ));
         }
         if trimmed.parse::<f64>().is_ok() {
-            return Err(UnitError::new(
+            return Err(Explained::new(
                 format!("the duration `{trimmed}` has no unit"),
                 format!("write `{trimmed}s` for seconds or `{trimmed}ms` for milliseconds"),
             ));
         }
         let bad = || {
-            UnitError::new(
+            Explained::new(
                 format!("`{trimmed}` is not a duration"),
                 "write a number and one of `us`, `ms`, `s`, `m`, `h`, such as `500ms`, `30s` or `1m30s`",
             )
@@ -131,7 +117,7 @@ impl FromStr for Duration {
         }
         // More than a century is a typing error, and the arithmetic of instants would overflow.
         if nanoseconds > 100.0 * 365.0 * 86400e9 {
-            return Err(UnitError::new(
+            return Err(Explained::new(
                 format!("the duration `{trimmed}` is longer than a century"),
                 "write a shorter one",
             ));
@@ -172,20 +158,20 @@ impl Percent {
 }
 
 impl FromStr for Percent {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let trimmed = text.trim();
         let Some(number) = trimmed.strip_suffix('%') else {
             return Err(match trimmed.parse::<f64>() {
-                Ok(value) if value > 0.0 && value <= 1.0 => UnitError::new(
+                Ok(value) if value > 0.0 && value <= 1.0 => Explained::new(
                     format!("the percentage `{trimmed}` has no `%`"),
                     format!("write `{}%` for this share of 1, or `{trimmed}%`", short(value * 100.0)),
                 ),
                 Ok(_) => {
-                    UnitError::new(format!("the percentage `{trimmed}` has no `%`"), format!("write `{trimmed}%`"))
+                    Explained::new(format!("the percentage `{trimmed}` has no `%`"), format!("write `{trimmed}%`"))
                 }
-                Err(_) => UnitError::new(
+                Err(_) => Explained::new(
                     format!("`{trimmed}` is not a percentage"),
                     "write a number and `%`, such as `99.9%`",
                 ),
@@ -196,10 +182,10 @@ impl FromStr for Percent {
             .strip_prefix('-')
             .map_or_else(|| decimal(number.trim()), |positive| decimal(positive).map(|value| -value));
         let value = value.ok_or_else(|| {
-            UnitError::new(format!("`{trimmed}` is not a percentage"), "write a number and `%`, such as `99.9%`")
+            Explained::new(format!("`{trimmed}` is not a percentage"), "write a number and `%`, such as `99.9%`")
         })?;
         if !(0.0..=100.0).contains(&value) {
-            return Err(UnitError::new(
+            return Err(Explained::new(
                 format!("the percentage `{trimmed}` is outside 0% to 100%"),
                 "for more than the whole, use a ratio such as `max: 3`",
             ));
@@ -229,25 +215,25 @@ impl Rate {
 }
 
 impl FromStr for Rate {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let trimmed = text.trim();
         let Some((number, unit)) = trimmed.split_once('/') else {
             return Err(if trimmed.parse::<f64>().is_ok() {
-                UnitError::new(
+                Explained::new(
                     format!("the rate `{trimmed}` has no unit"),
                     format!("write `{trimmed}/s` for requests per second"),
                 )
             } else {
-                UnitError::new(
+                Explained::new(
                     format!("`{trimmed}` is not a rate"),
                     "write a number per second, minute or hour, such as `20/s`",
                 )
             });
         };
         let bad = || {
-            UnitError::new(
+            Explained::new(
                 format!("`{trimmed}` is not a rate"),
                 "write a number per second, minute or hour, such as `20/s`",
             )
@@ -263,7 +249,7 @@ impl FromStr for Rate {
             return Err(bad());
         }
         if number / seconds > 1e6 {
-            return Err(UnitError::new(
+            return Err(Explained::new(
                 format!("the rate `{trimmed}` is more than a million a second"),
                 "write a smaller rate",
             ));
@@ -304,20 +290,20 @@ impl Percentile {
 }
 
 impl FromStr for Percentile {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let trimmed = text.trim();
         let help = "write `p` and a number between 1 and 99.99, such as `p50`, `p95` or `p99.9`";
         let Some(number) = trimmed.strip_prefix(['p', 'P']) else {
-            return Err(UnitError::new(
+            return Err(Explained::new(
                 format!("`{trimmed}` is not a percentile"),
                 if trimmed.parse::<f64>().is_ok() { format!("write `p{trimmed}`") } else { help.to_owned() },
             ));
         };
-        let value = decimal(number).ok_or_else(|| UnitError::new(format!("`{trimmed}` is not a percentile"), help))?;
+        let value = decimal(number).ok_or_else(|| Explained::new(format!("`{trimmed}` is not a percentile"), help))?;
         if !(1.0..=99.99).contains(&value) {
-            return Err(UnitError::new(format!("the percentile `{trimmed}` is outside p1 to p99.99"), help));
+            return Err(Explained::new(format!("the percentile `{trimmed}` is outside p1 to p99.99"), help));
         }
         Ok(Self(value))
     }

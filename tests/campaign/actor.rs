@@ -21,7 +21,7 @@ const HOLD: &str = "campaign.example/hold";
 const HELD: Duration = Duration::from_secs(3);
 /// How long it waits for an object that it deleted.
 const GOING: Duration = Duration::from_secs(2);
-/// The pause before it tries again to take its finalizer off.
+/// The pause before it tries again to remove its finalizer.
 const AGAIN: Duration = Duration::from_millis(100);
 const MERGE: &str = "application/merge-patch+json";
 

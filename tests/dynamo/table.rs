@@ -1,4 +1,4 @@
-//! The program against the truth: each scenario of `../shared/dynamo` runs beside the independent probe, and both have to tell
+//! The program against the truth: each scenario of `../shared/dynamo` runs next to the independent probe, and both have to tell
 //! the same story.
 //!
 //! The two ask different requests, and each failure that comes alone hits only one of them. So the bounds are: shares of failures
@@ -176,7 +176,7 @@ fn probed_stall(row: &Row, slow: f64) -> f64 {
     row.stalls + slow - 1.0
 }
 
-/// Runs the scenario of a row beside the probe.
+/// Runs the scenario of a row next to the probe.
 #[track_caller]
 fn compare(row: &Row) {
     let cluster = TestCluster::get();

@@ -75,8 +75,8 @@ impl Crate {
                 let child = match &inner.content {
                     Some((_, items)) => self.module(base, file.clone(), &within, index, items),
                     None => {
-                        let beside = folder.join(format!("{name}.rs"));
-                        let path = if base.join(&beside).exists() { beside } else { within.join("mod.rs") };
+                        let file = folder.join(format!("{name}.rs"));
+                        let path = if base.join(&file).exists() { file } else { within.join("mod.rs") };
                         self.file(base, path, &within, index)
                     }
                 };

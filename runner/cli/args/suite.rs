@@ -27,7 +27,7 @@ pub struct Selection {
     #[arg(long, value_name = "TEXT|/REGEX/")]
     pub filter: Vec<Filter>,
     /// Select one of N parts of the suite, such as 1/3. The parts follow from the sorted paths, so all machines of a CI
-    /// job cut the suite in the same way. `report --merge` joins their results.
+    /// job divide the suite in the same way. `report --merge` joins their results.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<SuitePart>,
     /// Set a variable of the scenarios: NAME=VALUE.
@@ -52,7 +52,7 @@ impl Selection {
 /// How the scenarios of a run follow each other.
 #[derive(Debug, ClapArgs)]
 pub struct Course {
-    /// Begin no further scenario after the first one that does not pass. The reports list those that did not run.
+    /// Start no further scenario after the first one that does not pass. The reports list those that did not run.
     #[arg(long)]
     pub fail_fast: bool,
     /// Run only the scenarios that did not pass in the previous result: that in --out, or else the newest in

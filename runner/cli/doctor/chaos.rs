@@ -87,7 +87,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
     if facts.served.contains(Kind::PodNetworkChaos.plural()) {
         facts.networks = readable(cluster.list(Kind::PodNetworkChaos, namespace, None).await)?.unwrap_or_default();
     }
-    let pod = pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("nobody");
+    let pod = pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("none");
     let trial = json!({
         "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos",
         "metadata": {"name": "shakedown-doctor", "namespace": namespace},
@@ -211,9 +211,9 @@ fn installation(facts: &Facts, findings: &mut Vec<Finding>) {
     if covered.is_some_and(|with| facts.nodes.keys().all(|node| with.contains(node))) {
         findings.push(Finding::ok(format!("Chaos Mesh: a chaos-daemon on each node with pods of {}", facts.namespace)));
     }
-    findings.extend(hindrances.into_iter().map(|it| problem(it.text, it.help)));
+    findings.extend(hindrances.into_iter().map(|it| Finding::of(Level::Problem, it)));
     // Users without `dns` faults are not affected.
-    findings.extend(fitness::no_names(installed).map(|it| warning(it.text, it.help)));
+    findings.extend(fitness::no_names(installed).map(|it| Finding::of(Level::Warning, it)));
 }
 
 fn webhooks(facts: &Facts, findings: &mut Vec<Finding>) {

@@ -1,6 +1,7 @@
 //! The findings of the doctor, and the names of permissions.
 
 use shakedown_cluster::Access;
+use shakedown_schemas::Explained;
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,10 @@ impl Finding {
 
     pub(super) fn new(level: Level, text: impl Into<String>, help: impl Into<String>) -> Self {
         Self { level, text: text.into(), help: Some(help.into()) }
+    }
+
+    pub(super) fn of(level: Level, found: Explained) -> Self {
+        Self { level, text: found.message, help: found.help }
     }
 }
 

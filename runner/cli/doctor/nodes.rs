@@ -81,12 +81,11 @@ fn of_node<'a>(node: &str, found: impl Iterator<Item = &'a (Trial, Outcome)>) ->
         };
         answers.push(format!("{what} {word}"));
         if let Some(why) = why {
-            let (cause, help) = why.split_once("\nhelp: ").unwrap_or((why.as_str(), ""));
-            // What is missing is named by its remedy; why a canary was not tried only by its cause.
-            let text = match (word, help) {
-                (_, "") => cause.to_owned(),
-                ("unknown", help) => format!("{cause}; {help}"),
-                (_, help) => help.to_owned(),
+            // The remedy names what is missing. Why a canary was not tried is only in the cause.
+            let text = match (outcome, &why.help) {
+                (_, None) => why.message.clone(),
+                (Outcome::Unknown(_), Some(help)) => format!("{}; {help}", why.message),
+                (_, Some(help)) => help.clone(),
             };
             helps.entry(text.replace('\n', " ")).or_default().push(what);
         }
@@ -102,19 +101,20 @@ fn of_node<'a>(node: &str, found: impl Iterator<Item = &'a (Trial, Outcome)>) ->
 #[cfg(test)]
 mod tests {
     use shakedown_faults::chaos::survey;
+    use shakedown_schemas::Explained;
 
     use super::*;
 
     #[test]
     fn each_node_is_told_with_what_it_can_and_what_helps() {
-        let unable = |why: &str| Outcome::Unable(format!("networkchaos/x: it failed\nhelp: {why}"));
+        let unable = |why: &str| Outcome::Unable(Explained::new("networkchaos/x: it failed", why));
         let mut found: Vec<(Trial, Outcome)> =
             survey("shop", "node-2").into_iter().map(|trial| (trial, Outcome::Able)).collect();
         for trial in survey("shop", "node-1") {
             let outcome = match in_words(&trial.abilities).as_str() {
                 "netem" | "netem to peers" => unable("run `modprobe sch_netem` there"),
                 "partition" => unable("load iptable_filter; or use the partition of Kubernetes"),
-                "time" => Outcome::Unknown("its pod does not run".to_owned()),
+                "time" => Outcome::Unknown("its pod does not run".into()),
                 _ => Outcome::Able,
             };
             found.push((trial, outcome));

@@ -31,7 +31,7 @@ pub(super) async fn configuration(options: &ConnectOptions) -> Result<(kube::Con
     };
     config.auth_info = credentials::resolve(config.auth_info).await?;
     config.proxy_url = proxy::proxy(&config.cluster_url, proxy_url.as_deref(), |name| std::env::var(name).ok())
-        .map_err(ClusterError::Kubeconfig)?;
+        .map_err(|error| ClusterError::Kubeconfig(error.into()))?;
     // Retries are ours: bounded, and visible in the events.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
@@ -42,12 +42,12 @@ pub(super) async fn configuration(options: &ConnectOptions) -> Result<(kube::Con
 fn of_context(selection: Selection) -> Result<(kube::Config, Option<String>, Option<String>), ClusterError> {
     let Selection { context, namespace, cluster, mut user } = selection;
     let wrong = |what: &str, error: &dyn std::error::Error| {
-        ClusterError::Kubeconfig(format!("the {what} of context `{context}` cannot be used: {}", chain(error)))
+        ClusterError::Kubeconfig(format!("the {what} of context `{context}` cannot be used: {}", chain(error)).into())
     };
     let server = cluster.server.as_deref().unwrap_or_default();
     let mut config = kube::Config::new(server.parse().map_err(|error| wrong("server address", &error))?);
     if let Some(path) = &cluster.certificate_authority {
-        kubeconfig::regular(path.as_ref()).map_err(ClusterError::Kubeconfig)?;
+        kubeconfig::regular(path.as_ref()).map_err(|error| ClusterError::Kubeconfig(error.into()))?;
     }
     // It decodes the certificates, and it is what a plugin with `provideClusterInfo` gets.
     let decoded = ExecAuthCluster::try_from(&cluster).map_err(|error| wrong("certificate authority", &error))?;

@@ -1,25 +1,20 @@
 //! The errors of a cluster, with messages that name the next step.
 
+use std::fmt;
 use std::time::Duration;
 
+use shakedown_schemas::Explained;
+
 /// A request to the cluster failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum ClusterError {
     /// No cluster is configured.
-    #[error(
-        "no cluster is configured: {0}\nhelp: set KUBECONFIG or give --kubeconfig and --context, or use --sandbox to run without a cluster"
-    )]
     NotConfigured(String),
     /// The kubeconfig or the proxy that it names is invalid.
-    #[error("the kubeconfig cannot be used: {0}")]
-    Kubeconfig(String),
+    Kubeconfig(Explained),
     /// No credentials could be obtained.
-    #[error("there are no credentials for the cluster: {0}")]
-    Credentials(String),
+    Credentials(Explained),
     /// The API server does not accept the credentials.
-    #[error(
-        "could not {action}: the cluster does not accept the credentials: {message}\nhelp: log in again; `kubectl config view --minify` shows the user of this context"
-    )]
     Unauthenticated {
         /// What was tried.
         action: String,
@@ -27,9 +22,6 @@ pub enum ClusterError {
         message: String,
     },
     /// The API server does not answer.
-    #[error(
-        "the cluster at {server} does not answer: {cause}\nhelp: check that it runs and that `kubectl --request-timeout 5s version` answers, or use --sandbox to run without a cluster"
-    )]
     Unreachable {
         /// The API server's address.
         server: String,
@@ -37,10 +29,6 @@ pub enum ClusterError {
         cause: String,
     },
     /// The account has no permission.
-    #[error(
-        "this account may not {action}: {message}\nhelp: `kubectl auth can-i` shows the permissions of this account; \
-         grant it a Role that allows this"
-    )]
     Forbidden {
         /// The action.
         action: String,
@@ -48,13 +36,10 @@ pub enum ClusterError {
         message: String,
     },
     /// The object does not exist.
-    #[error("{0}")]
-    NotFound(String),
+    NotFound(Explained),
     /// The server does not remember that far back.
-    #[error("{0}")]
     Expired(String),
     /// The object already exists, or another client changed it.
-    #[error("could not {action}: {message}")]
     Conflict {
         /// The action.
         action: String,
@@ -62,7 +47,6 @@ pub enum ClusterError {
         message: String,
     },
     /// The answer took too long.
-    #[error("could not {action}: the API server did not answer within {limit:?}")]
     Timeout {
         /// The action.
         action: String,
@@ -70,7 +54,6 @@ pub enum ClusterError {
         limit: Duration,
     },
     /// The server is overloaded, and says when to come back.
-    #[error("could not {action}: {message} (asked to wait for {} s)", wait.as_secs())]
     Busy {
         /// The action.
         action: String,
@@ -81,7 +64,6 @@ pub enum ClusterError {
     },
     /// The connection ended before an answer came, or a server on the way answered that does not know either: the request
     /// may or may not have been carried out, or may yet be.
-    #[error("could not {action}: {message}")]
     Unclear {
         /// The action.
         action: String,
@@ -91,7 +73,6 @@ pub enum ClusterError {
         wait: Duration,
     },
     /// Anything else that the server or the connection says.
-    #[error("could not {action}: {message}")]
     Other {
         /// The action.
         action: String,
@@ -119,7 +100,7 @@ impl ClusterError {
                 match status.code {
                     401 => Self::Unauthenticated { action, message },
                     403 => Self::Forbidden { action, message },
-                    404 => Self::NotFound(message),
+                    404 => Self::NotFound(message.into()),
                     410 => Self::Expired(message),
                     409 => Self::Conflict { action, message },
                     code => Self::Other { action, message, transient: code == 429 || code >= 500 },
@@ -130,6 +111,42 @@ impl ClusterError {
             }
             other if was_refused(other) => Self::Other { action, message: chain(other), transient: true },
             other => Self::Unclear { action, message: chain(other), wait: Duration::ZERO },
+        }
+    }
+
+    /// The message and the next step.
+    pub fn explained(&self) -> Explained {
+        match self {
+            Self::NotConfigured(cause) => Explained::new(
+                format!("no cluster is configured: {cause}"),
+                "set KUBECONFIG or give --kubeconfig and --context, or use --sandbox to run without a cluster",
+            ),
+            Self::Kubeconfig(cause) => cause.clone().about("the kubeconfig cannot be used"),
+            Self::Credentials(cause) => cause.clone().about("there are no credentials for the cluster"),
+            Self::Unauthenticated { action, message } => Explained::new(
+                format!("could not {action}: the cluster does not accept the credentials: {message}"),
+                "log in again; `kubectl config view --minify` shows the user of this context",
+            ),
+            Self::Unreachable { server, cause } => Explained::new(
+                format!("the cluster at {server} does not answer: {cause}"),
+                "check that it runs and that `kubectl --request-timeout 5s version` answers, or use --sandbox to run without \
+                 a cluster",
+            ),
+            Self::Forbidden { action, message } => Explained::new(
+                format!("this account may not {action}: {message}"),
+                "`kubectl auth can-i` shows the permissions of this account; grant it a Role that allows this",
+            ),
+            Self::NotFound(what) => what.clone(),
+            Self::Expired(message) => message.as_str().into(),
+            Self::Timeout { action, limit } => {
+                format!("could not {action}: the API server did not answer within {limit:?}").into()
+            }
+            Self::Busy { action, message, wait } => {
+                format!("could not {action}: {message} (asked to wait for {} s)", wait.as_secs()).into()
+            }
+            Self::Conflict { action, message }
+            | Self::Unclear { action, message, .. }
+            | Self::Other { action, message, .. } => format!("could not {action}: {message}").into(),
         }
     }
 
@@ -156,6 +173,14 @@ impl ClusterError {
         matches!(self, Self::NotFound(_))
     }
 }
+
+impl fmt::Display for ClusterError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.explained().fmt(out)
+    }
+}
+
+impl std::error::Error for ClusterError {}
 
 /// True when the outcome of the failed request is unknown. An overloaded server (429, 503) refuses before it starts,
 /// and webhooks run before anything is stored.
@@ -196,9 +221,4 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-/// The first line of a message: the problem without its help.
-pub fn first_line(message: &str) -> &str {
-    message.lines().next().unwrap_or_default()
 }

@@ -47,7 +47,7 @@ pub use claims::LATEST;
 
 pub use connect::connect;
 pub use discover::Listable;
-pub use error::{ClusterError, first_line};
+pub use error::ClusterError;
 pub use forward::{NotForwarded, Opener, PortForward};
 pub use keys::{Item, ObjectAction, ObjectKey, Remedy};
 pub use kind::{CHAOS_GROUP, Kind};

@@ -279,10 +279,7 @@ impl Cluster {
         let action = format!("change {key}");
         let key = self.own_key(key).await?;
         let key = key.ok_or_else(|| {
-            ClusterError::NotFound(format!(
-                "could not {action}: the object does not belong to \
-            shakedown"
-            ))
+            ClusterError::NotFound(format!("could not {action}: the object does not belong to shakedown").into())
         })?;
         let api = self.api(key.kind, &key.namespace);
         let mut fields = fields.clone();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodSelector;
 
@@ -99,13 +100,15 @@ impl Cluster {
             super::ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: namespace.to_owned(), uid: None };
         match self.get(&key).await {
             Ok(Some(_)) | Err(ClusterError::Forbidden { .. }) => Ok(()),
-            Ok(None) if self.info().sandbox => Err(ClusterError::NotFound(format!(
-                "there is no namespace `{namespace}` in the sandbox\nhelp: its pods are those of a topology: choose one with \
-                 --sandbox-topology (`dynamo`, `quick`, `shop` or a file), or with `sandbox: {{topology: shop}}` in the scenario"
+            Ok(None) if self.info().sandbox => Err(ClusterError::NotFound(Explained::new(
+                format!("there is no namespace `{namespace}` in the sandbox"),
+                "its pods are those of a topology: choose one with --sandbox-topology (`dynamo`, `quick`, `shop` or a file), or \
+                 with `sandbox: {topology: shop}` in the scenario",
             ))),
-            Ok(None) => Err(ClusterError::NotFound(format!(
-                "there is no namespace `{namespace}` in this cluster\nhelp: `kubectl get namespaces` lists them; \
-                 `namespace:` in the scenario or --namespace on the command line chooses one"
+            Ok(None) => Err(ClusterError::NotFound(Explained::new(
+                format!("there is no namespace `{namespace}` in this cluster"),
+                "`kubectl get namespaces` lists them; `namespace:` in the scenario or --namespace on the command line chooses \
+                 one",
             ))),
             Err(error) => Err(error),
         }
@@ -116,17 +119,17 @@ impl Cluster {
     async fn owner_uids(&self, owner: &str, namespace: &str) -> Result<BTreeSet<String>, ClusterError> {
         let name = owner.split_once('/').map_or(owner, |(_, name)| name);
         let Some(plural) = owner_plural(owner) else {
-            return Err(ClusterError::NotFound(format!(
-                "`{owner}`: this kind of owner is not supported\nhelp: write deployment/NAME, replicaset/NAME, \
-                 statefulset/NAME or daemonset/NAME, or select by labels"
+            return Err(ClusterError::NotFound(Explained::new(
+                format!("`{owner}`: this kind of owner is not supported"),
+                "write deployment/NAME, replicaset/NAME, statefulset/NAME or daemonset/NAME, or select by labels",
             )));
         };
         let path = format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}");
         let workload = match self.raw(&format!("read {owner}"), &path).await {
             Err(ClusterError::NotFound(_)) => {
                 let help = self.help_for_workload(namespace, plural, name).await;
-                let text = format!("there is no {owner} in namespace `{namespace}`\nhelp: {help}");
-                return Err(ClusterError::NotFound(text));
+                let text = format!("there is no {owner} in namespace `{namespace}`");
+                return Err(ClusterError::NotFound(Explained::new(text, help)));
             }
             other => other?,
         };

@@ -9,8 +9,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use serde::Serialize;
 use serde_json::Value;
-use shakedown_schemas::EventKind;
 use shakedown_schemas::scenario::Reach;
+use shakedown_schemas::{EventKind, Explained};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -111,11 +111,15 @@ impl Cluster {
                 return Ok(ServiceRoute { service: service.clone(), host, direct: Some(address), endpoints });
             }
             if reach == Reach::Direct {
-                return Err(ClusterError::NotFound(format!(
-                    "the runner cannot connect directly to service `{name}` in namespace `{namespace}` ({})\nhelp: \
-                     check that \
-                     its pods are ready (`kubectl -n {namespace} get endpoints {name}`), or use `reach: port-forward`",
-                    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                return Err(ClusterError::NotFound(Explained::new(
+                    format!(
+                        "the runner cannot connect directly to service `{name}` in namespace `{namespace}` ({})",
+                        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                    ),
+                    format!(
+                        "check that its pods are ready (`kubectl -n {namespace} get endpoints {name}`), or use `reach: \
+                         port-forward`"
+                    ),
                 )));
             }
         }
@@ -130,8 +134,8 @@ impl Cluster {
             Err(ClusterError::NotFound(_)) => {
                 self.require_namespace(namespace).await?;
                 let help = self.help_for_service(namespace, name).await;
-                let text = format!("there is no service `{name}` in namespace `{namespace}`\nhelp: {help}");
-                Err(ClusterError::NotFound(text))
+                let text = format!("there is no service `{name}` in namespace `{namespace}`");
+                Err(ClusterError::NotFound(Explained::new(text, help)))
             }
             other => other,
         }
@@ -142,9 +146,9 @@ impl Cluster {
             return Ok(());
         }
         let ServiceAddress { name, namespace, .. } = service;
-        Err(ClusterError::NotFound(format!(
-            "service `{name}` in namespace `{namespace}` has no ready pod\nhelp: \
-             `kubectl -n {namespace} get endpoints {name}` shows its endpoints"
+        Err(ClusterError::NotFound(Explained::new(
+            format!("service `{name}` in namespace `{namespace}` has no ready pod"),
+            format!("`kubectl -n {namespace} get endpoints {name}` shows its endpoints"),
         )))
     }
 
@@ -231,10 +235,14 @@ impl Cluster {
         let pods = ServicePods { cluster: self.clone(), service: service.clone(), port };
         let forwarder = Arc::new(Forwarder::new(pods));
         if !forwarder.answers().await {
-            return Err(ClusterError::NotFound(format!(
-                "service `{name}` in namespace `{namespace}` refuses every connection, directly and through a \
-                 port-forward\nhelp: check that its pods listen on the service's targetPort (`kubectl -n {namespace} \
-                 describe service {name}`) and that this account may create pods/portforward"
+            return Err(ClusterError::NotFound(Explained::new(
+                format!(
+                    "service `{name}` in namespace `{namespace}` refuses every connection, directly and through a port-forward"
+                ),
+                format!(
+                    "check that its pods listen on the service's targetPort (`kubectl -n {namespace} describe service \
+                     {name}`) and that this account may create pods/portforward"
+                ),
             )));
         }
         Ok(PortForward::new(forwarder))
@@ -290,13 +298,11 @@ fn service_port<'a>(object: &'a Value, service: &ServiceAddress) -> Result<&'a V
                     None => port["port"].to_string(),
                 })
                 .collect();
-            ClusterError::NotFound(format!(
-                "service `{}` in namespace `{}` has no port `{}`; it has {}",
-                service.name,
-                service.namespace,
-                service.port,
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-            ))
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let ServiceAddress { name, namespace, port } = service;
+            ClusterError::NotFound(
+                format!("service `{name}` in namespace `{namespace}` has no port `{port}`; it has {known}").into(),
+            )
         })
 }
 

@@ -98,12 +98,15 @@ impl Canary<'_> {
         match rounds.last() {
             Some(round) if !round.open.is_empty() => match injected(&made) {
                 None => Ok((false, None)),
-                Some(others) => Err(CanaryError::Silent(format!(
-                    "the canary's connections are accepted although a policy forbids them, which shows nothing: admission \
-                     added {others} to its pod, and a proxy there may accept them"
-                ))),
+                Some(others) => Err(CanaryError::Silent(
+                    format!(
+                        "the canary's connections are accepted although a policy forbids them, which shows nothing: admission \
+                         added {others} to its pod, and a proxy there may accept them"
+                    )
+                    .into(),
+                )),
             },
-            _ => Err(CanaryError::Silent("the log of the canary's pod could not be read".to_owned())),
+            _ => Err(CanaryError::Silent("the log of the canary's pod could not be read".into())),
         }
     }
 

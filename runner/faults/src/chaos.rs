@@ -31,10 +31,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use shakedown_schemas::Explained;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
 use super::FaultError;
+use super::driver::REPLACED;
 use super::partition::pod_key;
 use super::stretch::Doubts;
 use meter::Meter;
@@ -288,10 +290,7 @@ impl Inner {
         }
         self.state().meter = Some(meter).filter(|meter| self.observe && !meter.is_empty());
         match gone {
-            Some(text) => Err(FaultError::TargetGone(format!(
-                "{text}\nhelp: something replaces pods while the scenario runs; wait until the workload is settled and run \
-                 again, or write `follow: true`"
-            ))),
+            Some(text) => Err(FaultError::TargetGone(Explained::new(text, REPLACED))),
             None => Ok(()),
         }
     }
@@ -319,18 +318,21 @@ impl Inner {
         let commands = missing.iter().map(|namespace| {
             format!("`kubectl -n {namespace} create role shakedown-{plural} --verb=create --resource={plural}.{CHAOS_GROUP}`")
         });
-        FaultError::Impossible(format!(
-            "{error}\nhelp: this account may not create {plural} in namespace {}, and Chaos Mesh asks for that in every \
-             namespace that a fault names, the peers' as well: {}, and bind it to the account",
-            missing.join(", "),
-            commands.collect::<Vec<_>>().join(", ")
+        FaultError::Impossible(Explained::new(
+            error.explained().message,
+            format!(
+                "this account may not create {plural} in namespace {}, and Chaos Mesh asks for that in every namespace that a \
+                 fault names, the peers' as well: {}, and bind it to the account",
+                missing.join(", "),
+                commands.collect::<Vec<_>>().join(", ")
+            ),
         ))
     }
 }
 
 /// A refusal of the API server or of a webhook, with a remedy if one is known.
 fn refused(error: ClusterError) -> FaultError {
-    let text = error.to_string();
+    let text = error.explained().message;
     match diagnose::remedy(&text) {
         Some(_) if !error.is_transient() || text.contains("webhook") => FaultError::Impossible(explained(&text)),
         _ => FaultError::Cluster(error),

@@ -1,6 +1,7 @@
 //! The interface between the timeline and the faults.
 
 use async_trait::async_trait;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Leftover, Measured, Proof};
 
 use super::Stretch;
@@ -29,29 +30,42 @@ pub struct Observed {
 
 /// A fault could not be injected, observed or undone.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.explained())]
 pub enum FaultError {
     /// The cluster refused or did not answer.
-    #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// A target no longer exists.
-    #[error("{0}")]
-    TargetGone(String),
+    TargetGone(Explained),
     /// Another client removed an object of the fault.
-    #[error("{0}")]
-    Gone(String),
+    Gone(Explained),
     /// The engine cannot do it.
-    #[error("{0}")]
-    Impossible(String),
+    Impossible(Explained),
     /// An object of the fault is not gone yet. A retry may succeed.
-    #[error("{0}")]
-    Stuck(String),
+    Stuck(Explained),
     /// An object of the fault is not gone yet, and its engine is at it without a failure: no problem, unless the time is over.
-    #[error("{0}")]
-    Recovering(String),
+    Recovering(Explained),
     /// An object of the fault was removed by force. Effects may be left, and a retry does not help.
-    #[error("{0}")]
-    Dirty(String),
+    Dirty(Explained),
 }
+
+impl FaultError {
+    /// The message and the next step.
+    pub fn explained(&self) -> Explained {
+        match self {
+            Self::Cluster(error) => error.explained(),
+            Self::TargetGone(what)
+            | Self::Gone(what)
+            | Self::Impossible(what)
+            | Self::Stuck(what)
+            | Self::Recovering(what)
+            | Self::Dirty(what) => what.clone(),
+        }
+    }
+}
+
+/// The help for a target that was replaced, of a fault that can follow its targets.
+pub(crate) const REPLACED: &str = "something replaces pods while the scenario runs; wait until the workload is settled and run \
+                                   again, or write `follow: true`";
 
 /// The driver of one fault. The methods are called in this order. `undo` and `prove_undone` may be called any number of
 /// times, also after a failed `inject`, and on a driver that has done nothing.

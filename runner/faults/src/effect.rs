@@ -157,7 +157,7 @@ pub fn conclude(
     })
 }
 
-/// The warning about a fault of Chaos Mesh that no request felt.
+/// The warning about a fault of Chaos Mesh that had no effect on any request.
 fn unnoticed_claim(fault: &FaultResult, traffic: &Traffic) -> Option<String> {
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
     is_unchanged.then(|| format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)))
@@ -177,7 +177,7 @@ fn shared(others: &str) -> String {
     format!("the run's own requests changed, but {others} acted in the same phase and may be the only cause")
 }
 
-const SHARED_HELP: &str = "\nhelp: give each of these faults a phase of its own";
+const SHARED_HELP: &str = "\nhelp: give each of these faults a separate phase";
 
 /// The possible reasons why a fault of Chaos Mesh did not change the requests.
 fn same_as_before(fault: &FaultResult) -> String {
@@ -188,8 +188,8 @@ fn same_as_before(fault: &FaultResult) -> String {
         false => "`effect: any` on its phase",
     };
     format!(
-        "the run's own requests went on as before: either the service tolerates it, or others carry the load{kind}; {ask} asks \
-         for a change"
+        "the run's own requests did not change: either the service tolerates it, or other pods carry the load{kind}; {ask} \
+         requires a change"
     )
 }
 
@@ -209,7 +209,7 @@ fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
 
 /// Something changed in the requests, by less than a proof needs.
 fn too_few(hint: &str) -> String {
-    format!("{hint}, which may be chance: a longer phase or baseline, or a witness, tells")
+    format!("{hint}, which may be chance: use a longer phase or baseline, or a witness")
 }
 
 fn in_brackets(words: &str) -> String {
@@ -241,7 +241,7 @@ fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kep
             format!("not proven: the policy was in place, and {}{}", too_few(hint), in_brackets(windows))
         }
         Traffic::Unchanged { windows, .. } | Traffic::Changed { words: windows, .. } => format!(
-            "not proven: the policy was in place, and the run's own requests went on as before{}",
+            "not proven: the policy was in place, and the run's own requests did not change{}",
             in_brackets(windows)
         ),
     };
@@ -257,7 +257,10 @@ fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kep
     if kept {
         text.push_str(KEPT_HELP);
     } else {
-        text.push_str("the network plugin leaves established connections open, or the service does not need this link, or others carry the load");
+        text.push_str(
+            "the network plugin leaves established connections open, or the service does not need this link, or other pods \
+             carry the load",
+        );
     }
     text.push_str(wrong_way(direction));
     text.push_str("; --witness-image proves the cut without any of that, and `prove: applied` does without a proof");
@@ -265,13 +268,13 @@ fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kep
 }
 
 const KEPT_HELP: &str = "its network plugin leaves established connections open, and the link was in use: make its clients \
-                         connect anew during the phase (restart them, or limit how long they keep a connection), or use \
+                         reconnect during the phase (restart them, or limit how long they keep a connection), or use \
                          Chaos Mesh's partition, which drops packets of every connection";
 
 /// The warning about a fault that acts without a change in the requests.
 fn unnoticed(fault: &FaultResult, direction: Direction) -> String {
     format!(
-        "fault {} acts, and the requests went on as before: the service does not need this link, or others carry the load{}",
+        "fault {} acts, but the requests did not change: the service does not need this link, or other pods carry the load{}",
         fault.name,
         wrong_way(direction)
     )
@@ -279,7 +282,7 @@ fn unnoticed(fault: &FaultResult, direction: Direction) -> String {
 
 /// The fault cuts new connections only.
 fn weak(fault: &FaultResult, is_unchanged: bool) -> String {
-    let requests = if is_unchanged { "the requests went on as before, " } else { "" };
+    let requests = if is_unchanged { "the requests did not change, " } else { "" };
     format!("fault {}: new connections are cut, {requests}and {KEPT}; {KEPT_HELP}", fault.name)
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use shakedown_schemas::scenario::Condition;
 use shakedown_schemas::units::as_text;
@@ -199,7 +200,7 @@ impl Written {
         let names = names.join(", ");
         let forced = format!("removed by force (--force-cleanup) without being recovered: {names}");
         self.forced = Some(forced.clone());
-        Err(FaultError::Dirty(forced))
+        Err(FaultError::Dirty(forced.into()))
     }
 
     /// What is left of what it has made.
@@ -256,16 +257,16 @@ impl FaultDriver for Written {
 
     async fn preflight(&mut self) -> Result<(), FaultError> {
         if self.cluster.get(&self.key).await?.is_some() {
-            return Err(FaultError::Impossible(format!(
-                "{} already exists\nhelp: remove it, or omit `metadata.name`: then each run uses its own name",
-                self.key
+            return Err(FaultError::Impossible(Explained::new(
+                format!("{} already exists", self.key),
+                "remove it, or omit `metadata.name`: then each run uses its own name",
             )));
         }
         self.cluster
             .rehearse(self.key.kind, &self.key.namespace, &self.object)
             .await
             .map(|_| ())
-            .map_err(|error| FaultError::Impossible(explained(&error.to_string())))
+            .map_err(|error| FaultError::Impossible(explained(&error.explained().message)))
     }
 
     async fn inject(&mut self) -> Result<(), FaultError> {
@@ -275,14 +276,17 @@ impl FaultDriver for Written {
         }
         // Recorded before the request: the server may create it although its answer is lost.
         self.begun = true;
-        let made = self.cluster.create(self.key.kind, &self.key.namespace, &sent).await.map_err(|error| match error {
-            ClusterError::Conflict { .. } => FaultError::Impossible(format!(
-                "{} already exists: another client created it after the run began, so it is not changed\nhelp: leave \
-                 `metadata.name` out: then each run has a name of its own",
-                self.key
-            )),
-            error => FaultError::Cluster(error),
-        })?;
+        let made =
+            self.cluster.create(self.key.kind, &self.key.namespace, &sent).await.map_err(|error| match error {
+                ClusterError::Conflict { .. } => FaultError::Impossible(Explained::new(
+                    format!(
+                        "{} already exists: another client created it after the run began, so it is not changed",
+                        self.key
+                    ),
+                    "omit `metadata.name`: then each run uses its own name",
+                )),
+                error => FaultError::Cluster(error),
+            })?;
         self.key.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
         Ok(())
     }
@@ -291,7 +295,7 @@ impl FaultDriver for Written {
         let begun = Instant::now();
         loop {
             if let Ok(Some(gone)) = self.missing().await {
-                return Err(FaultError::Gone(gone));
+                return Err(FaultError::Gone(gone.into()));
             }
             let missing = match self.active().await {
                 Ok(findings) => findings.into_iter().find(|finding| !finding.holds).map(|finding| finding.detail),
@@ -305,11 +309,14 @@ impl FaultDriver for Written {
                     let text = format!("it did not become active within {within} s: {missing}: {words}");
                     return Err(FaultError::Impossible(explained(&text)));
                 }
-                return Err(FaultError::Impossible(format!(
-                    "it did not become active within {within} s: {missing}\nhelp: `kubectl -n {} describe {} {}` shows its events",
-                    self.key.namespace,
-                    self.key.kind.kubectl(),
-                    self.key.name
+                return Err(FaultError::Impossible(Explained::new(
+                    format!("it did not become active within {within} s: {missing}"),
+                    format!(
+                        "`kubectl -n {} describe {} {}` shows its events",
+                        self.key.namespace,
+                        self.key.kind.kubectl(),
+                        self.key.name
+                    ),
                 )));
             }
             tokio::time::sleep(POLL).await;
@@ -332,7 +339,7 @@ impl FaultDriver for Written {
         }
         let since = *self.undoing_since.get_or_insert_with(Instant::now);
         if let Some(forced) = &self.forced {
-            return Err(FaultError::Dirty(forced.clone()));
+            return Err(FaultError::Dirty(forced.as_str().into()));
         }
         // An object of this name that we did not create is kept.
         let Some(key) = self.cluster.own_key(&self.key).await? else { return Ok(()) };
@@ -363,7 +370,7 @@ impl FaultDriver for Written {
                     format!("{} was removed by force (--force-cleanup) without being recovered: {why}", self.key);
                 self.last = Some(object);
                 self.forced = Some(forced.clone());
-                Err(FaultError::Dirty(forced))
+                Err(FaultError::Dirty(forced.into()))
             }
             Going::There(object) => {
                 if self.may_force(since) && self.makes() {
@@ -374,7 +381,7 @@ impl FaultDriver for Written {
                     Some(left) => format!("{left}, which it has made, is not gone yet"),
                     None => held_by(&object["metadata"]["finalizers"]),
                 };
-                Err(FaultError::Stuck(format!("{} is being deleted but not gone: {why}", self.key)))
+                Err(FaultError::Stuck(format!("{} is being deleted but not gone: {why}", self.key).into()))
             }
         }
     }
@@ -391,7 +398,7 @@ impl FaultDriver for Written {
         let key = &self.key;
         if let Some(detail) = self.made.unproven(key).filter(|_| gone) {
             if self.made.unlisted.is_empty() {
-                return Err(FaultError::Recovering(detail));
+                return Err(FaultError::Recovering(detail.into()));
             }
             return Ok(vec![Finding { shows: Proof::Removed, holds: false, detail }]);
         }

@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use serde::Serialize;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
 use super::kubernetes::KubernetesSpec;
@@ -60,23 +61,26 @@ impl Kill {
 }
 
 fn gone(pod: &PodRef) -> FaultError {
-    FaultError::TargetGone(format!(
-        "target pod {}/{} (uid {}) no longer exists or is being deleted by another client\nhelp: something replaces pods while \
-         the scenario runs; wait until the workload is settled and run again",
-        pod.namespace, pod.name, pod.uid
+    FaultError::TargetGone(Explained::new(
+        format!(
+            "target pod {}/{} (uid {}) no longer exists or is being deleted by another client",
+            pod.namespace, pod.name, pod.uid
+        ),
+        "something replaces pods while the scenario runs; wait until the workload is settled and run again",
     ))
 }
 
 /// Adds a help text to an eviction that a PodDisruptionBudget forbids. The API answers it with 429, as an overloaded server
 /// does.
 fn forbidden(error: ClusterError) -> FaultError {
-    let text = error.to_string();
-    if !text.contains("disruption budget") {
+    let Explained { message, .. } = error.explained();
+    if !message.contains("disruption budget") {
         return FaultError::Cluster(error);
     }
-    FaultError::Impossible(format!(
-        "{text}\nhelp: its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or leave \
-         `evict` out to delete the pod all the same"
+    FaultError::Impossible(Explained::new(
+        message,
+        "its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or leave `evict` out to \
+         delete the pod all the same",
     ))
 }
 
@@ -100,8 +104,8 @@ impl FaultDriver for Kill {
             let key = pod_key(pod);
             let ended = if self.spec.evict {
                 self.cluster.evict(&key, self.spec.grace).await.map_err(|error| match forbidden(error) {
-                    FaultError::Impossible(text) if done > 0 => {
-                        FaultError::Impossible(format!("only {done} of {} were evicted: {text}", self.targets.len()))
+                    FaultError::Impossible(why) if done > 0 => {
+                        FaultError::Impossible(why.about(format!("only {done} of {} were evicted", self.targets.len())))
                     }
                     error => error,
                 })?

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use tokio::time::Instant;
 
@@ -167,10 +168,13 @@ impl Witness {
                 },
             };
             if hopeless || Instant::now() >= deadline {
-                return Err(FaultError::Impossible(format!(
-                    "the witness {} (image {}) is of no use: {trouble}\nhelp: --witness-image names an image of this program \
-                     that the cluster's nodes can run; `prove: traffic` and `prove: applied` need none",
-                    self.key, self.manifest["spec"]["containers"][0]["image"]
+                return Err(FaultError::Impossible(Explained::new(
+                    format!(
+                        "the witness {} (image {}) cannot prove anything: {trouble}",
+                        self.key, self.manifest["spec"]["containers"][0]["image"]
+                    ),
+                    "--witness-image names an image of this program that the cluster's nodes can run; `prove: traffic` and \
+                     `prove: applied` need none",
                 )));
             }
             tokio::time::sleep(PAUSE).await;
@@ -280,7 +284,7 @@ impl Witness {
     async fn log(&self) -> Result<Log, ClusterError> {
         // Logs are read by name, and another client may have created a pod of this name.
         if self.cluster.own(&self.key).await?.is_none() {
-            return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key)));
+            return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key).into()));
         }
         let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, CONTAINER, LINES, None).await?;
         Ok(Log::read(&text))

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Leftover, ObjectRecord};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -38,19 +39,30 @@ const NO_IMAGE: &str = "shakedown.invalid/never-pulled";
 
 /// A fuse could not be lit.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.explained())]
 pub enum FuseError {
     /// The cluster refused or did not answer.
-    #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
     Cluster(#[from] ClusterError),
     /// Admission refused the Job.
-    #[error(
-        "could not light the fuse: {0}\nhelp: the cluster must admit this Job, which never creates a pod; --fuse-image names \
-         an image that its policies allow; --no-fuse injects without a fuse"
-    )]
     Refused(ClusterError),
     /// The fuse would not burn down.
-    #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
     NotHonoured(String),
+}
+
+impl FuseError {
+    /// The message and the next step.
+    pub fn explained(&self) -> Explained {
+        let (why, help) = match self {
+            Self::Cluster(error) => (error.explained(), "--no-fuse injects without one"),
+            Self::Refused(error) => (
+                error.explained(),
+                "the cluster must admit this Job, which never creates a pod; --fuse-image names an image that its policies \
+                 allow; --no-fuse injects without a fuse",
+            ),
+            Self::NotHonoured(why) => (why.as_str().into(), "--no-fuse injects without one"),
+        };
+        why.about("could not light the fuse").or(help)
+    }
 }
 
 /// The fuses of one scenario, one per namespace.

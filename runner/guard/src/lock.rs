@@ -429,7 +429,7 @@ fn state(lease: &Value, me: &Holder, cluster: &Cluster) -> LeaseState {
         return if cluster.made(uid) {
             LeaseState::Ours
         } else {
-            LeaseState::Foreign("names this run, which did not make it")
+            LeaseState::Foreign("names this run, which did not create it")
         };
     }
     LeaseState::Held(Holder {

@@ -25,6 +25,8 @@ pub(super) struct Asked<'a> {
     pub(super) usual: Option<&'a LoadObservations>,
     /// The index of the judged phase.
     pub(super) phase: usize,
+    /// The index of the phase that the expectation names in `to`. None if it names none, or if that phase never began.
+    pub(super) to: Option<usize>,
     /// The path of the expectation in the file.
     pub(super) path: &'a str,
     /// The seed of draws.
@@ -53,9 +55,9 @@ impl Asked<'_> {
         Some(until(until_ns) - until(span.judged_from_ns))
     }
 
-    /// The index of a phase that is compared with, or why it cannot be.
+    /// The index of the phase in `to`, which has this name, or why the phase cannot be compared with.
     pub(super) fn complete_phase(&self, name: &str) -> Result<usize, String> {
-        match self.observations.phases.iter().position(|span| span.name == name) {
+        match self.to {
             None => Err(format!("the comparison phase `{name}` never began")),
             Some(index) if !self.observations.phases[index].complete => {
                 Err(format!("the comparison phase `{name}` ended early"))

@@ -27,7 +27,8 @@ pub(super) fn one(
     let Some(load) = observations.load(load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
     };
-    let asked = Asked { scenario, observations, load, usual: None, phase, path, seed };
+    let to = expectation.to().and_then(|name| observations.phase(name));
+    let asked = Asked { scenario, observations, load, usual: None, phase, to, path, seed };
     let mut answer = evaluate(&asked, expectation);
     if let Some(reference) = reference(&asked, expectation) {
         let name = asked.phase_name(reference);
@@ -111,8 +112,7 @@ fn evaluate(asked: &Asked<'_>, expectation: &Expectation) -> Answer {
 /// The answer, unless the load generator was too late in one of its phases: the delays of the service and of the machine
 /// cannot be separated then. The number of due requests is always known.
 fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
-    let first = expectation.to().and_then(|name| asked.observations.phases.iter().position(|span| span.name == name));
-    let late = [first, Some(asked.phase)].into_iter().flatten().find_map(|phase| {
+    let late = [asked.to, Some(asked.phase)].into_iter().flatten().find_map(|phase| {
         lateness::too_late(asked.load, phase).map(|why| format!("`{}`: {why}", asked.phase_name(phase)))
     });
     if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {

@@ -59,7 +59,8 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     let late = it.max.and_then(|max| ended_late(asked, max, n).map(|late_s| (max, late_s)));
     if let Some((max, late_s)) = late {
         let (expected, late) = (limits.against(max as f64, show), text::seconds(late_s));
-        let why = format!("the phase ended {late} after its planned end, and the load's pace goes on until then");
+        let why =
+            format!("the phase ended {late} after its planned end, and the load continues at its pace until then");
         return answer.verdict(Verdict::Pass, format!("{} were due, {expected}; {why}", text::requests(n)));
     }
     let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
@@ -214,8 +215,8 @@ mod tests {
             (result.verdict, result.reason)
         };
         let exactly = json!({"min": 400, "max": 400});
-        let words = "402 requests were due, expected 400 to 400; the phase ended 100ms after its planned end, and the load's \
-                     pace goes on until then";
+        let words = "402 requests were due, expected 400 to 400; the phase ended 100ms after its planned end, and the load \
+                     continues at its pace until then";
         assert_eq!(ask(20.0, 0.1, exactly.clone()), (Verdict::Pass, words.to_owned()));
         assert_eq!(ask(20.0, 0.0, exactly.clone()).0, Verdict::Pass);
         let more = "405 requests were due, allowed 400".to_owned();

@@ -205,6 +205,7 @@ fn prometheus(
     series: &BTreeMap<usize, Result<SeriesSeen, String>>,
 ) -> Answer {
     let limits = Limits { min: it.min, max: it.max };
+    let earlier = it.to.as_ref().and_then(|to| observations.phase(to));
     let value_of = |phase: usize, left_out: &[bool]| -> Result<(f64, usize), String> {
         let name = &observations.phases[phase].name;
         let seen = match series.get(&phase) {
@@ -239,7 +240,6 @@ fn prometheus(
     let (observed, unit, shown) = match &it.to {
         None => (value, Unit::Count, text::digits(value)),
         Some(to) => {
-            let earlier = observations.phases.iter().position(|span| span.name == *to);
             let Some(earlier) = earlier.filter(|earlier| observations.phases[*earlier].complete) else {
                 return Answer::inconclusive(format!("the comparison phase `{to}` never began or ended early"));
             };
@@ -293,8 +293,7 @@ fn prometheus(
             || limits.min.is_some() && has(f64::NEG_INFINITY, Over::Max)
     };
     // No finite limit admits an infinite value.
-    let phases = [Some(phase), it.to.as_ref().and_then(|to| observations.phases.iter().position(|it| it.name == *to))];
-    let mut seen = phases.into_iter().flatten().filter_map(|phase| series.get(&phase)?.as_ref().ok());
+    let mut seen = [Some(phase), earlier].into_iter().flatten().filter_map(|phase| series.get(&phase)?.as_ref().ok());
     if let Some(seen) = seen.find(|seen| beyond(seen))
         && answer.verdict == Verdict::Pass
     {

@@ -51,6 +51,7 @@ const OTHERS: &str = "others";
 /// the name of its fault.
 pub fn join(phases: &mut [PhaseResult], targets: &[(&str, &PodRef)], loads: &[LoadInfo]) {
     for load in phases.iter_mut().flat_map(|phase| &mut phase.loads) {
+        // The phases of a result refer to loads by name.
         let addresses = loads.iter().find(|it| it.name == load.load).map_or(&[][..], |it| &it.addresses);
         for group in &mut load.groups {
             let host = host(&group.name);

@@ -60,7 +60,7 @@ pub(super) struct Comparison {
     /// The windows out of tolerance in words, significant or not.
     pub(super) windows: Option<String>,
     /// More requests failed or were slow than in the baseline, in words. Requests count as independent here, so this proves
-    /// nothing. It only contradicts the claim that no request felt the fault.
+    /// nothing. It only contradicts the claim that the fault had no effect on any request.
     pub(super) hint: Option<String>,
 }
 

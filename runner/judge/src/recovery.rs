@@ -100,7 +100,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     answer.term("decided by", "windows of requests by the moment when they were due".to_owned());
     let before = fault_phase.checked_sub(1).map(|index| &observations.phases[index]);
     if let Some(before) = before.filter(|span| span.has_faults) {
-        let why = format!("the recovery from `{}`: `{}` followed at once", before.name, fault_span.name);
+        let why = format!("the recovery from `{}`: `{}` followed immediately", before.name, fault_span.name);
         answer.term("not observed", why);
     }
     if windows.iter().all(|window| window.state == WindowState::Unknown) {

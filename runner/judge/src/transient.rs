@@ -110,12 +110,12 @@ impl Transient {
     /// jumps.
     pub(super) fn all(load: &LoadObservations, phase: usize) -> Vec<Self> {
         let Some(cut) = Cut::new(load, phase) else { return Vec::new() };
-        let around = |part: segments::Part| {
-            let out: Vec<bool> = (0..cut.windows.len()).map(|at| !part.windows.contains(&at)).collect();
-            cut.transient(phase, &out, part.measure, false)
+        let around = |regime: segments::Regime| {
+            let out: Vec<bool> = (0..cut.windows.len()).map(|at| !regime.windows.contains(&at)).collect();
+            cut.transient(phase, &out, regime.measure, false)
         };
-        let parts = segments::parts(&cut.windows, &cut.measures, load.is_open);
-        Self::in_cut(&cut, load.is_open, phase).into_iter().chain(parts.into_iter().map(around)).collect()
+        let regimes = segments::regimes(&cut.windows, &cut.measures, load.is_open);
+        Self::in_cut(&cut, load.is_open, phase).into_iter().chain(regimes.into_iter().map(around)).collect()
     }
 
     /// What was unlike the usual state of a phase.

@@ -83,8 +83,9 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
         let why = fault.claimed_because.as_ref().map_or_else(String::new, |why| format!(": {why}"));
         format!("the fault `{}` is claimed by its engine ({}), not proven{why}", fault.name, fault.engine)
     });
-    let unfelt =
-        injected().filter(|fault| fault.felt == Some(false)).map(|fault| format!("no request felt `{}`", fault.name));
+    let unfelt = injected()
+        .filter(|fault| fault.felt == Some(false))
+        .map(|fault| format!("`{}` had no effect on any request", fault.name));
     let restarted = result.pod_events.iter().filter(|event| event.change == PodChange::Restarted).filter_map(|event| {
         let did = injected().find(|fault| made_restart(fault, event))?;
         Some(format!("the target {} started again under `{}`", event.pod, did.name))

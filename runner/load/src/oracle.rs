@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 
 use super::failure::bounded;
-use super::said::{Part, Said};
+use super::said::{ChoicePart, Said};
 
 /// The most prompts whose answers are stored.
 const MOST_PROMPTS: usize = 10_000;
@@ -94,7 +94,7 @@ fn same(wanted: &[Said], found: &[Said]) -> Result<(), String> {
     let same = wanted_text.iter().zip(&found_text).take_while(|(one, other)| one == other).count();
     let at = if part.is_said_once() { 0 } else { same };
     let mut place = if part.is_said_once() { String::new() } else { format!(" after {at} bytes") };
-    if part != Part::Text {
+    if part != ChoicePart::Text {
         place.push_str(&format!(" in {part}"));
     }
     if wanted.len() > 1 {
@@ -114,34 +114,34 @@ mod tests {
 
     /// A choice with this text.
     fn says(text: &str) -> Said {
-        [(Part::Text, text.as_bytes().to_vec())].into()
+        [(ChoicePart::Text, text.as_bytes().to_vec())].into()
     }
 
     /// Only the text was compared.
     #[test]
     fn compares_every_part_of_a_choice() {
-        let choice = |parts: &[(Part, &str)]| -> Said {
+        let choice = |parts: &[(ChoicePart, &str)]| -> Said {
             parts.iter().map(|(part, text)| (*part, text.as_bytes().to_vec())).collect()
         };
-        let differs = |wanted: &[(Part, &str)], found: &[(Part, &str)]| {
+        let differs = |wanted: &[(ChoicePart, &str)], found: &[(ChoicePart, &str)]| {
             same(&[choice(wanted)], &[choice(found)]).err().unwrap_or_default()
         };
-        let call = [(Part::ToolName(0), "find"), (Part::ToolArguments(0), r#"{"city":"Rome"}"#)];
+        let call = [(ChoicePart::ToolName(0), "find"), (ChoicePart::ToolArguments(0), r#"{"city":"Rome"}"#)];
         assert_eq!(differs(&call, &call), "");
         assert_eq!(
-            differs(&call, &[call[0], (Part::ToolArguments(0), r#"{"city":"Paris"}"#)]),
+            differs(&call, &[call[0], (ChoicePart::ToolArguments(0), r#"{"city":"Paris"}"#)]),
             "`same_as`: expected `Rome\"}` after 9 bytes in the arguments of tool call 0 and found `Paris\"}`"
         );
         assert_eq!(
-            differs(&call, &[(Part::ToolName(0), "found"), call[1]]),
+            differs(&call, &[(ChoicePart::ToolName(0), "found"), call[1]]),
             "`same_as`: expected `find` in the name of tool call 0 and found `found`"
         );
         assert_eq!(
-            differs(&[(Part::Finish, "stop")], &[(Part::Finish, "length")]),
+            differs(&[(ChoicePart::Finish, "stop")], &[(ChoicePart::Finish, "length")]),
             "`same_as`: expected `stop` in the `finish_reason` and found `length`"
         );
         assert_eq!(
-            differs(&[(Part::Text, "a")], &[(Part::Text, "a"), (Part::Refusal, "no")]),
+            differs(&[(ChoicePart::Text, "a")], &[(ChoicePart::Text, "a"), (ChoicePart::Refusal, "no")]),
             "`same_as`: expected its end after 0 bytes in the refusal and found `no`"
         );
         assert_eq!(differs(&[], &[]), "`same_as`: the reference answer says nothing that can be compared");

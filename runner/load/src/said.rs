@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The parts of one choice that are not empty.
-pub(super) type Said = BTreeMap<Part, Vec<u8>>;
+pub(super) type Said = BTreeMap<ChoicePart, Vec<u8>>;
 
 /// A part of a choice. The parts of tool calls have the index of their call. Their ids are random and not compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(super) enum ChoicePart {
     Text,
     Reasoning,
     Refusal,
@@ -19,14 +19,14 @@ pub(super) enum Part {
     Finish,
 }
 
-impl Part {
+impl ChoicePart {
     /// Whether its deltas repeat it, instead of continuing it.
     pub(super) const fn is_said_once(self) -> bool {
         matches!(self, Self::ToolName(_) | Self::FunctionName | Self::Finish)
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for ChoicePart {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text => out.write_str("the text"),

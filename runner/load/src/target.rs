@@ -366,7 +366,7 @@ fn openai_body(planned: &PlannedLoad, openai: &OpenAi, compiler: &mut Compiler<'
             })
             .collect();
         return match bodies.is_empty() {
-            true => Err(format!("no prompt of `{}` has so many words", set.file)),
+            true => Err(format!("no prompt of `{}` is within the limits of `words`", set.file)),
             false => Ok(Body::OneOf(bodies, set.order.unwrap_or(Order::Random))),
         };
     }
@@ -567,7 +567,7 @@ mod tests {
         let long = target("http://x", load(json!({"min": 2}), "random")).unwrap();
         assert!((0..5).all(|number| asked(&long, number)["messages"][0]["content"] == "a b"));
         let none = target("http://x", load(json!({"min": 3}), "random")).unwrap_err();
-        assert!(none.contains("so many words"), "{none}");
+        assert!(none.contains("is within the limits of `words`"), "{none}");
     }
 
     #[test]

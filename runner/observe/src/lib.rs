@@ -42,6 +42,12 @@ impl Observations {
     pub fn load(&self, name: &str) -> Option<&LoadObservations> {
         self.loads.iter().find(|it| it.name == name)
     }
+
+    /// The index of the phase with this name. None if it never began.
+    #[must_use]
+    pub fn phase(&self, name: &str) -> Option<usize> {
+        self.phases.iter().position(|span| span.name == name)
+    }
 }
 
 /// One phase as it was executed.

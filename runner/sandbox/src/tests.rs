@@ -133,7 +133,7 @@ async fn a_policy_cuts_the_pods_that_it_selects_until_it_is_gone() {
     let policies: Api<NetworkPolicy> = Api::default_namespaced(client.clone());
     policies.create(&PostParams::default(), &cut("cut", "cut")).await.unwrap();
     let all = workers(&client).await;
-    assert_eq!(all.len(), 3, "a policy that selects nobody cuts nobody");
+    assert_eq!(all.len(), 3, "a policy that selects no pod cuts none off");
     let chosen = all.first().unwrap().clone();
     let label = |value: Option<&str>| Patch::Merge(json!({"metadata": {"labels": {"cut": value}}}));
     pods.patch(&chosen, &PatchParams::default(), &label(Some("yes"))).await.unwrap();

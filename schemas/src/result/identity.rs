@@ -98,11 +98,11 @@ mod tests {
     #[test]
     fn a_scenario_is_found_by_its_name_and_where_that_is_shared_by_its_file() {
         let id = |file| Identity::new(file, "checkout");
-        let found = |now: &'static str, others: &[&'static str], beside: &[&'static str]| {
+        let found = |now: &'static str, others: &[&'static str], next_to: &[&'static str]| {
             let others: Vec<_> = others.iter().map(|file| id(file)).collect();
             let mut shared = SharedNames::default();
             shared.learn(others.iter().copied());
-            shared.learn(beside.iter().map(|file| id(file)).chain([id(now)]));
+            shared.learn(next_to.iter().map(|file| id(file)).chain([id(now)]));
             id(now).find_in(&others, &shared)
         };
         assert_eq!(found("./a/s.yaml", &["a/s.yaml"], &[]), Some(0));

@@ -1,4 +1,4 @@
-//! The dialogue with a person who guesses: each guess, and its answer. A guess is either understood, as what stands next to
+//! The dialogue with a person who guesses: each guess, and its answer. A guess is either understood, as what is next to
 //! it in the table, or its answer shows a line that is valid in its place.
 
 use std::fmt::Write;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::UnitError;
+use crate::Explained;
 
 /// A bandwidth: `1Mbit/s`, `125kB/s`. In whole bits per second, more than zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,22 +59,22 @@ impl Size {
 }
 
 impl FromStr for Bandwidth {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let trimmed = text.trim();
         let help = "write a number and one of `kbit/s`, `Mbit/s`, `Gbit/s`, `kB/s`, `MB/s`, such as `10Mbit/s`";
         let (number, unit) = parts(trimmed);
         if let Some(scale) = scale(unit, &BANDWIDTHS) {
             return whole(number, scale).map(Self).ok_or_else(|| {
-                UnitError::new(format!("`{trimmed}` is not a whole number of bits per second above zero"), help)
+                Explained::new(format!("`{trimmed}` is not a whole number of bits per second above zero"), help)
             });
         }
         if number.is_empty() {
-            return Err(UnitError::new(format!("`{trimmed}` is not a bandwidth"), help));
+            return Err(Explained::new(format!("`{trimmed}` is not a bandwidth"), help));
         }
         Err(match unit.to_ascii_lowercase().as_str() {
-            "" => UnitError::new(
+            "" => Explained::new(
                 format!("the bandwidth `{trimmed}` has no unit"),
                 format!("write `{number}Mbit/s` for megabits or `{number}MB/s` for megabytes per second"),
             ),
@@ -87,18 +87,18 @@ impl FromStr for Bandwidth {
                     b'g' => "G",
                     _ => "",
                 };
-                UnitError::new(
+                Explained::new(
                     format!(
                         "the bandwidth `{trimmed}` is ambiguous: some read bits in `{unit}`, others bytes (Chaos Mesh and tc do)"
                     ),
                     format!("write `{number}{prefix}bit/s` for bits or `{number}{prefix}B/s` for bytes"),
                 )
             }
-            word if word.ends_with("bit") || word.ends_with("bit/s") => UnitError::new(
+            word if word.ends_with("bit") || word.ends_with("bit/s") => Explained::new(
                 format!("`{unit}` is not a unit of bandwidth"),
                 format!("write `{number}{}/s`", bits_unit(word)),
             ),
-            _ => UnitError::new(format!("`{unit}` is not a unit of bandwidth"), help),
+            _ => Explained::new(format!("`{unit}` is not a unit of bandwidth"), help),
         })
     }
 }
@@ -114,9 +114,9 @@ fn bits_unit(word: &str) -> &'static str {
 }
 
 impl FromStr for Size {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let trimmed = text.trim();
         let help = "write a number and one of `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`, such as `256MiB`";
         let (number, unit) = parts(trimmed);
@@ -125,14 +125,14 @@ impl FromStr for Size {
         if let Some(scale) = scale(kubernetes.as_deref().unwrap_or(unit), &SIZES) {
             return whole(number, scale)
                 .map(Self)
-                .ok_or_else(|| UnitError::new(format!("`{trimmed}` is not a whole number of bytes above zero"), help));
+                .ok_or_else(|| Explained::new(format!("`{trimmed}` is not a whole number of bytes above zero"), help));
         }
         let guess = match unit {
             "k" | "M" | "G" => Some(format!("write `{number}{unit}B`, or `{number}{}iB`", unit.to_ascii_uppercase())),
             "" if !number.is_empty() => Some(format!("write `{number}MiB` for mebibytes or `{number}B` for bytes")),
             _ => None,
         };
-        Err(UnitError::new(format!("`{trimmed}` is not a size"), guess.unwrap_or_else(|| help.to_owned())))
+        Err(Explained::new(format!("`{trimmed}` is not a size"), guess.unwrap_or_else(|| help.to_owned())))
     }
 }
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Duration, UnitError};
+use super::Duration;
+use crate::Explained;
 
 /// The shift of a clock: `+10m` forward, `-10m` back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,9 +29,9 @@ impl Offset {
 }
 
 impl FromStr for Offset {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let trimmed = text.trim();
         let (back, rest) = match trimmed.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -38,7 +39,7 @@ impl FromStr for Offset {
         };
         let by: Duration = rest.parse()?;
         if by.is_zero() {
-            return Err(UnitError::new(format!("the offset `{trimmed}` is zero"), "write `+10m` or `-10m`"));
+            return Err(Explained::new(format!("the offset `{trimmed}` is zero"), "write `+10m` or `-10m`"));
         }
         Ok(Self { back, by })
     }

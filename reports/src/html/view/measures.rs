@@ -82,7 +82,7 @@ pub(super) fn chart(
         merged: (longest > 1).then(|| {
             format!(
                 "Each step holds up to {longest} windows of {}; lines reach from the lowest to the \
-                 highest of them, and what is read is the worst.",
+                 highest of them, and the value shown is the worst.",
                 words::seconds(series.window_s)
             )
         }),

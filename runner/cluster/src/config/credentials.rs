@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::AuthInfo;
+use shakedown_schemas::Explained;
 
 use super::kubeconfig::regular;
 use super::plugin;
@@ -16,13 +17,13 @@ use crate::error::ClusterError;
 /// no longer.
 pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError> {
     if let Some(provider) = user.auth_provider.as_ref().filter(|provider| provider.name != "oidc") {
-        return Err(ClusterError::Credentials(format!(
-            "the kubeconfig names the auth provider `{}`\nhelp: kubectl has removed it; use the provider's credential plugin",
-            provider.name
+        return Err(ClusterError::Credentials(Explained::new(
+            format!("the kubeconfig names the auth provider `{}`", provider.name),
+            "kubectl has removed it; use the provider's credential plugin",
         )));
     }
     for path in [&user.client_certificate, &user.client_key].into_iter().flatten() {
-        regular(path.as_ref()).map_err(ClusterError::Credentials)?;
+        regular(path.as_ref()).map_err(|problem| ClusterError::Credentials(problem.into()))?;
     }
     // A file goes before a token: tools write both and rotate the file.
     if let Some(path) = user.token_file.take() {
@@ -36,13 +37,12 @@ pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError
         user.token = match (token, user.token) {
             (Ok(token), _) => Some(token.into()),
             (Err(_), Some(token)) => Some(token),
-            (Err(problem), None) => return Err(ClusterError::Credentials(problem)),
+            (Err(problem), None) => return Err(ClusterError::Credentials(problem.into())),
         };
     }
     // As in client-go, a token goes before a plugin.
     if let (Some(exec), None) = (user.exec.take(), &user.token) {
-        let credential =
-            plugin::run(&exec).await.map_err(|message| ClusterError::Credentials(plugin_error(message)))?;
+        let credential = plugin::run(&exec).await.map_err(|error| ClusterError::Credentials(plugin_error(error)))?;
         user.token = credential.token.filter(|token| !token.is_empty()).map(Into::into);
         if let (Some(certificate), Some(key)) = (credential.client_certificate_data, credential.client_key_data) {
             user.client_certificate_data = Some(STANDARD.encode(certificate));
@@ -52,13 +52,11 @@ pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError
     Ok(user)
 }
 
-fn plugin_error(message: String) -> String {
-    let with_help = if message.contains("\nhelp: ") {
-        message
-    } else {
-        format!("{message}\nhelp: `kubectl get --raw /version` runs the same plugin; log in again if it fails as well")
-    };
-    format!("the credential plugin {with_help}")
+fn plugin_error(Explained { message, help }: Explained) -> Explained {
+    let help = help.unwrap_or_else(|| {
+        "`kubectl get --raw /version` runs the same plugin; log in again if it fails as well".to_owned()
+    });
+    Explained::new(format!("the credential plugin {message}"), help)
 }
 
 #[cfg(test)]

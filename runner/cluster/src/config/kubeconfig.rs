@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
 use secrecy::{ExposeSecret, SecretString};
-use shakedown_schemas::{FileError, read_file};
+use shakedown_schemas::{Explained, FileError, read_file};
 
 use crate::error::{ClusterError, chain};
 use crate::options::ConnectOptions;
@@ -33,12 +33,12 @@ pub(crate) fn read(options: &ConnectOptions) -> Result<Option<Kubeconfig>, Clust
         return Kubeconfig::from_yaml(text)
             .map(without_empty)
             .map(Some)
-            .map_err(|error| ClusterError::Kubeconfig(words(error)));
+            .map_err(|error| ClusterError::Kubeconfig(words(error).into()));
     }
     if let Some(path) = &options.kubeconfig {
         return match file(path)? {
             Some(kubeconfig) => Ok(Some(kubeconfig)),
-            None => Err(ClusterError::Kubeconfig(format!("there is no file {}", path.display()))),
+            None => Err(ClusterError::Kubeconfig(format!("there is no file {}", path.display()).into())),
         };
     }
     let mut merged: Option<Kubeconfig> = None;
@@ -46,7 +46,7 @@ pub(crate) fn read(options: &ConnectOptions) -> Result<Option<Kubeconfig>, Clust
         let Some(next) = file(&path)? else { continue };
         merged = Some(match merged {
             None => next,
-            Some(first) => first.merge(next).map_err(|error| ClusterError::Kubeconfig(chain(&error)))?,
+            Some(first) => first.merge(next).map_err(|error| ClusterError::Kubeconfig(chain(&error).into()))?,
         });
     }
     Ok(merged)
@@ -62,11 +62,11 @@ fn default_paths(variable: Option<OsString>, home: Option<PathBuf>) -> Vec<PathB
 
 /// A file's kubeconfig; none where the file does not exist.
 fn file(path: &Path) -> Result<Option<Kubeconfig>, ClusterError> {
-    regular(path).map_err(ClusterError::Kubeconfig)?;
+    regular(path).map_err(|error| ClusterError::Kubeconfig(error.into()))?;
     match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => Ok(Some(without_empty(kubeconfig))),
         Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ClusterError::Kubeconfig(format!("{}: {}", path.display(), words(error)))),
+        Err(error) => Err(ClusterError::Kubeconfig(format!("{}: {}", path.display(), words(error)).into())),
     }
 }
 
@@ -132,20 +132,22 @@ pub(super) fn select(kubeconfig: Kubeconfig, wanted: Option<&str>) -> Result<Opt
         if kubeconfig.contexts.is_empty() {
             return Ok(None);
         }
-        return Err(ClusterError::Kubeconfig(format!(
-            "no current context is set\nhelp: give --context; {}",
-            contexts(&kubeconfig)
+        return Err(ClusterError::Kubeconfig(Explained::new(
+            "no current context is set",
+            format!("give --context; {}", contexts(&kubeconfig)),
         )));
     };
     let Some(context) = kubeconfig.contexts.iter().find(|it| it.name == name).and_then(|it| it.context.clone()) else {
-        return Err(ClusterError::Kubeconfig(format!("there is no context `{name}`\nhelp: {}", contexts(&kubeconfig))));
+        return Err(ClusterError::Kubeconfig(Explained::new(
+            format!("there is no context `{name}`"),
+            contexts(&kubeconfig),
+        )));
     };
     let cluster = kubeconfig.clusters.into_iter().find(|it| it.name == context.cluster).and_then(|it| it.cluster);
     let Some(mut cluster) = cluster else {
-        return Err(ClusterError::Kubeconfig(format!(
-            "context `{name}` names the cluster `{}`, which does not exist",
-            context.cluster
-        )));
+        return Err(ClusterError::Kubeconfig(
+            format!("context `{name}` names the cluster `{}`, which does not exist", context.cluster).into(),
+        ));
     };
     // client-go accepts a context without a user, and a user that does not exist.
     let mut user = kubeconfig

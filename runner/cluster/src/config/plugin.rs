@@ -12,6 +12,7 @@ use std::time::Duration;
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
+use shakedown_schemas::Explained;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
@@ -50,12 +51,12 @@ struct Answer {
 ///
 /// # Errors
 /// A sentence with the plugin's name, its status and its own words on stderr.
-pub(super) async fn run(exec: &ExecConfig) -> Result<Credential, String> {
+pub(super) async fn run(exec: &ExecConfig) -> Result<Credential, Explained> {
     let terminal = std::io::stdin().is_terminal();
     let interactive = match exec.interactive_mode {
         Some(ExecInteractiveMode::Never) => false,
         Some(ExecInteractiveMode::Always) if !terminal => {
-            return Err(format!("{} asks the user, but stdin is not a terminal", name(exec)?));
+            return Err(format!("{} asks the user, but stdin is not a terminal", name(exec)?).into());
         }
         _ => terminal,
     };
@@ -63,7 +64,7 @@ pub(super) async fn run(exec: &ExecConfig) -> Result<Credential, String> {
     run_for(exec, interactive, limit).await
 }
 
-async fn run_for(exec: &ExecConfig, interactive: bool, limit: Duration) -> Result<Credential, String> {
+async fn run_for(exec: &ExecConfig, interactive: bool, limit: Duration) -> Result<Credential, Explained> {
     let name = name(exec)?;
     let mut child = start(exec, interactive).map_err(|error| not_started(exec, name, &error))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -73,19 +74,19 @@ async fn run_for(exec: &ExecConfig, interactive: bool, limit: Duration) -> Resul
     .await;
     let Ok((stdout, stderr, status)) = ended else {
         end(&mut child, interactive);
-        return Err(format!("{name} did not answer within {} s and was ended", limit.as_secs()));
+        return Err(format!("{name} did not answer within {} s and was ended", limit.as_secs()).into());
     };
     let status = status.map_err(|error| format!("{name} could not be waited for: {error}"))?;
     if !status.success() {
-        return Err(format!("{name} failed ({status}){}", words(&stderr)));
+        return Err(format!("{name} failed ({status}){}", words(&stderr)).into());
     }
     let version = version(exec);
     let answer: Answer = serde_json::from_slice(&stdout)
         .map_err(|_| format!("{name} did not print an ExecCredential in JSON{}", words(&stderr)))?;
     if answer.kind.as_deref() != Some("ExecCredential") || answer.api_version.as_deref() != Some(version) {
-        return Err(format!("{name} did not print an ExecCredential of {version}"));
+        return Err(format!("{name} did not print an ExecCredential of {version}").into());
     }
-    answer.status.ok_or_else(|| format!("{name} printed an ExecCredential without a status"))
+    answer.status.ok_or_else(|| format!("{name} printed an ExecCredential without a status").into())
 }
 
 fn start(exec: &ExecConfig, interactive: bool) -> std::io::Result<Child> {
@@ -152,13 +153,13 @@ fn version(exec: &ExecConfig) -> &str {
     exec.api_version.as_deref().unwrap_or("client.authentication.k8s.io/v1")
 }
 
-fn not_started(exec: &ExecConfig, name: &str, error: &std::io::Error) -> String {
+fn not_started(exec: &ExecConfig, name: &str, error: &std::io::Error) -> Explained {
     if error.kind() != std::io::ErrorKind::NotFound {
-        return format!("{name} could not be started: {error}");
+        return format!("{name} could not be started: {error}").into();
     }
     match exec.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {
-        Some(hint) => format!("{name} is not installed\nhelp: {hint}"),
-        None => format!("{name} is not installed"),
+        Some(hint) => Explained::new(format!("{name} is not installed"), hint),
+        None => format!("{name} is not installed").into(),
     }
 }
 
@@ -190,7 +191,7 @@ mod tests {
     }
 
     async fn refusal(exec: &ExecConfig) -> String {
-        let error = run_for(exec, false, Duration::from_secs(10)).await.err().expect("refused");
+        let error = run_for(exec, false, Duration::from_secs(10)).await.err().expect("refused").to_string();
         assert!(!error.contains("hunter"), "a secret is in: {error}");
         error
     }
@@ -232,7 +233,7 @@ mod tests {
         let file = folder.path().join("child");
         let exec = shell(&format!("sleep 600 & echo $! > {}; wait", file.display()));
         // Long enough for the shell to write the file, on a busy machine as well.
-        let error = run_for(&exec, false, Duration::from_secs(3)).await.err().unwrap();
+        let error = run_for(&exec, false, Duration::from_secs(3)).await.err().unwrap().to_string();
         assert_eq!(error, "sh did not answer within 3 s and was ended");
         let child: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         let gone = || {

@@ -25,7 +25,7 @@ pub(super) async fn series(
     observations: &Observations,
     zero: &Zero,
 ) -> BTreeMap<usize, Result<SeriesSeen, String>> {
-    let earlier = it.to.as_ref().and_then(|to| observations.phases.iter().position(|span| span.name == *to));
+    let earlier = it.to.as_ref().and_then(|to| observations.phase(to));
     let mut found = BTreeMap::new();
     for phase in [Some(phase), earlier].into_iter().flatten() {
         if let Some(span) = observations.phases.get(phase) {
@@ -58,7 +58,8 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     for (name, value) in &it.headers {
         request = request.header(name, value);
     }
-    let unreachable = |error: reqwest::Error| format!("Prometheus could not be asked: {}", cause(&error.without_url()));
+    let unreachable =
+        |error: reqwest::Error| format!("Prometheus could not be queried: {}", cause(&error.without_url()));
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status();
     if status.is_redirection() {

@@ -149,7 +149,7 @@ fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> Expectation
         observed_text: "unfit".to_owned(),
         limit_text: "healthy and steady".to_owned(),
         reason: format!(
-            "no fault was injected, because the baseline is not healthy and steady: {} (--inject-anyway injects all the same)",
+            "no fault was injected, because the baseline is not healthy and steady: {} (--inject-anyway ignores this)",
             problems.join("; ")
         ),
         line,

@@ -25,7 +25,7 @@ impl Execution<'_> {
         result.faults = judged.faults;
         result.warnings.extend(warnings.into_iter().chain(judged.warnings));
         let lost = result.inconsistencies();
-        let lost = lost.into_iter().map(|what| format!("the numbers of this run cannot be believed: {what}"));
+        let lost = lost.into_iter().map(|what| format!("the numbers of this run are inconsistent: {what}"));
         result.errors.extend(lost.chain(errors));
         result.duration_s = duration.as_secs_f64();
         if let (Some(before), Some(cluster)) = (before, self.context.cluster)

@@ -75,7 +75,7 @@ pub(super) async fn plan(
     let pods = request.targets.iter().chain(&draft.far);
     let place = find_place(pods, &resources, cluster, installed).await?;
     if let Some(first) = hindrances(installed, &place, needs).into_iter().next() {
-        return Err(refuse(format!("{}\nhelp: {}", first.text, first.help)));
+        return Err(refuse(first.to_string()));
     }
     let after = request.fault.after().get();
     let lasts = request.fault.lasts().map(Written::get);

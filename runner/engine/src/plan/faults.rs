@@ -195,8 +195,8 @@ fn untaken(
         PlanError::fault(
             name,
             format!(
-                "it acts on {wanted} of the pods of {}, but only {left} of them are left by then: {by} ends the others\nhelp: \
-                 choose other pods or fewer (`count`), or put the faults into scenarios of their own",
+                "it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: {by} ends the others\nhelp: \
+                 choose other pods or fewer (`count`), or put the faults into separate scenarios",
                 selector_text(selector)
             ),
         )

@@ -11,7 +11,7 @@ use super::options::Options;
 use super::peers::{Found, Reader, peer_namespace};
 use super::request::CutRequest;
 use super::spec::{Action, Planned};
-use shakedown_cluster::{Cluster, ClusterError, Network, first_line, size};
+use shakedown_cluster::{Cluster, ClusterError, Network, size};
 use shakedown_faults::FaultPlan;
 use shakedown_faults::effect::RequiredProof;
 use shakedown_faults::enforcement::Enforcement;
@@ -120,7 +120,7 @@ pub(super) async fn plan(
             plan.description.push_str(&format!(" Note: {note}."));
         }
         if let Some(why) = &leaves_open {
-            plan.description.push_str(&format!(" Note: {why}, so those go on."));
+            plan.description.push_str(&format!(" Note: {why}, so those continue."));
         }
         if request.partition.engine == Engine::Auto {
             plan.description.push_str(" By NetworkPolicy, which can cut exactly this.");
@@ -161,7 +161,7 @@ fn fault_plan(
             let conflicts: Vec<String> = scheme.conflicts(&cut, &built).iter().map(ToString::to_string).collect();
             if !conflicts.is_empty() {
                 let why = conflicts.join("; ");
-                return Err(Refusal::Unable(at, first_line(&why).to_owned(), refused(why)));
+                return Err(Refusal::Unable(at, why.clone(), refused(why)));
             }
             if let Some(why) = size::too_large("the NetworkPolicy", &built.spec) {
                 return Err(Refusal::Unable(at, why.clone(), refused(format!("{why}\nhelp: {}", size::HELP))));
@@ -171,10 +171,10 @@ fn fault_plan(
     }
     let at_first: BTreeSet<usize> =
         (0..stretches.len()).filter(|other| stretches[*other].holds(own.phase, own.begin)).collect();
-    let nobody = (BTreeSet::new(), BTreeMap::new());
-    let desired = scheme.desired(&at_first, &nobody.0, &nobody.1).map_err(|error| refused(error.to_string()))?;
+    let none = (BTreeSet::new(), BTreeMap::new());
+    let desired = scheme.desired(&at_first, &none.0, &none.1).map_err(|error| refused(error.to_string()))?;
     let keys: Vec<_> = scheme.groups_of(at).map(|group| scheme.policy_key(group)).collect();
-    let only = scheme.desired(&alone, &nobody.0, &nobody.1).map_err(|error| refused(error.to_string()))?;
+    let only = scheme.desired(&alone, &none.0, &none.1).map_err(|error| refused(error.to_string()))?;
     let part = &scheme.parts()[at];
     let mut description = scheme.explain(at);
     let mut together: Vec<&str> = states

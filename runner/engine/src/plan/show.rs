@@ -81,7 +81,7 @@ fn canaries(out: &mut String, plan: &Plan) {
     let image = plan.canary_image.as_ref();
     let how = image.map_or(
         super::NO_CANARY,
-        |_| "before the load, for nodes whose abilities are not known; without an answer the run goes on",
+        |_| "before the load, for nodes whose abilities are not known; without an answer the run continues",
     );
     _ = writeln!(out, "\ncanaries ({how})");
     for trial in &plan.canaries {

@@ -54,6 +54,7 @@ pub struct Plan {
     pub canary_image: Option<WitnessImage>,
 }
 
+/// Names are the keys of a plan's parts. The permissions are found from the scenario, with its plan or without one.
 impl Plan {
     /// The load with this name.
     pub(super) fn load(&self, name: &str) -> Option<&LoadSpec> {

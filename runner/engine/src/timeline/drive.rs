@@ -474,7 +474,7 @@ impl<'a> Run<'a> {
     fn count(&mut self, index: usize) {
         let phase = &self.scenario.phases[index];
         let start_ns = self.border_ns();
-        // The mark gets its moment under the lock of the marks, so that the load knows of it before any later request.
+        // The mark gets its moment under the lock of the marks, so that the load has it before any later request.
         let active_ns = match self.state.begins_with_faults(index) {
             true => self.begin(index, calm_part(phase), || self.now_ns()),
             false => start_ns,

@@ -593,7 +593,7 @@ impl FaultTask {
                 // No further try helps.
                 Ok(Ok(Err(FaultError::Dirty(text)))) => {
                     self.count(&problems);
-                    return self.left(text);
+                    return self.left(text.to_string());
                 }
                 Ok(Ok(Err(error))) => {
                     is_failing = !matches!(error, FaultError::Recovering(_));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shakedown_schemas::Explained;
 use tokio::time::Instant;
 
 use crate::witness::{pod, pod_trouble};
@@ -21,16 +22,25 @@ pub const PORT: u16 = 18_099;
 
 /// A canary could not run.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.explained())]
 pub enum CanaryError {
     /// The cluster refused or did not answer.
-    #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// Its fuse could not be lit.
-    #[error(transparent)]
     Fuse(#[from] FuseError),
     /// Its pods do not run or do not connect.
-    #[error("{0}")]
-    Silent(String),
+    Silent(Explained),
+}
+
+impl CanaryError {
+    /// The message and the next step.
+    pub fn explained(&self) -> Explained {
+        match self {
+            Self::Cluster(error) => error.explained(),
+            Self::Fuse(error) => error.explained(),
+            Self::Silent(what) => what.clone(),
+        }
+    }
 }
 
 /// The properties that all objects of a canary share.
@@ -114,9 +124,9 @@ impl Pods<'_> {
             return Ok(());
         }
         let why = trouble.map(|(why, _)| format!(": {why}")).unwrap_or_default();
-        Err(CanaryError::Silent(format!(
-            "{problem}{why} (image {})\nhelp: --canary-image names an image of this program that the nodes can run",
-            self.image.image
+        Err(CanaryError::Silent(Explained::new(
+            format!("{problem}{why} (image {})", self.image.image),
+            "--canary-image names an image of this program that the nodes can run",
         )))
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Direction, Fault, HttpFault, Stress, StressCpu, TimeFault};
 
@@ -104,9 +105,9 @@ pub enum Outcome {
     /// Its fault was injected.
     Able,
     /// Its fault could not be injected, with the cause and the remedy.
-    Unable(String),
+    Unable(Explained),
     /// The canary could not be tried, with the reason.
-    Unknown(String),
+    Unknown(Explained),
 }
 
 /// One canary: a pod of ours on a node, with the harmless form of a fault.
@@ -189,14 +190,14 @@ pub fn survey(namespace: &str, node: &str) -> Vec<Trial> {
         json!({"stress": {"pods": pods, "cpu": {"workers": 1}}}),
         json!({"time": {"pods": pods, "offset": "-10s"}}),
     ];
-    let nobody = || Ends::default();
+    let none = || Ends::default();
     let recipe = |fault: serde_json::Value| {
         Some(match serde_json::from_value(fault).ok()? {
             Fault::Netem(it) => {
-                let ends = (!it.to.is_empty()).then(nobody);
+                let ends = (!it.to.is_empty()).then(none);
                 Recipe::Netem { netem: Box::new(it), ends, direction: Direction::Egress }
             }
-            Fault::Partition(_) => Recipe::Partition { ends: nobody(), direction: Direction::Egress },
+            Fault::Partition(_) => Recipe::Partition { ends: none(), direction: Direction::Egress },
             Fault::Stress(it) => Recipe::Stress(it),
             Fault::Time(it) => Recipe::Time(it),
             _ => return None,

@@ -13,6 +13,7 @@ use futures::{FutureExt, StreamExt};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_guard::fuse::{self, Fuses};
 use shakedown_probe::ProbeConfig;
+use shakedown_schemas::Explained;
 use tokio::time::{Instant, timeout_at};
 
 pub use super::ability::Outcome;
@@ -48,6 +49,8 @@ const LIFE: Duration = Duration::from_secs(120);
 const FIRST: usize = 9_000;
 /// The number of `doctor`'s fuse, far above those of scenarios.
 const SERIAL: usize = 9_998;
+/// Begins the reason why a canary shows nothing.
+const NOT_TRIED: &str = "the canary was not tried";
 
 /// The canaries of one run.
 pub struct Canaries<'a> {
@@ -79,7 +82,7 @@ impl Canaries<'_> {
             match outcome {
                 Outcome::Able => {}
                 Outcome::Unable(why) => {
-                    let why = explained(trial, &why);
+                    let why = with_other_engine(trial, why);
                     unable.push(format!(
                         "fault {}: Chaos Mesh cannot inject {what} on node {node}, as a canary pod there showed: {why}",
                         trial.fault
@@ -105,9 +108,7 @@ impl Canaries<'_> {
 
     async fn attempt(&self, number: usize, trial: &Trial, start: Duration, until: Instant) -> Outcome {
         let Some(left) = until.checked_duration_since(Instant::now() + LEAST + REMOVE) else {
-            return Outcome::Unknown(
-                "the canary was not tried: those before it took all the time that there is".to_owned(),
-            );
+            return Outcome::Unknown("the canary was not tried: the earlier ones took all of the time".into());
         };
         let Self { cluster, run, serial, image, fuses } = self;
         let owner = fuses.owner(&trial.namespace).cloned();
@@ -141,10 +142,10 @@ impl Canaries<'_> {
                 };
                 self.inject(fault.insert(ChaosFault::new((*cluster).clone(), spec))).await
             }
-            Err(error) => Outcome::Unknown(format!("the canary was not tried: {error}")),
+            Err(error) => Outcome::Unknown(error.explained().about(NOT_TRIED)),
         };
         match (outcome, self.remove(&key, fault.as_mut(), until).await) {
-            (Outcome::Able, Err(problem)) => Outcome::Unknown(format!("{key} could not be removed: {problem}")),
+            (Outcome::Able, Err(problem)) => Outcome::Unknown(problem.about(format!("{key} could not be removed"))),
             (outcome, _) => outcome,
         }
     }
@@ -173,17 +174,17 @@ impl Canaries<'_> {
         };
         match injected {
             Ok(()) => Outcome::Able,
-            Err(FaultError::Impossible(why)) if fault.is_unanswered() => Outcome::Unknown(format!(
-                "the canary had no answer in time, so the fault itself has to be proven: {why}"
-            )),
+            Err(FaultError::Impossible(why)) if fault.is_unanswered() => {
+                Outcome::Unknown(why.about("the canary had no answer in time, so the fault itself has to be proven"))
+            }
             Err(FaultError::Impossible(why)) => Outcome::Unable(why),
-            Err(error) => Outcome::Unknown(format!("the canary was not tried: {error}")),
+            Err(error) => Outcome::Unknown(error.explained().about(NOT_TRIED)),
         }
     }
 
     /// Deletes the pod, and once it is gone the resource. A resource that stays then is removed by force: it acts on no other
     /// pod. The resource is deleted even where the pod stays.
-    async fn remove(&self, key: &ObjectKey, fault: Option<&mut ChaosFault>, until: Instant) -> Result<(), String> {
+    async fn remove(&self, key: &ObjectKey, fault: Option<&mut ChaosFault>, until: Instant) -> Result<(), Explained> {
         let until = until.max(Instant::now() + REMOVE);
         let gone = async {
             self.cluster.delete(key).await?;
@@ -197,11 +198,11 @@ impl Canaries<'_> {
             Some(fault) => timeout_at(until, undo(fault)).await,
             None => Ok(Ok(())),
         };
-        let late = |_| "no answer in time".to_owned();
-        gone.map_err(late)?.map_err(|error| error.to_string())?;
+        let late = |_| Explained::from("no answer in time");
+        gone.map_err(late)?.map_err(|error| error.explained())?;
         match undone.map_err(late)? {
             Err(FaultError::Dirty(_)) | Ok(()) => Ok(()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.explained()),
         }
     }
 }
@@ -217,12 +218,12 @@ async fn undo(fault: &mut ChaosFault) -> Result<(), FaultError> {
 }
 
 /// The cause, with another engine among the remedies where there is one.
-fn explained(trial: &Trial, why: &str) -> String {
-    if !trial.abilities.contains(&Ability::Partition) {
-        return why.to_owned();
+fn with_other_engine(trial: &Trial, why: Explained) -> Explained {
+    if trial.abilities.contains(&Ability::Partition) {
+        why.or("use the partition of Kubernetes (`engine: network-policy`)")
+    } else {
+        why
     }
-    let joint = if why.contains("\nhelp: ") { "; or" } else { "\nhelp:" };
-    format!("{why}{joint} use the partition of Kubernetes (`engine: network-policy`)")
 }
 
 /// The abilities of nodes, for `doctor`: the result of each canary.
@@ -254,7 +255,10 @@ pub async fn look(
     Ok(found
         .into_iter()
         .map(|(trial, outcome)| match outcome {
-            Outcome::Unable(why) => (trial.clone(), Outcome::Unable(explained(&trial, &why))),
+            Outcome::Unable(why) => {
+                let why = with_other_engine(&trial, why);
+                (trial, Outcome::Unable(why))
+            }
             other => (trial, other),
         })
         .collect())

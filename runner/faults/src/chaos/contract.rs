@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 
 use super::diagnose::is_before_rules;
 use super::spec::Record;
@@ -30,7 +31,7 @@ impl Missing {
     /// What is missing, as text.
     pub fn text(&self) -> String {
         match self {
-            Self::Untouched => "no controller has looked at it".to_owned(),
+            Self::Untouched => "no controller has processed it".to_owned(),
             Self::Pending { what, failure: Some(failure) } => format!("{what}: {failure}"),
             Self::Pending { what, failure: None } | Self::Wrong(what) => what.clone(),
         }
@@ -157,7 +158,7 @@ pub fn stuck(object: &Value) -> String {
             format!("{}: {}", missing.text(), super::diagnose::NOT_TAKEN_UP)
         }
         (Err(missing), None) => missing.text(),
-        (Ok(()), None) => "its controller does not take its finalizer off".to_owned(),
+        (Ok(()), None) => "its controller does not remove its finalizer".to_owned(),
     }
 }
 
@@ -243,7 +244,7 @@ pub fn killed(pod: &Value, container: &str, before: u64) -> Option<String> {
         return Some("it was started again".to_owned());
     }
     let ended = container["state"].get("terminated")?;
-    Some(format!("it has ended ({})", ended["reason"].as_str().unwrap_or("for no reason that is told")))
+    Some(format!("it has ended ({})", ended["reason"].as_str().unwrap_or("no reason reported")))
 }
 
 /// A repeated failure of a pod's containers, as text; `None` without one.
@@ -293,7 +294,7 @@ pub fn names(network: &Value, source: &str) -> bool {
 }
 
 /// Why a pod's network cannot take another resource. Chaos Mesh keeps one state per pod for all resources.
-pub fn unfit(network: &Value, pod: &str) -> Option<String> {
+pub fn unfit(network: &Value, pod: &str) -> Option<Explained> {
     let others: BTreeSet<&str> = LISTS
         .iter()
         .flat_map(|list| network["spec"][*list].as_array().into_iter().flatten())
@@ -305,13 +306,16 @@ pub fn unfit(network: &Value, pod: &str) -> Option<String> {
     }
     let others = others.into_iter().collect::<Vec<_>>().join(", ");
     Some(match network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
-        Some(message) => format!(
-            "an earlier network fault of Chaos Mesh on pod {pod} ({others}) has failed, and every new one fails with it: \
-             {message}\nhelp: remove what is left (`kubectl get networkchaos -A`), then replace the pod"
+        Some(message) => Explained::new(
+            format!(
+                "an earlier network fault of Chaos Mesh on pod {pod} ({others}) has failed, and every new one fails with it: \
+                 {message}"
+            ),
+            "remove what is left (`kubectl get networkchaos -A`), then replace the pod",
         ),
-        None => format!(
-            "another network fault acts on pod {pod} already: {others}\nhelp: two of them on one pod override each other; \
-             remove that one first (`kubectl delete networkchaos`)"
+        None => Explained::new(
+            format!("another network fault acts on pod {pod} already: {others}"),
+            "two of them on one pod override each other; remove that one first (`kubectl delete networkchaos`)",
         ),
     })
 }
@@ -412,7 +416,7 @@ mod tests {
         assert_eq!(killed(&pod(true, 4, running.clone()), "sidecar", 3), None, "another container was started again");
         assert!(killed(&pod(true, 4, running.clone()), "main", 3).unwrap().contains("started again"));
         let over = pod(false, 3, json!({"terminated": {"reason": "Error", "exitCode": 137}}));
-        assert_eq!(killed(&over, "main", 3).unwrap(), "it has ended (Error)", "where nobody starts it again");
+        assert_eq!(killed(&over, "main", 3).unwrap(), "it has ended (Error)", "where it is not restarted");
         let waits = pod(false, 3, json!({"waiting": {"reason": "CreateContainerError"}}));
         assert_eq!(stopped(&waits, 3).unwrap(), "container main is not ready (CreateContainerError)");
         assert_eq!(crash(&pod(true, 3, running)), None);
@@ -465,8 +469,8 @@ mod tests {
         assert!(in_place(Some(&network(1, "")), "n/a", "n/x").unwrap_err().text().contains("not seen"));
         assert!(in_place(Some(&network(2, "tc failed")), "n/a", "n/x").unwrap_err().text().contains("tc failed"));
         assert!(in_place(Some(&network(2, "")), "n/a", "n/y").is_err() && in_place(None, "n/a", "n/x").is_err());
-        assert!(unfit(&network(2, ""), "n/a").unwrap().contains("n/x"));
-        assert!(unfit(&network(2, "tc failed"), "n/a").unwrap().contains("tc failed"));
+        assert!(unfit(&network(2, ""), "n/a").unwrap().message.contains("n/x"));
+        assert!(unfit(&network(2, "tc failed"), "n/a").unwrap().message.contains("tc failed"));
         assert_eq!(unfit(&json!({"spec": {}}), "n/a"), None);
         // Seen on Chaos Mesh 2.8.3: once the node can, the next fault of this pod takes hold.
         assert_eq!(unfit(&json!({"spec": {}, "status": {"failedMessage": "tc failed"}}), "n/a"), None);

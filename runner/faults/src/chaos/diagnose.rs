@@ -1,5 +1,7 @@
 //! Finds the remedy for a failure from Chaos Mesh's message, which names the failed step. Pure.
 
+use shakedown_schemas::Explained;
+
 /// Part of Chaos Mesh's message about a missing permission in a namespace.
 pub const NOT_ALLOWED: &str = "is forbidden on namespace";
 /// Part of Chaos Mesh's message about a daemon that cannot make its chains of iptables. It makes them for each pod, even for one
@@ -88,18 +90,18 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     (
         "unable to set tcs",
-        "`tc` failed in the pod, and Chaos Mesh tells why only in the chaos-daemon's log on that node; most often the node's \
+        "`tc` failed in the pod, and only the chaos-daemon's log on that node contains the reason; usually the node's \
          kernel lacks the module sch_netem: `modprobe sch_netem`",
     ),
     (
         "unable to flush ip sets",
         "`ipset` failed in the pod: the node's kernel lacks ip_set, ip_set_hash_net or xt_set; the chaos-daemon's log on that \
-         node has its words",
+         node contains its message",
     ),
     (
         CHAINS,
-        "`iptables` failed in the pod: the node's kernel lacks the legacy tables; the chaos-daemon's log on that node has its \
-         words",
+        "`iptables` failed in the pod: the node's kernel lacks the legacy tables; the chaos-daemon's log on that node contains \
+         its message",
     ),
     (
         "no running task found",
@@ -234,15 +236,12 @@ pub fn last_words(log: &str) -> Option<String> {
 }
 
 /// The message with its remedy.
-pub fn explained(words: &str) -> String {
-    match remedy(words) {
-        Some(remedy) => format!("{words}\nhelp: {remedy}"),
-        None => words.to_owned(),
-    }
+pub fn explained(words: &str) -> Explained {
+    Explained { message: words.to_owned(), help: remedy(words).map(str::to_owned) }
 }
 
-/// The message about a resource that no controller has processed.
-pub const NO_CONTROLLER: &str = "help: Chaos Mesh's controller is not running, or is installed for another namespace only (clusterScoped=false): \
+/// The help for a resource that no controller has processed.
+pub const NO_CONTROLLER: &str = "Chaos Mesh's controller is not running, or is installed for another namespace only (clusterScoped=false): \
      `shakedown doctor` looks";
 
 #[cfg(test)]

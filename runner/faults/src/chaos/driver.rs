@@ -135,6 +135,7 @@ impl FaultDriver for ChaosFault {
                     findings.push(Finding { shows: Proof::Applied, holds: false, detail });
                 }
                 Err(FaultError::Gone(detail)) => {
+                    let detail = detail.to_string();
                     findings.push(Finding { shows: Proof::Applied, holds: false, detail });
                 }
                 Err(error) => return Err(error),

@@ -6,19 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use shakedown_cluster::Installation;
-
-/// A problem that keeps Chaos Mesh from acting, with its remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hindrance {
-    /// The problem.
-    pub text: String,
-    /// The remedy.
-    pub help: String,
-}
-
-fn hindrance(text: impl Into<String>, help: impl Into<String>) -> Hindrance {
-    Hindrance { text: text.into(), help: help.into() }
-}
+use shakedown_schemas::Explained;
 
 /// The places of the target pods.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,8 +29,8 @@ pub struct Needs {
 }
 
 /// All problems that keep a fault from acting on these pods.
-pub fn hindrances(installed: &Installation, place: &Place, needs: Needs) -> Vec<Hindrance> {
-    let mut all: Vec<Hindrance> = unavailable(installed).into_iter().collect();
+pub fn hindrances(installed: &Installation, place: &Place, needs: Needs) -> Vec<Explained> {
+    let mut all: Vec<Explained> = unavailable(installed).into_iter().collect();
     all.extend(other_release(installed, place));
     all.extend(out_of_scope(installed, place));
     all.extend(filtered(installed, place));
@@ -65,14 +53,14 @@ pub fn version(deployment: &Value) -> String {
 }
 
 /// From 2.7 on, Chaos Mesh finds its daemons by EndpointSlices (`discovery.k8s.io/v1`), which Kubernetes serves from 1.21 on.
-fn other_release(installed: &Installation, place: &Place) -> Option<Hindrance> {
+fn other_release(installed: &Installation, place: &Place) -> Option<Explained> {
     const SLICES: ((u32, u32), (u32, u32)) = ((2, 7), (1, 21));
     let version = version(installed.controllers.first()?);
     let mut numbers = version.split('.').map_while(|number| number.parse().ok());
     let (chaos, kubernetes) = ((numbers.next()?, numbers.next()?), place.kubernetes?);
     (chaos >= SLICES.0 && kubernetes < SLICES.1).then(|| {
         let (major, minor) = kubernetes;
-        hindrance(
+        Explained::new(
             format!(
                 "Chaos Mesh {version} does not work on Kubernetes {major}.{minor}: it needs discovery.k8s.io/v1, so its \
                  faults are neither injected nor removed"
@@ -91,11 +79,11 @@ fn environment<'v>(installed: &'v Installation, name: &str) -> Option<&'v str> {
 }
 
 /// The controller is installed but not available.
-pub(super) fn unavailable(installed: &Installation) -> Option<Hindrance> {
+pub(super) fn unavailable(installed: &Installation) -> Option<Explained> {
     let deployment = installed.controllers.first()?;
     let place = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
     (deployment["status"]["availableReplicas"].as_u64().unwrap_or_default() == 0).then(|| {
-        hindrance(
+        Explained::new(
             format!(
                 "Chaos Mesh {}: no chaos-controller-manager is available in namespace {place}",
                 version(deployment)
@@ -106,14 +94,14 @@ pub(super) fn unavailable(installed: &Installation) -> Option<Hindrance> {
 }
 
 /// An installation for one namespace accepts resources for other namespaces and ignores them.
-fn out_of_scope(installed: &Installation, place: &Place) -> Option<Hindrance> {
+fn out_of_scope(installed: &Installation, place: &Place) -> Option<Explained> {
     if environment(installed, "CLUSTER_SCOPED") != Some("false") {
         return None;
     }
     let only = environment(installed, "TARGET_NAMESPACE").unwrap_or_default();
     let outside: Vec<&str> = place.namespaces.keys().map(String::as_str).filter(|name| *name != only).collect();
     (!outside.is_empty()).then(|| {
-        hindrance(
+        Explained::new(
             format!(
                 "Chaos Mesh acts only in namespace {only} (clusterScoped=false) and ignores resources that concern {}",
                 outside.join(", ")
@@ -124,14 +112,14 @@ fn out_of_scope(installed: &Installation, place: &Place) -> Option<Hindrance> {
 }
 
 /// With its filter enabled, Chaos Mesh ignores pods in namespaces without the annotation.
-fn filtered(installed: &Installation, place: &Place) -> Option<Hindrance> {
+fn filtered(installed: &Installation, place: &Place) -> Option<Explained> {
     if environment(installed, "ENABLE_FILTER_NAMESPACE") != Some("true") {
         return None;
     }
     let without = place.namespaces.iter().filter(|(_, annotated)| **annotated == Some(false));
     let without: Vec<&str> = without.map(|(name, _)| name.as_str()).collect();
     (!without.is_empty()).then(|| {
-        hindrance(
+        Explained::new(
             format!("Chaos Mesh ignores namespace {} (enableFilterNamespace)", without.join(", ")),
             format!(
                 "`kubectl annotate namespace {} chaos-mesh.org/inject=enabled`, and the same for peers'",
@@ -142,12 +130,12 @@ fn filtered(installed: &Installation, place: &Place) -> Option<Hindrance> {
 }
 
 /// No daemon exists, or none is ready on one of the nodes.
-fn daemons_missing(installed: &Installation, place: &Place) -> Option<Hindrance> {
+fn daemons_missing(installed: &Installation, place: &Place) -> Option<Explained> {
     if installed.controllers.is_empty() || installed.unreadable.iter().any(|what| what == "daemonsets") {
         return None;
     }
     if installed.daemons.is_empty() {
-        return Some(hindrance(
+        return Some(Explained::new(
             "Chaos Mesh: there is no chaos-daemon, which every fault but pod_failure needs on its node",
             "install Chaos Mesh's chart again; its namespace has to allow privileged pods",
         ));
@@ -155,7 +143,7 @@ fn daemons_missing(installed: &Installation, place: &Place) -> Option<Hindrance>
     let with = installed.daemon_nodes.as_ref()?;
     let without: Vec<&str> = place.nodes.keys().filter(|node| !with.contains(*node)).map(String::as_str).collect();
     (!without.is_empty()).then(|| {
-        hindrance(
+        Explained::new(
             format!("Chaos Mesh: no chaos-daemon is ready on {}", without.join(", ")),
             "its DaemonSet needs a toleration for the node's taints (chaosDaemon.tolerations), or its pod fails: \
              `kubectl get pods -A -l app.kubernetes.io/component=chaos-daemon -o wide`",
@@ -164,7 +152,7 @@ fn daemons_missing(installed: &Installation, place: &Place) -> Option<Hindrance>
 }
 
 /// The daemons are configured for another container runtime than a node has.
-fn other_runtime(installed: &Installation, place: &Place) -> Option<Hindrance> {
+fn other_runtime(installed: &Installation, place: &Place) -> Option<Explained> {
     let containers = installed.daemons.first()?["spec"]["template"]["spec"]["containers"].as_array()?;
     let words = containers.iter().flat_map(|container| [&container["command"], &container["args"]]);
     let words: Vec<&str> = words.filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
@@ -175,7 +163,7 @@ fn other_runtime(installed: &Installation, place: &Place) -> Option<Hindrance> {
         (runtime != *wanted).then_some((node, runtime))
     });
     other.map(|(node, runtime)| {
-        hindrance(
+        Explained::new(
             format!("Chaos Mesh: its daemons look for {wanted}, and node {node} runs {runtime}"),
             format!(
                 "set chaosDaemon.runtime={runtime} and chaosDaemon.socketPath in its Helm chart (containerd: \
@@ -186,12 +174,12 @@ fn other_runtime(installed: &Installation, place: &Place) -> Option<Hindrance> {
 }
 
 /// DNS faults need Chaos Mesh's own DNS server, which is optional in an installation.
-pub fn no_names(installed: &Installation) -> Option<Hindrance> {
+pub fn no_names(installed: &Installation) -> Option<Explained> {
     let looked = !installed.controllers.is_empty() && !installed.unreadable.iter().any(|what| what == "deployments");
     let answers = |server: &Value| server["status"]["availableReplicas"].as_u64().unwrap_or_default() > 0;
     (looked && !installed.name_servers.iter().any(answers)).then(|| {
         let what = if installed.name_servers.is_empty() { "is not installed" } else { "is not available" };
-        hindrance(
+        Explained::new(
             format!("Chaos Mesh: its DNS server (chaos-dns-server) {what}, and every `dns` fault needs it"),
             "install its chart with dnsServer.create=true; `kubectl get pods -A -l \
              app.kubernetes.io/component=chaos-dns-server` shows it",
@@ -239,7 +227,7 @@ mod tests {
     fn names(installed: &Installation, place: &Place, parts: &[&str]) {
         let found = hindrances(installed, place, ALL);
         assert_eq!(found.len(), 1, "{found:#?}");
-        let text = format!("{}\n{}", found[0].text, found[0].help);
+        let text = found[0].to_string();
         for part in parts {
             assert!(text.contains(part), "`{part}` is missing: {text}");
         }
@@ -292,7 +280,7 @@ mod tests {
         let on = |kubernetes| Place { kubernetes, ..place() };
         let found = hindrances(&healthy(), &on(Some((1, 20))), ALL);
         assert!(
-            found.len() == 1 && found[0].text.contains("Chaos Mesh 2.8.3 does not work on Kubernetes 1.20"),
+            found.len() == 1 && found[0].message.contains("Chaos Mesh 2.8.3 does not work on Kubernetes 1.20"),
             "{found:?}"
         );
         for kubernetes in [Some((1, 21)), Some((1, 34)), None] {

@@ -18,7 +18,7 @@ use super::{Inner, Made, pod_key};
 use crate::FaultError;
 use crate::partition::{Note, Owners, Roster, RosterPod};
 use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
-use shakedown_cluster::{Change, Cluster, ClusterError, Kind, first_line, pod_ref};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, pod_ref};
 
 /// How long one read is tried before the watching task turns to other changes.
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
@@ -86,7 +86,7 @@ struct Follower {
 impl Follower {
     /// The watch is broken. It is reported once.
     fn lose(&mut self, since: Instant, error: &ClusterError) {
-        let why = format!("the watch of pods failed: {}", first_line(&error.to_string()));
+        let why = format!("the watch of pods failed: {}", error.explained().message);
         self.inner.state().doubts.blind((), Gap::Watch, since, why);
         // That the server has forgotten old changes is part of its work.
         if !matches!(error, ClusterError::Expired(_)) && !std::mem::replace(&mut self.complained, true) {
@@ -109,7 +109,7 @@ impl Follower {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    let why = format!("changes of pods could not be understood: {}", first_line(&error.to_string()));
+                    let why = format!("changes of pods could not be parsed: {}", error.explained().message);
                     state.doubts.blind((), Gap::Taking, since, why);
                     self.is_incomplete = true;
                 }
@@ -254,12 +254,11 @@ impl Follower {
             match done {
                 Ok(()) => state.doubts.close(0, &cause),
                 Err(error) => {
-                    let text = error.to_string();
-                    let is_new = state.doubts.failed(0, &cause, first_line(&text).to_owned());
+                    let is_new = state.doubts.failed(0, &cause, error.explained().message);
                     if is_new && !coming.is_created {
                         let id = pod_id(&coming.pod);
                         let message =
-                            format!("fault {}: pod {id} could not be acted on: {text}", self.inner.naming.fault);
+                            format!("fault {}: pod {id} could not be acted on: {error}", self.inner.naming.fault);
                         state.notes.push(message.clone());
                         drop(state);
                         self.inner.cluster.tell(EventKind::Warning { message });
@@ -327,11 +326,11 @@ impl Inner {
         };
         let standing: Vec<Made> = self.standing().into_iter().filter(acts_on_it).collect();
         if standing.is_empty() {
-            return Err(FaultError::Stuck(format!("no resource acts on pod {id}")));
+            return Err(FaultError::Stuck(format!("no resource acts on pod {id}").into()));
         }
         for made in standing {
             if let Err(missing) = self.look(&made).await? {
-                return Err(FaultError::Stuck(missing.text()));
+                return Err(FaultError::Stuck(missing.text().into()));
             }
         }
         Ok(())

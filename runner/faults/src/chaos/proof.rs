@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::Proof;
 use tokio::time::Instant;
 
@@ -39,10 +40,10 @@ impl Inner {
     /// The current findings about one resource.
     pub(super) async fn look(&self, made: &Made) -> Result<Result<Vec<Finding>, Missing>, FaultError> {
         let Some(object) = self.cluster.get_once(&made.key).await? else {
-            return Err(FaultError::Gone(format!("{} no longer exists: another client deleted it", made.key)));
+            return Err(FaultError::Gone(format!("{} no longer exists: another client deleted it", made.key).into()));
         };
         if !object["metadata"]["deletionTimestamp"].is_null() {
-            return Err(FaultError::Gone(format!("{} is being deleted: another client deleted it", made.key)));
+            return Err(FaultError::Gone(format!("{} is being deleted: another client deleted it", made.key).into()));
         }
         if let Err(missing) = contract::injected(&object, &made.resource.records) {
             return Ok(Err(missing));
@@ -123,7 +124,7 @@ impl Inner {
 
     /// What is missing, with a remedy, and whether that is an answer: Chaos Mesh or one of its daemons said why, or its manager
     /// is down or stuck. If the status gives no reason, it includes the latest event.
-    async fn diagnosis(&self, made: &Made, missing: &Missing, waited: Duration) -> (String, bool) {
+    async fn diagnosis(&self, made: &Made, missing: &Missing, waited: Duration) -> (Explained, bool) {
         let mut text = missing.text();
         let mut is_answer = matches!(missing, Missing::Pending { failure: Some(_), .. } | Missing::Wrong(_));
         if !matches!(missing, Missing::Pending { failure: Some(_), .. })
@@ -147,10 +148,10 @@ impl Inner {
             is_answer |= is_said;
         }
         let explained = match diagnose::remedy(&text) {
-            None if *missing == Missing::Untouched => format!("{text}\n{}", diagnose::NO_CONTROLLER),
+            None if *missing == Missing::Untouched => Explained::new(text, diagnose::NO_CONTROLLER),
             _ => explained(&text),
         };
-        (format!("{}: {explained}", made.key), is_answer)
+        (explained.about(&made.key), is_answer)
     }
 
     /// What the daemons on these pods' nodes have said for that time, or where to find them, and whether one has said something.
@@ -180,7 +181,7 @@ impl Inner {
     async fn silence(&self, key: &ObjectKey, ids: &[&str], waited: Duration) -> (String, bool) {
         let Ok(installed) = self.cluster.chaos_programs().await else { return (String::new(), false) };
         if let Some(down) = fitness::unavailable(&installed) {
-            return (format!("; {}: {}", down.text, down.help), true);
+            return (format!("; {}: {}", down.message, down.help.unwrap_or_default()), true);
         }
         let Some(kind) = key.kind.child() else { return (String::new(), false) };
         let stuck = |child: &ObjectKey, generation: i64| {
@@ -299,7 +300,7 @@ impl Inner {
             && self.event(made).await.is_some_and(|event| event.contains("Failed to select"));
         if is_failing && begun.elapsed() >= LASTING && diagnosed.insert(made.key.name.clone()) {
             let (diagnosis, _) = self.diagnosis(made, &missing, begun.elapsed()).await;
-            if diagnose::lasts(&diagnosis) {
+            if diagnose::lasts(&diagnosis.message) {
                 return Err(FaultError::Impossible(diagnosis));
             }
         }
@@ -307,7 +308,7 @@ impl Inner {
             return Ok(false);
         }
         let (diagnosis, is_answer) = match transient {
-            true => (format!("{}: {}", made.key, missing.text()), false),
+            true => (Explained::from(missing.text()).about(&made.key), false),
             false => self.diagnosis(made, &missing, begun.elapsed()).await,
         };
         self.state().is_unanswered = !is_answer;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{Leftover, Proof};
+use shakedown_schemas::{EventKind, Explained};
 use tokio::time::Instant;
 
 use super::contract;
@@ -141,23 +141,26 @@ pub fn recovering(
 ) -> Option<FaultError> {
     let limit = force_after.map_or(RECOVERY_LIMIT, |after| after.min(RECOVERY_LIMIT));
     (since < limit && contract::is_recovering(object)).then(|| {
-        FaultError::Recovering(format!(
-            "Chaos Mesh is still recovering {key}: {}\nhelp: it goes on by itself; a longer `--undo-timeout` waits for it",
-            contract::stuck(object)
+        FaultError::Recovering(Explained::new(
+            format!("Chaos Mesh is still recovering {key}: {}", contract::stuck(object)),
+            "Chaos Mesh continues on its own; a longer `--undo-timeout` waits for it",
         ))
     })
 }
 
 /// Why a resource is not gone yet, with a remedy.
-pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> String {
+pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> Explained {
     let explained = match super::diagnose::remedy(why) {
         Some(remedy) => format!("{why} ({remedy})"),
         None => why.to_owned(),
     };
-    format!(
-        "{key} is being deleted but not gone: {explained}\nhelp: remove the cause, or replace the pods that it acts on; as a \
-         last resort `{}` takes its finalizer off without recovering",
-        cluster.by_hand(&by_force(run))
+    Explained::new(
+        format!("{key} is being deleted but not gone: {explained}"),
+        format!(
+            "remove the cause, or replace the pods that it acts on; as a last resort `{}` removes its finalizer without \
+             recovering",
+            cluster.by_hand(&by_force(run))
+        ),
     )
 }
 
@@ -174,7 +177,7 @@ impl Inner {
         // All at once: one that hangs must not delay the others.
         let done = join_all((0..count).map(|place| self.remove(place))).await;
         if let Some(forced) = self.state().forced.clone() {
-            return Err(FaultError::Dirty(forced));
+            return Err(FaultError::Dirty(forced.into()));
         }
         // A failure says more than a recovery that is under way.
         let (recovering, failed): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! The driver against an API server that answers what it is told to: what an account may not do, what only a daemon's log
+//! The driver against an API server that gives prepared answers: what an account may not do, what only a daemon's log
 //! knows, and what the pods themselves have to say. Whole runs are in `tests/chaos.rs`.
 
 use std::sync::Arc;
@@ -156,7 +156,7 @@ async fn a_removal_waits_for_the_controllers_first_look() {
         let mut seen = told.lock().unwrap();
         let (method, path) = asked.split_once(' ').unwrap();
         if method == "GET" && path.contains("/networkchaos?") {
-            return refusal(404, "nobody may list or watch here");
+            return refusal(404, "listing and watching are forbidden here");
         } else if !path.contains("/networkchaos") {
             return ok(&worker());
         }

@@ -69,7 +69,7 @@ fn requests_prove_no_fault_while_another_acts() {
     let (verdict, problem, _) = judged(&RequiredProof::Traffic, &[APPLIED], &shared());
     assert_eq!(verdict, Verdict::Inconclusive);
     assert!(problem.contains("but fault `real` acted in the same phase and may be the only cause"), "{problem}");
-    assert!(problem.ends_with("help: give each of these faults a phase of its own, or prove it with a witness"));
+    assert!(problem.ends_with("help: give each of these faults a separate phase, or prove it with a witness"));
     assert_eq!(judged(&auto(), &[APPLIED], &shared()).0, Verdict::Inconclusive);
     assert_eq!(judged(&auto(), &[APPLIED, CUT], &shared()), (Verdict::Pass, String::new(), String::new()));
     let mut claimed = fault(&[], Verdict::Pass);
@@ -95,7 +95,7 @@ fn judged(wanted: &RequiredProof, evidence: &[(Proof, bool, &str)], traffic: &Tr
 fn a_hint_proves_nothing_and_contradicts_that_all_went_on_as_before() {
     let effective = (Proof::Effective, true, "the witness cannot connect");
     let auto = RequiredProof::Auto { no_witness: None };
-    assert!(judged(&auto, &[APPLIED, effective], &unchanged()).2.contains("went on as before"));
+    assert!(judged(&auto, &[APPLIED, effective], &unchanged()).2.contains("did not change"));
     assert_eq!(judged(&auto, &[APPLIED, effective], &hinted()), (Verdict::Pass, String::new(), String::new()));
     let (verdict, problem, _) = judged(&RequiredProof::Traffic, &[APPLIED], &hinted());
     assert_eq!(verdict, Verdict::Inconclusive);
@@ -140,7 +140,7 @@ fn each_reason_for_unchanged_requests_has_its_own_diagnosis() {
     let problem = |wanted: &RequiredProof, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
     let unknown = problem(&auto(), &[APPLIED], &unchanged());
     for part in [
-        "went on as before (load main: 1 of 60 windows",
+        "did not change (load main: 1 of 60 windows",
         "no image is known",
         "shakedown doctor",
         "--witness-image",
@@ -151,13 +151,13 @@ fn each_reason_for_unchanged_requests_has_its_own_diagnosis() {
     assert!(problem(&auto(), &[APPLIED], &Traffic::Unknown).contains("no phase before it"));
     for (traffic, is_unchanged) in [(unchanged(), true), (hinted(), false)] {
         let (verdict, _, warning) = judged(&auto(), &[APPLIED, CUT, LIVES_ON], &traffic);
-        assert_eq!((verdict, warning.contains("went on as before")), (Verdict::Pass, is_unchanged));
+        assert_eq!((verdict, warning.contains("did not change")), (Verdict::Pass, is_unchanged));
         for part in ["new connections are cut", "established connections are left open", "restart them", "Chaos Mesh"] {
             assert!(warning.contains(part), "{part}: {warning}");
         }
     }
     let warning = judged(&auto(), &[APPLIED, CUT], &unchanged()).2;
-    assert!(warning.contains("others carry the load"), "{warning}");
+    assert!(warning.contains("other pods carry the load"), "{warning}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_claimed_fault_without_an_effect_is_reported_with_the_possible_reasons() {
         ("partition", "a kernel with nftables only", "`prove: traffic`"),
         ("http", "a port-forward", "`prove: traffic`"),
         ("dns", "resolved no name", "`prove: traffic`"),
-        ("stress", "others carry the load", "`prove: traffic`"),
+        ("stress", "other pods carry the load", "`prove: traffic`"),
     ] {
         let by_chaos_mesh = || {
             let mut fault = fault(&[APPLIED], Verdict::Pass);
@@ -262,5 +262,5 @@ fn what_was_seen_of_the_pods_satisfies_strict_and_what_could_not_be_is_named() {
     unseen.claimed_because = Some("this account may not get nodes/proxy".to_owned());
     conclude(&mut unseen, &strict, Direction::Both, &unchanged());
     let problem = unseen.problem.unwrap();
-    assert!(problem.contains("went on as before") && problem.contains("may not get nodes/proxy"), "{problem}");
+    assert!(problem.contains("did not change") && problem.contains("may not get nodes/proxy"), "{problem}");
 }

@@ -30,8 +30,8 @@ impl Dependants {
         }
         let (kinds, namespace) = (self.unlisted_kinds(), &key.namespace);
         Some(format!(
-            "{key} is gone, and it is not known whether what it has made is: this account may not list {kinds} in namespace \
-             {namespace}\nhelp: grant it the verb `list` on these, and look with `kubectl -n {namespace} get {kinds}`"
+            "{key} is gone, but it is unknown whether the objects that it created are: this account may not list {kinds} in \
+             namespace {namespace}\nhelp: grant it the verb `list` on these, and look with `kubectl -n {namespace} get {kinds}`"
         ))
     }
 

@@ -90,7 +90,7 @@ async fn no_condition_holds_without_our_object() {
 
             let (store, mut fault) = injected(condition.clone(), of.clone()).await;
             fault.become_active().await.unwrap();
-            assert!(all(fault.prove().await.unwrap()), "{what}: it stands");
+            assert!(all(fault.prove().await.unwrap()), "{what}: it exists");
             other.act(&store);
             assert_eq!(all(fault.settle().await.unwrap()), untouched, "{what}: settled");
         }
@@ -169,7 +169,7 @@ async fn what_a_schedule_makes_while_it_is_deleted_is_waited_for() {
     store.remove(&Store::path(schedule, "n", "often"));
     fault.undo().await.unwrap();
     let error = fault.prove_undone().await.unwrap_err();
-    assert!(matches!(&error, FaultError::Recovering(text) if text.contains("networkchaos/often-2")), "{error}");
+    assert!(matches!(&error, FaultError::Recovering(text) if text.message.contains("networkchaos/often-2")), "{error}");
     store.remove(&Store::path(Kind::NetworkChaos, "n", "often-2"));
     assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds));
 }
@@ -286,7 +286,7 @@ async fn what_a_schedule_has_made_is_removed_by_force_in_its_time() {
         assert!(acts(), "its time has not come");
         tokio::time::sleep(Duration::from_secs(25)).await;
         let error = fault.undo().await.unwrap_err();
-        assert!(matches!(&error, FaultError::Dirty(text) if text.contains("networkchaos/often-2")), "{error}");
+        assert!(matches!(&error, FaultError::Dirty(text) if text.message.contains("networkchaos/often-2")), "{error}");
         assert!(!acts() && store.get(&Store::path(key.kind, "n", "often")).is_none(), "{:?}", store.all());
         let left = fault.leftovers();
         assert_eq!((left.len(), left[0].command.as_str()), (1, "kubectl -n n delete pod client-1"), "{left:?}");

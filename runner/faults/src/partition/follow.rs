@@ -22,7 +22,7 @@ use super::mark::{Mark, pod_key};
 use super::roster::{Note, Roster, RosterPod};
 use super::switch::{Source, Switch};
 use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
-use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, first_line, labels, pod_ref};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, labels, pod_ref};
 use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
 /// How long one read is tried before the watching task turns to other changes.
@@ -225,7 +225,7 @@ impl Follower {
             state.doubts.open(part, Cause::Adjust, since, why);
         }
         if let Err(error) = &taken {
-            let why = format!("changes of {} could not be understood: {}", described(&source), reason(error));
+            let why = format!("changes of {} could not be parsed: {}", described(&source), reason(error));
             state.doubts.blind(source.clone(), Gap::Taking, since, why);
         } else if is_whole {
             state.doubts.sees(&source, Gap::Taking);
@@ -290,7 +290,7 @@ impl Follower {
                 match problems.get(part) {
                     None => state.doubts.close(*part, &Cause::Adjust),
                     Some(problem) => {
-                        let why = format!("could not be cut off as well: {}", first_line(problem));
+                        let why = format!("could not be cut off as well: {}", problem.message);
                         if state.doubts.failed(*part, &Cause::Adjust, why.clone()) {
                             warnings.push(format!("fault {}: a replaced pod {why}", state.scheme.parts()[*part].name));
                         }
@@ -530,9 +530,9 @@ impl Follower {
     }
 }
 
-/// An error in its first line: the help of a permission is in the warning.
+/// An error without its help, which is in the warning.
 fn reason(error: &ClusterError) -> String {
-    first_line(&error.to_string()).to_owned()
+    error.explained().message
 }
 
 /// The top owners of pods. A Deployment owns its pods through ReplicaSets, which it replaces.

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use tokio::time::Instant;
 
 use super::mark::{Mark, pod_key};
 use super::same::{includes, same};
 use super::switch::{Sent, Switch};
+use crate::driver::REPLACED;
 use crate::{FaultError, Finding};
 use shakedown_cluster::keys::unmark_command;
 use shakedown_cluster::{Kind, ObjectKey};
@@ -106,10 +108,9 @@ impl Switch {
     pub async fn target(&self, pod: &PodRef) -> Result<Value, FaultError> {
         match self.cluster.get(&pod_key(pod)).await? {
             Some(object) if object["metadata"]["deletionTimestamp"].is_null() => Ok(object),
-            _ => Err(FaultError::TargetGone(format!(
-                "target pod {}/{} (uid {}) no longer exists\nhelp: something replaces pods while the scenario runs; \
-                 wait until the workload is settled and run again, or write `follow: true`",
-                pod.namespace, pod.name, pod.uid
+            _ => Err(FaultError::TargetGone(Explained::new(
+                format!("target pod {}/{} (uid {}) no longer exists", pod.namespace, pod.name, pod.uid),
+                REPLACED,
             ))),
         }
     }

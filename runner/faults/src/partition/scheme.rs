@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 
 use super::mark::{Mark, pod_key};
@@ -57,7 +58,7 @@ pub struct Came {
     /// The partitions.
     pub parts: BTreeSet<usize>,
     /// Why no policy can cut it off.
-    pub refusal: Option<String>,
+    pub refusal: Option<Explained>,
 }
 
 /// The required state of the cluster while some partitions are active.
@@ -115,7 +116,7 @@ impl Scheme {
         peer: Peer,
         ports: PortSet,
         standing: &BTreeSet<usize>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, Explained> {
         let former = self.parts[part].blocks[block].clone();
         let now = Block { peer, ports, ..former.clone() };
         if now == former {
@@ -123,7 +124,8 @@ impl Scheme {
         }
         self.parts[part].blocks[block] = now;
         let all = (0..self.parts.len()).collect();
-        let possible = self.cuts(part, &all).map_err(|error| error.to_string()).and_then(|_| self.fits(part, standing));
+        let possible =
+            self.cuts(part, &all).map_err(|error| error.to_string().into()).and_then(|_| self.fits(part, standing));
         if possible.is_err() {
             self.parts[part].blocks[block] = former;
         }
@@ -134,11 +136,11 @@ impl Scheme {
     ///
     /// # Errors
     /// With the first such policy and the next step.
-    pub fn fits(&self, part: usize, standing: &BTreeSet<usize>) -> Result<(), String> {
+    pub fn fits(&self, part: usize, standing: &BTreeSet<usize>) -> Result<(), Explained> {
         let together = standing.iter().copied().chain([part]).collect();
         let cuts = self.cuts(part, &together).map_err(|error| error.to_string())?;
         let refused = cuts.iter().find_map(|(_, built)| size::too_large("the NetworkPolicy", &built.spec));
-        refused.map_or(Ok(()), |why| Err(format!("{why}\nhelp: {}", size::HELP)))
+        refused.map_or(Ok(()), |why| Err(Explained::new(why, size::HELP)))
     }
 
     /// The namespaces with pods as peers.

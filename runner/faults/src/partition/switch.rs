@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use super::mark::Mark;
 use super::same::same;
 use super::scheme::{Desired, Scheme};
 use crate::FaultError;
+use crate::driver::REPLACED;
 use crate::stretch::{Cause, Doubts, Stretch};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
@@ -117,7 +119,7 @@ impl SwitchState {
         let mut desired = self
             .scheme
             .desired(standing, &self.lost, &self.followers)
-            .map_err(|error| FaultError::Impossible(error.to_string()))?;
+            .map_err(|error| FaultError::Impossible(error.to_string().into()))?;
         for part in standing {
             desired.marks.extend(self.peer_marks.get(part).into_iter().flatten().cloned());
         }
@@ -285,7 +287,7 @@ impl Switch {
 
     /// Updates labels and policies after targets or peers were replaced. Returns the partitions that could not be updated,
     /// with the reason. A failure of one does not keep others from it.
-    pub async fn adjust(&self) -> BTreeMap<usize, String> {
+    pub async fn adjust(&self) -> BTreeMap<usize, Explained> {
         let _gate = self.gate.lock().await;
         let mut problems = BTreeMap::new();
         let (wanted, there, standing) = {
@@ -294,18 +296,18 @@ impl Switch {
         };
         let wanted = match wanted {
             Ok(wanted) => wanted,
-            Err(error) => return standing.into_iter().map(|part| (part, error.to_string())).collect(),
+            Err(error) => return standing.into_iter().map(|part| (part, error.explained())).collect(),
         };
         for (mark, error) in self.set_marks(&wanted).await {
             let state = self.state();
             let concerned = standing.iter().filter(|part| state.concerns(**part, &mark));
-            problems.extend(concerned.map(|part| (*part, error.to_string())));
+            problems.extend(concerned.map(|part| (*part, error.explained())));
         }
         for key in wanted.policies.keys().filter(|key| there.contains_key(key)) {
             if let Err(error) = self.align(key, false).await {
                 let state = self.state();
                 let cut = |part: &&usize| state.scheme.groups_of(**part).any(|it| state.scheme.policy_key(it) == *key);
-                problems.extend(standing.iter().filter(cut).map(|part| (*part, error.to_string())));
+                problems.extend(standing.iter().filter(cut).map(|part| (*part, error.explained())));
             }
         }
         problems
@@ -367,11 +369,9 @@ impl Switch {
                 state.unset.remove(mark);
                 Ok(())
             }
-            ClusterError::NotFound(_) | ClusterError::Conflict { .. } => Err(FaultError::TargetGone(format!(
-                "{} no longer exists\nhelp: something replaces pods while the scenario runs; wait until the workload is \
-                 settled and run again, or write `follow: true`",
-                mark.object
-            ))),
+            ClusterError::NotFound(_) | ClusterError::Conflict { .. } => {
+                Err(FaultError::TargetGone(Explained::new(format!("{} no longer exists", mark.object), REPLACED)))
+            }
             error => Err(error.into()),
         }
     }
@@ -434,7 +434,9 @@ impl Switch {
                 match state.policies.get_mut(key) {
                     Some(sent) if adds && (sent.deleted || sent.may_be_deleted) => sent.deleted = true,
                     Some(_) => {
-                        return Err(FaultError::Gone(format!("{key} no longer exists: another client deleted it")));
+                        return Err(FaultError::Gone(
+                            format!("{key} no longer exists: another client deleted it").into(),
+                        ));
                     }
                     None => {}
                 }

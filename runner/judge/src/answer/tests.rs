@@ -18,19 +18,22 @@ fn sampling(decide: Decide) -> Sampling {
 fn a_phase_to_compare_with_began_and_lasted() {
     let scenario = scenario(&json!([{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s"}]));
     let seen = Timeline::new(20.0).phase("baseline", 20.0).phase("cut", 5.0).edit(|it| it.complete = false).observe();
-    let asked = Asked {
-        scenario: &scenario,
-        observations: &seen,
-        load: &seen.loads[0],
-        usual: None,
-        phase: 1,
-        path: "",
-        seed: 1,
+    let complete = |name: &str| {
+        let asked = Asked {
+            scenario: &scenario,
+            observations: &seen,
+            load: &seen.loads[0],
+            usual: None,
+            phase: 1,
+            to: seen.phase(name),
+            path: "",
+            seed: 1,
+        };
+        asked.complete_phase(name)
     };
-    assert_eq!(asked.complete_phase("baseline"), Ok(0));
-    let why = |name| asked.complete_phase(name).unwrap_err();
-    assert_eq!(why("cut"), "the comparison phase `cut` ended early");
-    assert_eq!(why("recovery"), "the comparison phase `recovery` never began");
+    assert_eq!(complete("baseline"), Ok(0));
+    assert_eq!(complete("cut").unwrap_err(), "the comparison phase `cut` ended early");
+    assert_eq!(complete("recovery").unwrap_err(), "the comparison phase `recovery` never began");
 }
 
 #[test]

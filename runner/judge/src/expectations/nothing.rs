@@ -121,7 +121,7 @@ fn no_kind_passes_on_nothing() {
             ("there is no load", Observations { loads: Vec::new(), ..timeline().observe() }),
             ("no request was due", without_requests(|_| true)),
             ("no request was due in the phase", without_requests(|phase| phase == 2)),
-            ("nobody looked", with_outside(without_requests(|_| true), &it, true)),
+            ("nothing was collected", with_outside(without_requests(|_| true), &it, true)),
             ("there was nothing to see", with_outside(without_requests(|_| true), &it, false)),
         ];
         for (case, observations) in cases {

@@ -262,7 +262,7 @@ fn a_ratio_that_drift_explains_is_inconclusive_and_one_that_it_does_not_fails() 
     assert_eq!(at(0.3, 0.85, least.clone()).verdict, Verdict::Inconclusive, "faster");
     assert_eq!(at(0.3, 3.0, most.clone()).verdict, Verdict::Fail, "three times is no drift");
     assert_eq!(at(0.3, 0.3, least.clone()).verdict, Verdict::Fail);
-    assert_eq!(at(0.3, 1.05, most.clone()).verdict, Verdict::Pass, "drift fails nobody who holds");
+    assert_eq!(at(0.3, 1.05, most.clone()).verdict, Verdict::Pass, "drift fails no expectation that holds");
     let steady = at(0.0, 1.2, most);
     assert_eq!((steady.verdict, steady.terms.contains_key("baseline drifts")), (Verdict::Fail, false));
     assert_eq!(at(0.0, 0.85, least).verdict, Verdict::Fail);

@@ -19,7 +19,7 @@ fn observe(
     timeline.answer(move |it| if it.phase == "baseline" { before(it) } else { after(it) }).observe()
 }
 
-/// Both phases for so many seconds; each answer takes so many milliseconds.
+/// Both phases with their lengths in seconds, and the milliseconds of each answer.
 fn constant(seconds: (f64, f64), before_ms: f64, after_ms: f64) -> Observations {
     observe(seconds, |it| it.ok_in(before_ms), |it| it.ok_in(after_ms))
 }

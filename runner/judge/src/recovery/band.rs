@@ -300,7 +300,7 @@ pub(crate) fn within(load: &LoadObservations, from_ns: u64, to_ns: u64) -> impl 
 pub(crate) fn baseline(observations: &Observations, name: Option<&str>) -> Result<usize, String> {
     let phases = &observations.phases;
     let index = match name {
-        Some(name) => phases.iter().position(|span| span.name == name),
+        Some(name) => observations.phase(name),
         None => phases.iter().take_while(|span| !span.has_faults).count().checked_sub(1),
     };
     match index {

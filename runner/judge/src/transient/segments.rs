@@ -17,8 +17,8 @@ const CHANCE: f64 = 0.001;
 /// The number of windows.
 const WINDOWS: usize = 40;
 
-/// The fewest windows of a part. What is shorter is a transient.
-const PART: usize = 6;
+/// The fewest windows of a regime. A shorter one is a transient.
+const FEWEST: usize = 6;
 
 /// The factor by which the level of a latency or of work changes at least.
 const FACTOR: f64 = 1.25;
@@ -28,16 +28,16 @@ const FACTOR: f64 = 1.25;
 const LARGE: f64 = 2.0;
 const LARGE_ERRORS: f64 = 3.0;
 
-/// A part of a phase between two jumps.
-pub(super) struct Part {
+/// A part of a phase between two jumps, in which the level stays the same.
+pub(super) struct Regime {
     /// Its windows.
     pub(super) windows: Range<usize>,
     /// The measure that jumps at one of its ends.
     pub(super) measure: Measure,
 }
 
-/// The parts of a phase that jumps, in order of time, by the measure that jumps most clearly. Empty without a jump.
-pub(super) fn parts(windows: &[Window], measures: &[Measure], is_open: bool) -> Vec<Part> {
+/// The regimes of a phase that jumps, in order of time, by the measure that jumps most clearly. Empty without a jump.
+pub(super) fn regimes(windows: &[Window], measures: &[Measure], is_open: bool) -> Vec<Regime> {
     let together = windows.len().div_ceil(WINDOWS).max(1);
     let merged: Vec<Window> = windows.chunks_exact(together).map(Window::merge).collect();
     let level = CHANCE / measures.len().max(1) as f64;
@@ -56,12 +56,12 @@ pub(super) fn parts(windows: &[Window], measures: &[Measure], is_open: bool) -> 
     places.sort_unstable();
     let ends = places.iter().copied().chain([windows.len()]);
     let starts = std::iter::once(0).chain(places.iter().copied());
-    starts.zip(ends).map(|(from, to)| Part { windows: from..to, measure }).collect()
+    starts.zip(ends).map(|(from, to)| Regime { windows: from..to, measure }).collect()
 }
 
 /// Adds the places at which the levels jump, and returns the chance of the first one.
 fn cut(levels: &[f64], from: usize, measure: Measure, level: f64, cuts: &mut Vec<usize>) -> Option<f64> {
-    if levels.len() < 2 * PART {
+    if levels.len() < 2 * FEWEST {
         return None;
     }
     let found = change_point(levels)?;
@@ -72,7 +72,7 @@ fn cut(levels: &[f64], from: usize, measure: Measure, level: f64, cuts: &mut Vec
     if !is_clear && !is_large {
         return None;
     }
-    if found.at.min(levels.len() - found.at) < PART {
+    if found.at.min(levels.len() - found.at) < FEWEST {
         return None;
     }
     cuts.push(from + found.at);

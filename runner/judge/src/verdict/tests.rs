@@ -131,7 +131,7 @@ fn a_pass_says_what_it_does_not_show() {
     result.faults = vec![FaultResult { engine: "chaos-mesh".to_owned(), ..stress }];
     assert_eq!(remarks(&result), ["the fault `busy` is claimed by its engine (chaos-mesh), not proven"]);
     result.faults = vec![injected("partition", "cut", Some(false)), injected("partition", "other", None)];
-    assert_eq!(remarks(&result), ["no request felt `cut`"]);
+    assert_eq!(remarks(&result), ["`cut` had no effect on any request"]);
     let restarted = |at_s: f64| -> PodEvent {
         serde_json::from_value(json!({
             "at_s": at_s, "namespace": "n", "pod": "worker-1", "role": "target", "change": "restarted", "detail": "",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::asked::Asked;
 use super::echo::Echo;
 use super::kept::Kept;
-use crate::said::{Part, Said};
+use crate::said::{ChoicePart, Said};
 use crate::scan::Search;
 
 /// The most choices of one answer. The API allows 128.
@@ -24,7 +24,7 @@ struct Choice {
     search: Search,
     echo: Echo,
     /// Its parts, if they are compared.
-    parts: BTreeMap<Part, Kept>,
+    parts: BTreeMap<ChoicePart, Kept>,
     /// A long silence of the stream ended, and it has no text since.
     is_after_gap: bool,
     is_finished: bool,
@@ -32,7 +32,7 @@ struct Choice {
 
 impl Choices {
     /// Adds text of one part, which may be empty. Returns false if that exceeds a limit.
-    pub(super) fn add(&mut self, asked: &Asked<'_>, index: u64, part: Part, text: &str) -> bool {
+    pub(super) fn add(&mut self, asked: &Asked<'_>, index: u64, part: ChoicePart, text: &str) -> bool {
         let at = match self.0.binary_search_by_key(&index, |(index, _)| *index) {
             Ok(at) => at,
             Err(_) if self.0.len() >= MOST => return false,
@@ -47,11 +47,11 @@ impl Choices {
             return true;
         }
         match part {
-            Part::Text => {
+            ChoicePart::Text => {
                 asked.expects.look(&mut choice.search, text);
                 choice.echo.text(text, std::mem::take(&mut choice.is_after_gap));
             }
-            Part::Finish => choice.is_finished = true,
+            ChoicePart::Finish => choice.is_finished = true,
             _ => {}
         }
         !asked.keeps_text || choice.keep(asked, part, text)
@@ -86,7 +86,7 @@ impl Choices {
 
 impl Choice {
     /// Keeps text for the comparison. Returns false if that exceeds a limit.
-    fn keep(&mut self, asked: &Asked<'_>, part: Part, text: &[u8]) -> bool {
+    fn keep(&mut self, asked: &Asked<'_>, part: ChoicePart, text: &[u8]) -> bool {
         if self.parts.len() >= MOST_PARTS && !self.parts.contains_key(&part) {
             return false;
         }

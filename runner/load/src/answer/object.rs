@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::json;
 use super::lenient::{Key, Lenient, List, lenient_object, read};
-use crate::said::Part;
+use crate::said::ChoicePart;
 use shakedown_observe::{Peculiarities, Peculiarity};
 
 /// The maximum length of a server's error message, in bytes.
@@ -40,7 +40,7 @@ pub(super) enum NoAnswer {
 }
 
 /// Parses an object, and calls `look` for each choice, with its index and the text of each of its parts.
-pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, Part, &str)) -> Result<Read, NoAnswer> {
+pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, ChoicePart, &str)) -> Result<Read, NoAnswer> {
     let (object, is_mended): (Object, bool) = json::parse(json).map_err(|_| NoAnswer::NotJson)?;
     let mut read = Read { choices: object.choices.all.len(), ..Read::default() };
     read.odd.add_if(is_mended, Peculiarity::NoCharacters);
@@ -63,7 +63,7 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, Part, &str)) -> Resu
     read.odd.add_if(object.is_odd | object.choices.is_odd | object.usage.is_odd, Peculiarity::OddType);
     for (choice, place) in object.choices.all.iter().zip(0..) {
         let index = choice.index.count.unwrap_or(place);
-        look(index, Part::Text, "");
+        look(index, ChoicePart::Text, "");
         if let Some(why) = failure(&choice.error, &mut read.odd) {
             return Err(NoAnswer::Failed(why));
         }
@@ -73,24 +73,24 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, Part, &str)) -> Resu
         let Message { content, reasoning, reasoning_content, refusal, tool_calls, function_call, .. } = message;
         for text in [&choice.text, content].into_iter().filter(|text| !text.is_empty()) {
             read.has_text = true;
-            look(index, Part::Text, &text.text);
+            look(index, ChoicePart::Text, &text.text);
         }
         let others = [reasoning, reasoning_content, refusal];
         let thought = if reasoning.is_empty() { reasoning_content } else { reasoning };
-        look(index, Part::Reasoning, &thought.text);
-        look(index, Part::Refusal, &refusal.text);
+        look(index, ChoicePart::Reasoning, &thought.text);
+        look(index, ChoicePart::Refusal, &refusal.text);
         for (call, place) in tool_calls.all.iter().zip(0..) {
             let at = call.index.count.unwrap_or(place);
             let is_odd = call.is_odd | call.function.is_odd | call.custom.is_odd;
             read.odd.add_if(is_odd, Peculiarity::OddType);
             for called in [&call.function, &call.custom] {
                 called.look(|is_name, text| {
-                    look(index, if is_name { Part::ToolName(at) } else { Part::ToolArguments(at) }, text);
+                    look(index, if is_name { ChoicePart::ToolName(at) } else { ChoicePart::ToolArguments(at) }, text);
                 });
             }
         }
         function_call.look(|is_name, text| {
-            look(index, if is_name { Part::FunctionName } else { Part::FunctionArguments }, text)
+            look(index, if is_name { ChoicePart::FunctionName } else { ChoicePart::FunctionArguments }, text)
         });
         read.has_text |= others.iter().any(|text| !text.is_empty()) | !tool_calls.all.is_empty();
         read.has_text |= !function_call.is_empty();
@@ -104,7 +104,7 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, Part, &str)) -> Resu
             | message.is_odd;
         read.odd.add_if(is_odd | choice.finish_reason.is_odd | choice.is_odd, Peculiarity::OddType);
         if !choice.finish_reason.is_empty() {
-            look(index, Part::Finish, &choice.finish_reason.text);
+            look(index, ChoicePart::Finish, &choice.finish_reason.text);
             read.finish.push(choice.finish_reason.text.clone());
         }
     }
@@ -351,7 +351,7 @@ mod tests {
     fn seen(value: &Value) -> (Result<Read, NoAnswer>, String) {
         let mut text = String::new();
         let read = object(value.to_string().as_bytes(), |_, part, piece| {
-            if part == Part::Text {
+            if part == ChoicePart::Text {
                 text.push_str(piece);
             }
         });
@@ -471,7 +471,7 @@ mod tests {
         let choices =
             json!({"choices": [{"index": 2, "text": "c"}, {"text": "b"}, {"index": "0", "text": "a"}, {"index": -1}]});
         object(choices.to_string().as_bytes(), |index, part, text| {
-            if part == Part::Text {
+            if part == ChoicePart::Text {
                 texts.push(format!("{index}{text}"));
             }
         })

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::units::UnitError;
+use crate::Explained;
 
 /// A port or an inclusive range of ports: `4222`, `4222-4224`, `53/udp`. TCP if no protocol is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +20,14 @@ pub struct PortRange {
 }
 
 impl FromStr for PortRange {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
-        let bad = || UnitError {
-            message: format!("`{text}` is not a port"),
-            help: Some("write a port, a range or a protocol: `4222`, `4222-4224`, `53/udp`".to_owned()),
+    fn from_str(text: &str) -> Result<Self, Explained> {
+        let bad = || {
+            Explained::new(
+                format!("`{text}` is not a port"),
+                "write a port, a range or a protocol: `4222`, `4222-4224`, `53/udp`",
+            )
         };
         let (numbers, udp) = match text.trim().split_once('/') {
             None => (text.trim(), false),
@@ -86,9 +88,9 @@ impl PeerPort {
 }
 
 impl FromStr for PeerPort {
-    type Err = UnitError;
+    type Err = Explained;
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
+    fn from_str(text: &str) -> Result<Self, Explained> {
         let name = text.trim();
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let is_label = (1..=63).contains(&name.len())
@@ -132,7 +134,7 @@ impl<'de> Deserialize<'de> for PeerPort {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<PeerPort, E> {
-                text.parse().map_err(|error: UnitError| {
+                text.parse().map_err(|error: Explained| {
                     E::custom(format_args!("{}\n{}", error.message, error.help.unwrap_or_default()))
                 })
             }

@@ -34,7 +34,7 @@ impl FaultDriver for Hanging {
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {
-        Err(FaultError::Stuck("it hangs".to_owned()))
+        Err(FaultError::Stuck("it hangs".into()))
     }
 
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {

@@ -67,7 +67,7 @@ impl Reader<'_> {
                 format!("pods with {} in namespace {namespace}", selector_text(selector))
             } else if let Some(cidr) = &peer.cidr {
                 if cidr.contains(':') {
-                    return self.refuse(&format!("{cidr} is IPv6, and Chaos Mesh knows only IPv4"));
+                    return self.refuse(&format!("{cidr} is IPv6, and Chaos Mesh supports only IPv4"));
                 }
                 add(&mut found.ends.addresses, cidr, &ports);
                 format!("addresses {cidr}")
@@ -88,7 +88,7 @@ impl Reader<'_> {
         }
         found.ends.pods = pods.into_values().map(|(pod, _)| pod).collect();
         if found.ends.pods.is_empty() && found.ends.addresses.is_empty() {
-            // An empty other end would mean everybody.
+            // An empty other end would mean all destinations.
             return self.refuse("the peers are the targets themselves\nhelp: name other pods");
         }
         if !found.ends.pods.is_empty() {
@@ -105,10 +105,11 @@ impl Reader<'_> {
 
     fn check_ports(&self, others: bool, count: usize) -> Result<(), PlanError> {
         if others {
-            return self.refuse("Chaos Mesh tells only TCP ports\nhelp: remove the UDP port");
+            return self.refuse("Chaos Mesh can select only TCP ports\nhelp: remove the UDP port");
         }
         if count > MOST_PORTS {
-            return self.refuse(&format!("Chaos Mesh takes ports one by one, and these are more than {MOST_PORTS}"));
+            return self
+                .refuse(&format!("there are more than {MOST_PORTS} ports, and Chaos Mesh needs each one by itself"));
         }
         Ok(())
     }
@@ -191,7 +192,7 @@ impl Reader<'_> {
         };
         let addresses: BTreeSet<IpAddr> = resolved.map(|address| address.ip()).filter(IpAddr::is_ipv4).collect();
         if addresses.is_empty() {
-            return self.refuse(&format!("the host `{host}` has no IPv4 address, and Chaos Mesh knows only those"));
+            return self.refuse(&format!("the host `{host}` has no IPv4 address, and Chaos Mesh supports only IPv4"));
         }
         addresses.iter().for_each(|ip| add(&mut found.ends.addresses, &ip.to_string(), ports));
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -290,7 +291,7 @@ pub(in crate::plan) async fn can_tell(
     Ok(true)
 }
 
-/// What stands for a service at the targets. In front of its translation, packets carry its own address and port; a
+/// What represents a service at the targets. In front of its translation, packets carry its own address and port; a
 /// connection that goes past it carries those of a pod. Without ports, the addresses of the pods suffice.
 fn service_addresses(peer: &ServicePeer, targets: &BTreeSet<IpAddr>) -> BTreeSet<String> {
     let mut addresses = BTreeSet::new();

@@ -81,7 +81,7 @@ pub(super) async fn draft(
                 if which.is_empty() { "All requests".to_owned() } else { format!("Requests {}", which.join(" ")) };
             let text = format!(
                 "{which} on port {} {}, on connections that are opened from then on; the proxy that does so can break other \
-                 connections of the pod, so a `recovery_time` after it is worth asking for.",
+                 connections of the pod, so let a later phase check a `recovery_time`.",
                 it.port,
                 what.join(" and ")
             );
@@ -93,7 +93,7 @@ pub(super) async fn draft(
                 DnsAnswer::Error => "an error",
                 DnsAnswer::Random => "a wrong address",
             };
-            let text = format!("Questions for {which} get {answer}; answers that applications keep stay right.");
+            let text = format!("DNS queries for {which} get {answer}; answers that applications cache stay correct.");
             inside(Recipe::Dns(it.clone()), text, it.follow)
         }
         Fault::Io(it) => {
@@ -105,7 +105,8 @@ pub(super) async fn draft(
                 (None, Some(error)) => format!("fail with {}", json!(error).as_str().unwrap_or_default()),
                 (None, None) => String::new(),
             };
-            let text = format!("Operations on files of {} {what}; what is being written may be damaged.", it.volume);
+            let text =
+                format!("Operations on files of {} {what}; files that are being written may be damaged.", it.volume);
             inside(Recipe::Io(it.clone()), text, it.follow)
         }
         Fault::Time(it) => {
@@ -172,7 +173,7 @@ fn check_volume(fault: &str, io: &IoFault, targets: &[(Inside, Value)]) -> Resul
     Ok(())
 }
 
-/// What does this to files is built for one kind of processor.
+/// The program of Chaos Mesh that does this is built for one kind of processor.
 async fn check_nodes(fault: &str, targets: &[(Inside, Value)], cluster: &Cluster) -> Result<(), PlanError> {
     for node in cluster.nodes().await? {
         let here = targets.iter().find(|(_, there)| there["spec"]["nodeName"] == *node.name);
@@ -181,8 +182,8 @@ async fn check_nodes(fault: &str, targets: &[(Inside, Value)], cluster: &Cluster
             && !cluster.capabilities().shares_nodes
         {
             return Err(PlanError::Scenario(format!(
-                "fault `{fault}`: pod {} is on a node with {architecture}, and Chaos Mesh does this to files on amd64 \
-                 only\nhelp: choose pods on other nodes",
+                "fault `{fault}`: pod {} is on a node with {architecture}, and Chaos Mesh injects faults into files only on \
+                 amd64\nhelp: choose pods on other nodes",
                 target.pod.name
             )));
         }

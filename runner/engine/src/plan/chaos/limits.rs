@@ -77,7 +77,7 @@ fn of_memory(demand: &Demand<'_>, asked: f64, size: &str) -> Result<Vec<String>,
                      and the container would never hold them",
                     mebibytes(limit)
                 ),
-                "ask for less than the limit and what the container itself uses",
+                "ask for less than the limit minus what the container itself uses",
             ));
         }
         if asked > TIGHT * limit {

@@ -43,9 +43,9 @@ pub(super) async fn netem(
     let follow = netem.follow;
     if netem.to.is_empty() {
         let text =
-            format!("Of everything that the targets send, {what}. What they receive is as before.{}", caveats(&netem));
+            format!("Of everything that the targets send, {what}. What they receive is unchanged.{}", caveats(&netem));
         let recipe = Recipe::Netem { netem: Box::new(netem), ends: None, direction: Direction::Egress };
-        return Ok(Draft { recipe, text, peers: vec!["everybody".to_owned()], far: Vec::new(), follow, effect });
+        return Ok(Draft { recipe, text, peers: vec!["all destinations".to_owned()], far: Vec::new(), follow, effect });
     }
     let reader = ends::Reader { fault: request.name, cluster, namespace, targets: &request.targets };
     let found = reader.ends(&netem.to).await?;
@@ -63,7 +63,7 @@ pub(super) async fn netem(
         Direction::Ingress => "Of what the peers send to the targets",
         Direction::Both => "Of what the targets and the peers send to each other, each way",
     };
-    let mut text = format!("{way}, {what}. Every other link is as before.");
+    let mut text = format!("{way}, {what}. Every other link is unchanged.");
     let more = netem.delay.is_some() || netem.loss.or(netem.duplicate).or(netem.corrupt).is_some();
     if netem.bandwidth.is_some() && more {
         text.push_str(
@@ -88,7 +88,7 @@ fn caveats(netem: &Netem) -> String {
         text.push_str(&format!(" Of more than {rate:.0} packets a second the rest is lost: {QUEUE} of them can wait."));
     }
     if netem.loss.is_some_and(|loss| loss.fraction() < SMALL_LOSS) {
-        text.push_str(" Of a loss below 5% a part goes unseen: the sender's kernel sends some of it again by itself.");
+        text.push_str(" Of a loss below 5% a part goes unnoticed: the sender's kernel retransmits some of it itself.");
     }
     text
 }
@@ -125,7 +125,7 @@ pub(super) async fn partition(
     let by_ports = partition.from.iter().any(|peer| !peer.ports.is_empty());
     let direction = if by_ports { Direction::Egress } else { partition.direction };
     let mut text = match direction {
-        Direction::Both => "No packet passes between the two ends, on connections old and new. Every other link is as before.",
+        Direction::Both => "No packet passes between the two ends, on connections old and new. Every other link is unchanged.",
         Direction::Egress => "No packet of the targets reaches the peers. Chaos Mesh drops packets and not connections, so those that the peers open to them fail as well.",
         Direction::Ingress => "No packet of the peers reaches the targets. Chaos Mesh drops packets and not connections, so those that the targets open to them fail as well.",
     }

@@ -17,7 +17,9 @@ pub(super) fn check_network(fault: &str, what: &str, pod: &PodRef, object: &Valu
     }
     match pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) {
         Some(IpAddr::V4(_)) => Ok(()),
-        Some(IpAddr::V6(_)) => refuse("has an IPv6 address, and Chaos Mesh knows only IPv4\nhelp: choose other pods"),
+        Some(IpAddr::V6(_)) => {
+            refuse("has an IPv6 address, and Chaos Mesh supports only IPv4\nhelp: choose other pods")
+        }
         None => refuse("has no address yet\nhelp: wait until it runs"),
     }
 }

@@ -191,7 +191,7 @@ async fn what_the_tools_below_do_otherwise_is_told() {
     let quick = world.made("netem: {WORKER, delay: 10ms}").await.description;
     assert!(!quick.contains("packets a second"), "{quick}");
     let small = world.made("netem: {WORKER, loss: 1%}").await.description;
-    assert!(small.contains("a part goes unseen"), "{small}");
+    assert!(small.contains("a part goes unnoticed"), "{small}");
     let thin = world.made("netem: {WORKER, to: [{service: nats}], bandwidth: 1Mbit/s, delay: 1ms}").await.description;
     assert!(thin.contains("(125000 bytes a second)") && thin.contains("Up to 1000 packets wait"), "{thin}");
     let proxied = world.made("http: {WORKER, port: 8000, abort: true}").await.description;
@@ -229,7 +229,7 @@ async fn a_partition_is_done_by_whoever_can_cut_it_whole_and_the_plan_says_why()
         "partition: {WORKER, from: [{service: nats}], engine: network-policy}",
     ] {
         let (engine, text) = planned(other, true).await;
-        assert!(engine == "network-policy" && text.contains("so those go on"), "{other}: {text}");
+        assert!(engine == "network-policy" && text.contains("so those continue"), "{other}: {text}");
     }
     let none = Some(Enforcement::now(false, "a canary showed it"));
     let text = world.plan(cut, none).await.unwrap();

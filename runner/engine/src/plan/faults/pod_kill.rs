@@ -14,8 +14,8 @@ pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Res
         let owners = there["metadata"]["ownerReferences"].as_array().into_iter().flatten();
         if !owners.into_iter().any(|owner| owner["controller"] == true) {
             return Err(request.refuse(format!(
-                "pod {} belongs to no controller that would make it anew, so killing it could not be made \
-                 good\nhelp: choose pods of a Deployment, a StatefulSet or another workload",
+                "pod {} has no controller that would replace it, so a kill could not be undone\nhelp: choose pods \
+                 of a Deployment, a StatefulSet or another workload",
                 pod.name
             )));
         }
@@ -23,12 +23,12 @@ pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Res
     let grace = kill.grace_period.map(|grace| u32::try_from(grace.get().as_secs()).unwrap_or(u32::MAX));
     let how = if kill.evict { "evicted, which a PodDisruptionBudget may forbid" } else { "deleted" };
     let end = match grace {
-        None => "their containers get the time to end that each pod says".to_owned(),
-        Some(0) => "their containers are killed at once".to_owned(),
-        Some(seconds) => format!("their containers get {seconds} s to end"),
+        None => "their containers get the grace period of their pod".to_owned(),
+        Some(0) => "their containers are killed immediately".to_owned(),
+        Some(seconds) => format!("their containers get a grace period of {seconds} s"),
     };
     let marks =
         request.targets.iter().map(|pod| format!("kill   pod/{} in namespace {}", pod.name, pod.namespace)).collect();
-    let description = format!("The targets are {how}; {end}. Their owner makes new ones.");
+    let description = format!("The targets are {how}; {end}. Their owner replaces them.");
     Ok((FaultPlan { marks, ..request.plan(description) }, KillSpec { grace, evict: kill.evict }))
 }

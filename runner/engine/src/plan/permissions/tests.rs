@@ -428,7 +428,7 @@ async fn a_role_that_allows_only_named_objects_suffices() {
         let planned = plan::plan(&document, Some(&cluster), &options).await;
         permissions.of_plan(&planned).await.unwrap();
         let refusal = permissions.refusal().await;
-        // Pods that take the places of others have names that nobody knows; peers of Chaos Mesh, and pods whose logs are searched,
+        // Pods that take the places of others have unknown names; peers of Chaos Mesh, and pods whose logs are searched,
         // are read as they are found.
         let unknown = ["owner", "follow", "chaos", "netem", "evict"].contains(&scenario.0);
         assert_eq!(refusal.is_some(), unknown, "{}: {refusal:?}", scenario.0);

@@ -65,7 +65,7 @@ pub(super) enum Behaviour {
     NeverSeen,
     /// Not proven for this many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
-    /// So many of its three targets are gone, from so many seconds on.
+    /// How many of its three targets are gone, and from which second on.
     Loses(u64, u64),
 }
 
@@ -146,7 +146,7 @@ impl FaultDriver for FakeFault {
         self.log.add(format!("inject {}", self.name));
         tokio::time::sleep(Duration::from_millis(500)).await;
         match self.behaviour {
-            Behaviour::FailsToInject => Err(FaultError::TargetGone("the pod is gone".to_owned())),
+            Behaviour::FailsToInject => Err(FaultError::TargetGone("the pod is gone".into())),
             _ => Ok(()),
         }
     }
@@ -198,10 +198,10 @@ impl FaultDriver for FakeFault {
             Behaviour::IsRecovered(seconds) => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 let is_done = u64::from(self.undone) * 5 >= seconds;
-                if is_done { Ok(()) } else { Err(FaultError::Recovering("it goes on".to_owned())) }
+                if is_done { Ok(()) } else { Err(FaultError::Recovering("it goes on".into())) }
             }
-            Behaviour::IsAtIt => Err(FaultError::Recovering("it goes on".to_owned())),
-            Behaviour::FailsInTwoWays => Err(FaultError::Stuck(format!("reason {}", self.undone % 2))),
+            Behaviour::IsAtIt => Err(FaultError::Recovering("it goes on".into())),
+            Behaviour::FailsInTwoWays => Err(FaultError::Stuck(format!("reason {}", self.undone % 2).into())),
             _ => Ok(()),
         }
     }

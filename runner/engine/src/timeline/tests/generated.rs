@@ -80,7 +80,7 @@ impl Tricky {
         let Some((_, manner)) = self.trick.filter(|(trick, _)| *trick == at) else { return Ok(()) };
         match manner {
             Manner::Hangs => pending().await,
-            Manner::Fails => Err(FaultError::Impossible("no".to_owned())),
+            Manner::Fails => Err(FaultError::Impossible("no".into())),
             Manner::Panics => panic_any("boom"),
             Manner::IsSlow => {
                 tokio::time::sleep(SLOW).await;

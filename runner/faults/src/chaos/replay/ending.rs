@@ -201,7 +201,7 @@ async fn undo(stage: &mut Stage) -> (Vec<String>, Result<(), FaultError>) {
     let mut told = Vec::new();
     loop {
         match stage.fault.undo().await {
-            Err(FaultError::Recovering(text)) => told.push(text),
+            Err(FaultError::Recovering(text)) => told.push(text.to_string()),
             done => return (told, done),
         }
     }

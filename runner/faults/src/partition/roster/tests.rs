@@ -37,7 +37,7 @@ fn shown(notes: &[Note]) -> Vec<String> {
 fn nothing_happens_while_the_targets_are_there() {
     let mut roster = roster(true, &[("a", "set")]);
     assert_eq!(roster.compare("shop", &pods(&["a a set 1", "b b set 1"])), []);
-    // Scaled up: another pod of the workload replaces nobody.
+    // Scaled up: another pod of the workload replaces none.
     assert_eq!(roster.compare("shop", &pods(&["a a set 1", "b b set 1", "c c set 2"])), []);
     assert_eq!(roster.compare("other", &BTreeMap::new()), []);
 }

@@ -139,7 +139,7 @@ fn lost_targets_lose_their_mark_and_followers_get_it() {
     let marks = scheme.desired(&BTreeSet::from([0]), &lost, &followers).unwrap().marks;
     let names: Vec<&str> = marks.iter().map(|mark| mark.object.name.as_str()).collect();
     assert_eq!(names, ["w-1", "w-9"]);
-    assert!(scheme.desired(&BTreeSet::new(), &lost, &followers).unwrap().marks.is_empty(), "nothing stands");
+    assert!(scheme.desired(&BTreeSet::new(), &lost, &followers).unwrap().marks.is_empty(), "no partition is active");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn addresses_that_make_a_policy_too_large_are_refused() {
     assert_eq!(scheme.set_peer((0, 0), listed(3), PortSet::all(), &nothing), Ok(true));
     let before = desired(&scheme, &[0]);
     let why = scheme.set_peer((0, 0), listed(60_000), PortSet::all(), &nothing).unwrap_err();
-    assert!(why.contains("an API server stores no object of more than about 1.5 MiB"), "{why}");
-    assert!(why.contains("\nhelp: divide the fault"), "{why}");
+    assert!(why.message.contains("an API server stores no object of more than about 1.5 MiB"), "{why}");
+    assert!(why.help.as_ref().is_some_and(|help| help.starts_with("divide the fault")), "{why}");
     assert_eq!(desired(&scheme, &[0]), before);
 }

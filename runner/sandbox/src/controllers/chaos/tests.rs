@@ -209,7 +209,7 @@ async fn a_pod_of_the_same_name_starts_whole_and_the_record_says_what_it_said() 
     cluster.pod("w-0");
     cluster.settle().await;
     assert_eq!(cluster.takes("w-0", "nats-0", None), Some((0, 0)));
-    assert!(cluster.is(&NETWORK_CHAOS, "slow", "AllInjected"), "nobody looks again");
+    assert!(cluster.is(&NETWORK_CHAOS, "slow", "AllInjected"), "no controller looks again");
     cluster.delete(&NETWORK_CHAOS, "slow");
     cluster.until("it is gone", |c| c.get(&NETWORK_CHAOS, "slow").is_none()).await;
 }

@@ -58,7 +58,7 @@ impl Trial {
         }
     }
 
-    /// When the last of so many bytes is read.
+    /// When the last of this number of bytes is read.
     fn all(&mut self, bytes: usize) -> Duration {
         let mut got = 0;
         loop {
