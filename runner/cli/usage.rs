@@ -53,7 +53,15 @@ pub fn exit_code(error: clap::Error) -> ExitCode {
 
 /// Reports that stdout could not be written.
 pub fn unwritten(style: &console::Style, code: u8, error: &str) -> ExitCode {
-    complain(style, &Failure { message: format!("could not write to stdout: {error}"), code })
+    complain(
+        style,
+        &Failure {
+            message: format!(
+                "could not write to stdout: {error}\nhelp: check the disk, or the program that reads the output"
+            ),
+            code,
+        },
+    )
 }
 
 /// Prints an error, and returns its exit code.
