@@ -1,19 +1,11 @@
-//! The time until a request's outcome, including failures: a client that waits 10 s for a 503 waits as long as one that
-//! waits 10 s for an answer.
+//! A load with the latencies that a percentile is of: the times until the outcomes ([`Outcomes`]).
 //!
-//! - Every due request counts with the time until its outcome. One that timed out counts with its timeout, which is a lower
-//!   bound.
-//! - A failure that was faster than the requested percentile says nothing about the duration of an answer. It is excluded,
-//!   like observations that are censored before the moment in question in a reduced-sample estimate (Kaplan and Meier,
-//!   "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53, 1958).
-//!   Otherwise a service that refuses half of its requests at once would look twice as fast.
 //! - The first token of a request that failed without one would have taken longer than the request did. The same rules hold.
 //! - `of: successes` excludes all failures, including requests that were given up.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use shakedown_observe::{Cell, Failure, Histogram, LoadObservations};
+use shakedown_observe::{Cell, LoadObservations, Outcomes, merged};
 use shakedown_schemas::scenario::LatencyOf;
 
 use super::stats::total;
@@ -26,7 +18,7 @@ pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'
         return Cow::Borrowed(load);
     }
     // The times of requests that were given up are among the latencies.
-    let quicker = by_phase(load, |it| percentile(&it.latency, &merged(&it.failed_after, false), quantile));
+    let quicker = by_phase(load, |it| Outcomes::of(it).limit(quantile));
     let mut load = load.clone();
     for segment in &mut load.segments {
         let at_least = quicker[segment.mark.phase];
@@ -55,7 +47,7 @@ pub(super) fn of_first_token(load: &LoadObservations, of: LatencyOf, quantile: f
     let quicker = by_phase(load, |it| {
         let mut ended = it.first_token.clone();
         ended.merge(&merged(&it.tokenless, true));
-        percentile(&ended, &merged(&it.tokenless, false), quantile)
+        Outcomes { ended, failed: merged(&it.tokenless, false) }.limit(quantile)
     });
     let mut load = load.clone();
     for segment in &mut load.segments {
@@ -82,33 +74,6 @@ fn by_phase(load: &LoadObservations, value: impl Fn(&Cell) -> f64) -> Vec<f64> {
     (0..phases).map(|phase| value(&total(load, phase))).collect()
 }
 
-/// The times of the failures that were given up, or of the others.
-fn merged(times: &BTreeMap<Failure, Histogram>, is_timed: bool) -> Histogram {
-    let mut all = Histogram::default();
-    times.iter().filter(|it| it.0.is_timed() == is_timed).for_each(|it| all.merge(it.1));
-    all
-}
-
-/// The percentile of the times until the outcome, in microseconds: the smallest value that the wanted share is at most, of
-/// all but the failures that were quicker than it. Where nothing else than quick failures is left it is theirs.
-fn percentile(ended: &Histogram, failed: &Histogram, quantile: f64) -> f64 {
-    if ended.is_empty() {
-        return 0.0;
-    }
-    let mut values: Vec<(f64, u64, u64)> = ended.iter().map(|(value, count)| (value, count, 0)).collect();
-    values.extend(failed.iter().map(|(value, count)| (value, 0, count)));
-    values.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut at_most, mut slower) = (0, failed.len());
-    for (value, here, failed_here) in values {
-        at_most += here;
-        slower -= failed_here;
-        if at_most as f64 >= quantile * (ended.len() + slower) as f64 - 1e-9 {
-            return value;
-        }
-    }
-    f64::INFINITY
-}
-
 /// The median duration of each kind of failure, the most frequent kind first: `87 http_503 after 10s`.
 pub(super) fn failed_after(requests: &Cell) -> String {
     let mut kinds: Vec<_> = requests.failed_after.iter().collect();
@@ -122,6 +87,8 @@ pub(super) fn failed_after(requests: &Cell) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_observe::Failure;
+
     use super::*;
     use crate::testing::{Outcome, Request, Timeline};
 

@@ -246,14 +246,14 @@ impl LoadDriver for Engine {
             .map(|(target, load)| {
                 let mut counts = LiveCounts::default();
                 load.ledgers.iter().for_each(|ledger| counts.merge(&ledger.live()));
-                let milliseconds = |quantile| counts.latency.quantile(quantile).map(|micros| micros / 1e3);
+                let [p50_ms, p95_ms, p99_ms] = Live::percentiles(&counts.latency);
                 Live {
                     load: target.name.clone(),
                     ended: counts.ended,
                     succeeded: counts.succeeded,
-                    p50_ms: milliseconds(0.5),
-                    p95_ms: milliseconds(0.95),
-                    p99_ms: milliseconds(0.99),
+                    p50_ms,
+                    p95_ms,
+                    p99_ms,
                     latency: counts.latency,
                     in_flight: load.gauges.in_flight(),
                 }

@@ -58,7 +58,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use shakedown_observe::{Histogram, LoadObservations, Marks};
+use shakedown_observe::{LoadObservations, Marks, Outcomes};
 
 pub use addresses::Addresses;
 pub use compiled::CompiledLoad;
@@ -81,8 +81,8 @@ pub struct Live {
     pub p95_ms: Option<f64>,
     /// The 99th percentile of their latency, in milliseconds.
     pub p99_ms: Option<f64>,
-    /// Their latency histogram, in microseconds, so that several calls can be added.
-    pub latency: Histogram,
+    /// The times until their outcomes, so that several calls can be added.
+    pub latency: Outcomes,
     /// Requests under way now.
     pub in_flight: u64,
 }
@@ -94,8 +94,12 @@ impl Live {
         self.succeeded += later.succeeded;
         self.latency.merge(&later.latency);
         self.in_flight = later.in_flight;
-        let milliseconds = |quantile| self.latency.quantile(quantile).map(|micros| micros / 1e3);
-        (self.p50_ms, self.p95_ms, self.p99_ms) = (milliseconds(0.5), milliseconds(0.95), milliseconds(0.99));
+        [self.p50_ms, self.p95_ms, self.p99_ms] = Self::percentiles(&self.latency);
+    }
+
+    /// p50, p95 and p99, in milliseconds.
+    fn percentiles(latency: &Outcomes) -> [Option<f64>; 3] {
+        [0.5, 0.95, 0.99].map(|quantile| latency.quantile(quantile).map(|micros| micros / 1e3))
     }
 }
 

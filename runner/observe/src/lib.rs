@@ -10,6 +10,7 @@ mod failure;
 mod histogram;
 mod load;
 mod marks;
+mod outcome;
 mod outside;
 mod sample;
 
@@ -21,6 +22,7 @@ pub use failure::Failure;
 pub use histogram::Histogram;
 pub use load::{CELL_NS, DateSample, LoadObservations, LoadPart, Segment, Timings};
 pub use marks::{Mark, Marks, MarksSnapshot, PhasePart, Strike};
+pub use outcome::{Outcomes, merged};
 pub use outside::{LinesSeen, LogGap, Outside, PodSeen, PodsSeen, SeriesSeen};
 pub use sample::{SAMPLE_BODY, Sample, Samples};
 

@@ -176,14 +176,14 @@ impl Window {
                 piece.ended = now;
                 piece.requests += live.ended;
                 piece.succeeded += live.succeeded;
-                piece.latency.merge(&live.latency);
+                piece.latency.merge(&live.latency.ended);
             }
             None => self.seen.push_back(Piece {
                 begun: now,
                 ended: now,
                 requests: live.ended,
                 succeeded: live.succeeded,
-                latency: live.latency.clone(),
+                latency: live.latency.ended.clone(),
             }),
         }
         while self.seen.front().is_some_and(|piece| piece.ended + self.length <= now) {

@@ -245,7 +245,7 @@ impl LoadDriver for FakeLoad {
     fn live(&mut self) -> Vec<Live> {
         let harm = self.harm.load(Ordering::Relaxed);
         let mut live = Live { load: "l".into(), ended: 10, succeeded: if harm { 4 } else { 10 }, ..Live::default() };
-        live.latency.record_n(if harm { 3_000_000 } else { 20_000 }, 10);
+        live.latency.ended.record_n(if harm { 3_000_000 } else { 20_000 }, 10);
         vec![live]
     }
 
