@@ -45,6 +45,7 @@ mod topologies;
 mod totals;
 mod validate;
 mod variables;
+mod wrap;
 
 use std::io::Write;
 use std::process::ExitCode;

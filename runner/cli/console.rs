@@ -4,6 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use shakedown_reports::text::{NAME, one_line, tame};
@@ -12,10 +13,14 @@ use shakedown_schemas::{Event, EventKind};
 
 use super::live::{Live, sentence};
 pub use super::style::Style;
+use super::wrap::fitting;
 use shakedown_engine::events::{Listener, Progress};
 
 /// The interval of the heartbeat without a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// The width of the times in front of a line.
+const CLOCK: usize = 20;
 
 /// Shows a run's events on stderr.
 pub struct Console {
@@ -90,7 +95,7 @@ impl Console {
         ));
         let line = format!("{clock}  {text}");
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln_safe(&line)),
+            Some(bar) => bar.suspend(|| eprintln_safe(&fitting(&line, &Term::stderr(), CLOCK))),
             None => eprintln_safe(&line),
         }
     }

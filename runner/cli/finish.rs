@@ -39,7 +39,7 @@ pub async fn finish(
     _ = std::io::stderr().write_all(annotations.as_bytes());
     if shown == Summary::Shown {
         // A closed or full stdout does not prevent the other outputs.
-        print::text(&summary::text(result, output, style.for_stdout()));
+        print::prose(&summary::text(result, output, style.for_stdout()));
     }
     let mut warnings: Vec<String> = ci.summarize(result).err().into_iter().collect();
     let exports = &args.exports;
