@@ -49,7 +49,7 @@ fn two_scenarios_of_one_name_are_two_for_every_reader_of_results() {
             &["| worse | checkout (b/s.yaml) | verdict |", "2 worse, 2 same"],
         ),
         ("report --history runs --out pages", 0, &[]),
-        ("report --merge shards/1 shards/2 --out merged", 1, &["2 scenarios: 1 pass, 1 fail"]),
+        ("report --merge shards/1 shards/2 --out merged", 1, &["fail  1 of 2 scenarios failed, 1 passed"]),
         (
             "calibrate a b --runs 2 --markdown --out calibrated",
             1,

@@ -198,7 +198,9 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
     if let Some(interval) = it.interval {
         lines.push(format!("interval: {}", words::interval(it.unit, interval)));
     }
-    lines.push(format!("requests: {}", it.samples));
+    if !it.terms.contains_key("requests") {
+        lines.push(format!("requests: {}", it.samples));
+    }
     if it.censored {
         lines.push("censored: the true value is at least the observed one".to_owned());
     }
@@ -378,6 +380,16 @@ mod tests {
             (_, 0) => Verdict::Fail,
             _ => Verdict::Error,
         }
+    }
+
+    #[test]
+    fn a_body_has_the_requests_once() {
+        let scenario = sample::passing().scenarios.remove(0);
+        let mut it = scenario.expectations[0].clone();
+        let lines = |it: &ExpectationResult| expectation_body(&scenario, it).matches("requests: ").count();
+        assert_eq!(lines(&it), 1);
+        it.terms.insert("requests".to_owned(), it.samples.to_string());
+        assert_eq!(lines(&it), 1);
     }
 
     #[test]

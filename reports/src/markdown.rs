@@ -63,7 +63,11 @@ pub fn markdown(result: &RunResult) -> String {
 }
 
 fn index(result: &RunResult) -> String {
-    let mut out = format!("## {}\n\n", badge(result.verdict));
+    let outcomes = sentences::outcomes(result);
+    let mut out = match outcomes.as_str() {
+        "" => format!("## {}\n\n", badge(result.verdict)),
+        outcomes => format!("## {} {outcomes}\n\n", sign(result.verdict)),
+    };
     if result.scenarios.is_empty() {
         out.push_str(&format!("No scenario ran: {}.\n", words::exit_code(result.exit_code)));
         if result.not_run.is_empty() {
@@ -145,6 +149,10 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         inline(&scenario.name),
         inline(&sentences::headline(scenario))
     );
+    let tested = sentences::tested(scenario);
+    if !tested.is_empty() {
+        out.push_str(&format!("Load: {}\n\n", inline(&tested)));
+    }
     for note in sentences::notes(scenario) {
         out.push_str(&format!("> {}\n\n", inline(&note)));
     }
@@ -168,9 +176,9 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
     }
     out.push_str(&expectations(scenario));
     out.push_str(&parts(scenario));
-    out.push_str(&failures(scenario));
     out.push_str(&faults(scenario));
     out.push_str(&recoveries(scenario));
+    out.push_str(&failures(scenario));
     for series in &scenario.series {
         out.push_str(&chart(scenario, series));
     }
@@ -276,7 +284,7 @@ fn faults(scenario: &ScenarioResult) -> String {
         let unproven = sentences::unproven(it);
         let unproven = if unproven.is_empty() { unproven } else { format!(" Without proof: {}.", inline(&unproven)) };
         out.push_str(&format!(
-            "- Fault {}, {}, in {}: {}, {}{problem}. {}{unproven}\n",
+            "- {}, {}, in {}: {}, {}{problem}. {}{unproven}\n",
             code(&it.name),
             inline(&sentences::fault(scenario, it)),
             inline(&it.phase),
@@ -285,10 +293,7 @@ fn faults(scenario: &ScenarioResult) -> String {
             inline(&it.description),
         ));
     }
-    if !out.is_empty() {
-        out.push('\n');
-    }
-    out
+    if out.is_empty() { out } else { format!("### Faults\n\n{out}\n") }
 }
 
 fn recoveries(scenario: &ScenarioResult) -> String {
@@ -297,12 +302,9 @@ fn recoveries(scenario: &ScenarioResult) -> String {
         let load =
             if sentences::names_loads(scenario) { format!(", load {}", inline(&it.load)) } else { String::new() };
         let felt = sentences::felt(scenario, it).map(|felt| format!("{}; ", inline(&felt))).unwrap_or_default();
-        out.push_str(&format!("- Users felt in {}{load}: {felt}{}.\n", inline(&it.phase), sentences::recovery(it)));
+        out.push_str(&format!("- In {}{load}: {felt}{}.\n", inline(&it.phase), sentences::recovery(it)));
     }
-    if !out.is_empty() {
-        out.push('\n');
-    }
-    out
+    if out.is_empty() { out } else { format!("### What users felt\n\n{out}\n") }
 }
 
 /// A text chart: two lines of blocks over the run's time, and above them the phases and the faults.
@@ -365,14 +367,17 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     format!("Load {}, the worst window of each column:\n\n{}\n", inline(&series.load), fence(&text))
 }
 
-fn badge(verdict: Verdict) -> String {
-    let sign = match verdict {
+const fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Pass => "✅",
         Verdict::Fail => "❌",
         Verdict::Inconclusive => "❔",
         Verdict::Error => "⚠️",
-    };
-    format!("{sign} {}", words::verdict(verdict))
+    }
+}
+
+fn badge(verdict: Verdict) -> String {
+    format!("{} {}", sign(verdict), words::verdict(verdict))
 }
 
 /// Escapes text for a line or a cell: no markup, mentions or entities. Names in backticks become code.
@@ -469,6 +474,18 @@ mod tests {
             short.contains("| – did not run | worker-killed | --fail-fast: single-worker did not pass |"),
             "{short:.900}"
         );
+    }
+
+    #[test]
+    fn every_part_stands_under_its_own_heading() {
+        let text = markdown(&sample::failing());
+        let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in\n{text}"));
+        let places =
+            ["### Faults\n\n- <code>", "### What users felt\n\n- In ", "### What failed requests said\n"].map(place);
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(text.contains("\nLoad: completions, 20/s to "), "{text:.600}");
+        let suite = markdown(&sample::suite());
+        assert!(suite.starts_with("## ❌ 1 of 3 scenarios failed, 1 inconclusive, 1 passed\n"), "{suite:.200}");
     }
 
     #[test]

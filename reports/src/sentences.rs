@@ -9,16 +9,20 @@ mod failures;
 mod faults;
 mod felt;
 mod parts;
+mod tested;
 mod values;
 
-use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Trial, Verdict};
+use shakedown_schemas::result::{
+    ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, Trial, Verdict,
+};
 
 pub use self::around::around;
-use self::expectation::missed;
+use self::expectation::{missed, unfelt};
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
 pub use self::felt::{back, felt, harm, is_unseen, recovery, unseen};
 pub use self::parts::{PartTable, part_lines, parts};
+pub use self::tested::tested;
 pub use self::values::{names_load, names_loads, pods, variable};
 use crate::text::shell_word;
 use crate::words;
@@ -45,8 +49,8 @@ pub fn sentence(scenario: &ScenarioResult) -> &str {
     without_verdict(scenario.verdict, &scenario.reason)
 }
 
-/// The heading of a scenario. If an expectation failed: its observed value and its limit, and the number of other failed
-/// ones. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors. In an overkill run,
+/// The heading of a scenario. If an expectation failed or the faults had too little effect: the observed value and the limit,
+/// and the number of others with this verdict. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors. In an overkill run,
 /// it begins with the outcome.
 pub fn headline(scenario: &ScenarioResult) -> String {
     let why = verdict_headline(scenario);
@@ -60,14 +64,42 @@ pub fn headline(scenario: &ScenarioResult) -> String {
 /// The heading of the verdict itself.
 fn verdict_headline(scenario: &ScenarioResult) -> String {
     let sentence = sentence(scenario).lines().next().unwrap_or_default();
-    let failed = || scenario.expectations.iter().filter(|it| it.verdict == Verdict::Fail);
+    let decisive = || scenario.expectations.iter().filter(|it| it.verdict == scenario.verdict);
     // The sentence may be about something else, such as a baseline that is not steady.
-    let first = failed().next().filter(|it| scenario.verdict == Verdict::Fail && sentence.contains(it.reason.as_str()));
-    let Some(missed) = first.and_then(|it| missed(scenario, it)) else { return sentence.to_owned() };
-    match failed().count() - 1 {
-        0 => missed,
-        more => format!("{missed}; {} more failed", words::count(more as f64)),
+    let first = decisive().next().filter(|it| sentence.contains(it.reason.as_str()));
+    let (short, word) = match scenario.verdict {
+        Verdict::Fail => (first.and_then(|it| missed(scenario, it)), "failed"),
+        Verdict::Inconclusive => (first.and_then(|it| unfelt(scenario, it)), "inconclusive"),
+        Verdict::Pass | Verdict::Error => (None, ""),
+    };
+    let Some(short) = short else { return sentence.to_owned() };
+    match decisive().count() - 1 {
+        0 => short,
+        more => format!("{short}; {} more {word}", words::count(more as f64)),
     }
+}
+
+/// The number of scenarios for each outcome, the worst first: `1 of 3 scenarios failed, 2 passed`. Empty without scenarios.
+pub fn outcomes(result: &RunResult) -> String {
+    let count = |verdict| result.scenarios.iter().filter(|it| it.outcome() == verdict).count();
+    let counted = [
+        (Verdict::Fail, "failed"),
+        (Verdict::Error, "ended in an error"),
+        (Verdict::Inconclusive, "inconclusive"),
+        (Verdict::Pass, "passed"),
+    ];
+    let all = result.scenarios.len() + result.not_run.len();
+    let of = format!("of {}", words::plural(all, "scenario"));
+    let mut parts: Vec<String> = Vec::new();
+    let left = (result.not_run.len(), "did not run");
+    for (count, word) in counted.map(|(verdict, word)| (count(verdict), word)).into_iter().chain([left]) {
+        match parts.is_empty() {
+            _ if count == 0 => {}
+            true => parts.push(format!("{count} {of} {word}")),
+            false => parts.push(format!("{count} {word}")),
+        }
+    }
+    if result.scenarios.is_empty() { String::new() } else { parts.join(", ") }
 }
 
 /// A reason without the word of its verdict.

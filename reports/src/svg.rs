@@ -59,7 +59,14 @@ impl Scale {
         };
         let all: Vec<Vec<f64>> = [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]].into_iter().map(decades).collect();
         let fits = all.iter().find(|ticks| ticks.len() <= about + 1);
-        fits.or(all.last()).cloned().unwrap_or_default()
+        let ticks = fits.or(all.last()).cloned().unwrap_or_default();
+        // One tick alone is no scale: on a short axis there are round values in linear steps.
+        let short = if ticks.len() < 2 {
+            linear_ticks(low, high, nice_step((high - low) / about.max(1) as f64))
+        } else {
+            vec![]
+        };
+        if short.len() > ticks.len() { short } else { ticks }
     }
 }
 
@@ -282,6 +289,10 @@ mod tests {
         assert_eq!(Scale::linear(0.93, 1.0, (0.0, 1.0)).ticks(4).len(), 4);
         assert_eq!(Scale::log(1.0, 100.0, (0.0, 1.0)).ticks(4), [1.0, 3.0, 10.0, 30.0, 100.0]);
         assert_eq!(Scale::log(1.0, 1e6, (0.0, 1.0)).ticks(6).len(), 7);
+        for (low, high) in [(14.3, 45.0), (11.0, 19.0), (21.0, 49.0), (14.3, 235.3), (13.0, 900.0), (31.0, 99.0)] {
+            let ticks = Scale::log(low, high, (0.0, 1.0)).ticks(4);
+            assert!((2..=6).contains(&ticks.len()), "{low} to {high}: {ticks:?}");
+        }
         assert_eq!(time_ticks(121.0, 6), [0.0, 30.0, 60.0, 90.0, 120.0]);
         assert_eq!(time_ticks(3600.0, 8).len(), 7);
         assert_eq!(time_ticks(1e9, 8).len(), 8);

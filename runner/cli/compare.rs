@@ -49,7 +49,12 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
     }
     changes.sort_by_key(|change| change.moved);
     let worse = changes.iter().filter(|change| change.moved == Moved::Worse).count();
-    print::text(&shown(&changes, args.all, args.markdown));
+    let text = shown(&changes, args.all, args.markdown);
+    if args.markdown {
+        print::text(&text)
+    } else {
+        print::prose(&text)
+    }
     Ok(if args.fail_on_regression && worse > 0 { exit::FAILED } else { exit::PASSED })
 }
 

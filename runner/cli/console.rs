@@ -4,6 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use shakedown_reports::text::{NAME, one_line, tame};
@@ -12,14 +13,14 @@ use shakedown_schemas::{Event, EventKind};
 
 use super::live::{Live, sentence};
 pub use super::style::Style;
-use super::wrap::{columns, wrapped};
+use super::wrap::fitting;
 use shakedown_engine::events::{Listener, Progress};
 
 /// The interval of the heartbeat without a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// The columns of the clock in front of a line: the time, the moment, and the gaps.
-const CLOCK: usize = "00:00:00Z".len() + 1 + 8 + 2;
+/// The width of the times in front of a line.
+const CLOCK: usize = 20;
 
 /// Shows a run's events on stderr.
 pub struct Console {
@@ -74,7 +75,7 @@ impl Console {
     fn draw(&self) {
         let lines: Vec<&str> = self.lives.iter().flat_map(|it| it.lines.iter().map(String::as_str)).collect();
         if let Some(bar) = &self.bar {
-            bar.set_message(clean(&fitted(&lines.join("\n"), None)));
+            bar.set_message(clean(&fitting(&lines.join("\n"), &Term::stderr(), 2)));
         }
     }
 
@@ -94,18 +95,12 @@ impl Console {
             at.strftime("%H:%M:%SZ"),
             moment.map(words::moment).unwrap_or_default()
         ));
-        // The clock has its own column.
-        let line = fitted(&format!("{clock}  {text}"), Some(CLOCK));
+        let line = format!("{clock}  {text}");
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln_safe(&line)),
+            Some(bar) => bar.suspend(|| eprintln_safe(&fitting(&line, &Term::stderr(), CLOCK))),
             None => eprintln_safe(&line),
         }
     }
-}
-
-/// The text as it fits on the terminal.
-fn fitted(text: &str, indent: Option<usize>) -> String {
-    columns(std::io::stderr()).map_or_else(|| text.to_owned(), |columns| wrapped(text, columns, indent))
 }
 
 /// A closed stderr does not stop a run.

@@ -9,7 +9,7 @@ use shakedown_schemas::RunResult;
 use super::ci::Ci;
 use super::console::{Style, clean};
 use super::output::Output;
-use super::{Failure, args, print, summary, wrap};
+use super::{Failure, args, print, summary};
 use crate::export;
 
 /// Where the summary is printed.
@@ -39,11 +39,7 @@ pub async fn finish(
     _ = std::io::stderr().write_all(annotations.as_bytes());
     if shown == Summary::Shown {
         // A closed or full stdout does not prevent the other outputs.
-        let text = summary::text(result, output, style.for_stdout());
-        print::text(&match wrap::columns(std::io::stdout()) {
-            Some(columns) => wrap::wrapped(&text, columns, None),
-            None => text,
-        });
+        print::prose(&summary::text(result, output, style.for_stdout()));
     }
     let mut warnings: Vec<String> = ci.summarize(result).err().into_iter().collect();
     let exports = &args.exports;

@@ -35,7 +35,7 @@ pub fn list(args: &List, style: Style, redactor: &Redactor) -> Result<u8, Failur
     for document in &documents {
         let scenario = &document.scenario;
         let line = format!("{:width$}  {}  [{}]", scenario.name, document.file, scenario.tags.join(", "));
-        print::line(clean(&redactor.text(&line)));
+        print::prose(&format!("{}\n", clean(&redactor.text(&line))));
     }
     Ok(exit::PASSED)
 }

@@ -126,7 +126,7 @@ impl Live {
     fn head(&self, progress: &Progress) -> String {
         let whole = |time: Duration| words::seconds(time.as_secs_f64().ceil());
         format!(
-            "{} {}/{}  at {}  {} left, {} of the run",
+            "{} {}/{}  at {}  {} left in the phase, {} in all",
             self.style.bold(&name(&progress.phase)),
             progress.phase_number,
             progress.phases,
@@ -345,7 +345,7 @@ mod tests {
             in_flight: 3,
             latency: {
                 let mut latency = shakedown_load::Live::default().latency;
-                latency.record_n((ms * 2e3) as u64, ended);
+                latency.ended.record_n((ms * 2e3) as u64, ended);
                 latency
             },
             ..load::Live::default()

@@ -50,7 +50,12 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
         }
     }
     environment.close().await;
-    print::text(&printed(&plans, args.output, redactor).map_err(Failure::environment)?);
+    let text = printed(&plans, args.output, redactor).map_err(Failure::environment)?;
+    if args.output == args::PlanFormat::Text {
+        print::prose(&text)
+    } else {
+        print::text(&text)
+    }
     // Each has its own next step.
     let problems = problems.join("\n");
     if problems.is_empty() { Ok(exit::PASSED) } else { Err(Failure::environment(problems)) }

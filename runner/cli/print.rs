@@ -7,6 +7,13 @@ use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use console::Term;
+
+use super::wrap::fitting;
+
+/// The indent of the rest of a line.
+const HANG: usize = 4;
+
 static UNWRITTEN: OnceLock<String> = OnceLock::new();
 
 /// True with `--quiet`.
@@ -25,6 +32,11 @@ pub fn text(text: &str) {
     {
         _ = UNWRITTEN.set(error.to_string());
     }
+}
+
+/// Writes text for people to stdout. On a terminal its lines end between words.
+pub fn prose(prose: &str) {
+    text(&fitting(prose, &Term::stdout(), HANG));
 }
 
 /// Writes a line to stdout.

@@ -67,7 +67,7 @@ fn merged(paths: &[PathBuf], out: &Path, style: Style, redactor: &Redactor) -> R
     let output = Output::create(Some(out), &whole.run.id, redactor)?;
     output.write_result(&whole)?;
     output.write_events(&whole)?;
-    print::text(&summary::text(&redactor.result(&whole), &output, style.for_stdout()));
+    print::prose(&summary::text(&redactor.result(&whole), &output, style.for_stdout()));
     Ok(whole.exit_code)
 }
 

@@ -40,24 +40,30 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
         }
         one(&mut out, scenario, style, brief);
     }
-    if result.scenarios.len() > 1 {
-        _ = writeln!(out, "\n{} scenarios: {}", result.scenarios.len(), counts(result));
-    }
     not_run(&mut out, result);
     _ = writeln!(out, "\nreports: {}", output.folder().display());
     for (what, file) in [("look at", "report.html"), ("for CI", "junit.xml"), ("everything", RESULT)] {
         _ = writeln!(out, "  {what:10}  {}", output.path(file).display());
     }
+    // The last line: of a long summary, the first is above the screen.
+    _ = match result.scenarios.as_slice() {
+        [] => Ok(()),
+        [one] if result.not_run.is_empty() => {
+            let headline = short(&sentences::headline(one));
+            writeln!(out, "\n{}  {}: {headline}", style.verdict(one.outcome()), style.bold(&one.name))
+        }
+        _ => writeln!(out, "\n{}  {}", style.verdict(result.verdict), sentences::outcomes(result)),
+    };
     clean(&out)
 }
 
 fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     let headline = sentences::headline(scenario);
     let is_overkill = sentences::overkill(scenario).is_some();
-    let sentence = if is_overkill || scenario.verdict == Verdict::Fail {
-        headline.as_str()
-    } else {
-        sentences::sentence(scenario)
+    // The sentence may go on with a help.
+    let sentence = match sentences::sentence(scenario) {
+        whole if whole.starts_with(&headline) && scenario.verdict != Verdict::Fail => whole,
+        _ => headline.as_str(),
     };
     let outcome = scenario.outcome();
     if brief && outcome == Verdict::Pass && scenario.leftovers.is_empty() {
@@ -183,17 +189,6 @@ fn not_run(out: &mut String, result: &RunResult) {
     }
 }
 
-fn counts(result: &RunResult) -> String {
-    [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error]
-        .into_iter()
-        .filter_map(|verdict| {
-            let count = result.scenarios.iter().filter(|scenario| scenario.outcome() == verdict).count();
-            (count > 0).then(|| format!("{count} {}", verdict.word()))
-        })
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,16 +243,22 @@ mod tests {
             (
                 sample::failing(),
                 "pass",
-                "1 pass",
+                "1 of 1 scenario passed",
                 "overkill run: the scenario failed under full cuts, as it must: p95 3.8x",
             ),
-            (sample::passing(), "fail", "1 fail", "overkill run: the scenario passed, although it must fail"),
+            (
+                sample::passing(),
+                "fail",
+                "1 of 1 scenario failed",
+                "overkill run: the scenario passed, although it must fail",
+            ),
         ] {
             result.scenarios[0].trial = Some(Trial::Overkill);
             let text = summary(&result);
             assert!(text.contains(&format!("\n{word}  worker-loses-nats\n  {said}")), "{text}");
             assert!(!text.contains(&format!("\n{}  worker", result.scenarios[0].verdict.word())), "{text}");
-            assert!(counts(&result) == count, "{}", counts(&result));
+            assert_eq!(sentences::outcomes(&result), count);
+            assert!(text.lines().last().unwrap().starts_with(&format!("{word}  worker-loses-nats: ")), "{text}");
         }
         let text = summary(&sample::failing());
         assert!(text.contains("\nfail  worker-loses-nats\n") && !text.contains("overkill"), "{text}");
@@ -317,7 +318,9 @@ mod tests {
         result.scenarios.extend(std::iter::repeat_n(passed, 12));
         let text = summary(&result);
         assert!(text.lines().count() <= 40, "{text}");
-        for part in ["p95 rose to 3.8 times", "3 other expectations", "15 scenarios: 13 pass, 1 fail, 1 inconclusive"] {
+        for part in
+            ["p95 rose to 3.8 times", "3 other expectations", "1 of 15 scenarios failed, 1 inconclusive, 13 passed"]
+        {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }

@@ -1,62 +1,42 @@
-//! Long lines on a terminal: broken between words, with what follows indented, so that columns and names stay whole.
+//! Text for a terminal: lines that end between words.
 
-/// The columns of a terminal. None for anything else.
-#[cfg(unix)]
-pub fn columns(of: impl std::os::fd::AsFd) -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(of).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+use console::{Term, measure_text_width};
+
+/// The text with lines that fit this terminal, or as it is for anything else, such as a file. `hang` is the indent of a
+/// line's rest, in addition to the line's own.
+pub fn fitting(text: &str, terminal: &Term, hang: usize) -> String {
+    match terminal.size_checked().filter(|_| terminal.is_term()) {
+        Some((_, columns)) => wrapped(text, columns.into(), hang),
+        None => text.to_owned(),
+    }
 }
 
-/// The same where it is not known.
-#[cfg(not(unix))]
-pub fn columns<T>(_: T) -> Option<usize> {
-    None
+/// The text with lines of at most this width, if its words allow it. Names and paths stay whole, so that they can be copied.
+fn wrapped(text: &str, width: usize, hang: usize) -> String {
+    text.split('\n').map(|line| wrapped_line(line, width, hang)).collect::<Vec<_>>().join("\n")
 }
 
-/// The text in lines of at most `columns`, except for longer words. What continues a line is indented by `indent`, or by two more
-/// than the line.
-pub fn wrapped(text: &str, columns: usize, indent: Option<usize>) -> String {
-    let lines: Vec<String> = text.split('\n').map(|line| one(line, columns, indent)).collect();
-    lines.join("\n")
-}
-
-fn one(line: &str, columns: usize, indent: Option<usize>) -> String {
-    if width(line) <= columns {
+fn wrapped_line(line: &str, width: usize, hang: usize) -> String {
+    if measure_text_width(line) <= width {
         return line.to_owned();
     }
-    let begins = line.len() - line.trim_start().len();
-    let indent = indent.unwrap_or(begins + 2).min(columns / 2);
-    let (mut out, mut at, mut is_empty) = (line[..begins].to_owned(), begins, true);
-    let mut offset = begins;
-    for word in line[begins..].split_inclusive(' ') {
-        let wide = width(word.trim_end());
-        // What follows a gap stays together, unless little stands before it.
-        let is_cell = out.ends_with("  ") && at > columns / 2;
-        let needed = if is_cell { width(&line[offset..]) } else { wide };
-        offset += word.len();
-        if !is_empty && wide > 0 && at + needed > columns {
-            out.truncate(out.trim_end().len());
-            out.push_str(&format!("\n{:indent$}", ""));
-            (at, is_empty) = (indent, true);
-        }
-        // The rest of a gap between columns does not begin a line.
-        if wide > 0 || !is_empty {
-            out.push_str(word);
-            (at, is_empty) = (at + width(word), false);
+    let own = line.len() - line.trim_start_matches(' ').len();
+    let indent = " ".repeat((own + hang).min(width / 2));
+    let mut words = line[own..].split(' ');
+    let first = words.next().unwrap_or_default();
+    let mut out = " ".repeat(own) + first;
+    let mut used = own + measure_text_width(first);
+    for word in words {
+        let length = measure_text_width(word);
+        // Spaces between columns do not begin a line.
+        if word.is_empty() || used + 1 + length <= width {
+            (out, used) = (out + " " + word, used + 1 + length);
+        } else {
+            out.truncate(out.trim_end_matches(' ').len());
+            (out, used) = (out + "\n" + &indent + word, indent.len() + length);
         }
     }
     out
-}
-
-/// The columns of a text. Colours have none.
-fn width(text: &str) -> usize {
-    let mut inside = false;
-    let is_shown = |c: &char| {
-        let was = inside;
-        inside = *c == '\x1b' || inside && *c != 'm';
-        !was && !inside
-    };
-    text.chars().filter(is_shown).count()
 }
 
 #[cfg(test)]
@@ -64,24 +44,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_broken_between_words_and_continue_indented() {
-        let line = "11:37:36Z   0.0s  load completions: service vllm-agg-0-frontend:8000 in namespace dynamo";
-        assert_eq!(
-            wrapped(line, 60, Some(18)),
-            "11:37:36Z   0.0s  load completions: service\n                  vllm-agg-0-frontend:8000 in namespace\n\
-             \x20                 dynamo"
-        );
-        assert_eq!(wrapped("  one two\nthree", 8, None), "  one\n    two\nthree");
-        assert_eq!(wrapped("short", 80, None), "short");
-        let row = "  pass  recovery time      0s ± 1s, at most 10s";
-        assert_eq!(wrapped(row, 40, None), "  pass  recovery time\n    0s ± 1s, at most 10s", "a cell stays together");
-        assert_eq!(
-            wrapped("a name-that-is-longer-than-the-line b", 10, None),
-            "a\n  name-that-is-longer-than-the-line\n  b"
-        );
-        assert_eq!(
-            wrapped("\x1b[1;31mred\x1b[0m and \x1b[2mdim\x1b[0m", 11, None),
-            "\x1b[1;31mred\x1b[0m and \x1b[2mdim\x1b[0m"
-        );
+    fn lines_end_between_words_and_columns_stay() {
+        let line = "  fail          cut: p95 at most 500ms                1.05s, at most 500ms: p95 was 1.05s";
+        let text = format!("short  line\n{line}\n");
+        let expected =
+            "short  line\n  fail          cut: p95 at most 500ms\n      1.05s, at most 500ms: p95 was\n      1.05s\n";
+        assert_eq!(wrapped(&text, 40, 4), expected);
+        assert_eq!(wrapped(&text, 100, 4), text);
+        assert_eq!(wrapped("a/very/long/path/of/a/file rest", 10, 2), "a/very/long/path/of/a/file\n  rest");
+    }
+
+    #[test]
+    fn colours_have_no_width() {
+        let line = "\x1b[1;31mfail\x1b[0m  one two";
+        assert_eq!(wrapped(line, 13, 2), line);
+        assert_eq!(wrapped(line, 10, 2), "\x1b[1;31mfail\x1b[0m  one\n  two");
     }
 }

@@ -130,24 +130,28 @@ fn a_scenario_has_at_most_five_pages_on_paper() {
 
 #[test]
 #[ignore = "needs chromium"]
-fn a_phone_answers_the_six_questions_on_its_first_screen() {
+fn a_phone_answers_the_seven_questions_on_its_first_screen() {
     let (mut browser, shakedown) = (browser(), Shakedown::new());
     for (name, result) in verdicts() {
         shakedown.file("page.html", shakedown_reports::html(&result).expect("a page"));
         let mut page = browser.open(&shakedown.path("page.html"), Look::PHONE);
         let shown = page.evaluate(
-            "[...document.querySelectorAll('.verdict .outcome, .verdict .done > div')]
+            "[...document.querySelectorAll('.verdict .outcome, .verdict .tested, .verdict .done > div')]
                 .filter(it => it.getBoundingClientRect().bottom <= innerHeight).map(it => it.textContent).join('\\n')",
         );
         let shown = shown.as_str().expect("a text");
         let fault = &result.scenarios[0].faults[0];
         let applied = if name == "inconclusive" { "not proven" } else { "applied, proven at " };
         for (question, answer) in [
+            ("what load", "Load: completions, 20/s to "),
             ("what", "partition of "),
             ("to whom", fault.targets[0].name.as_str()),
             ("really applied", applied),
             ("what was felt", "out of tolerance from "),
-            ("how fast back", if name == "fail" { "not recovered in the " } else { "recovered 4s after the removal" }),
+            (
+                "how fast back",
+                if name == "fail" { "not recovered in the " } else { "recovered 4s ± 1s after the removal" },
+            ),
             ("all undone", "nothing, every removal is confirmed"),
         ] {
             assert!(shown.contains(answer), "{name}: {question}: `{answer}` is not on the first screen:\n{shown}");

@@ -18,7 +18,7 @@ pub(crate) fn heat(svg: &mut Svg, area: &Area, heat: &Heat) {
     // The non-empty rows, and one more at each end. Empty decades would compress them.
     let (low, high) = (edges[first.saturating_sub(1)], edges[(last + 2).min(edges.len() - 1)]);
     let scale = Scale::log(low, high, area.vertical());
-    area.grid(svg, "Requests by latency (stronger: more requests)", scale, &scale.ticks(4), words::millis);
+    area.grid(svg, "All requests by latency (stronger: more)", scale, &scale.ticks(4), words::millis);
     let most = heat.cells.iter().map(|(_, _, count)| *count).max().unwrap_or(1).max(2) as f64;
     let mut paths: [Path; SHADES] = Default::default();
     for run in runs(heat, &edges, most) {

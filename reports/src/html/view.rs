@@ -141,23 +141,13 @@ fn passed(verdicts: impl Iterator<Item = Verdict>) -> usize {
 
 /// The number of scenarios for each verdict, the worst first.
 fn summary(result: &RunResult) -> String {
-    let count = |verdict| result.scenarios.iter().filter(|it| it.outcome() == verdict).count();
-    let parts: Vec<String> = [
-        (Verdict::Fail, "failed"),
-        (Verdict::Error, "ended in an error"),
-        (Verdict::Inconclusive, "inconclusive"),
-        (Verdict::Pass, "passed"),
-    ]
-    .into_iter()
-    .filter(|(verdict, _)| count(*verdict) > 0)
-    .map(|(verdict, word)| format!("{} {word}", count(verdict)))
-    .collect();
+    let outcomes = sentences::outcomes(result);
+    if !outcomes.is_empty() {
+        return outcomes;
+    }
     let left = match result.not_run.len() {
         0 => String::new(),
         count => format!(", {count} did not run"),
     };
-    if parts.is_empty() {
-        return format!("no scenario ran: {}{left}", words::exit_code(result.exit_code));
-    }
-    format!("{}: {}{left}", words::plural(result.scenarios.len(), "scenario"), parts.join(", "))
+    format!("no scenario ran: {}{left}", words::exit_code(result.exit_code))
 }

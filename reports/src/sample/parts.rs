@@ -246,7 +246,7 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
             succeeded,
             errors,
             failed_after: IndexMap::new(),
-            throughput: requests as f64 / (to - from),
+            throughput: succeeded as f64 / (to - from),
             latency,
             time_to_first_token: latency.map(|l| LatencyStats {
                 count: l.count,

@@ -13,6 +13,20 @@ pub(super) fn missed(scenario: &ScenarioResult, it: &ExpectationResult) -> Optio
     Some(format!("{subject} {}{load} in {}, {limit} expected", it.observed_text, it.phase))
 }
 
+/// An effect that was too small, as the observed value and the limit: `cut was felt too little: success rate 90.33%, at most
+/// 50% required`. None for other expectations.
+pub(super) fn unfelt(scenario: &ScenarioResult, it: &ExpectationResult) -> Option<String> {
+    let title = it.title.strip_prefix("effect: ").filter(|_| it.kind == "effect")?;
+    if it.observed_text == "no change" {
+        return Some(format!("{} was not felt: no request changed", it.phase));
+    }
+    it.observed?;
+    let (subject, limit) = split(&ExpectationResult { title: title.to_owned(), ..it.clone() })
+        .map(|(subject, limit)| (subject.to_owned(), limit))?;
+    let load = if names_load(scenario, &it.load) { format!(" of {}", it.load) } else { String::new() };
+    Some(format!("{} was felt too little: {subject}{load} {}, {limit} required", it.phase, it.observed_text))
+}
+
 /// What is measured and its limit: `p95` and `at most 3 times baseline`.
 fn split(it: &ExpectationResult) -> Option<(&str, String)> {
     let limit = it.limit_text.as_str();
@@ -102,6 +116,23 @@ mod tests {
         alone.reason = "failed: the baseline is not steady".to_owned();
         assert_eq!(headline(&alone), "the baseline is not steady");
         assert_eq!(headline(&sample::passing().scenarios[0]), "5 expectations hold, 1 fault applied and undone");
+    }
+
+    #[test]
+    fn an_effect_that_was_too_small_has_the_observed_value_and_the_limit() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        scenario.verdict = Verdict::Inconclusive;
+        let it = &mut scenario.expectations[1];
+        (it.kind, it.phase, it.verdict) = ("effect".to_owned(), "cut".to_owned(), Verdict::Inconclusive);
+        (it.title, it.limit_text) = ("effect: success rate at most 50%".to_owned(), "at most 50%".to_owned());
+        (it.observed, it.observed_text) = (Some(0.9033), "90.33%".to_owned());
+        it.reason = "the faults of `cut` did not have the required effect".to_owned();
+        scenario.reason = format!("inconclusive: {}; and 1 more", it.reason);
+        scenario.expectations[2].verdict = Verdict::Inconclusive;
+        let said = "cut was felt too little: success rate 90.33%, at most 50% required; 1 more inconclusive";
+        assert_eq!(headline(&scenario), said);
+        scenario.expectations[1].kind = "success_rate".to_owned();
+        assert!(headline(&scenario).starts_with("the faults of `cut`"));
     }
 
     #[test]

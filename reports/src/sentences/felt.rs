@@ -76,12 +76,13 @@ pub fn harm(it: &Recovery) -> String {
 
 fn began(it: &Recovery) -> String {
     let onset = it.onset_s.unwrap_or_default();
+    let relapsed = relapsed(it, true);
     let failover = match it.failover_s {
         _ if it.struck_s.is_some() || it.removed_s.is_some_and(|removed| onset >= removed) => String::new(),
         Some(at) => format!(", failed over after {}", words::seconds((at - onset).max(0.0))),
         None => ", no failover during the fault".to_owned(),
     };
-    format!("out of tolerance from {}{failover}", words::moment(onset))
+    format!("out of tolerance from {}{relapsed}{failover}", words::moment(onset))
 }
 
 fn cost(it: &Recovery) -> String {
@@ -92,18 +93,32 @@ fn cost(it: &Recovery) -> String {
     )
 }
 
-/// The recovery, and the relapses.
+/// The relapses during the fault, or those after it.
+fn relapsed(it: &Recovery, during: bool) -> String {
+    let ended = it.struck_s.or(it.removed_s).unwrap_or(f64::INFINITY);
+    let times: Vec<f64> = it.relapses_s.iter().copied().filter(|at| (*at < ended) == during).collect();
+    let when = if during { " during the fault" } else { "" };
+    match times.as_slice() {
+        [] => String::new(),
+        [one] => format!(", relapsed once{when}, at {}", words::moment(*one)),
+        [.., last] => format!(", relapsed {} times{when}, last at {}", times.len(), words::moment(*last)),
+    }
+}
+
+/// The recovery as a time with its interval, and the relapses after the fault.
 pub fn back(it: &Recovery) -> String {
     if it.onset_s.is_none() {
         return "never out of tolerance".to_owned();
     }
+    let event = if it.struck_s.is_some() { "the strike" } else { "the removal was confirmed" };
     let recovered = match (it.struck_s.or(it.removed_s), it.recovered_s) {
-        (Some(struck), Some(at)) if it.struck_s.is_some() => {
-            format!("recovered {} after the strike", words::seconds((at - struck).max(0.0)))
-        }
-        (Some(removed), Some(at)) if at <= removed => "within tolerance when the removal was confirmed".to_owned(),
-        (Some(removed), Some(at)) => {
-            format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
+        (Some(from), Some(at)) => {
+            let took = (at - from).max(0.0);
+            let took_text = format!("{} ± {}", words::seconds(took), words::seconds(it.resolution_s));
+            match took > 0.0 {
+                true => format!("recovered {took_text} after {event}"),
+                false => format!("recovered at once ({took_text} after {event})"),
+            }
         }
         (Some(_), None) if is_unseen(it) => unseen(it),
         (Some(removed), None) => match it.seen_until_s {
@@ -116,12 +131,7 @@ pub fn back(it: &Recovery) -> String {
         },
         (None, _) => "the removal was never confirmed".to_owned(),
     };
-    let relapsed = match it.relapses_s.as_slice() {
-        [] => String::new(),
-        [one] => format!(", relapsed once, at {}", words::moment(*one)),
-        [.., last] => format!(", relapsed {} times, last at {}", it.relapses_s.len(), words::moment(*last)),
-    };
-    format!("{recovered}{relapsed}")
+    format!("{recovered}{}", relapsed(it, false))
 }
 
 #[cfg(test)]
@@ -140,6 +150,30 @@ mod tests {
         assert!(recovery(&it).contains(", relapsed once, at 1m37.0s; "), "{}", recovery(&it));
         it.relapses_s = vec![97.0, 103.5];
         assert!(recovery(&it).contains(", relapsed 2 times, last at 1m43.5s"), "{}", recovery(&it));
+    }
+
+    #[test]
+    fn a_relapse_before_the_removal_is_no_relapse_after_it() {
+        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
+        let removed = it.removed_s.unwrap();
+        it.relapses_s = vec![removed - 4.0, removed - 2.0];
+        let last = words::moment(removed - 2.0);
+        assert!(harm(&it).contains(&format!(", relapsed 2 times during the fault, last at {last}, ")), "{}", harm(&it));
+        assert!(!back(&it).contains("relapsed"), "{}", back(&it));
+        it.relapses_s.push(removed + 9.0);
+        assert!(back(&it).ends_with(&format!(", relapsed once, at {}", words::moment(removed + 9.0))), "{}", back(&it));
+    }
+
+    #[test]
+    fn the_recovery_is_a_time_with_its_interval() {
+        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
+        let removed = it.removed_s.unwrap();
+        it.recovered_s = Some(removed);
+        assert_eq!(back(&it), "recovered at once (0s ± 1s after the removal was confirmed)");
+        it.recovered_s = Some(removed + 5.0);
+        assert_eq!(back(&it), "recovered 5s ± 1s after the removal was confirmed");
+        it.struck_s = Some(removed - 1.0);
+        assert_eq!(back(&it), "recovered 6s ± 1s after the strike");
     }
 
     /// The same number as the expectation's, which counts the requests in flight.

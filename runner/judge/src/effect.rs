@@ -121,7 +121,7 @@ pub(super) fn result(
     if let Some((load, answer)) = answers.min_by_key(|(_, answer)| rank(answer.verdict)) {
         result.load = load.clone();
         result.reason = match answer.verdict {
-            Verdict::Fail => format!("{}: {}", unnoticed(name), answer.reason),
+            Verdict::Fail => format!("{}: {}, {} required", unnoticed(name), fact(&answer.reason), result.limit_text),
             _ => answer.reason.clone(),
         };
         result.verdict = if answer.verdict == Verdict::Pass { Verdict::Pass } else { Verdict::Inconclusive };
@@ -130,6 +130,12 @@ pub(super) fn result(
         (result.samples, result.terms) = (answer.samples, answer.terms);
     }
     result
+}
+
+/// A reason without the limit at its end, which is worded for expectations.
+fn fact(reason: &str) -> &str {
+    let limit = [", allowed ", ", expected "].into_iter().filter_map(|word| reason.rfind(word)).max();
+    limit.map_or(reason, |at| &reason[..at])
 }
 
 fn unnoticed(phase: &str) -> String {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use shakedown_schemas::result::{LatencyStats, Timing};
 
-use shakedown_observe::Histogram;
+use shakedown_observe::{Histogram, Outcomes};
 
 /// The largest value of a histogram in the exchange format, in microseconds: an hour. The same for all, so that readers
 /// can add them.
@@ -23,6 +23,20 @@ pub(super) fn percentiles(histogram: &Histogram) -> Option<LatencyStats> {
         p99_ms: at(0.99)?,
         p999_ms: at(0.999)?,
         max_ms: at(1.0)?,
+    })
+}
+
+/// The percentiles of the times until the outcomes, each as an expectation has it. None if no request succeeded or was given up.
+pub(super) fn latency(outcomes: &Outcomes) -> Option<LatencyStats> {
+    let at = |quantile| outcomes.quantile(quantile).map(|microseconds| microseconds / 1e3);
+    Some(LatencyStats {
+        p50_ms: at(0.5)?,
+        p90_ms: at(0.9)?,
+        p95_ms: at(0.95)?,
+        p99_ms: at(0.99)?,
+        p999_ms: at(0.999)?,
+        max_ms: at(1.0)?,
+        ..percentiles(&outcomes.distribution())?
     })
 }
 

@@ -1,11 +1,11 @@
-//! The latency heat map of the reports: the cells of a run in a few columns and rows, so that the result stays small for
+//! The latency heat map of the reports, with the time until every request's outcome: the cells of a run in a few columns and rows, so that the result stays small for
 //! any length of the run.
 
 use std::collections::BTreeMap;
 
 use shakedown_schemas::result::Heat;
 
-use shakedown_observe::LoadObservations;
+use shakedown_observe::{Histogram, LoadObservations, Outcomes};
 
 /// The most columns.
 const COLUMNS: u64 = 60;
@@ -14,7 +14,7 @@ const ROWS: u32 = 40;
 /// The minimum range of the axis, as a factor, so that two equal latencies are not spread over forty rows.
 const LEAST_FACTOR: f64 = 4.0;
 
-/// The heat map of one load. None without latencies.
+/// The heat map of one load. None without requests.
 pub(super) fn heat(load: &LoadObservations) -> Option<Heat> {
     let end_ns = load.segments.last()?.end_ns;
     let column_ns = end_ns.div_ceil(COLUMNS).div_ceil(1_000_000_000).max(1) * 1_000_000_000;
@@ -23,7 +23,10 @@ pub(super) fn heat(load: &LoadObservations) -> Option<Heat> {
             segment.cells.iter().zip(0_u64..).map(|(cell, index)| (segment.mark.at_ns + index * segment.cell_ns, cell))
         })
     };
-    let all = || cells().map(|(_, cell)| &cell.latency);
+    let failed = |cell| Outcomes::of(cell).failed;
+    let times: Vec<(u64, &Histogram, Histogram)> =
+        cells().map(|(at_ns, cell)| (at_ns, &cell.latency, failed(cell))).collect();
+    let all = || times.iter().flat_map(|(_, ended, failed)| [*ended, failed]);
     let low = all().filter_map(|it| it.min()).fold(f64::INFINITY, f64::min).max(1.0);
     let high = all().filter_map(|it| it.max()).fold(0.0, f64::max).max(low * LEAST_FACTOR);
     if !low.is_finite() {
@@ -32,9 +35,9 @@ pub(super) fn heat(load: &LoadObservations) -> Option<Heat> {
     let step = (high / low).ln() / f64::from(ROWS);
     let row = |microseconds: f64| (((microseconds.max(low) / low).ln() / step) as u32).min(ROWS - 1);
     let mut counts: BTreeMap<(u32, u32), u64> = BTreeMap::new();
-    for (at_ns, cell) in cells() {
+    for (at_ns, ended, failed) in &times {
         let column = (at_ns / column_ns) as u32;
-        for (microseconds, count) in cell.latency.iter() {
+        for (microseconds, count) in ended.iter().chain(failed.iter()) {
             *counts.entry((column, row(microseconds))).or_default() += count;
         }
     }
@@ -112,9 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn a_load_without_latencies_has_no_map() {
-        let nothing = Timeline::new(5.0).phase("only", 4.0).answer(|request| request.refused()).observe();
-        assert_eq!(heat(&nothing.loads[0]), None);
+    fn failures_are_in_the_map_and_a_load_without_requests_has_none() {
+        let refused = Timeline::new(5.0).phase("only", 4.0).answer(|request| request.refused()).observe();
+        let map = heat(&refused.loads[0]).unwrap();
+        assert_eq!(map.cells.iter().map(|(_, _, count)| count).sum::<u64>(), 20);
         assert_eq!(heat(&LoadObservations::default()), None);
     }
 }

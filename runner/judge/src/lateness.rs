@@ -10,7 +10,7 @@
 //!   generator's lateness at the same percentile ([`share_of`]).
 
 use super::{stats, text};
-use shakedown_observe::{Cell, Failure, LoadObservations, PhasePart, Timings};
+use shakedown_observe::{Cell, Failure, LoadObservations, Observations, PhasePart, Timings};
 
 /// The limit of the lateness's p99 that always applies, in microseconds.
 const LIMIT_US: f64 = 250_000.0;
@@ -41,6 +41,7 @@ const UNSENT: [(Failure, &str, &str); 3] = [
 ];
 
 /// How far the generator was from its schedule.
+#[derive(Debug, Clone)]
 struct Deviation {
     /// As a share of its limit.
     share: f64,
@@ -105,22 +106,55 @@ pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> 
     Some(format!("the load generator could not keep its schedule: {words}; {advice}"))
 }
 
-/// The warning about the deviations of the generator. None if it kept its schedule.
-pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
-    let Deviation { share, words, includes, .. } = deviation(load, phase)?;
-    (share >= 0.1).then(|| {
-        let (what, weight) = match share >= 1.0 {
+/// The warnings about the deviations of the generator: one for each kind, with the largest of them. Empty if it kept its
+/// schedule.
+pub fn warnings(observations: &Observations) -> Vec<String> {
+    /// Whether it is too late and what the results include, the largest deviation, and the phases by load.
+    type Kind<'a> = ((bool, &'static str), Deviation, Vec<(&'a str, Vec<String>)>);
+    let mut kinds: Vec<Kind<'_>> = Vec::new();
+    for load in &observations.loads {
+        for (phase, span) in observations.phases.iter().enumerate() {
+            let Some(found) = deviation(load, phase).filter(|it| it.share >= 0.1) else { continue };
+            let kind = (found.share >= 1.0, found.includes);
+            let at = kinds.iter().position(|it| it.0 == kind).unwrap_or_else(|| {
+                kinds.push((kind, Deviation { share: 0.0, ..found.clone() }, Vec::new()));
+                kinds.len() - 1
+            });
+            let (_, most, places) = &mut kinds[at];
+            let phase = format!("`{}`", span.name);
+            match places.last_mut().filter(|(name, _)| *name == load.name) {
+                Some((_, phases)) => phases.push(phase),
+                None => places.push((&load.name, vec![phase])),
+            }
+            if found.share > most.share {
+                *most = found;
+            }
+        }
+    }
+    let text = |((is_too_late, includes), most, places): Kind<'_>| {
+        let (what, weight) = match is_too_late {
             true => ("did not keep the schedule", "its results cannot be judged"),
             false => ("was a little behind the schedule", includes),
         };
-        format!("the load generator {what} of load `{}` in `{name}`: {words}; {weight}", load.name)
-    })
+        let places: Vec<String> =
+            places.iter().map(|(load, phases)| format!("load `{load}` in {}", text::list(phases))).collect();
+        format!("the load generator {what} of {}: {}; {weight}", text::list(&places), most.words)
+    };
+    kinds.into_iter().map(text).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Timeline;
+    use shakedown_observe::PhaseSpan;
+
+    /// The warnings about loads of one phase.
+    fn told(loads: &[&LoadObservations]) -> Vec<String> {
+        let phases = vec![PhaseSpan { name: "p".to_owned(), ..PhaseSpan::default() }];
+        let loads = loads.iter().map(|it| (*it).clone()).collect();
+        warnings(&Observations { phases, loads, ..Observations::default() })
+    }
 
     /// Requests with a latency of `ms`. One in fifty is sent `late_ms` late, and `lost` of 1,000 are never sent.
     fn observe(ms: f64, late_ms: u64, lost: u64) -> LoadObservations {
@@ -149,7 +183,7 @@ mod tests {
             (10.0, 1, 1, true, true),
         ] {
             let load = observe(ms, late_ms, lost);
-            let (too_late, warning) = (too_late(&load, 0), warning(&load, 0, "p"));
+            let (too_late, warning) = (too_late(&load, 0), told(&[&load]).pop());
             assert_eq!((too_late.is_some(), warning.is_some()), (is_too_late, is_told), "{ms} {late_ms} {warning:?}");
             assert_eq!(too_late.is_some(), warning.is_some_and(|it| it.contains("its results cannot be judged")));
         }
@@ -157,6 +191,30 @@ mod tests {
         assert!(words.contains("sent at least 300ms late (limit 250ms)"), "{words}");
         let words = too_late(&observe(10.0, 1, 2), 0).unwrap();
         assert!(words.contains("0.2% of the requests were not sent"), "{words}");
+    }
+
+    #[test]
+    fn one_warning_names_all_phases_and_loads_with_the_largest_deviation() {
+        let timeline = Timeline::new(100.0).phase("baseline", 20.0).phase("cut", 20.0);
+        let mut observations = timeline.answer(|it| it.ok_in(10.0)).observe();
+        for (segment, late_us) in observations.loads[0].segments.iter_mut().zip([42_000, 46_000]) {
+            segment.timings.lateness.record_n(late_us, 2000);
+        }
+        let other = LoadObservations { name: "other".to_owned(), ..observe(10.0, 300, 0) };
+        observations.loads.push(LoadObservations { name: "more".to_owned(), ..observe(10.0, 40, 0) });
+        let load = observations.loads[0].name.clone();
+        let found = warnings(&observations);
+        assert_eq!(
+            found,
+            [format!(
+                "the load generator was a little behind the schedule of load `{load}` in `baseline` and `cut` and load `more` in \
+                 `baseline`: 1% of the requests were sent at least 46ms late (limit 250ms); its latencies include part of this \
+                 delay"
+            )]
+        );
+        observations.loads.push(other);
+        let found = warnings(&observations);
+        assert!(found[1].contains("did not keep the schedule of load `other` in `baseline`: 1% "), "{found:?}");
     }
 
     /// 10,000 requests, of which `lost` fail in this way.
@@ -184,7 +242,7 @@ mod tests {
             // From a tenth of the limit on there is a warning.
             let few = lose(failure, 1);
             assert_eq!(too_late(&few, 0), None);
-            assert!(warning(&few, 0, "p").unwrap().contains("they count as failures"));
+            assert!(told(&[&few])[0].contains("they count as failures"));
         }
         // A slow service is a part of the cause.
         assert_eq!(too_late(&lose(Failure::NotSentLimit, 5_000), 0), None);
@@ -232,6 +290,6 @@ mod tests {
     #[test]
     fn a_load_without_a_schedule_cannot_be_late() {
         let load = Timeline::new(100.0).phase("p", 20.0).observe().loads.remove(0);
-        assert_eq!((too_late(&load, 0), warning(&load, 0, "p")), (None, None));
+        assert_eq!((too_late(&load, 0), told(&[&load])), (None, Vec::new()));
     }
 }

@@ -61,7 +61,7 @@ pub use compare::{Change, Moved, compare, history};
 pub use drift::warnings as drifts;
 pub use effect::{Felt, changed, effects};
 pub use expectations::{closed_loop_warning, expectations};
-pub use lateness::warning as late;
+pub use lateness::warnings as late;
 pub use parts::join;
 pub use phases::phases;
 pub use question::title;

@@ -1,18 +1,12 @@
-//! The time until a request's outcome, including failures: a client that waits 10 s for a 503 waits as long as one that
-//! waits 10 s for an answer.
+//! A load with the latencies that a percentile is of: the times until the outcomes ([`Outcomes`]).
 //!
-//! - Every due request counts with the time until its outcome. One that timed out counts with its timeout, which is a lower
-//!   bound.
-//! - A failure that was faster than the requested percentile is excluded ([`Histogram::until_outcome`]).
-//! - A request that the client gave up before its timeout, such as a stream that stalled, would have taken longer. Its place
-//!   is above all other requests. A percentile that falls among such requests has only a lower bound.
 //! - The first token of a request that failed without one would have taken longer than the request did. The same rules hold.
 //! - `of: successes` excludes all failures, including requests that were given up.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use shakedown_observe::{Cell, Failure, Histogram, LoadObservations};
+use shakedown_observe::{Cell, Failure, Histogram, LoadObservations, Outcomes, longest, merged};
 use shakedown_schemas::scenario::LatencyOf;
 
 use super::stats::total;
@@ -52,13 +46,8 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn new(ended: &Histogram, failed_after: &BTreeMap<Failure, Histogram>, quantile: f64) -> Self {
-        let all = failed_after.values().chain([ended]);
-        let longest = all.filter_map(Histogram::max).fold(0.0, f64::max) as u64;
-        let mut ended = ended.clone();
-        ended.record_n(longest, merged(failed_after, Failure::is_given_up_early).len());
-        let failed = merged(failed_after, |failure| !failure.is_timed() && !failure.is_given_up_early());
-        Self { at_least: ended.quantile_with(&failed, quantile), longest }
+    fn new(ended: &Histogram, failures: &BTreeMap<Failure, Histogram>, quantile: f64) -> Self {
+        Self { at_least: Outcomes::new(ended, failures).limit(quantile), longest: longest(ended, failures) }
     }
 
     fn counted(&self, failure: Failure, after: &Histogram) -> Histogram {
@@ -83,9 +72,8 @@ pub(super) struct Uncounted {
 impl Uncounted {
     /// Those of a phase's requests, before [`of`] counted them.
     pub(super) fn latencies(phase: &Cell, quantile: f64) -> Self {
-        let bounds = Bounds::new(&phase.latency, &phase.failed_after, quantile);
-        let failed = merged(&phase.failed_after, |failure| !failure.is_timed() && !failure.is_given_up_early());
-        let quick = failed.without(&failed.at_least(bounds.at_least));
+        let outcomes = Outcomes::of(phase);
+        let quick = outcomes.failed.without(&outcomes.failed.at_least(outcomes.limit(quantile)));
         Self { given_up: merged(&phase.failed_after, Failure::is_given_up_early), quick }
     }
 
@@ -143,13 +131,6 @@ fn by_phase<T>(load: &LoadObservations, value: impl Fn(&Cell) -> T) -> Vec<T> {
     (0..phases).map(|phase| value(&total(load, phase))).collect()
 }
 
-/// The times of some kinds of failures.
-fn merged(times: &BTreeMap<Failure, Histogram>, is_one: impl Fn(Failure) -> bool) -> Histogram {
-    let mut all = Histogram::default();
-    times.iter().filter(|it| is_one(*it.0)).for_each(|it| all.merge(it.1));
-    all
-}
-
 /// The median duration of each kind of failure, the most frequent kind first: `87 http_503 after 10s`.
 pub(super) fn failed_after(requests: &Cell) -> String {
     let mut kinds: Vec<_> = requests.failed_after.iter().collect();
@@ -163,6 +144,8 @@ pub(super) fn failed_after(requests: &Cell) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_observe::Failure;
+
     use super::*;
     use crate::testing::{Outcome, Request, Timeline};
 

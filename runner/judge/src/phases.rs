@@ -5,7 +5,7 @@ use shakedown_schemas::result::{PhaseLoad, PhaseResult};
 
 use super::stats::{judged_seconds, stats, total};
 use super::{around, failed, generator, hdr, parts, seconds};
-use shakedown_observe::{Observations, PhaseSpan};
+use shakedown_observe::{Observations, Outcomes, PhaseSpan};
 
 /// The number of phases before the first one with faults. None without faults.
 pub(super) fn before_faults(scenario: &Scenario) -> usize {
@@ -32,7 +32,7 @@ pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResu
                     load: load.name.clone(),
                     stats: stats(&sum, judged_seconds(span)),
                     around: around::around(scenario, load, index),
-                    latency_hdr: hdr::hdr(&sum.latency),
+                    latency_hdr: hdr::hdr(&Outcomes::of(&sum).distribution()),
                     generator: Some(generator::generator(scenario, load, index, span)),
                     samples: failed::samples(load, index, &sum),
                     steps,

@@ -8,7 +8,7 @@ use shakedown_schemas::result::{AnswerStats, LatencyStats, LoadSeries, Point, St
 
 use super::{hdr, seconds};
 use shakedown_observe::{
-    Answers, Cell, Failure, Histogram, LoadObservations, Mark, Observations, PhasePart, PhaseSpan, Segment,
+    Answers, Cell, Failure, Histogram, LoadObservations, Mark, Observations, Outcomes, PhasePart, PhaseSpan, Segment,
 };
 
 /// The most points of a load's series.
@@ -177,8 +177,8 @@ pub fn stats(requests: &Cell, seconds: f64) -> Stats {
         succeeded: requests.succeeded,
         errors: errors(&requests.failed),
         failed_after: failed_after(requests),
-        throughput: if seconds > 0.0 { requests.requests() as f64 / seconds } else { 0.0 },
-        latency: hdr::percentiles(&requests.latency),
+        throughput: if seconds > 0.0 { requests.succeeded as f64 / seconds } else { 0.0 },
+        latency: hdr::latency(&Outcomes::of(requests)),
         time_to_first_token: hdr::percentiles(&requests.first_token),
         answers: answers(requests),
     }
@@ -257,7 +257,8 @@ fn load_series(load: &LoadObservations) -> LoadSeries {
 }
 
 fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
-    let at = |quantile| requests.latency.quantile(quantile).map(|microseconds| microseconds / 1e3);
+    let outcomes = Outcomes::of(requests);
+    let at = |quantile| outcomes.quantile(quantile).map(|microseconds| microseconds / 1e3);
     Point {
         t_s: seconds(start_ns),
         length_s: seconds(end_ns.saturating_sub(start_ns)),
@@ -268,7 +269,7 @@ fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
         p95_ms: at(0.95),
         p99_ms: at(0.99),
         max_ms: at(1.0),
-        latency_hdr: hdr::hdr(&requests.latency),
+        latency_hdr: hdr::hdr(&outcomes.distribution()),
         in_flight: requests.in_flight,
     }
 }
@@ -277,7 +278,7 @@ fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
 mod tests {
     use super::*;
     use crate::phases;
-    use crate::testing::{Timeline, scenario};
+    use crate::testing::{Outcome, Timeline, scenario};
 
     #[test]
     fn a_phase_counts_only_its_judged_requests() {
@@ -356,9 +357,37 @@ mod tests {
     }
 
     #[test]
-    fn no_time_has_no_throughput() {
-        let requests = Cell { succeeded: 30, ..Cell::default() };
+    fn only_answers_that_succeeded_are_throughput() {
+        let failed = BTreeMap::from([(Failure::Status(503), 10)]);
+        let requests = Cell { succeeded: 30, failed, ..Cell::default() };
         assert_eq!([stats(&requests, 0.0).throughput, stats(&requests, 4.0).throughput], [0.0, 7.5]);
+    }
+
+    /// One of three requests fails after a second: p95 is theirs, in the phase, in every window and in the histogram, as in the
+    /// expectation. Those that are refused at once do not make it lower.
+    #[test]
+    fn the_latency_counts_failures_as_the_expectation_does() {
+        let all = scenario(&serde_json::json!([
+            {"name": "cut", "duration": "20s", "expect": [{"latency": {"percentile": "p95", "max": "500ms"}}]},
+        ]));
+        for (ms, shown) in [(1000.0, 1000.0), (1.0, 20.0)] {
+            let observations = Timeline::new(20.0)
+                .phase("cut", 20.0)
+                .answer(|it| Outcome {
+                    failure: it.index.is_multiple_of(3).then_some(Failure::Status(503)),
+                    ..it.ok_in(if it.index.is_multiple_of(3) { ms } else { 20.0 })
+                })
+                .observe();
+            let load = &phases(&all, &observations)[0].loads[0];
+            let expected = crate::expectations(&all, &observations, 1, &|_| None)[0].observed.unwrap() * 1e3;
+            let latency = load.stats.latency.unwrap();
+            assert!((latency.p95_ms - expected).abs() < 1e-6, "{} is not {expected}", latency.p95_ms);
+            assert_eq!((latency.p95_ms / shown).round(), 1.0, "{latency:?}");
+            assert_eq!(latency.count, load.stats.requests);
+            for point in &series(&observations)[0].points {
+                assert_eq!((point.p95_ms.unwrap() / shown).round(), 1.0, "{point:?}");
+            }
+        }
     }
 
     #[test]

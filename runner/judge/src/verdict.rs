@@ -42,8 +42,14 @@ pub fn scenario_verdict(
     let first = loads.next();
     let several = loads.any(|load| Some(load) != first);
     for it in expectations.iter().filter(|it| it.verdict != Verdict::Pass && it.kind != BASELINE) {
-        let load = if several && !it.load.is_empty() { format!(" of load `{}`", it.load) } else { String::new() };
-        findings.push((it.verdict, format!("`{}`{load}: {}", it.phase, it.reason)));
+        let phase = format!("`{}`", it.phase);
+        let place = match (it.reason.contains(&phase), several && !it.load.is_empty()) {
+            (true, false) => String::new(),
+            (true, true) => format!("load `{}`: ", it.load),
+            (false, false) => format!("{phase}: "),
+            (false, true) => format!("{phase} of load `{}`: ", it.load),
+        };
+        findings.push((it.verdict, format!("{place}{}", it.reason)));
     }
     let worst = findings.iter().map(|(verdict, _)| *verdict).max().unwrap_or_default();
     if worst == Verdict::Pass {

@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 
-use shakedown_observe::{Cell, Failure, Histogram, LoadObservations};
+use shakedown_observe::{Cell, Failure, Histogram, LoadObservations, Outcomes};
 
 use super::answer::Answer;
 use super::{lateness, stats, text};
@@ -166,7 +166,8 @@ fn count_as_timeouts(cell: &mut Cell, most: u64) -> u64 {
 pub(super) fn from_sent(load: &LoadObservations, phase: usize, quantile: f64) -> Option<(f64, String)> {
     let waits = Waits::of(load, phase)?;
     let times = lateness::timings(load, phase);
-    let service = times.service.until_outcome(&times.service_failed, quantile).quantile(quantile)?;
+    let outcomes = Outcomes { ended: times.service, failed: times.service_failed };
+    let service = outcomes.counted(quantile).quantile(quantile)?;
     Some((service / 1e6, format!("{}; {}", waits.words(), waits.advice())))
 }
 

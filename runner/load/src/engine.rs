@@ -246,17 +246,17 @@ impl LoadDriver for Engine {
             .map(|(target, load)| {
                 let mut counts = LiveCounts::default();
                 load.ledgers.iter().for_each(|ledger| counts.merge(&ledger.live()));
-                let mut live = Live {
+                let [p50_ms, p95_ms, p99_ms] = Live::percentiles(&counts.latency);
+                Live {
                     load: target.name.clone(),
                     ended: counts.ended,
                     succeeded: counts.succeeded,
+                    p50_ms,
+                    p95_ms,
+                    p99_ms,
                     latency: counts.latency,
-                    failed: counts.failed,
                     in_flight: load.gauges.in_flight(),
-                    ..Live::default()
-                };
-                live.summarize();
-                live
+                }
             })
             .collect()
     }

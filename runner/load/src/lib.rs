@@ -58,7 +58,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use shakedown_observe::{Histogram, LoadObservations, Marks};
+use shakedown_observe::{LoadObservations, Marks, Outcomes};
 
 pub use addresses::Addresses;
 pub use compiled::CompiledLoad;
@@ -81,11 +81,8 @@ pub struct Live {
     pub p95_ms: Option<f64>,
     /// The 99th percentile of their latency, in milliseconds.
     pub p99_ms: Option<f64>,
-    /// Their latency histogram, in microseconds, so that several calls can be added.
-    pub latency: Histogram,
-    /// The durations of those that failed by themselves, in microseconds. The slow ones count in percentiles
-    /// ([`Histogram::until_outcome`]).
-    pub failed: Histogram,
+    /// The times until their outcomes, so that several calls can be added.
+    pub latency: Outcomes,
     /// Requests under way now.
     pub in_flight: u64,
 }
@@ -96,20 +93,13 @@ impl Live {
         self.ended += later.ended;
         self.succeeded += later.succeeded;
         self.latency.merge(&later.latency);
-        self.failed.merge(&later.failed);
         self.in_flight = later.in_flight;
-        self.summarize();
+        [self.p50_ms, self.p95_ms, self.p99_ms] = Self::percentiles(&self.latency);
     }
 
-    /// The time until the outcome at a quantile between 0 and 1, in seconds. None if no request ended.
-    pub fn quantile(&self, quantile: f64) -> Option<f64> {
-        self.latency.until_outcome(&self.failed, quantile).quantile(quantile).map(|micros| micros / 1e6)
-    }
-
-    /// Sets the percentiles.
-    fn summarize(&mut self) {
-        let milliseconds = |quantile| self.quantile(quantile).map(|seconds| seconds * 1e3);
-        (self.p50_ms, self.p95_ms, self.p99_ms) = (milliseconds(0.5), milliseconds(0.95), milliseconds(0.99));
+    /// p50, p95 and p99, in milliseconds.
+    fn percentiles(latency: &Outcomes) -> [Option<f64>; 3] {
+        [0.5, 0.95, 0.99].map(|quantile| latency.quantile(quantile).map(|micros| micros / 1e3))
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::job::{Job, micros};
 use shakedown_observe::{
     CELL_NS, Cell, DateSample, Failure, Finish, Histogram, Integrity, LoadObservations, LoadPart, MOST_BOUNDS, Mark,
-    Marks, PackedCell, PhasePart, Sample, Samples, Segment, Strike, Timings,
+    Marks, Outcomes, PackedCell, PhasePart, Sample, Samples, Segment, Strike, Timings,
 };
 
 /// The age at which a cell is packed: few of its requests are still under way.
@@ -279,9 +279,7 @@ struct SegmentCounts {
 pub(super) struct LiveCounts {
     pub(super) ended: u64,
     pub(super) succeeded: u64,
-    pub(super) latency: Histogram,
-    /// The durations of the requests that failed by themselves.
-    pub(super) failed: Histogram,
+    pub(super) latency: Outcomes,
 }
 
 impl LiveCounts {
@@ -289,7 +287,6 @@ impl LiveCounts {
         self.ended += other.ended;
         self.succeeded += other.succeeded;
         self.latency.merge(&other.latency);
-        self.failed.merge(&other.failed);
     }
 }
 
@@ -358,10 +355,12 @@ impl LedgerState {
         batch.records.sort_by_key(|record| record.job.due_ns);
         let mut values = Vec::new();
         let records = batch.records.iter();
-        values.extend(records.clone().filter(|record| is_timed(record.failure)).map(|record| record.latency_us));
-        self.live.latency.record_all(&mut values);
-        values.extend(records.clone().filter(|record| !is_timed(record.failure)).map(|record| record.latency_us));
-        self.live.failed.record_all(&mut values);
+        let latency = &mut self.live.latency;
+        for (times, ended) in [(&mut latency.ended, true), (&mut latency.failed, false)] {
+            let counted = records.clone().filter(|record| is_timed(record.failure) == ended);
+            values.extend(counted.map(|record| record.latency_us));
+            times.record_all(&mut values);
+        }
         self.live.ended += batch.records.len() as u64;
         self.live.succeeded += records.filter(|record| record.failure.is_none()).count() as u64;
         let mut rest = batch.records.as_slice();

@@ -22,6 +22,7 @@ pub use failure::Failure;
 pub use histogram::Histogram;
 pub use load::{CELL_NS, DateSample, LoadObservations, LoadPart, Segment, Timings};
 pub use marks::{Mark, Marks, MarksSnapshot, PhasePart, Strike};
+pub use outcome::{Outcomes, longest, merged};
 pub use outside::{LinesSeen, LogGap, Outside, PodSeen, PodsSeen, SeriesSeen};
 pub use sample::{SAMPLE_BODY, Sample, Samples};
 

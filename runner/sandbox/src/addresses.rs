@@ -11,8 +11,9 @@ use anyhow::Context;
 
 /// A socket that is bound to this host and port of a block marks the block as taken.
 const CLAIM: (u8, u16) = (254, 47_254);
-const SERVICES: std::ops::RangeInclusive<u8> = 1..=63;
-const PODS: std::ops::RangeInclusive<u8> = 64..=250;
+/// The upper half of the block is the pods', so that it is one range.
+const SERVICES: std::ops::RangeInclusive<u8> = 1..=127;
+const PODS: std::ops::RangeInclusive<u8> = 128..=250;
 
 /// One block of addresses. Dropping it releases the block.
 #[derive(Debug)]
@@ -62,6 +63,11 @@ impl Addresses {
         used.hosts.insert(host);
         used.last_pod = host;
         Some(self.at(host))
+    }
+
+    /// The range of the pods' addresses.
+    pub fn pod_range(&self) -> String {
+        format!("{}/25", self.at(128))
     }
 
     /// Takes the address if it is in this block's range for services and unused.

@@ -52,7 +52,9 @@ impl Node {
     /// The node as an object.
     pub fn register(registry: &Registry) -> Result<(), super::error::ApiError> {
         let labels = json!({"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"});
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": labels}});
+        let range = registry.addresses.pod_range();
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": labels},
+            "spec": {"podCIDR": range, "podCIDRs": [range]}});
         let node = registry.create(&NODES, "", node, WriteOptions::default())?.object;
         let now = registry.store.clock.stamp();
         let processors = std::thread::available_parallelism().map_or(1, usize::from).to_string();

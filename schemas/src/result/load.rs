@@ -106,7 +106,7 @@ pub struct PhaseLoad {
     /// strike, or due during injection or removal. A group without requests is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub around: Vec<Around>,
-    /// All latencies of the judged part as an HDR histogram in microseconds: V2 with DEFLATE, in base64.
+    /// The distribution of `latency` as an HDR histogram in microseconds: V2 with DEFLATE, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_hdr: Option<String>,
     /// The load generator's own measurements.
@@ -192,12 +192,13 @@ pub struct Stats {
     /// Requests that failed, by kind of failure.
     #[serde(default)]
     pub errors: IndexMap<String, u64>,
-    /// Requests that were due, per second.
+    /// Requests that succeeded, per second.
     pub throughput: f64,
     /// How long failures took, from due, by kind of failure.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub failed_after: IndexMap<String, LatencyStats>,
-    /// Latency from due. It includes successful requests, and requests that never ended with the time that had passed.
+    /// The time from due until the outcome. All requests count, as in the `latency` expectation: failures faster than a
+    /// percentile are left out of it. None if no request succeeded or was given up.
     pub latency: Option<LatencyStats>,
     /// Streams: the time from due to the first token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -244,12 +245,12 @@ pub struct LoadSeries {
     /// The windows, in order. A request belongs to the window in which it was due. A window without requests is
     /// missing.
     pub points: Vec<Point>,
-    /// The distribution of the latencies over time. None without latencies.
+    /// The distribution of the times until the outcomes over time. None without requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heat: Option<Heat>,
 }
 
-/// A heat map of latencies: time by latency, with the number of requests in each cell. It shows patterns that
+/// A heat map of the time until the outcome of every request: time by latency, with the number of requests in each cell. It shows patterns that
 /// percentiles hide, such as a fast and a slow group of answers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Heat {
@@ -288,7 +289,7 @@ pub struct Point {
     /// The largest latency, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ms: Option<f64>,
-    /// All latencies of the window as an HDR histogram in microseconds: V2 with DEFLATE, in base64. The histograms of
+    /// The latencies of the window as an HDR histogram in microseconds: V2 with DEFLATE, in base64. The histograms of
     /// several windows can be added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_hdr: Option<String>,

@@ -30,6 +30,8 @@ pub(super) struct ScenarioView {
     description: String,
     verdict: Badge,
     sentence: String,
+    /// The load and the service that it was sent to.
+    tested: String,
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
     errors: Vec<String>,
@@ -196,6 +198,7 @@ impl ScenarioView {
             description: it.description.clone().unwrap_or_default(),
             verdict: Badge::new(it.outcome()),
             sentence: sentences::headline(it),
+            tested: sentences::tested(it),
             facts,
             notes: sentences::notes(it),
             errors: it.errors.clone(),

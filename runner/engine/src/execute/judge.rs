@@ -32,8 +32,8 @@ impl Execution<'_> {
         let (observations, seed) = (&seen.outcome.observations, self.options.seed);
         let mut warnings = judge::transients(scenario, observations);
         warnings.extend(judge::drifts(observations, seed));
+        warnings.extend(judge::late(observations));
         for (phase, span) in observations.phases.iter().enumerate() {
-            warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
             warnings.extend(observations.loads.iter().filter_map(|load| judge::waits(load, phase, &span.name)));
         }
         warnings.extend(of_loads(&seen.loads));

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::probe::{Probe, ProbeState};
 use shakedown_load::Live;
-use shakedown_observe::Histogram;
+use shakedown_observe::Outcomes;
 
 /// A stop condition that held.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,8 +71,7 @@ struct Piece {
     ended: Instant,
     requests: u64,
     succeeded: u64,
-    latency: Histogram,
-    failed: Histogram,
+    latency: Outcomes,
 }
 
 impl Watchdog {
@@ -178,7 +177,6 @@ impl Window {
                 piece.requests += live.ended;
                 piece.succeeded += live.succeeded;
                 piece.latency.merge(&live.latency);
-                piece.failed.merge(&live.failed);
             }
             None => self.seen.push_back(Piece {
                 begun: now,
@@ -186,7 +184,6 @@ impl Window {
                 requests: live.ended,
                 succeeded: live.succeeded,
                 latency: live.latency.clone(),
-                failed: live.failed.clone(),
             }),
         }
         while self.seen.front().is_some_and(|piece| piece.ended + self.length <= now) {
@@ -219,13 +216,9 @@ impl Window {
     }
 
     fn latency(&self, limit: &StopLatency) -> Option<Breach> {
-        let (mut latency, mut failed) = (Histogram::default(), Histogram::default());
-        for piece in &self.seen {
-            latency.merge(&piece.latency);
-            failed.merge(&piece.failed);
-        }
-        // As expectations count it: a client waits for a failure as long as for an answer.
-        let latency = latency.until_outcome(&failed, limit.percentile.fraction());
+        let mut outcomes = Outcomes::default();
+        self.seen.iter().for_each(|piece| outcomes.merge(&piece.latency));
+        let latency = outcomes.counted(limit.percentile.fraction());
         let seconds = latency.quantile(limit.percentile.fraction())? / 1e6;
         (seconds > limit.above.as_secs_f64()).then(|| {
             let observed_text = format!("{:.0} ms", seconds * 1e3);

@@ -56,6 +56,7 @@ fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
     assert_eq!(result.verdict, Verdict::Inconclusive);
     let reason = format!("{}: p50 rose to 1.49 times", unnoticed("cut"));
     assert!(result.reason.starts_with(&reason) && result.observed.is_some(), "{}", result.reason);
+    assert!(result.reason.ends_with(", at least 2 required"), "{}", result.reason);
     assert_eq!(judge(&observe(10.0, 30), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Pass);
     assert_eq!(judge(&observe(10.0, 10), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Inconclusive);
     assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);

@@ -97,6 +97,16 @@ fn distinguishes_several_loads() {
     assert_eq!(reason, "failed: `partition`: a pod restarted");
 }
 
+#[test]
+fn a_phase_is_named_once() {
+    let few = expectation(Verdict::Inconclusive, "`partition` has 120 requests, and p99 needs 300");
+    let (_, reason) = scenario_verdict(std::slice::from_ref(&few), &[], &[], &[]);
+    assert_eq!(reason, "inconclusive: `partition` has 120 requests, and p99 needs 300");
+    let other = ExpectationResult { load: "other".to_owned(), ..expectation(GOOD, "") };
+    let (_, reason) = scenario_verdict(&[few, other], &[], &[], &[]);
+    assert_eq!(reason, "inconclusive: load `load`: `partition` has 120 requests, and p99 needs 300");
+}
+
 /// A fault that was never begun because the baseline was none is no news; one that was injected before that is.
 #[test]
 fn the_reason_for_no_injection_comes_first() {

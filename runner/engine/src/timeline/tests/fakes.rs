@@ -246,8 +246,8 @@ impl LoadDriver for FakeLoad {
         let harm = self.harm.load(Ordering::Relaxed);
         let mut live = Live { load: "l".into(), ended: 10, succeeded: if harm { 4 } else { 10 }, ..Live::default() };
         // What fails takes long, what succeeds does not.
-        live.latency.record_n(20_000, live.succeeded);
-        live.failed.record_n(3_000_000, live.ended - live.succeeded);
+        live.latency.ended.record_n(20_000, live.succeeded);
+        live.latency.failed.record_n(3_000_000, live.ended - live.succeeded);
         vec![live]
     }
 

@@ -1,0 +1,49 @@
+//! What was tested: the load and the service that it was sent to.
+
+use shakedown_schemas::result::{LoadInfo, ScenarioResult};
+
+/// The most loads that are named.
+const LOADS: usize = 3;
+
+/// The loads and their targets: `users, 20/s to frontend:80/checkout`. Empty without loads.
+pub fn tested(scenario: &ScenarioResult) -> String {
+    let shown = scenario.loads.iter().take(LOADS).map(|load| one(scenario, load));
+    let more = scenario.loads.len().saturating_sub(LOADS);
+    shown.chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>().join("; ")
+}
+
+fn one(scenario: &ScenarioResult, load: &LoadInfo) -> String {
+    let target = load.target.strip_prefix("service ").unwrap_or(&load.target);
+    let target = target.split(" in namespace ").next().unwrap_or(target);
+    let path = match load.endpoint.as_str() {
+        "" => scenario.resolved["load"][&load.name][&load.kind]["path"].as_str().unwrap_or_default(),
+        endpoint => endpoint,
+    };
+    format!("{}, {} to {target}{path}", load.name, load.schedule)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_load_has_its_schedule_and_its_target() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        let load = &mut scenario.loads[0];
+        (load.name, load.kind, load.schedule) = ("users".to_owned(), "http".to_owned(), "20/s".to_owned());
+        (load.target, load.endpoint) = ("service frontend:80 in namespace webshop".to_owned(), String::new());
+        scenario.resolved = json!({"load": {"users": {"http": {"path": "/checkout"}}}});
+        assert_eq!(tested(&scenario), "users, 20/s to frontend:80/checkout");
+        let mut other = scenario.loads[0].clone();
+        (other.name, other.target) = ("chat".to_owned(), "https://shop.example:8443".to_owned());
+        other.endpoint = "/v1/chat/completions".to_owned();
+        scenario.loads.push(other);
+        let both = "users, 20/s to frontend:80/checkout; chat, 20/s to https://shop.example:8443/v1/chat/completions";
+        assert_eq!(tested(&scenario), both);
+        scenario.loads.clear();
+        assert_eq!(tested(&scenario), "");
+    }
+}
