@@ -73,6 +73,8 @@ impl Execution<'_> {
             let line = first.and_then(|index| line(&format!("phases[{}]", index.saturating_sub(1))));
             let phase = outcome.observations.phases.last().map_or("", |span| &span.name);
             early.push(unhealthy(&outcome.refused, phase, line));
+        } else {
+            early.extend(judge::unserved(scenario, &outcome.observations, &answers));
         }
         early.extend(answers);
         early
