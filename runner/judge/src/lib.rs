@@ -17,6 +17,7 @@ mod ask;
 mod baseline;
 mod bootstrap;
 mod calibrate;
+mod comparable;
 mod compare;
 mod counts;
 mod drift;
