@@ -24,13 +24,14 @@ use crate::files::{Files, Reader};
 use crate::scenario::{SCENARIO_VERSION, Scenario};
 
 /// Checks everything, and reads the files that the scenario names. Values that are already known to be invalid get no
-/// further messages.
-pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<Diagnostic>, Files) {
+/// further messages. Sets the length of request data.
+pub(crate) fn scenario(scenario: &mut Scenario, map: &Map, reader: Reader) -> (Vec<Diagnostic>, Files) {
     let mut findings = Findings { map, found: Vec::new(), reader };
     head(scenario, &mut findings);
-    for (name, load) in &scenario.load {
-        load::check(&format!("load.{name}"), load, &mut findings);
+    for (name, load) in &mut scenario.load {
+        load.cycle = load::check(&format!("load.{name}"), load, &mut findings);
     }
+    let scenario = &*scenario;
     phase::of_loads(scenario, &mut findings);
     pace::check(scenario, &mut findings);
     phase::check(scenario, &mut findings);

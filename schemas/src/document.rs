@@ -173,7 +173,7 @@ fn one(
 
     let map = check::Map::new(&reading.tree, &reading.damage);
     let mut files = Files::default();
-    if let Some(scenario) = &reading.value {
+    if let Some(scenario) = &mut reading.value {
         let (problems, read) = check::scenario(scenario, &map, reader);
         found.extend(problems);
         files = read;

@@ -8,6 +8,9 @@ pub const FLOOR: u64 = 20;
 /// Below this number not even a failure is decided.
 pub const FLOOR_FOR_FAILURE: u64 = 10;
 
+/// How often data in order must repeat in each of two phases before their requests are compared.
+pub const ROUNDS: u64 = 3;
+
 /// Requests for a percentile, in each of its terms.
 ///
 /// The largest of `n` independent values lies above the true percentile `p` with chance `1 - p^n`. Unless that is at

@@ -154,6 +154,34 @@ impl Duration {
 const CALM: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Scenario {
+    /// The phase before the first one with faults, with which changes of the requests are compared. None without one.
+    pub fn reference(&self) -> Option<usize> {
+        self.phases.iter().position(|phase| !phase.faults.is_empty())?.checked_sub(1)
+    }
+
+    /// How the pace of a load differs between two phases, in words. None if it is the same.
+    pub fn other_pace(&self, load: &str, first: usize, second: usize) -> Option<String> {
+        let models = (self.model(load, first)?, self.model(load, second)?);
+        let (one, other) = (self.phases.get(first)?, self.phases.get(second)?);
+        let is_same = models.0 == models.1;
+        // A ramp that takes longer has other rates at the same moments.
+        if is_same && (!models.0.changes() || (one.duration, one.settle) == (other.duration, other.settle)) {
+            return None;
+        }
+        let words = |model: &Model, phase: &Phase| match is_same {
+            false => model.to_string(),
+            true if phase.settle.is_zero() => format!("{model} in {}", phase.duration),
+            true => format!("{model} in {}, judged after {}", phase.duration, phase.settle),
+        };
+        Some(format!(
+            "load `{load}` has another pace in `{}` ({}) than in `{}` ({})",
+            one.name,
+            words(&models.0, one),
+            other.name,
+            words(&models.1, other)
+        ))
+    }
+
     /// The load model of a load in a phase. None if the load does not exist, or does not have exactly one pace.
     pub fn model(&self, load: &str, phase: usize) -> Option<Model> {
         let model = self.load.get(load)?.model()?;

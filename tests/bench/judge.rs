@@ -52,13 +52,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|shape| {
                 let scenario = &scenario;
                 scope.spawn(move || {
-                    let proofs = proofs(shape, first, [runs, seconds, rate]);
+                    let proofs = proofs(scenario, shape, first, [runs, seconds, rate]);
                     let [coverage, verdicts] = if only_proofs {
                         Default::default()
                     } else {
                         simulate(scenario, shape, first, [runs, seconds, rate])
                     };
-                    let rows = [coverage, verdicts, proofs, clumps(shape, first, [runs, seconds, rate])];
+                    let rows = [coverage, verdicts, proofs, clumps(scenario, shape, first, [runs, seconds, rate])];
                     eprintln!("{shape}: done");
                     rows
                 })
@@ -241,8 +241,8 @@ fn percent(count: u32, runs: u32) -> String {
     format!("{:.1} %", f64::from(count) * 100.0 / f64::from(runs))
 }
 
-fn is_proven(run: &Observations) -> bool {
-    effects(run).iter().any(|it| !it.changes.is_empty())
+fn is_proven(scenario: &Scenario, run: &Observations) -> bool {
+    effects(scenario, run).iter().any(|it| !it.changes.is_empty())
 }
 
 fn in_fault(it: &Request<'_>) -> bool {
@@ -254,7 +254,7 @@ fn failing(it: Request<'_>, ms: f64, fails: bool) -> Outcome {
 }
 
 /// A shape's row about proofs: an unchanged run, and changed ones.
-fn proofs(shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> String {
+fn proofs(scenario: &Scenario, shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> String {
     let mut proven = [0_u32; 5];
     for run in 0..runs {
         let [seed, other] = [first + u64::from(run), first + u64::from(run) + (1 << 32)];
@@ -270,27 +270,30 @@ fn proofs(shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> String {
             failing(it, ms, in_fault(&it) && (0.2..0.9).contains(&it.into))
         });
         for (count, run) in proven.iter_mut().zip([&unchanged, &twice, &some_fail, &outage, &clump]) {
-            *count += u32::from(is_proven(run));
+            *count += u32::from(is_proven(scenario, run));
         }
     }
     format!("| {shape} | {} |", proven.map(|count| percent(count, runs)).join(" | "))
 }
 
 /// A shape's row of false proofs where clumps of failures come by themselves, at several rates.
-fn clumps(shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> String {
+fn clumps(scenario: &Scenario, shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> String {
     let row = [20.0, 60.0, 150.0, 400.0].map(|every_s| {
         let proven = (0..runs).filter(|run| {
             let seed = first + u64::from(*run) + (2 << 32);
             let mut chance = Chance::new(seed, &["clumps"]);
             let (mut next, mut until) = (-every_s * chance.uniform().ln(), 0.0);
-            is_proven(&observe(shape, seed, seconds, rate, |it, ms| {
-                while it.at >= next {
-                    until = next - chance.uniform().ln();
-                    next -= every_s * chance.uniform().ln();
-                }
-                let fails = it.at < until;
-                failing(it, ms, fails)
-            }))
+            is_proven(
+                scenario,
+                &observe(shape, seed, seconds, rate, |it, ms| {
+                    while it.at >= next {
+                        until = next - chance.uniform().ln();
+                        next -= every_s * chance.uniform().ln();
+                    }
+                    let fails = it.at < until;
+                    failing(it, ms, fails)
+                }),
+            )
         });
         percent(proven.count() as u32, runs)
     });

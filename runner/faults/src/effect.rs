@@ -75,6 +75,11 @@ pub enum Traffic {
         /// as before; empty where they did.
         hint: String,
     },
+    /// They cannot be compared with those of an earlier phase, because they differ in more than the fault.
+    Incomparable {
+        /// In what, in words.
+        why: String,
+    },
     /// There is no earlier phase to compare with.
     Unknown,
 }
@@ -121,7 +126,7 @@ pub fn conclude(
                 fault.proven_s = Some(fault.proven_s.unwrap_or(*at_s).max(*at_s));
                 fault.claimed_because = None;
             }
-            Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Unknown
+            Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Incomparable { .. } | Traffic::Unknown
                 if *wanted == (RequiredProof::Observed { required: false }) =>
             {
                 if fault.is_claimed() && fault.claimed_because.is_none() {
@@ -129,7 +134,7 @@ pub fn conclude(
                 }
                 return unnoticed_claim(fault, traffic);
             }
-            Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Unknown => {
+            Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Incomparable { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
                 fault.proven_s = None;
                 fault.problem = Some(match fault.engine.as_str() {
@@ -167,6 +172,7 @@ fn unnoticed_claim(fault: &FaultResult, traffic: &Traffic) -> Option<String> {
 fn unshown(traffic: &Traffic) -> String {
     match traffic {
         Traffic::Shared { others, .. } => shared(others),
+        Traffic::Incomparable { why } => why.clone(),
         Traffic::Unknown => "there is no phase before it whose requests could be compared".to_owned(),
         _ => "the run's own requests did not change significantly".to_owned(),
     }
@@ -197,6 +203,7 @@ fn same_as_before(fault: &FaultResult) -> String {
 fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
     match traffic {
         Traffic::Shared { others, .. } => format!("not proven: {}{SHARED_HELP}", shared(others)),
+        Traffic::Incomparable { why } => format!("not proven: {why}"),
         Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
         Traffic::Unchanged { windows, hint } if !hint.is_empty() => {
             format!("not proven: {}{}", too_few(hint), in_brackets(windows))
@@ -233,6 +240,7 @@ const fn enforcement_help() -> &'static str {
 fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kept: bool) -> String {
     let mut text = match traffic {
         Traffic::Shared { others, .. } => format!("not proven: the policy was in place, and {}", shared(others)),
+        Traffic::Incomparable { why } => format!("not proven: the policy was in place, and {why}"),
         Traffic::Unknown => {
             "not proven: the policy was in place, and there is no phase before it whose requests could be compared"
                 .to_owned()

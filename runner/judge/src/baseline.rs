@@ -10,7 +10,7 @@ use shakedown_schemas::scenario::{Expectation, Model};
 use super::expectations::one;
 use super::phases::before_faults;
 use super::transient::{self, Transient};
-use super::{lateness, stats, steady, waits};
+use super::{lateness, served, stats, steady, waits};
 use shakedown_observe::Observations;
 
 /// False for expectations that count requests, because requests in flight are missing.
@@ -19,7 +19,7 @@ fn can_be_asked_early(it: &Expectation) -> bool {
 }
 
 /// The problems of the baseline, in sentences; empty for a healthy one. Problems are an expectation about requests that
-/// fails in a phase before the first fault, and a compared phase without a steady state.
+/// fails in a phase before the first fault, a load without a success, and a compared phase without a steady state.
 pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> Vec<String> {
     let mut found = Vec::new();
     let end = before_faults(scenario).min(observations.phases.len());
@@ -32,6 +32,13 @@ pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> 
                     found.push(format!("`{}` of load `{load}`: {}", spec.name, answer.reason));
                 }
             }
+        }
+    }
+    if let Some(phase) = end.checked_sub(1) {
+        for load in &observations.loads {
+            let place = format!("`{}` of load `{}`", observations.phases[phase].name, load.name);
+            let is_known = found.iter().any(|it| it.starts_with(&place));
+            found.extend(served::problem(scenario, observations, load, phase).filter(|_| !is_known));
         }
     }
     found.extend(unsteady(scenario, observations));
@@ -165,7 +172,8 @@ mod tests {
 
     #[test]
     fn an_expectation_of_one_load_does_not_cover_another() {
-        let refused = until_the_fault().answer(|it| it.refused()).observe();
+        let refused =
+            until_the_fault().answer(|it| if it.index % 2 > 0 { it.refused() } else { it.ok_in(10.0) }).observe();
         let about = |load: &str| {
             let mut two = scenario();
             two.load.insert("idle".to_owned(), two.load["load"].clone());

@@ -5,11 +5,14 @@ use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
 use shakedown_schemas::scenario::Effect;
 
+use super::answer::Answer;
 use super::around::Views;
+use super::comparable::{incomparable, rounds};
 use super::expectations::one;
 use super::proof::{self, FALSE_PROOFS};
 use super::question::Question;
-use super::stats::total;
+use super::recovery::baseline_index;
+use super::stats::{self, total};
 use super::{seconds, text};
 use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
@@ -30,16 +33,25 @@ pub struct Felt {
     pub windows: Option<String>,
     /// More requests failed or were slow than in the baseline, in words, whether or not that is more than chance.
     pub hint: Option<String>,
+    /// Why the requests cannot be compared with the baseline's, so that nothing can be told. None if they can.
+    pub incomparable: Option<String>,
 }
 
 /// The effects of each phase with faults on each load. Of the runs without any change, at most a share of [`FALSE_PROOFS`]
 /// has an entry with changes. Without a baseline there are no entries.
-pub fn effects(observations: &Observations) -> Vec<Felt> {
+pub fn effects(scenario: &Scenario, observations: &Observations) -> Vec<Felt> {
     let phases = observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults);
     let of_phase = |(phase, span): (usize, &PhaseSpan)| {
         let of_load = move |load: &LoadObservations| {
-            let seen = proof::compare(observations, load, phase)?;
+            let first = baseline_index(observations).ok()?;
+            let load = &*stats::from_strike(load, span, phase);
+            let incomparable = incomparable(scenario, load, (first, phase));
+            let mut seen = proof::compare(observations, &rounds(scenario, load, [first, phase]), phase)?;
+            if incomparable.is_some() {
+                (seen.changes, seen.windows, seen.hint) = (Vec::new(), None, None);
+            }
             Some(Felt {
+                incomparable,
                 phase: span.name.clone(),
                 load: load.name.clone(),
                 changes: seen.changes,
@@ -88,14 +100,16 @@ pub(super) fn result(
         );
         result.terms.insert("decided by".to_owned(), rule);
         result.samples = observations.loads.iter().map(|load| total(load, phase).requests()).sum();
-        let felt = effects(observations);
+        let felt = effects(scenario, observations);
         if !felt.iter().any(|it| it.phase == span.name) {
             result.reason = format!("there is no phase before the faults of `{name}` whose requests could be compared");
             return result;
         }
-        (result.verdict, result.reason, result.observed_text) = match changed(&span.name, &felt) {
-            Some(words) => (Verdict::Pass, words, "a change".to_owned()),
-            None => {
+        let differs = felt.iter().filter(|it| it.phase == span.name).find_map(|it| it.incomparable.as_ref());
+        (result.verdict, result.reason, result.observed_text) = match (changed(&span.name, &felt), differs) {
+            (Some(words), _) => (Verdict::Pass, words, "a change".to_owned()),
+            (None, Some(why)) => (Verdict::Inconclusive, unshown(name, why), "nothing".to_owned()),
+            (None, None) => {
                 let windows = felt.iter().filter(|it| it.phase == span.name).filter_map(|it| it.windows.as_deref());
                 let seen: String = windows.map(|words| format!("; {words}")).collect();
                 (Verdict::Inconclusive, unnoticed(name) + &seen, "no change".to_owned())
@@ -106,8 +120,16 @@ pub(super) fn result(
     let question = Question::of(&expectation);
     let path = format!("phases[{phase}].effect");
     let loads = scenario.load.keys().filter(|load| expectation.load().is_none_or(|asked| asked == *load));
-    let answers =
-        loads.map(|load| (load, one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed)));
+    let first = expectation.to().and_then(|to| scenario.phases.iter().position(|it| it.name == to));
+    let answers = loads.map(|load| {
+        let differs =
+            first.zip(observations.load(load)).and_then(|(first, it)| incomparable(scenario, it, (first, phase)));
+        let answer = match differs {
+            Some(why) => Answer::inconclusive(unshown(name, &why)),
+            None => one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
+        };
+        (load, answer)
+    });
     // A pass first, then a conclusive answer before an inconclusive one.
     let rank = |verdict: Verdict| match verdict {
         Verdict::Pass => 0,
@@ -136,6 +158,10 @@ pub(super) fn result(
 fn fact(reason: &str) -> &str {
     let limit = [", allowed ", ", expected "].into_iter().filter_map(|word| reason.rfind(word)).max();
     limit.map_or(reason, |at| &reason[..at])
+}
+
+fn unshown(phase: &str, why: &str) -> String {
+    format!("the requests of `{phase}` cannot show an effect of its faults: {why}")
 }
 
 fn unnoticed(phase: &str) -> String {

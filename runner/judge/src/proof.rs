@@ -216,7 +216,7 @@ impl OutOfTolerance {
             windows.into_iter().filter(|it| it.state != WindowState::Unknown).collect()
         };
         let before = known(band.own_windows(observations, load, first));
-        let during = known(band.windows(load, span.active_ns.max(span.acts_from_ns()), span.judged_to_ns));
+        let during = known(band.whole_windows(load, span.active_ns.max(span.acts_from_ns()), span.judged_to_ns));
         let levels: Vec<f64> = before.iter().filter_map(|it| it.level).collect();
         let one = |how: &'static str, is: fn(&Window) -> bool, of_level: f64| {
             let count = |windows: &[Window]| (windows.iter().filter(|it| is(it)).count() as u64, windows.len() as u64);

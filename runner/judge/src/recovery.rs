@@ -4,9 +4,13 @@
 //! - The band: a success rate of at least the baseline's minus `tolerance`, and a p95 of at most `latency_tolerance` times
 //!   the baseline's p95, or 10 ms above it, whichever is more. Smaller differences depend on the scheduling of a busy
 //!   machine.
+//! - The baseline is a reference only if at least 60 of its requests succeeded, its p95 is not that of timeouts, and its success
+//!   rate exceeds `tolerance`.
 //! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests. They
-//!   begin exactly at the moment from which recovery counts. A window with fewer than 10 requests is unknown, and an
+//!   begin exactly at the moment from which recovery counts, and the last one ends with the observation. It is shorter than the
+//!   others, or longer if it would have fewer than 10 requests. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
+//! - In a closed loop, a window with few requests is bad if the workers waited for slow answers in it ([`waiting`]).
 //! - A window with failures that has too few requests for the tolerance (100 for 1 %) is compared with the band together
 //!   with its neighbours. So is a window whose slow requests are too few to be significant.
 //! - Consecutive unknown windows that together have 10 requests are bad if most of those failed or were slow.
@@ -27,6 +31,7 @@ use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
 mod band;
 mod settling;
+mod waiting;
 
 use band::KNOWN;
 pub(super) use band::{Band, Window, WindowState, baseline, within};
@@ -209,7 +214,7 @@ fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
 ///
 /// The band is that of the first `recovery_time` about this load and phase, otherwise the default one. It is around the whole
 /// baseline, as in the answer to that expectation, so that both have the same numbers. A load without a
-/// usable baseline has no entry.
+/// usable baseline has no entry, and neither has one with too few requests to tell whether it felt the faults.
 ///
 /// `acting_s` returns from when all faults of a phase, by its name, are known to act, in seconds since the load's start. None if
 /// that was never known. There is no failover before that moment. Requests before the injection do not count.
@@ -223,7 +228,7 @@ pub fn recoveries(
         for load in &observations.loads {
             let settings = settings(scenario, observations, index, &load.name);
             if let Ok(band) = Band::new(observations, load, &settings) {
-                recoveries.push(recovery(observations, load, index, band, acting_s(&span.name)));
+                recoveries.extend(recovery(observations, load, index, band, acting_s(&span.name)));
             }
         }
     }
@@ -249,7 +254,7 @@ fn recovery(
     index: usize,
     band: Band,
     acting_s: Option<f64>,
-) -> Recovery {
+) -> Option<Recovery> {
     let span = &observations.phases[index];
     // Requests due just before the injection may have met it: their cell counts.
     let injecting_ns = span.acts_from_ns();
@@ -277,13 +282,18 @@ fn recovery(
     let is_late =
         span.struck_ns.is_some() || from_ns.is_some_and(|from| recovered.settled_ns.is_none_or(|at| at > from));
     let onset_ns = onset_ns.or_else(|| after.iter().find(is_bad).filter(|_| is_late).map(|window| window.start_ns));
+    // Too few requests to be within tolerance.
+    let acted = if span.struck_ns.is_some() { &after } else { &during };
+    if onset_ns.is_none() && acted.iter().all(|window| window.state == WindowState::Unknown) {
+        return None;
+    }
     let first_success = from_ns.and_then(|removed| {
         load.segments.iter().filter_map(|segment| segment.first_success_ns).filter(|first| *first >= removed).min()
     });
     // Without requests, nothing was seen to be bad.
     let known = after.iter().rev().find(|window| window.state != WindowState::Unknown);
     let seen_until_ns = known.map(|window| window.end_ns).or(from_ns).unwrap_or(horizon_ns);
-    Recovery {
+    Some(Recovery {
         load: load.name.clone(),
         phase: span.name.clone(),
         onset_s: onset_ns.map(seconds),
@@ -301,7 +311,7 @@ fn recovery(
         resolution_s: seconds(band.window_ns),
         seen_until_s: Some(seconds(seen_until_ns)),
         next_faults: next_faults(observations, index).map(|span| span.name.clone()),
-    }
+    })
 }
 
 /// How long the service was out of tolerance, in seconds. An unknown window counts like the previous one: in a closed loop,

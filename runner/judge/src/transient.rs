@@ -150,37 +150,7 @@ impl Transient {
 
     /// The load without the requests of the transient: they do not count as judged.
     pub(super) fn without(&self, load: &LoadObservations) -> LoadObservations {
-        let is_in = |at_ns: u64| self.stretches.iter().any(|it| it.contains(&at_ns));
-        let mut load = load.clone();
-        let cut = |segment: Segment| -> Vec<Segment> {
-            if segment.mark.phase != self.phase || segment.mark.part != PhasePart::Judged {
-                return vec![segment];
-            }
-            let mut parts: Vec<Segment> = Vec::new();
-            let (timings, samples, first_success_ns) = (segment.timings, segment.samples, segment.first_success_ns);
-            for (cell, index) in segment.cells.into_iter().zip(0_u64..) {
-                let mut mark = segment.mark;
-                mark.at_ns += index * segment.cell_ns;
-                mark.part = if is_in(mark.at_ns) { PhasePart::Settling } else { PhasePart::Judged };
-                match parts.last_mut().filter(|last| last.mark.part == mark.part) {
-                    Some(last) => last.cells.push(cell),
-                    None => {
-                        if let Some(last) = parts.last_mut() {
-                            last.end_ns = mark.at_ns;
-                        }
-                        let cell_ns = segment.cell_ns;
-                        parts.push(Segment { cells: vec![cell], cell_ns, ..Segment::new(mark, segment.end_ns) });
-                    }
-                }
-            }
-            // The timings are not known by cell.
-            if let Some(first) = parts.iter_mut().find(|it| it.mark.part == PhasePart::Judged) {
-                (first.timings, first.samples, first.first_success_ns) = (timings, samples, first_success_ns);
-            }
-            parts
-        };
-        load.segments = std::mem::take(&mut load.segments).into_iter().flat_map(cut).collect();
-        load
+        unjudged(load, self.phase, |at_ns| self.stretches.iter().any(|it| it.contains(&at_ns)))
     }
 
     /// The transient in words, after the name of the phase: `from 10s to 14.5s, p50 was 1.9s, and 21ms in the rest`.
@@ -348,6 +318,40 @@ pub(super) fn second_opinion(answer: &mut Answer, other: &Answer, name: &str, wo
 /// before all requests have ended, the last ones that are known are the quick ones and the failures.
 pub(super) fn slow_at_end(load: &LoadObservations, phase: usize) -> Option<String> {
     Transient::of(load, phase).filter(|it| it.is_slow_at_end && it.matters).map(|it| it.words())
+}
+
+/// The load with the cells of a phase that begin at such moments as ones that are not judged.
+pub(super) fn unjudged(load: &LoadObservations, phase: usize, is_in: impl Fn(u64) -> bool) -> LoadObservations {
+    let mut load = load.clone();
+    let cut = |segment: Segment| -> Vec<Segment> {
+        if segment.mark.phase != phase || segment.mark.part != PhasePart::Judged {
+            return vec![segment];
+        }
+        let mut parts: Vec<Segment> = Vec::new();
+        let (timings, samples, first_success_ns) = (segment.timings, segment.samples, segment.first_success_ns);
+        for (cell, index) in segment.cells.into_iter().zip(0_u64..) {
+            let mut mark = segment.mark;
+            mark.at_ns += index * segment.cell_ns;
+            mark.part = if is_in(mark.at_ns) { PhasePart::Settling } else { PhasePart::Judged };
+            match parts.last_mut().filter(|last| last.mark.part == mark.part) {
+                Some(last) => last.cells.push(cell),
+                None => {
+                    if let Some(last) = parts.last_mut() {
+                        last.end_ns = mark.at_ns;
+                    }
+                    let cell_ns = segment.cell_ns;
+                    parts.push(Segment { cells: vec![cell], cell_ns, ..Segment::new(mark, segment.end_ns) });
+                }
+            }
+        }
+        // The timings are not known by cell.
+        if let Some(first) = parts.iter_mut().find(|it| it.mark.part == PhasePart::Judged) {
+            (first.timings, first.samples, first.first_success_ns) = (timings, samples, first_success_ns);
+        }
+        parts
+    };
+    load.segments = std::mem::take(&mut load.segments).into_iter().flat_map(cut).collect();
+    load
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod counted;
 mod never;
+mod proof;
 
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic};
@@ -22,6 +23,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
             enough_for_effect(scenario, index, &expectation, &path, findings);
         }
         unfelt(scenario, index, findings);
+        proof::check(scenario, index, findings);
     }
     timeouts(scenario, findings);
 }

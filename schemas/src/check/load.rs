@@ -15,7 +15,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Load, LoadKindInfo};
 pub(crate) use data::{Place, Rows};
 
-pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
+/// Checks a load. Returns the number of requests after which its data in order repeats.
+pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) -> Option<u64> {
     let all = load.all_sent();
     match all.as_slice() {
         [] => {
@@ -72,10 +73,11 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         unused(path, sent.info(), findings);
         sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);
     }
-    rows.finish(findings);
+    let cycle = rows.finish(findings);
     if let Some(by) = &load.group_by {
         capture::group(&format!("{path}.group_by"), by, findings);
     }
+    cycle
 }
 
 /// Refuses the keys of a load that its kind does not use.

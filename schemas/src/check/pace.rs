@@ -226,12 +226,7 @@ fn comparisons(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut 
         let Some(to) = expectation.to() else { continue };
         let Some(first) = scenario.phases[..index].iter().position(|phase| phase.name == to) else { continue };
         let loads = scenario.load.keys().filter(|name| expectation.load().is_none_or(|asked| asked == *name));
-        let other = loads.filter_map(|load| {
-            let (before, now) = (scenario.model(load, first)?, scenario.model(load, index)?);
-            (before != now).then(|| {
-                format!("load `{load}` has another pace in `{to}` ({before}) than in `{}` ({now})", phase.name)
-            })
-        });
+        let other = loads.filter_map(|load| scenario.other_pace(load, first, index));
         // One load is enough for the warning.
         for message in other.take(1) {
             let meaning = match expectation.info().facts.counts_work {

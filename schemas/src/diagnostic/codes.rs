@@ -91,6 +91,7 @@ codes! {
     NotFelt = "S084", "A fault while no load is sent.";
     LongTimeout = "S085", "A timeout that is longer than all phases.";
     Unobserved = "S086", "A recovery that nothing observes, because the next faults follow at once.";
+    OtherData = "S087", "A proof by requests whose data differs between the phases.";
 }
 
 #[cfg(test)]

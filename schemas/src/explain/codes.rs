@@ -544,6 +544,11 @@ fn explanation(code: Code) -> About {
              {name: between, duration: 30s, expect: [{recovery_time: 20s}]}\n- {name: two, duration: 30s, faults: {g: {pod_kill: \
              {pods: {labels: app=db, count: 1}}}}}\n- {name: after, duration: 30s, expect: [{recovery_time: 20s}]}",
         ),
+        Code::OtherData => plain(
+            "The rows of a table or a set of prompts come in order, and the phases have too few requests for several rounds. The \
+             phase with the fault then has other data than the one before it, so that a change of its requests proves no fault.",
+            "Write `order: random`, take fewer rows, or lengthen the phases: data in order must repeat at least 3 times in each.",
+        ),
     }
 }
 
@@ -601,7 +606,7 @@ mod tests {
         // These need the command line, a large file, or many problems.
         let without = Code::ALL.iter().filter(|code| explanation(**code).example.is_none());
         let without: Vec<&str> = without.map(|code| code.id()).collect();
-        assert_eq!(without, ["S001", "S006", "S022"]);
+        assert_eq!(without, ["S001", "S006", "S022", "S087"]);
     }
 
     #[test]

@@ -69,6 +69,10 @@ load_kinds! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 1, max = 100_000), extend("examples" = [1000]))]
         pub max_in_flight: Option<u32>,
+        /// The number of requests after which request data in order repeats. None without such data. It is known when the files
+        /// were read.
+        #[serde(skip)]
+        pub cycle: Option<u64>,
     }
 
     by_kind {
@@ -154,6 +158,16 @@ pub enum Model {
     Open(Pace),
     /// Closed loop: the number of workers. Each sends its next request after its previous answer.
     Closed(Workers),
+}
+
+impl Model {
+    /// True if the pace changes within a phase.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Open(pace) => pace.changes(),
+            Self::Closed(workers) => workers.changes(),
+        }
+    }
 }
 
 impl std::fmt::Display for Model {

@@ -73,6 +73,8 @@ impl Execution<'_> {
             let line = first.and_then(|index| line(&format!("phases[{}]", index.saturating_sub(1))));
             let phase = outcome.observations.phases.last().map_or("", |span| &span.name);
             early.push(unhealthy(&outcome.refused, phase, line));
+        } else {
+            early.extend(judge::unserved(scenario, &outcome.observations, &answers));
         }
         early.extend(answers);
         early
@@ -81,7 +83,7 @@ impl Execution<'_> {
     /// The faults with their places in the scenario, their proofs, now including the evidence of the requests, and their
     /// effects. The effect is only described: it proves nothing.
     fn faults(&self, plan: &Plan, seen: &RunRecord, warnings: &mut Vec<String>) -> Vec<FaultResult> {
-        let felt = judge::effects(&seen.outcome.observations);
+        let felt = judge::effects(&self.document.scenario, &seen.outcome.observations);
         let concluded = plan.faults.iter().filter_map(|spec| {
             let result = seen.outcome.faults.get(&spec.plan.name)?;
             let mut fault = FaultResult { phase: spec.phase.clone(), line: spec.line, ..result.clone() };
@@ -100,7 +102,10 @@ impl Execution<'_> {
                 _ if fault.injected_s.is_none() => None,
                 Traffic::Changed { .. } => Some(true),
                 Traffic::Unchanged { hint, .. } if hint.is_empty() => Some(false),
-                Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Unknown => None,
+                Traffic::Shared { .. }
+                | Traffic::Unchanged { .. }
+                | Traffic::Incomparable { .. }
+                | Traffic::Unknown => None,
             };
             if fault.injected_s.is_some()
                 && let Some(words) = judge::changed(&fault.phase, &felt)

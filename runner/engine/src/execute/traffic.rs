@@ -21,6 +21,9 @@ pub(super) fn of(phase: &str, felt: &[Felt], others: &[&str]) -> Traffic {
             }
         }
         None => {
+            if let Some(why) = of_phase.iter().find_map(|it| it.incomparable.clone()) {
+                return Traffic::Incomparable { why };
+            }
             let windows =
                 of_phase.iter().filter_map(|it| it.windows.as_ref().map(|words| format!("load {}: {words}", it.load)));
             let hints =
@@ -46,6 +49,7 @@ mod tests {
             at_s,
             windows: Some("1 of 60 windows".into()),
             hint: None,
+            incomparable: None,
         };
         let all = [
             felt("a", "p", 3.0, &[]),
@@ -67,5 +71,7 @@ mod tests {
             hint: "3 of 90 requests failed (load a)".into(),
         };
         assert_eq!(of("q", &[hinted], &[]), hint);
+        let other = Felt { incomparable: Some("other pace".into()), ..felt("a", "q", 3.0, &[]) };
+        assert_eq!(of("q", &[other], &[]), Traffic::Incomparable { why: "other pace".into() });
     }
 }

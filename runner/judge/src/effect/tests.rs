@@ -26,6 +26,10 @@ fn judge(observations: &Observations, effect: serde_json::Value) -> ExpectationR
     expectations(&scenario, observations, 1, &|path| (path == "phases[1].effect").then_some(9)).remove(0)
 }
 
+fn plain() -> Scenario {
+    scenario(&json!([{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s"}]))
+}
+
 #[test]
 fn any_change_passes_and_no_change_is_inconclusive() {
     let nothing = judge(&observe(10.0, 0), json!("any"));
@@ -42,9 +46,9 @@ fn any_change_passes_and_no_change_is_inconclusive() {
     ] {
         let result = judge(&observations, json!("any"));
         assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Pass, words));
-        assert_eq!(changed("cut", &effects(&observations)).as_deref(), Some(words));
+        assert_eq!(changed("cut", &effects(&plain(), &observations)).as_deref(), Some(words));
     }
-    assert_eq!(changed("cut", &effects(&observe(10.0, 0))), None);
+    assert_eq!(changed("cut", &effects(&plain(), &observe(10.0, 0))), None);
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn one_clump_in_a_short_run_is_no_proof_and_still_a_hint() {
                 _ => it.ok_in(10.0),
             })
             .observe();
-        let felt = effects(&observations).remove(0);
+        let felt = effects(&plain(), &observations).remove(0);
         (felt.changes, felt.hint.unwrap_or_default())
     };
     assert_eq!(clump(|into| (4.0..5.0).contains(&into), 0.0), (vec![], "20 of 200 requests failed".to_owned()));
@@ -105,4 +109,80 @@ fn an_effect_may_cover_one_load() {
     let asked = judge(&seen, of("load"));
     assert_eq!((asked.verdict, asked.load.as_str()), (Verdict::Pass, "load"));
     assert_eq!(judge(&seen, of("other")).verdict, Verdict::Inconclusive, "there is no such load");
+}
+
+/// The service was slower at 40/s than at 15/s, and a fault that did nothing was "proven". So is one by the pace of another load,
+/// by more workers, and by a ramp that takes another time.
+#[test]
+fn another_pace_proves_nothing() {
+    let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
+    let judge = |loads: &serde_json::Value, change: serde_json::Value, seconds: u32, effect: &serde_json::Value| {
+        let scenario: Scenario =
+            serde_json::from_value(json!({"version": 1, "name": "test", "load": loads, "phases": [
+                {"name": "baseline", "duration": "20s"},
+                {"name": "cut", "duration": format!("{seconds}s"), "load": change, "faults": fault, "effect": effect},
+            ]}))
+            .unwrap();
+        let result = expectations(&scenario, &observe(30.0, 0), 1, &|_| None).remove(0);
+        (result.verdict, result.reason)
+    };
+    let http = json!({"url": "http://127.0.0.1:1"});
+    let open = json!({"load": {"http": http, "rate": "15/s"}, "other": {"http": http, "rate": "5/s"}});
+    let ramp = json!({"load": {"http": http, "rate": {"from": "10/s", "to": "30/s"}}});
+    let closed = json!({"load": {"http": http, "concurrency": 1}});
+    let ratio = json!({"latency_ratio": {"percentile": "p50", "to": "baseline", "min": 2}});
+    for effect in [json!("any"), ratio] {
+        for (loads, change, seconds, words) in [
+            (&open, json!({"load": {"rate": "40/s"}}), 20, "another pace in `baseline` (15/s) than in `cut` (40/s)"),
+            (&open, json!({"other": {"rate": "90/s"}}), 20, "another pace in `baseline` (5/s) than in `cut` (90/s)"),
+            (&closed, json!({"load": {"concurrency": 4}}), 20, "(1 at a time) than in `cut` (4 at a time)"),
+            (
+                &ramp,
+                json!({}),
+                40,
+                "another pace in `baseline` (10/s to 30/s in 20s) than in `cut` (10/s to 30/s in 40s)",
+            ),
+        ] {
+            let (verdict, reason) = judge(loads, change, seconds, &effect);
+            assert!(verdict == Verdict::Inconclusive && reason.contains(words), "{verdict:?} {reason}");
+        }
+        for loads in [&open, &ramp, &closed] {
+            assert_eq!(judge(loads, json!({}), 20, &effect).0, Verdict::Pass, "{loads}");
+        }
+    }
+}
+
+/// The rows after the first 250 are heavier, and a fault that did nothing was "proven".
+#[test]
+fn data_in_order_proves_nothing_before_it_repeats() {
+    let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
+    let judge = |rows: u64, slower: f64, effect: &serde_json::Value| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", 20.0)
+            .answer(|it| {
+                let heavy = if it.index % rows >= rows / 2 { 60.0 } else { 20.0 };
+                it.ok_in(if it.phase == "cut" { heavy * slower } else { heavy })
+            })
+            .observe();
+        let mut scenario = scenario(&json!([
+            {"name": "baseline", "duration": "20s"},
+            {"name": "cut", "duration": "20s", "faults": fault, "effect": effect},
+        ]));
+        scenario.load["load"].cycle = Some(rows);
+        let result = expectations(&scenario, &observations, 1, &|_| None).remove(0);
+        (result.verdict, result.reason)
+    };
+    let ratio = json!({"latency_ratio": {"percentile": "p50", "to": "baseline", "min": 2}});
+    for effect in [json!("any"), ratio] {
+        let (verdict, reason) = judge(800, 1.0, &effect);
+        assert_eq!(verdict, Verdict::Inconclusive, "{reason}");
+        assert!(reason.contains("takes its 800 rows of data in order, and 400 requests of `baseline`"), "{reason}");
+        assert_eq!(judge(10, 3.0, &effect).0, Verdict::Pass);
+    }
+    // With 3.5 rounds in each phase, the one has more of the heavy rows and the other more of the light ones.
+    for rows in [10, 90, 114, 133] {
+        let (verdict, reason) = judge(rows, 1.0, &json!("any"));
+        assert_eq!(verdict, Verdict::Inconclusive, "{rows}: {reason}");
+    }
 }

@@ -2,8 +2,9 @@
 
 use shakedown_schemas::scenario::RecoveryTime;
 
+use super::waiting::Waiting;
 use crate::numbers::hypergeometric_at_least;
-use crate::stats::{Placed, cells, counted_seconds, judged, total};
+use crate::stats::{Placed, cells, counted_seconds, judged, sum, total};
 use crate::{samples, text};
 use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, PhasePart};
 
@@ -76,8 +77,10 @@ pub(crate) struct Window {
     pub(crate) state: WindowState,
     /// True when too many of its requests failed.
     pub(crate) fails: bool,
-    /// The logarithm of its p95. None without a latency.
+    /// The logarithm of its p95. None without a latency, or if it is bad because workers waited for answers in it.
     pub(crate) level: Option<f64>,
+    /// True when it is unknown, at the end, and its few requests were not well.
+    pub(super) is_doubtful: bool,
 }
 
 impl Band {
@@ -94,23 +97,15 @@ impl Band {
         it: &RecoveryTime,
     ) -> Result<Self, String> {
         let index = baseline(observations, it.to.as_deref())?;
-        let span = &observations.phases[index];
         let requests = total(usual, index);
-        let needed = samples::percentile(0.95);
-        let p95 = match requests.latency.quantile(0.95) {
-            Some(p95) if requests.latency.len() >= needed => p95,
-            _ => {
-                let has = text::requests(requests.latency.len());
-                return Err(format!("the baseline `{}` has {has} with a latency, and {needed} are needed", span.name));
-            }
-        };
+        let tolerance = it.tolerance.fraction();
+        let p95 = reference(&requests, &observations.phases[index].name, tolerance)?;
         let rate = slowest(observations, load, index);
         // A small tolerance: a schedule of 20/s may put 19.98 requests per second into the phase.
         let times = (WANTED / (rate * it.window.as_secs_f64().max(1e-3)) - 0.1).ceil().clamp(1.0, 3600.0) as u64;
         let nanoseconds = |duration: shakedown_schemas::units::Duration| duration.get().as_nanos() as u64;
         // The cells of a very long segment may be longer than the window. They limit the resolution.
         let cell_ns = load.segments.iter().skip(1).map(|segment| segment.cell_ns).fold(CELL_NS, u64::max);
-        let tolerance = it.tolerance.fraction();
         let mut band = Self {
             success: requests.succeeded as f64 / requests.requests() as f64 - tolerance - 1e-9,
             p95_us: (p95 * it.latency_tolerance).max(p95 + LATENCY_FLOOR_US),
@@ -183,7 +178,7 @@ impl Band {
         chance(it.slow, before.slow).min(chance(it.slowest, 0)) < SLOW
     }
 
-    fn slow(&self, requests: &Cell) -> Slow {
+    pub(super) fn slow(&self, requests: &Cell) -> Slow {
         let latency = &requests.latency;
         let above = |limit_us: f64| {
             let is_any = latency.max().is_some_and(|slowest| slowest > limit_us);
@@ -204,28 +199,78 @@ impl Band {
     }
 
     /// The whole windows between two moments. A cell counts where it begins.
-    pub(crate) fn windows(&self, load: &LoadObservations, from_ns: u64, to_ns: u64) -> Vec<Window> {
+    pub(crate) fn whole_windows(&self, load: &LoadObservations, from_ns: u64, to_ns: u64) -> Vec<Window> {
         self.windows_of(within(load, from_ns, to_ns), from_ns, to_ns)
     }
 
-    fn windows_of<'a>(&self, cells: impl Iterator<Item = Placed<'a>>, from_ns: u64, to_ns: u64) -> Vec<Window> {
-        // The last window may be shorter by a cell, because phases end some microseconds early or late.
-        let count = (to_ns.saturating_sub(from_ns) + CELL_NS / 2) / self.window_ns;
-        let mut sums = vec![Cell::default(); count as usize];
-        for placed in cells.filter(|placed| placed.start_ns >= from_ns) {
-            if let Some(sum) = sums.get_mut(((placed.start_ns - from_ns) / self.window_ns) as usize) {
-                sum.merge(placed.cell);
+    /// The windows between two moments, up to the last one. The last window is shorter than the others, or longer if that would
+    /// leave it fewer than [`KNOWN`] requests. In a closed loop, windows in which the workers wait for answers are bad.
+    pub(super) fn windows(&self, load: &LoadObservations, from_ns: u64, to_ns: u64) -> Vec<Window> {
+        let mut ends = self.ends(from_ns, to_ns);
+        let mut sums = sums(within(load, from_ns, to_ns), from_ns, &ends);
+        let waiting = Waiting::new(self, load);
+        let rest_ns = to_ns.saturating_sub(ends.last().copied().unwrap_or(from_ns));
+        // Phases end some microseconds early or late.
+        if rest_ns > CELL_NS / 2 {
+            match (sums.split_last_mut(), ends.last_mut()) {
+                (Some((rest, [.., last])), Some(end_ns))
+                    if rest.requests() < KNOWN && !waiting.is_stuck(rest, *end_ns..to_ns, self) =>
+                {
+                    last.merge(rest);
+                    *end_ns = to_ns;
+                }
+                _ => ends.push(to_ns),
             }
         }
-        let window = |(index, sum): (u64, &Cell)| {
-            let start_ns = from_ns + index * self.window_ns;
-            let level = sum.latency.quantile(0.95).map(|p95| p95.max(1.0).ln());
-            let (state, fails) = self.state(&sums, index as usize);
-            Window { start_ns, end_ns: start_ns + self.window_ns, state, fails, level }
-        };
-        let mut windows: Vec<Window> = (0..).zip(&sums).map(window).collect();
-        self.pool(&sums, &mut windows);
+        sums.truncate(ends.len());
+        let mut windows = self.judge(&sums, from_ns, &ends);
+        for (window, sum) in windows.iter_mut().zip(&sums).filter(|it| it.0.state == WindowState::Unknown) {
+            if waiting.is_stuck(sum, window.start_ns..window.end_ns, self) {
+                (window.state, window.level) = (WindowState::Bad, None);
+            }
+        }
+        self.doubt(&sums, &waiting, &mut windows);
         windows
+    }
+
+    fn windows_of<'a>(&self, cells: impl Iterator<Item = Placed<'a>>, from_ns: u64, to_ns: u64) -> Vec<Window> {
+        let ends = self.ends(from_ns, to_ns);
+        let mut sums = sums(cells, from_ns, &ends);
+        sums.truncate(ends.len());
+        self.judge(&sums, from_ns, &ends)
+    }
+
+    /// The ends of the whole windows between two moments.
+    fn ends(&self, from_ns: u64, to_ns: u64) -> Vec<u64> {
+        // The last window may be shorter by a cell, because phases end some microseconds early or late.
+        let count = (to_ns.saturating_sub(from_ns) + CELL_NS / 2) / self.window_ns;
+        (1..=count).map(|index| from_ns + index * self.window_ns).collect()
+    }
+
+    /// The states of windows with these requests, one after the other.
+    fn judge(&self, sums: &[Cell], from_ns: u64, ends: &[u64]) -> Vec<Window> {
+        let starts = std::iter::once(from_ns).chain(ends.iter().copied());
+        let window = |((index, sum), (start_ns, end_ns)): ((usize, &Cell), (u64, &u64))| {
+            let level = sum.latency.quantile(0.95).map(|p95| p95.max(1.0).ln());
+            let (state, fails) = self.state(sums, index);
+            Window { start_ns, end_ns: *end_ns, state, fails, level, is_doubtful: false }
+        };
+        let mut windows: Vec<Window> = sums.iter().enumerate().zip(starts.zip(ends)).map(window).collect();
+        self.pool(sums, &mut windows);
+        windows
+    }
+
+    /// Marks the unknown windows at the end if any of their requests failed or was slow, or a worker still waits in them: too few to
+    /// be bad, and no sign that all is well.
+    fn doubt(&self, sums: &[Cell], waiting: &Waiting, windows: &mut [Window]) {
+        let known = windows.iter().rposition(|it| it.state != WindowState::Unknown).map_or(0, |at| at + 1);
+        let few = sum(&sums[known..].iter().collect::<Vec<_>>(), Cell::merge);
+        let Some(start_ns) = windows.get(known).map(|it| it.start_ns) else { return };
+        let end_ns = windows.last().map_or(start_ns, |it| it.end_ns);
+        let is_doubtful = !self.is_served(few.succeeded, few.requests())
+            || self.slow(&few).slow > 0
+            || waiting.within(&(start_ns..end_ns)).0 > 0;
+        windows[known..].iter_mut().for_each(|window| window.is_doubtful = is_doubtful);
     }
 
     /// Judges consecutive unknown windows together once they have enough requests. They are bad if most of these failed or were
@@ -269,6 +314,42 @@ impl Band {
         }
         None
     }
+}
+
+/// The requests of each window, which end at these moments, and those of the rest.
+fn sums<'a>(cells: impl Iterator<Item = Placed<'a>>, from_ns: u64, ends: &[u64]) -> Vec<Cell> {
+    let mut sums = vec![Cell::default(); ends.len() + 1];
+    for placed in cells.filter(|placed| placed.start_ns >= from_ns) {
+        sums[ends.partition_point(|end_ns| *end_ns <= placed.start_ns)].merge(placed.cell);
+    }
+    sums
+}
+
+/// The p95 of a baseline in microseconds, or why the baseline is no reference.
+fn reference(requests: &Cell, name: &str, tolerance: f64) -> Result<f64, String> {
+    let (all, succeeded, needed) = (requests.requests(), requests.succeeded, samples::percentile(0.95));
+    if all > 0 && succeeded == 0 {
+        return Err(format!("no request of the baseline `{name}` succeeded: there is nothing to recover to"));
+    }
+    if succeeded < needed {
+        let has = text::requests(succeeded);
+        return Err(format!("the baseline `{name}` has {has} that succeeded, and {needed} are needed"));
+    }
+    // They have the largest latencies, because they were given up.
+    let timed = requests.failed.iter().filter(|it| it.0.is_timed());
+    let endless: u64 = timed.map(|(_, count)| count).sum();
+    if endless * 20 > requests.latency.len() {
+        let of = text::requests(all);
+        return Err(format!("{endless} of {of} of the baseline `{name}` never ended: its p95 is unknown"));
+    }
+    let rate = succeeded as f64 / all as f64;
+    if rate <= tolerance {
+        let rate = text::percent(rate);
+        return Err(format!(
+            "the baseline `{name}` has a success rate of {rate}, which is within the tolerance of a service that never answers"
+        ));
+    }
+    requests.latency.quantile(0.95).ok_or_else(|| format!("the baseline `{name}` has no latency"))
 }
 
 /// The windows at this distance from another one.

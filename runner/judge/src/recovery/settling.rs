@@ -3,6 +3,7 @@
 //! - The service first settled at the start of the first run of good windows that together last `hold`.
 //! - Leaving the band after that is a relapse, and the service settled at the start of the last good run. That run must
 //!   also last `hold`, because the service might otherwise relapse again unobserved.
+//! - If the last windows are unknown and their few requests failed or were slow, it is not known whether the service settled.
 //! - A noisy service need not be better than its baseline. Windows are not a relapse if they are only slow, not slower than
 //!   the baseline's slowest request, and not significantly more frequent than in the baseline ([`USUAL`]).
 //! - Before the service first settled, such windows may be a late recovery or its own noise. If the baseline has some as well, it
@@ -40,19 +41,20 @@ impl Settling {
         let usual_ns =
             if band.usual.0 > 0 { band.settled(&good(windows, &forgiven(band, windows, LONGER))) } else { None };
         let Some(first_ns) = band.settled(windows) else { return Self { trailing_ns, usual_ns, ..Self::default() } };
+        let is_seen_to_end = windows.last().is_none_or(|window| !window.is_doubtful);
         let from = windows.partition_point(|window| window.start_ns < first_ns);
         let tail = &windows[from..];
         let forgiven = forgiven(band, tail, 1.0);
         let is_relapse = |index: &usize| tail[*index].state == WindowState::Bad && !forgiven.contains(index);
         let bad: Vec<usize> = (0..tail.len()).filter(is_relapse).collect();
         let Some(last) = bad.last() else {
-            let settled_ns = Some(first_ns);
-            return Self { first_ns: settled_ns, settled_ns, relapses_ns: Vec::new(), trailing_ns, usual_ns };
+            let settled_ns = Some(first_ns).filter(|_| is_seen_to_end);
+            return Self { first_ns: Some(first_ns), settled_ns, relapses_ns: Vec::new(), trailing_ns, usual_ns };
         };
         // Consecutive bad windows without a good one between them are one relapse.
         let is_begin = |index: usize| !bad.contains(&index.wrapping_sub(1)) || index == 0;
         let relapses_ns = bad.iter().filter(|index| is_begin(**index)).map(|index| tail[*index].start_ns).collect();
-        let settled_ns = band.settled(&good(tail, &forgiven)[last + 1..]);
+        let settled_ns = band.settled(&good(tail, &forgiven)[last + 1..]).filter(|_| is_seen_to_end);
         let trailing_ns = trailing(tail, &forgiven);
         Self { first_ns: Some(first_ns), settled_ns, relapses_ns, trailing_ns, usual_ns }
     }

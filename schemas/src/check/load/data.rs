@@ -3,7 +3,7 @@
 use super::characters::is_of_path;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic, suggestion};
-use crate::scenario::{Data, Feeder, Filter, HttpStep, RequestText, Source};
+use crate::scenario::{Data, Feeder, Filter, HttpStep, Order, RequestText, Source};
 use crate::tables::Table;
 
 /// The part of a request that contains data.
@@ -19,6 +19,9 @@ pub(crate) struct Rows {
     path: String,
     table: Rowed,
     is_used: bool,
+    /// The number of requests after which the prompts repeat, if they come in order.
+    pub(crate) prompts_cycle: Option<u64>,
+    is_in_order: bool,
     /// Whether a `group_by` searches the body of every answer.
     pub(crate) groups_by_body: bool,
     /// The captured values by name, each with the name of its step and whether that step comes before the current one.
@@ -54,7 +57,16 @@ impl Rows {
                 },
             },
         };
-        Self { path, table, is_used: false, groups_by_body: false, captures: Vec::new() }
+        let is_in_order = feeder.is_some_and(|it| it.order.unwrap_or(Order::Sequential) == Order::Sequential);
+        Self {
+            path,
+            table,
+            is_used: false,
+            prompts_cycle: None,
+            is_in_order,
+            groups_by_body: false,
+            captures: Vec::new(),
+        }
     }
 
     /// The texts that follow belong to the step with this index.
@@ -118,8 +130,8 @@ impl Rows {
         )
     }
 
-    /// Warns about a table that no request uses.
-    pub(super) fn finish(self, findings: &mut Findings<'_>) {
+    /// Warns about a table that no request uses. Returns the number of requests after which data in order repeats.
+    pub(super) fn finish(self, findings: &mut Findings<'_>) -> Option<u64> {
         let load = self.path.trim_end_matches(".feeder");
         if !self.is_used && matches!(self.table, Rowed::Table(_)) && !findings.map.damaged(load) {
             findings.push_at_key(
@@ -128,6 +140,12 @@ impl Rows {
                     .help("write `{{ row.column }}` in the path, a header or the body"),
             );
         }
+        let rows = match &self.table {
+            Rowed::Table(table) if self.is_used && self.is_in_order => Some(table.rows.len() as u64),
+            _ => None,
+        };
+        // A single row is the same in every request.
+        rows.max(self.prompts_cycle).filter(|length| *length > 1)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::load::kind::{LoadFacts, LoadKind};
 use crate::scenario::load::scheme::Scheme;
-use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts, Reach, Secret};
+use crate::scenario::{OpenAi, OpenAiEndpoint, Order, Prompts, Reach, Secret};
 use crate::tables;
 
 /// Parameters of the API with a dedicated key, and that key.
@@ -89,7 +89,7 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
             Diagnostic::error(Code::ExactlyOne, "this load has both `prompt` and `prompts`").help("keep one of them"),
         ),
         (Some(prompt), None) => rows.check(&format!("{path}.prompt"), prompt, Place::Body, findings),
-        (None, Some(it)) => prompts(&format!("{path}.prompts"), it, openai.endpoint, findings),
+        (None, Some(it)) => rows.prompts_cycle = prompts(&format!("{path}.prompts"), it, openai.endpoint, findings),
     }
     same_as(path, openai, findings);
     if let Some(stall_after) = openai.stall_after {
@@ -160,18 +160,20 @@ fn same_as(path: &str, openai: &OpenAi, findings: &mut Findings<'_>) {
     }
 }
 
-fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Findings<'_>) {
+/// Checks a set of prompts. Returns its length if its prompts come in order.
+fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Findings<'_>) -> Option<u64> {
     let at = format!("{path}.file");
-    let Some(bytes) = findings.read(&at, &it.file) else { return };
+    let bytes = findings.read(&at, &it.file)?;
     let all = match tables::prompts(&it.file, &bytes) {
         Ok(all) => all,
         Err(error) => {
             let message = format!("`{}` is not a set of prompts: {error}", it.file);
-            return findings.push(
+            findings.push(
                 &at,
                 Diagnostic::error(Code::File, message)
                     .help("a text file has one prompt per line; JSON Lines have `{\"prompt\": \"...\"}` on each line"),
             );
+            return None;
         }
     };
     let range = it.words.unwrap_or_default();
@@ -192,4 +194,5 @@ fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Fi
                 .help("write `endpoint: chat`"),
         );
     }
+    (it.order == Some(Order::Sequential)).then_some(chosen.len() as u64)
 }

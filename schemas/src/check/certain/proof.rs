@@ -1,0 +1,57 @@
+//! Proof by traffic (`effect: any`, `prove: traffic`) of phases that differ in more than the faults: their requests have another
+//! pace, or other data.
+
+use super::counted::{count, is_doubtful, is_silent};
+use crate::check::Findings;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::samples::ROUNDS;
+use crate::scenario::{Effect, Prove, Scenario};
+
+pub(super) fn check(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
+    let phase = &scenario.phases[index];
+    let Some(first) = scenario.reference().filter(|first| index > *first) else { return };
+    let faults = phase.faults.iter().filter(|(_, fault)| fault.prove() == Prove::Traffic);
+    let mut asked: Vec<String> = faults.map(|(name, _)| format!("phases[{index}].faults.{name}")).collect();
+    asked.extend((phase.effect == Some(Effect::Any)).then(|| format!("phases[{index}].effect")));
+    let is_known = |load: &String| [first, index].iter().all(|at| !is_doubtful(*at, load, findings));
+    // A phase without requests has its own message.
+    let is_sent = |at: usize| scenario.load.keys().any(|load| !is_silent(scenario, load, at));
+    if asked.is_empty()
+        || !is_sent(first)
+        || !is_sent(index)
+        || phase.faults.is_empty()
+        || !scenario.load.keys().all(is_known)
+    {
+        return;
+    }
+    let pace = scenario.load.keys().find_map(|load| scenario.other_pace(load, first, index)).map(|message| {
+        Diagnostic::warning(Code::OtherPace, format!("{message}: the requests prove no fault then"))
+            .help("give both the same pace, or prove the fault by a witness")
+    });
+    let Some(problem) = pace.or_else(|| other_data(scenario, first, index)) else { return };
+    asked.iter().for_each(|path| findings.push_at_key(path, problem.clone()));
+}
+
+/// That no load goes through its data often enough in both phases.
+fn other_data(scenario: &Scenario, first: usize, index: usize) -> Option<Diagnostic> {
+    let mut found = None;
+    for (name, load) in
+        scenario.load.iter().filter(|(name, _)| ![first, index].iter().any(|at| is_silent(scenario, name, *at)))
+    {
+        let cycle = load.cycle?;
+        let few = [first, index].into_iter().find_map(|at| {
+            let requests = count(scenario, name, load, at)?.usual;
+            (requests + 0.5 < (ROUNDS * cycle) as f64).then_some((at, requests))
+        });
+        let (at, requests) = few?;
+        let message = format!(
+            "`{name}` takes its {cycle} rows of data in order, and about {} requests of `{}` are fewer than {ROUNDS} rounds: the \
+             requests prove no fault then",
+            requests.round(),
+            scenario.phases[at].name
+        );
+        found = found.or(Some(message));
+    }
+    let problem = Diagnostic::warning(Code::OtherData, found?);
+    Some(problem.help("write `order: random`, take fewer rows, or lengthen the phases"))
+}
