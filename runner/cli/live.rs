@@ -348,7 +348,6 @@ mod tests {
                 latency.ended.record_n((ms * 2e3) as u64, ended);
                 latency
             },
-            ..load::Live::default()
         }
     }
 
