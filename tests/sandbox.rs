@@ -240,7 +240,7 @@ fn a_name_that_the_sandbox_does_not_have_is_answered_with_the_one_that_was_meant
         format!(
             "version: 1\nname: typo\nnamespace: shop\nsandbox: {{topology: shop}}\nload:\n  \
              main: {{http: {{service: \"{service}:8080\"}}, rate: 20/s}}\nphases:\n  - {{name: baseline, duration: 60s}}\n  - name: cut\n    \
-             duration: 60s\n    faults: {{f: {{partition: {{pods: {{{pods}}}, from: [{{service: {peer}}}]}}}}}}\n    \
+             duration: 60s\n    faults: {{f: {{partition: {{pods: {{{pods}, count: 1}}, from: [{{service: {peer}}}]}}}}}}\n    \
              expect: [{{success_rate: {{min: 90%}}}}]\n"
         )
     };

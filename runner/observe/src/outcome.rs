@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(outcomes(&[], &[(1, 53)]).quantile(0.95), None);
         assert_eq!(
             ms(outcomes(&[], &[(2500, 53)]).counted(0.5).quantile(0.5)),
-            Some(2500.0),
+            Some(2501.0),
             "for those who ask for it"
         );
     }

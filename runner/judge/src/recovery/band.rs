@@ -208,13 +208,13 @@ impl Band {
     pub(super) fn windows(&self, load: &LoadObservations, from_ns: u64, to_ns: u64) -> Vec<Window> {
         let mut ends = self.ends(from_ns, to_ns);
         let mut sums = sums(within(load, from_ns, to_ns), from_ns, &ends);
-        let waiting = Waiting::new(self, load);
+        let waiting = Waiting::new(self.p95_us, load);
         let rest_ns = to_ns.saturating_sub(ends.last().copied().unwrap_or(from_ns));
         // Phases end some microseconds early or late.
         if rest_ns > CELL_NS / 2 {
             match (sums.split_last_mut(), ends.last_mut()) {
                 (Some((rest, [.., last])), Some(end_ns))
-                    if rest.requests() < KNOWN && !waiting.is_stuck(rest, *end_ns..to_ns, self) =>
+                    if rest.requests() < KNOWN && !waiting.is_stuck(rest, self.slow(rest).slow, *end_ns..to_ns) =>
                 {
                     last.merge(rest);
                     *end_ns = to_ns;
@@ -225,7 +225,7 @@ impl Band {
         sums.truncate(ends.len());
         let mut windows = self.judge(&sums, from_ns, &ends);
         for (window, sum) in windows.iter_mut().zip(&sums).filter(|it| it.0.state == WindowState::Unknown) {
-            if waiting.is_stuck(sum, window.start_ns..window.end_ns, self) {
+            if waiting.is_stuck(sum, self.slow(sum).slow, window.start_ns..window.end_ns) {
                 (window.state, window.level) = (WindowState::Bad, None);
             }
         }

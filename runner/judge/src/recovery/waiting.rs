@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use super::band::Band;
 use crate::stats::cells;
 use shakedown_observe::{Cell, LoadObservations};
 
@@ -15,8 +14,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Those of a load.
-    pub(super) fn new(band: &Band, load: &LoadObservations) -> Self {
+    /// Those of a load that took longer than this, in microseconds.
+    pub(super) fn new(longest_us: f64, load: &LoadObservations) -> Self {
         if load.is_open {
             return Self { slow: Vec::new() };
         }
@@ -24,7 +23,7 @@ impl Waiting {
         for placed in cells(load) {
             let untimed = placed.cell.failed_after.iter().filter(|(failure, _)| !failure.is_timed());
             let all = std::iter::once(&placed.cell.latency).chain(untimed.map(|(_, after)| after));
-            let durations = all.flat_map(|it| it.iter().collect::<Vec<_>>()).filter(|(us, _)| *us > band.p95_us);
+            let durations = all.flat_map(|it| it.iter().collect::<Vec<_>>()).filter(|(us, _)| *us > longest_us);
             // The earliest moment at which it was due.
             let from_ns = placed.start_ns;
             slow.extend(durations.map(|(us, count)| (from_ns..from_ns + (us * 1e3) as u64, count)));
@@ -40,10 +39,10 @@ impl Waiting {
     }
 
     /// True if the requests of a window are few because workers waited: at least one for half of it, and for more answers than the
-    /// window has good ones.
-    pub(super) fn is_stuck(&self, requests: &Cell, time: Range<u64>, band: &Band) -> bool {
+    /// window has good ones. `slow` of its requests took longer than the band allows.
+    pub(super) fn is_stuck(&self, requests: &Cell, slow: u64, time: Range<u64>) -> bool {
         let (count, waited_ns) = self.within(&time);
-        let good = requests.succeeded.saturating_sub(band.slow(requests).slow);
+        let good = requests.succeeded.saturating_sub(slow);
         count > good && waited_ns.saturating_mul(2) >= time.end - time.start
     }
 }
