@@ -89,17 +89,16 @@ impl Seen {
         self.answers.len()
     }
 
-    /// The usual duration.
-    pub fn median(&self) -> f64 {
-        median(self.answers.iter().map(|it| it.total)).unwrap_or_default()
+    /// How long they took, the shortest first, in seconds.
+    pub fn durations(&self) -> Vec<f64> {
+        let mut durations: Vec<f64> = self.answers.iter().map(|it| it.total).collect();
+        durations.sort_by(f64::total_cmp);
+        durations
     }
 
-    /// How long the requests that failed took, usually, and how many they are. A stream that stood still for as long as
-    /// `stalls` failed, too.
-    pub fn failures(&self, stalls: f64) -> (usize, Option<f64>) {
-        let failed: Vec<f64> =
-            self.answers.iter().filter(|it| !it.is_answered() || it.total > stalls).map(|it| it.total).collect();
-        (failed.len(), median(failed.into_iter()))
+    /// The requests that failed.
+    pub fn failures(&self) -> Seen {
+        Seen { answers: self.answers.iter().filter(|it| !it.is_answered()).cloned().collect() }
     }
 
     /// When those that failed or took longer than `slow` were due.
@@ -117,8 +116,8 @@ impl Seen {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+/// The value below which this share of sorted values lies. 0 if there are none.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get(((sorted.len() as f64 * share) as usize).min(last)).copied().unwrap_or_default()
 }

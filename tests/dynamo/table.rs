@@ -2,13 +2,14 @@
 //! the same story.
 //!
 //! The two ask different requests, and each failure that comes alone hits only one of them. So the bounds are: shares of failures
-//! three standard deviations and 3 points apart; times as far apart as the windows of the program and a turn of Dynamo's retries.
+//! three standard deviations and 3 points apart; durations of failures three standard deviations of the median and half a second;
+//! times as far apart as the windows of the program and a turn of Dynamo's retries.
 
 use std::time::Duration;
 
 use shakedown_schemas::result::{ExpectationResult, PhaseResult, Recovery, Verdict};
 
-use super::probe::{Probe, Questions, Seen};
+use super::probe::{Probe, Questions, Seen, quantile};
 use super::{Dynamo, LIMIT, folder};
 use crate::support::deployment::TestCluster;
 use crate::support::none_of;
@@ -19,8 +20,12 @@ use crate::support::shakedown::Shakedown;
 const POINTS: f64 = 0.03;
 /// Dynamo tries a worker that failed again after this time, in seconds.
 const RETRIED: f64 = 5.0;
-/// How far the usual durations of failures may be apart, in seconds.
+/// How far the usual durations of failures may be apart beyond chance, in seconds.
 const DURATION: f64 = 0.5;
+/// How much longer than the baseline's p95 a request may take, as in the program's `recovery_time`.
+const SLOWER: f64 = 2.0;
+/// The program's word for a stream that stood still for `stall_after`.
+const STALLED: &str = "stalled";
 /// As few failures as these may be missed by one of the two.
 const FEW: usize = 4;
 
@@ -31,22 +36,19 @@ struct Row {
     deployed: &'static [&'static str],
     /// What the scenario's load asks, for as long as its phases last.
     asked: Questions,
-    /// The gap after which the scenario's load gives a stream up, in seconds.
-    stalls: f64,
 }
 
 const fn row(scenario: &'static str, deployed: &'static [&'static str], seconds: u32, patience: u32) -> Row {
-    Row { scenario, deployed, asked: Questions { seconds, tokens: 10, patience }, stalls: f64::INFINITY }
+    Row { scenario, deployed, asked: Questions { seconds, tokens: 10, patience } }
 }
 
 /// With answers of 400 tokens, which take 2.3 s.
-const fn long(scenario: &'static str, stalls: f64) -> Row {
-    Row { scenario, deployed: &["nats"], asked: Questions { seconds: 72, tokens: 400, patience: 20 }, stalls }
+const fn long(scenario: &'static str) -> Row {
+    Row { scenario, deployed: &["nats"], asked: Questions { seconds: 72, tokens: 400, patience: 20 } }
 }
 
 /// What the probe saw, next to what the program says.
 struct Comparison<'a> {
-    row: &'a Row,
     reports: &'a Reports,
     seen: Seen,
     /// The longest that is not bad, in seconds.
@@ -56,10 +58,11 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(row: &'a Row, reports: &'a Reports, seen: Seen) -> Self {
+    fn new(reports: &'a Reports, seen: Seen) -> Self {
         let baseline = reports.phase("baseline");
-        let slow = seen.due(baseline.start_s, baseline.end_s).median() + 1.0;
-        Self { row, reports, seen, slow, problems: Vec::new(), table: Vec::new() }
+        let usual = seen.due(baseline.start_s, baseline.end_s).durations();
+        let slow = (SLOWER * quantile(&usual, 0.95)).max(quantile(&usual, 0.5) + 1.0);
+        Self { reports, seen, slow, problems: Vec::new(), table: Vec::new() }
     }
 
     /// Adds a line to the table, and to the problems if the two disagree.
@@ -73,24 +76,30 @@ impl<'a> Comparison<'a> {
     fn phase(&mut self, phase: &PhaseResult) {
         let Some(load) = phase.loads.first() else { return };
         let probed = self.seen.due(phase.judged_from_s, phase.judged_to_s);
-        let stalls = probed_stall(self.row, self.slow);
-        let (probed_failures, took) = probed.failures(stalls);
-        let (all, failures) = (load.stats.requests as f64, (load.stats.requests - load.stats.succeeded) as f64);
-        let probed_all = probed.requests() as f64;
-        let (share, probed_share) = (failures / all, probed_failures as f64 / probed_all);
-        let pooled = (failures + probed_failures as f64) / (all + probed_all);
+        let took = probed.failures().durations();
+        let (all, probed_all) = (load.stats.requests as f64, probed.requests() as f64);
+        let failures = (load.stats.requests - load.stats.succeeded) as f64;
+        // A stream that the program gives up may come to its end for the probe, which knows no gaps.
+        let share = took.len() as f64 / probed_all;
+        let nearest = share.clamp((failures - stalled(phase) as f64) / all, failures / all);
+        let pooled = (nearest * all + took.len() as f64) / (all + probed_all);
         let bound = POINTS + 3.0 * (pooled * (1.0 - pooled) * (1.0 / all + 1.0 / probed_all)).sqrt();
-        let line =
-            format!("{}: {failures} of {all} failed, of the probe's {probed_failures} of {probed_all}", phase.name);
-        self.note((share - probed_share).abs() <= bound, line);
-        let usual = load.stats.failed_after.values().max_by_key(|it| it.count);
-        if let (Some(usual), Some(took)) = (usual.filter(|it| it.count > FEW as u64), took)
-            && probed_failures > FEW
-            && self.row.stalls.is_infinite()
-        {
+        let line = format!("{}: {failures} of {all} failed, of the probe's {} of {probed_all}", phase.name, took.len());
+        self.note((nearest - share).abs() <= bound, line);
+        let usual = load.stats.failed_after.iter().filter(|(kind, _)| kind.as_str() != STALLED);
+        let Some((_, usual)) = usual.max_by_key(|(_, it)| it.count).filter(|(_, it)| it.count > FEW as u64) else {
+            return;
+        };
+        if took.len() > FEW {
             let ours = usual.p50_ms / 1000.0;
-            let line = format!("{}: failures took {ours:.2} s, the probe's {took:.2} s", phase.name);
-            self.note((ours - took).abs() <= DURATION, line);
+            // Which of the probe's could be a median of as many as these.
+            let spread = 1.5 * (1.0 / usual.count as f64 + 1.0 / took.len() as f64).sqrt();
+            let [least, median, most] = [0.5 - spread, 0.5, 0.5 + spread].map(|share| quantile(&took, share));
+            let line = format!(
+                "{}: failures took {ours:.2} s, the probe's {median:.2} s ({least:.2} to {most:.2} s)",
+                phase.name
+            );
+            self.note((least - DURATION..=most + DURATION).contains(&ours), line);
         }
     }
 
@@ -110,10 +119,11 @@ impl<'a> Comparison<'a> {
             (None, Some(_)) => bad <= FEW,
         };
         self.note(agree, line);
-        if let Some(removed) = it.removed_s {
+        // Everything after a strike is recovery: there is nothing to fail over from.
+        if let (Some(removed), None) = (it.removed_s, it.struck_s) {
             self.well("failed over", it, it.failover_s.filter(|_| it.onset_s.is_some()), (strike, removed), margin);
         }
-        let from = it.removed_s.or(it.struck_s).unwrap_or(phase.end_s);
+        let from = it.struck_s.or(it.removed_s).unwrap_or(phase.end_s);
         self.well("recovered", it, it.recovered_s, (from, end), margin);
     }
 
@@ -142,10 +152,9 @@ impl<'a> Comparison<'a> {
         let verdict = match it.kind.as_str() {
             "success_rate" => {
                 let Some(min) = it.min else { return };
-                let failed = probed.failures(probed_stall(self.row, self.slow)).0 as f64;
-                let rate = 1.0 - failed / probed.requests() as f64;
+                let rate = 1.0 - probed.failures().requests() as f64 / probed.requests() as f64;
                 let near = 2.0 * POINTS;
-                if rate >= (min + near).min(1.0) {
+                if rate >= (min + near).min(1.0) && stalled(phase) == 0 {
                     Verdict::Pass
                 } else if rate < min - near {
                     Verdict::Fail
@@ -171,9 +180,9 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// A request of the probe that takes longer than this has a gap that the scenario's load does not accept.
-fn probed_stall(row: &Row, slow: f64) -> f64 {
-    row.stalls + slow - 1.0
+/// The streams of a phase that the program gave up.
+fn stalled(phase: &PhaseResult) -> u64 {
+    phase.loads.iter().filter_map(|load| load.stats.failed_after.get(STALLED)).map(|it| it.count).sum()
 }
 
 /// Runs the scenario of a row next to the probe.
@@ -183,21 +192,29 @@ fn compare(row: &Row) {
     let dynamo = Dynamo::deploy(row.deployed);
     let shakedown = Shakedown::undisturbed();
     let probe = Probe::start(&folder().join("probe.py"), &dynamo.address(), row.asked, shakedown.path("probe.ndjson"));
-    let scenario = folder().join(format!("scenarios/{}.yaml", row.scenario));
+    let file = folder().join(format!("scenarios/{}.yaml", row.scenario));
     let options = ["--out", "out", "--kubeconfig", dynamo.kubectl.kubeconfig(), "--witness-image", &cluster.program];
-    let scenario = scenario.to_str().expect("UTF-8");
-    let finished = shakedown.start(&[&["run"], &options[..], &[scenario]].concat()).finish(LIMIT);
+    let file = file.to_str().expect("UTF-8");
+    let finished = shakedown.start(&[&["run"], &options[..], &[file]].concat()).finish(LIMIT);
     let reports = shakedown.reports("out");
     let start = Duration::from_nanos(reports.scenario().started_at.as_nanosecond() as u64).as_secs_f64();
     let seen = probe.finish(start);
-    let mut comparison = Comparison::new(row, &reports, seen);
-    for phase in &reports.scenario().phases {
+    let scenario = reports.scenario();
+    let has_run = |name: &str| scenario.phases.iter().any(|phase| phase.name == name);
+    if let Some(it) = scenario.expectations.iter().find(|it| !has_run(&it.phase)) {
+        panic!(
+            "nothing to compare: {} ended before its phase {}: {}\n{finished}",
+            row.scenario, it.phase, scenario.reason
+        );
+    }
+    let mut comparison = Comparison::new(&reports, seen);
+    for phase in &scenario.phases {
         comparison.phase(phase);
     }
-    for recovery in &reports.scenario().recoveries {
+    for recovery in &scenario.recoveries {
         comparison.recovery(recovery);
     }
-    for expectation in &reports.scenario().expectations {
+    for expectation in &scenario.expectations {
         comparison.verdict(expectation);
     }
     comparison.whole();
@@ -226,8 +243,8 @@ rows! {
     a_worker_loses_nats_and_requests_migrate: row("p1-nats", &["nats", "MIGRATION=3"], 137, 30);
     nats_is_killed: row("kill-nats", &["nats"], 112, 10);
     the_frontend_is_killed: row("kill-frontend", &["nats"], 92, 10);
-    long_streams_lose_the_frontend: long("long-cut", 3.0);
-    a_worker_with_long_streams_is_killed: long("long-kill", f64::INFINITY);
+    long_streams_lose_the_frontend: long("long-cut");
+    a_worker_with_long_streams_is_killed: long("long-kill");
     a_worker_loses_nats_and_needs_it_not: row("tcp-nats", &["tcp"], 81, 15);
     a_worker_loses_etcd: row("tcp-etcd", &["tcp"], 111, 15);
     a_worker_loses_the_frontend: row("tcp-frontend", &["tcp"], 111, 15);

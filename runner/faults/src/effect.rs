@@ -151,7 +151,7 @@ pub fn conclude(
         return None;
     }
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
-    if fault.engine == "chaos-mesh" {
+    if fault.engine == "chaos-mesh" && !shown {
         return unnoticed_claim(fault, traffic);
     }
     // Connections that stay open weaken the cut, whatever a few requests hint at.
@@ -162,7 +162,7 @@ pub fn conclude(
     })
 }
 
-/// The warning about a fault of Chaos Mesh that had no effect on any request.
+/// The warning about a fault that only Chaos Mesh reports, and that no request felt.
 fn unnoticed_claim(fault: &FaultResult, traffic: &Traffic) -> Option<String> {
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
     is_unchanged.then(|| format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)))
@@ -281,10 +281,13 @@ const KEPT_HELP: &str = "its network plugin leaves established connections open,
 
 /// The warning about a fault that acts without a change in the requests.
 fn unnoticed(fault: &FaultResult, direction: Direction) -> String {
+    let (tolerated, unless) = match fault.kind.as_str() {
+        "partition" => ("does not need this link", wrong_way(direction)),
+        _ => ("tolerates it", ""),
+    };
     format!(
-        "fault {} acts, but the requests did not change: the service does not need this link, or other pods carry the load{}",
-        fault.name,
-        wrong_way(direction)
+        "fault {} acts, but the requests did not change: the service {tolerated}, or other pods carry the load{unless}",
+        fault.name
     )
 }
 

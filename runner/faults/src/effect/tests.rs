@@ -217,6 +217,24 @@ fn a_claimed_fault_without_an_effect_is_reported_with_the_possible_reasons() {
     }
 }
 
+/// What an observation shows is no mere report of the engine.
+#[test]
+fn a_fault_that_was_observed_is_not_called_reported_only() {
+    let seen = (Proof::Effective, true, "clock of shop/web-0: moved by -10 min");
+    for (kind, why) in [("time", "tolerates it"), ("stress", "tolerates it"), ("partition", "does not need this link")]
+    {
+        for wanted in [RequiredProof::Observed { required: false }, RequiredProof::Applied] {
+            let mut fault = fault(&[APPLIED, seen], Verdict::Pass);
+            (fault.kind, fault.engine) = (kind.into(), "chaos-mesh".into());
+            let warning = conclude(&mut fault, &wanted, Direction::Both, &unchanged()).unwrap();
+            let says = format!(
+                "fault cut acts, but the requests did not change: the service {why}, or other pods carry the load"
+            );
+            assert_eq!(warning, says, "{kind}: {wanted:?}");
+        }
+    }
+}
+
 /// A fault inside pods that only Chaos Mesh reports.
 fn claimed(kind: &str) -> FaultResult {
     let mut fault = fault(&[APPLIED], Verdict::Pass);

@@ -120,21 +120,43 @@ fn labels_follow_the_syntax_of_kubernetes() {
     }
 }
 
+/// The problems of a Schedule, and of a Workflow with this Schedule as a task.
+fn problems(api: &str, spec: &Value) -> [Vec<String>; 2] {
+    let tasks = json!({"entry": "all", "templates": [{"name": "all"}, {"name": "often", "schedule": spec}]});
+    [("Schedule", spec), ("Workflow", &tasks)].map(|(kind, spec)| {
+        let found = parsed(&json!({"apiVersion": api, "kind": kind, "spec": spec})).err().unwrap_or_default();
+        assert!(found.iter().all(|it| it.span.is_some()), "{found:?}");
+        found.into_iter().map(|it| format!("{}; {}", it.message, it.help.unwrap_or_default())).collect()
+    })
+}
+
+const CHAOS: &str = "chaos-mesh.org/v1alpha1";
+const NONE: [Vec<String>; 2] = [Vec::new(), Vec::new()];
+
 /// A Schedule that makes objects faster than they go is never gone once the fuse burns.
 #[test]
 fn a_schedule_leaves_time_for_its_objects_to_go() {
-    let problems = |api: &str, schedule: &str| {
-        let spec = json!({"schedule": schedule, "type": "NetworkChaos"});
-        let object = json!({"apiVersion": api, "kind": "Schedule", "spec": spec});
-        parsed(&object).err().unwrap_or_default().into_iter().map(|it| it.message).collect::<Vec<_>>()
-    };
-    const CHAOS: &str = "chaos-mesh.org/v1alpha1";
+    let problems = |api: &str, schedule: &str| problems(api, &json!({"schedule": schedule, "type": "NetworkChaos"}));
     for short in ["@every 3s", "@every 500ms", " @every  59s "] {
-        let found = problems(CHAOS, short);
-        assert!(found.len() == 1 && found[0].contains("goes on while it is deleted"), "{short}: {found:?}");
-        assert_eq!(problems("example.com/v1", short), [""; 0]);
+        for found in problems(CHAOS, short) {
+            assert!(found.len() == 1 && found[0].contains("goes on while it is deleted"), "{short}: {found:?}");
+        }
+        assert_eq!(problems("example.com/v1", short), NONE);
     }
     for long in ["@every 1m", "@every 1m30s", "*/5 * * * *", "@hourly", "@every"] {
-        assert_eq!(problems(CHAOS, long), [""; 0], "{long}");
+        assert_eq!(problems(CHAOS, long), NONE, "{long}");
     }
+}
+
+/// One that makes the next object beside those that cannot go is never gone either, however seldom it makes one.
+#[test]
+fn a_schedule_makes_nothing_beside_what_is_still_there() {
+    let problems = |api: &str, policy: &str| {
+        problems(api, &json!({"schedule": "@hourly", "type": "NetworkChaos", "concurrencyPolicy": policy}))
+    };
+    for found in problems(CHAOS, "Allow") {
+        assert!(found.len() == 1 && found[0].contains("`concurrencyPolicy: Forbid`"), "{found:?}");
+    }
+    assert_eq!(problems("example.com/v1", "Allow"), NONE);
+    assert_eq!(problems(CHAOS, "Forbid"), NONE);
 }
