@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -41,7 +42,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
 
 /// Prints help and versions to stdout, and usage errors to stderr. Clap's own exit code for usage errors is 2, as ours.
 pub fn exit_code(error: clap::Error) -> ExitCode {
-    let error = with_advice(error);
+    let error = with_advice(error, std::env::args().skip(1));
     let printed = error.print().and_then(|()| std::io::stdout().flush());
     match printed {
         Err(lost) if !error.use_stderr() && lost.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -70,8 +71,8 @@ pub fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
-/// Replaces clap's guess, which is by spelling, for a word of another tool.
-fn with_advice(mut error: clap::Error) -> clap::Error {
+/// Replaces clap's guess, which is by spelling, for a word of another tool. `words` are those of the command line.
+fn with_advice(mut error: clap::Error, mut words: impl Iterator<Item = String>) -> clap::Error {
     let (invalid, guess, table) = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, ContextKind::SuggestedArg, FLAGS),
         ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand, COMMANDS),
@@ -79,6 +80,12 @@ fn with_advice(mut error: clap::Error) -> clap::Error {
     };
     let Some(ContextValue::String(given)) = error.get(invalid) else { return error };
     let Some(here) = here(table, given) else { return error };
+    let program = args::Args::command();
+    let is_known = invalid == ContextKind::InvalidSubcommand
+        || words.find_map(|word| program.find_subcommand(word)).is_some_and(|command| has_flags(command, here));
+    if !is_known {
+        return error;
+    }
     let advice = match invalid {
         ContextKind::InvalidSubcommand => format!("this is `shakedown {here}` here"),
         _ => here.to_owned(),
@@ -88,6 +95,12 @@ fn with_advice(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// Whether a command has the flags that an advice names.
+fn has_flags(command: &clap::Command, advice: &str) -> bool {
+    let mut named = advice.split('`').filter_map(|it| it.split(' ').next()?.strip_prefix("--"));
+    named.all(|flag| flag == "color" || command.get_arguments().any(|it| it.get_long() == Some(flag)))
+}
+
 fn here(table: &[(&[&str], &'static str)], given: &str) -> Option<&'static str> {
     let name = given.split(['=', ' ']).next().unwrap_or(given);
     table.iter().find(|(foreign, _)| foreign.contains(&name)).map(|(_, here)| *here)
@@ -95,13 +108,12 @@ fn here(table: &[(&[&str], &'static str)], given: &str) -> Option<&'static str> 
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn said(line: &str) -> String {
-        let words = std::iter::once("shakedown").chain(line.split(' '));
-        with_advice(args::Args::command().try_get_matches_from(words).unwrap_err()).to_string()
+        let words = || std::iter::once("shakedown").chain(line.split(' ')).map(str::to_owned);
+        let error = args::Args::command().try_get_matches_from(words()).unwrap_err();
+        with_advice(error, words().skip(1)).to_string()
     }
 
     #[test]
@@ -116,6 +128,9 @@ mod tests {
         ] {
             let text = said(line);
             assert!(text.contains(tip) && text.matches("tip:").count() == 1, "{line}: {text}");
+        }
+        for other in ["cleanup --timeout 5m", "validate --json s.yaml"] {
+            assert!(!said(other).contains("--max-time") && !said(other).contains("--out"), "{other} has no such flag");
         }
         assert!(said("run --sandbx s.yaml").contains("'--sandbox'"), "a misspelt flag is still guessed");
     }
@@ -133,10 +148,7 @@ mod tests {
             run.get_arguments().filter_map(|it| it.get_long().map(|long| format!("--{long}"))).collect();
         for (foreign, here) in FLAGS {
             assert!(foreign.iter().all(|it| !flags.iter().any(|flag| flag == it)), "{foreign:?}");
-            for named in here.split('`').filter(|it| it.starts_with("--")) {
-                let flag = named.split(' ').next().unwrap_or_default();
-                assert!(flag == "--color" || flags.iter().any(|it| it == flag), "{flag}");
-            }
+            assert!(has_flags(run, here), "{here}");
         }
     }
 }

@@ -11,9 +11,16 @@ pub fn fitting(text: &str, terminal: &Term, hang: usize) -> String {
     }
 }
 
-/// The text with lines of at most this width, if its words allow it. Names and paths stay whole, so that they can be copied.
+/// The text with lines of at most this width, if its words allow it. Names, paths, commands and YAML stay whole, so that they can
+/// be copied.
 fn wrapped(text: &str, width: usize, hang: usize) -> String {
-    text.split('\n').map(|line| wrapped_line(line, width, hang)).collect::<Vec<_>>().join("\n")
+    let mut is_yaml = false;
+    let line = |line: &str| {
+        is_yaml = line == "---" || is_yaml && !line.is_empty();
+        let is_command = ["kubectl ", "shakedown "].iter().any(|name| line.trim_start().starts_with(name));
+        if is_yaml || is_command { line.to_owned() } else { wrapped_line(line, width, hang) }
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn wrapped_line(line: &str, width: usize, hang: usize) -> String {
@@ -51,6 +58,8 @@ mod tests {
             "short  line\n  fail          cut: p95 at most 500ms\n      1.05s, at most 500ms: p95 was\n      1.05s\n";
         assert_eq!(wrapped(&text, 40, 4), expected);
         assert_eq!(wrapped(&text, 100, 4), text);
+        let copied = "---\nkind: A very long line of YAML\n\n    kubectl delete job shakedown-fuse -n shop";
+        assert_eq!(wrapped(copied, 10, 2), copied);
         assert_eq!(wrapped("a/very/long/path/of/a/file rest", 10, 2), "a/very/long/path/of/a/file\n  rest");
     }
 

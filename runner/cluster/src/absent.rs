@@ -2,15 +2,17 @@
 //! `kubectl` that lists them: a sandbox ends with its command.
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::diagnostic::suggestion;
 use shakedown_schemas::scenario::PodSelector;
 
 use super::{Cluster, Kind};
 
 impl Cluster {
-    /// The help for a service that does not exist.
-    pub async fn help_for_service(&self, namespace: &str, name: &str) -> String {
-        self.help_for(Kind::Service, "service", namespace, name).await
+    /// That a service does not exist, with the one that was probably meant.
+    pub async fn no_service(&self, namespace: &str, name: &str) -> Explained {
+        let help = self.help_for(Kind::Service, "service", namespace, name).await;
+        Explained::new(format!("there is no service `{name}` in namespace `{namespace}`"), help)
     }
 
     /// The help for a workload that does not exist. `plural` is its resource in `apps/v1`.
@@ -94,7 +96,7 @@ mod tests {
             let store = Store::default();
             store.put(Kind::Service, json!({"metadata": {"name": "web", "namespace": "n"}}));
             store.script(move |_, _| if may_list { Fate::Answered } else { Fate::Refused(403) });
-            assert_eq!(store.cluster().help_for_service("n", "wbe").await, help);
+            assert_eq!(store.cluster().no_service("n", "wbe").await.help.unwrap_or_default(), help);
         }
     }
 

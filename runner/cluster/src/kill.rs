@@ -22,8 +22,8 @@ impl Cluster {
         self.end(key, grace, false).await
     }
 
-    /// Evicts a pod: the same, unless a PodDisruptionBudget forbids it. Sent once, because the server's way of forbidding
-    /// is to ask for another try.
+    /// Evicts a pod: the same, unless a PodDisruptionBudget forbids it. Sent again only if there was no answer, because the
+    /// server's way of forbidding is to ask for another try.
     ///
     /// # Errors
     /// When a budget forbids it, or the server refuses or does not answer.
@@ -55,6 +55,8 @@ impl Cluster {
                 Ok(()) => break Ok(true),
                 Err(ClusterError::NotFound(_)) => break Ok(unclear.into_inner()),
                 Err(ClusterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
+                // Read it back. The version in the request makes another one harmless.
+                Err(error) if evict && error.is_unclear() && !unclear.swap(true, Ordering::Relaxed) => {}
                 Err(error) => break Err(error),
             }
         };

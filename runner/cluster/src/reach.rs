@@ -133,9 +133,7 @@ impl Cluster {
         match self.raw(&format!("read service {name}"), &path).await {
             Err(ClusterError::NotFound(_)) => {
                 self.require_namespace(namespace).await?;
-                let help = self.help_for_service(namespace, name).await;
-                let text = format!("there is no service `{name}` in namespace `{namespace}`");
-                Err(ClusterError::NotFound(Explained::new(text, help)))
+                Err(ClusterError::NotFound(self.no_service(namespace, name).await))
             }
             other => other,
         }

@@ -140,6 +140,8 @@ pub(super) struct Answer {
     pub(super) censored: bool,
     pub(super) samples: u64,
     pub(super) reason: String,
+    /// What was observed, with its interval and without the limits. Empty where that is the whole reason.
+    pub(super) fact: String,
     pub(super) terms: IndexMap<String, String>,
     unit: Option<Unit>,
     limits: Limits,
@@ -162,6 +164,7 @@ impl Answer {
             censored: false,
             samples: 0,
             reason: why,
+            fact: String::new(),
             terms: IndexMap::new(),
             unit: None,
             limits: Limits::default(),
@@ -195,12 +198,13 @@ impl Answer {
     }
 
     /// The sentence about a fact, its interval and the limits.
-    fn sentence(&self, fact: &str) -> String {
+    fn sentence(&mut self, fact: &str) -> String {
         let value = self.observed.unwrap_or_default();
         let interval = self
             .interval
             .map_or_else(String::new, |[low, high]| format!(" ({} to {})", (self.show)(low), (self.show)(high)));
-        format!("{fact}{interval}, {}", self.limits.against(value, self.show))
+        self.fact = format!("{fact}{interval}");
+        format!("{}, {}", self.fact, self.limits.against(value, self.show))
     }
 
     /// Decided by the limits and the rules.

@@ -109,10 +109,14 @@ fn evaluate(asked: &Asked<'_>, expectation: &Expectation) -> Answer {
     }
 }
 
-/// The answer, unless the load generator was too late in one of its phases: the delays of the service and of the machine
-/// cannot be separated then. The number of due requests is always known.
+/// The answer, unless the load generator was too late in one of the phases whose requests it is of: the delays of the
+/// service and of the machine cannot be separated then. The number of due requests is always known.
 fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
-    let late = [asked.to, Some(asked.phase)].into_iter().flatten().find_map(|phase| {
+    let since = match expectation {
+        Expectation::RecoveryTime(_) => recovery::watched_before(asked.observations, asked.phase),
+        _ => 0..0,
+    };
+    let late = asked.to.into_iter().chain(since).chain([asked.phase]).find_map(|phase| {
         lateness::too_late(asked.load, phase).map(|why| format!("`{}`: {why}", asked.phase_name(phase)))
     });
     if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {

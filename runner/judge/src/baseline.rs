@@ -3,6 +3,8 @@
 //! The check runs before the first fault, on the observations until then. Requests in flight are missing; their
 //! outcomes are judged at the end.
 
+use std::collections::BTreeSet;
+
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
 use shakedown_schemas::scenario::{Expectation, Model};
@@ -21,7 +23,7 @@ fn can_be_asked_early(it: &Expectation) -> bool {
 /// The problems of the baseline, in sentences; empty for a healthy one. Problems are an expectation about requests that
 /// fails in a phase before the first fault, a load without a success, and a compared phase without a steady state.
 pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> Vec<String> {
-    let mut found = Vec::new();
+    let (mut found, mut failed) = (Vec::new(), BTreeSet::new());
     let end = before_faults(scenario).min(observations.phases.len());
     for (phase, spec) in scenario.phases.iter().enumerate().take(end) {
         for (index, expectation) in spec.expect.iter().enumerate().filter(|(_, it)| can_be_asked_early(it)) {
@@ -29,17 +31,15 @@ pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> 
             for load in scenario.load.keys().filter(|name| expectation.load().is_none_or(|asked| asked == *name)) {
                 let answer = one(scenario, observations, phase, expectation, load, &path, seed);
                 if answer.verdict == Verdict::Fail {
+                    failed.insert((phase, load.as_str()));
                     found.push(format!("`{}` of load `{load}`: {}", spec.name, answer.reason));
                 }
             }
         }
     }
     if let Some(phase) = end.checked_sub(1) {
-        for load in &observations.loads {
-            let place = format!("`{}` of load `{}`", observations.phases[phase].name, load.name);
-            let is_known = found.iter().any(|it| it.starts_with(&place));
-            found.extend(served::problem(scenario, observations, load, phase).filter(|_| !is_known));
-        }
+        let others = observations.loads.iter().filter(|load| !failed.contains(&(phase, load.name.as_str())));
+        found.extend(others.filter_map(|load| served::problem(scenario, observations, load, phase)));
     }
     found.extend(unsteady(scenario, observations));
     found

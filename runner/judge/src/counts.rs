@@ -104,6 +104,8 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
         answer.term(kind, count.to_string());
         words.push(format!("{kind} {count}, {}", limits.against(*count as f64, show)));
     }
+    let facts: Vec<String> = counts.iter().map(|(kind, count, _)| format!("{kind} {count}")).collect();
+    answer.fact = format!("of {}: {}", text::requests(n), facts.join(", "));
     let words = format!("of {}: {}", text::requests(n), words.join("; "));
     if counts.iter().any(|(_, count, limits)| !limits.low_enough(*count as f64)) {
         answer.verdict(Verdict::Fail, words)

@@ -14,7 +14,7 @@ use super::question::Question;
 use super::recovery::baseline_index;
 use super::stats::{self, total};
 use super::{seconds, text};
-use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
+use shakedown_observe::{LoadObservations, Observations};
 
 /// The effect of the faults of one phase on the requests of one load, compared with the baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,29 +40,31 @@ pub struct Felt {
 /// The effects of each phase with faults on each load. Of the runs without any change, at most a share of [`FALSE_PROOFS`]
 /// has an entry with changes. Without a baseline there are no entries.
 pub fn effects(scenario: &Scenario, observations: &Observations) -> Vec<Felt> {
-    let phases = observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults);
-    let of_phase = |(phase, span): (usize, &PhaseSpan)| {
-        let of_load = move |load: &LoadObservations| {
-            let first = baseline_index(observations).ok()?;
-            let load = &*stats::from_strike(load, span, phase);
-            let incomparable = incomparable(scenario, load, (first, phase));
-            let mut seen = proof::compare(observations, &rounds(scenario, load, [first, phase]), phase)?;
-            if incomparable.is_some() {
-                (seen.changes, seen.windows, seen.hint) = (Vec::new(), None, None);
-            }
-            Some(Felt {
-                incomparable,
-                phase: span.name.clone(),
-                load: load.name.clone(),
-                changes: seen.changes,
-                at_s: seen.onset_s.unwrap_or(seconds(span.judged_from_ns)),
-                windows: seen.windows,
-                hint: seen.hint,
-            })
-        };
-        observations.loads.iter().filter_map(of_load).collect::<Vec<_>>()
+    (0..observations.phases.len()).flat_map(|phase| of_phase(scenario, observations, phase)).collect()
+}
+
+/// The effects of a phase on each load; none of a phase without faults.
+fn of_phase(scenario: &Scenario, observations: &Observations, phase: usize) -> Vec<Felt> {
+    let Some(span) = observations.phases.get(phase).filter(|span| span.has_faults) else { return Vec::new() };
+    let of_load = |load: &LoadObservations| {
+        let first = baseline_index(observations).ok()?;
+        let load = &*stats::from_strike(load, span, phase);
+        let incomparable = incomparable(scenario, load, (first, phase));
+        let mut seen = proof::compare(observations, &rounds(scenario, load, [first, phase]), phase)?;
+        if incomparable.is_some() {
+            (seen.changes, seen.windows, seen.hint) = (Vec::new(), None, None);
+        }
+        Some(Felt {
+            incomparable,
+            phase: span.name.clone(),
+            load: load.name.clone(),
+            changes: seen.changes,
+            at_s: seen.onset_s.unwrap_or(seconds(span.judged_from_ns)),
+            windows: seen.windows,
+            hint: seen.hint,
+        })
     };
-    phases.flat_map(of_phase).collect()
+    observations.loads.iter().filter_map(of_load).collect()
 }
 
 /// The changes in a phase, in one sentence. None without changes.
@@ -100,17 +102,17 @@ pub(super) fn result(
         );
         result.terms.insert("decided by".to_owned(), rule);
         result.samples = observations.loads.iter().map(|load| total(load, phase).requests()).sum();
-        let felt = effects(scenario, observations);
-        if !felt.iter().any(|it| it.phase == span.name) {
+        let felt = of_phase(scenario, observations, phase);
+        if felt.is_empty() {
             result.reason = format!("there is no phase before the faults of `{name}` whose requests could be compared");
             return result;
         }
-        let differs = felt.iter().filter(|it| it.phase == span.name).find_map(|it| it.incomparable.as_ref());
+        let differs = felt.iter().find_map(|it| it.incomparable.as_ref());
         (result.verdict, result.reason, result.observed_text) = match (changed(&span.name, &felt), differs) {
             (Some(words), _) => (Verdict::Pass, words, "a change".to_owned()),
             (None, Some(why)) => (Verdict::Inconclusive, unshown(name, why), "nothing".to_owned()),
             (None, None) => {
-                let windows = felt.iter().filter(|it| it.phase == span.name).filter_map(|it| it.windows.as_deref());
+                let windows = felt.iter().filter_map(|it| it.windows.as_deref());
                 let seen: String = windows.map(|words| format!("; {words}")).collect();
                 (Verdict::Inconclusive, unnoticed(name) + &seen, "no change".to_owned())
             }
@@ -143,7 +145,7 @@ pub(super) fn result(
     if let Some((load, answer)) = answers.min_by_key(|(_, answer)| rank(answer.verdict)) {
         result.load = load.clone();
         result.reason = match answer.verdict {
-            Verdict::Fail => format!("{}: {}, {} required", unnoticed(name), fact(&answer.reason), result.limit_text),
+            Verdict::Fail => format!("{}: {}, {} required", unnoticed(name), answer.fact, result.limit_text),
             _ => answer.reason.clone(),
         };
         result.verdict = if answer.verdict == Verdict::Pass { Verdict::Pass } else { Verdict::Inconclusive };
@@ -152,12 +154,6 @@ pub(super) fn result(
         (result.samples, result.terms) = (answer.samples, answer.terms);
     }
     result
-}
-
-/// A reason without the limit at its end, which is worded for expectations.
-fn fact(reason: &str) -> &str {
-    let limit = [", allowed ", ", expected "].into_iter().filter_map(|word| reason.rfind(word)).max();
-    limit.map_or(reason, |at| &reason[..at])
 }
 
 fn unshown(phase: &str, why: &str) -> String {

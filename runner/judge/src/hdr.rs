@@ -12,7 +12,17 @@ const LARGEST_US: u64 = 3_600_000_000;
 
 /// Percentiles in milliseconds. None for an empty histogram.
 pub(super) fn percentiles(histogram: &Histogram) -> Option<LatencyStats> {
-    let at = |quantile| histogram.quantile(quantile).map(|microseconds| microseconds / 1e3);
+    stats(histogram, |quantile| histogram.quantile(quantile))
+}
+
+/// The percentiles of the times until the outcomes, each as an expectation has it. None if no request succeeded or was given up.
+pub(super) fn latency(outcomes: &Outcomes) -> Option<LatencyStats> {
+    stats(&outcomes.distribution(), |quantile| outcomes.quantile(quantile))
+}
+
+/// The numbers of a histogram, with these quantiles in microseconds.
+fn stats(histogram: &Histogram, quantile: impl Fn(f64) -> Option<f64>) -> Option<LatencyStats> {
+    let at = |share| quantile(share).map(|microseconds| microseconds / 1e3);
     Some(LatencyStats {
         count: histogram.len(),
         mean_ms: histogram.mean()? / 1e3,
@@ -23,20 +33,6 @@ pub(super) fn percentiles(histogram: &Histogram) -> Option<LatencyStats> {
         p99_ms: at(0.99)?,
         p999_ms: at(0.999)?,
         max_ms: at(1.0)?,
-    })
-}
-
-/// The percentiles of the times until the outcomes, each as an expectation has it. None if no request succeeded or was given up.
-pub(super) fn latency(outcomes: &Outcomes) -> Option<LatencyStats> {
-    let at = |quantile| outcomes.quantile(quantile).map(|microseconds| microseconds / 1e3);
-    Some(LatencyStats {
-        p50_ms: at(0.5)?,
-        p90_ms: at(0.9)?,
-        p95_ms: at(0.95)?,
-        p99_ms: at(0.99)?,
-        p999_ms: at(0.999)?,
-        max_ms: at(1.0)?,
-        ..percentiles(&outcomes.distribution())?
     })
 }
 

@@ -1,11 +1,11 @@
-//! The latency heat map of the reports, with the time until every request's outcome: the cells of a run in a few columns and rows, so that the result stays small for
-//! any length of the run.
+//! The latency heat map of the reports, with the time until every request's outcome: the cells of a run in a few columns and
+//! rows, so that the result stays small for any length of the run.
 
 use std::collections::BTreeMap;
 
 use shakedown_schemas::result::Heat;
 
-use shakedown_observe::{Histogram, LoadObservations, Outcomes};
+use shakedown_observe::{LoadObservations, Outcomes};
 
 /// The most columns.
 const COLUMNS: u64 = 60;
@@ -23,10 +23,8 @@ pub(super) fn heat(load: &LoadObservations) -> Option<Heat> {
             segment.cells.iter().zip(0_u64..).map(|(cell, index)| (segment.mark.at_ns + index * segment.cell_ns, cell))
         })
     };
-    let failed = |cell| Outcomes::of(cell).failed;
-    let times: Vec<(u64, &Histogram, Histogram)> =
-        cells().map(|(at_ns, cell)| (at_ns, &cell.latency, failed(cell))).collect();
-    let all = || times.iter().flat_map(|(_, ended, failed)| [*ended, failed]);
+    let times: Vec<(u64, Outcomes)> = cells().map(|(at_ns, cell)| (at_ns, Outcomes::of(cell))).collect();
+    let all = || times.iter().flat_map(|(_, it)| [&it.ended, &it.failed]);
     let low = all().filter_map(|it| it.min()).fold(f64::INFINITY, f64::min).max(1.0);
     let high = all().filter_map(|it| it.max()).fold(0.0, f64::max).max(low * LEAST_FACTOR);
     if !low.is_finite() {
@@ -35,9 +33,9 @@ pub(super) fn heat(load: &LoadObservations) -> Option<Heat> {
     let step = (high / low).ln() / f64::from(ROWS);
     let row = |microseconds: f64| (((microseconds.max(low) / low).ln() / step) as u32).min(ROWS - 1);
     let mut counts: BTreeMap<(u32, u32), u64> = BTreeMap::new();
-    for (at_ns, ended, failed) in &times {
+    for (at_ns, it) in &times {
         let column = (at_ns / column_ns) as u32;
-        for (microseconds, count) in ended.iter().chain(failed.iter()) {
+        for (microseconds, count) in it.ended.iter().chain(it.failed.iter()) {
             *counts.entry((column, row(microseconds))).or_default() += count;
         }
     }

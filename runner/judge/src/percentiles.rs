@@ -206,7 +206,7 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     let without = |late: f64| limits.low_enough(value - late);
-    unless_ours(asked, of, (it.percentile, value), without, answer.decide(&rules, &fact))
+    unless_ours(asked, (of, it.of), (it.percentile, value), without, answer.decide(&rules, &fact))
 }
 
 /// True when a value that is at least this much may still miss the largest that passes, or reach the smallest.
@@ -232,7 +232,7 @@ fn with_outcomes<'a>(
 /// `observed` is the percentile in seconds. `without` decides whether the value is low enough without this many of them.
 fn unless_ours(
     asked: &Asked<'_>,
-    of: Timing,
+    (of, of_what): (Timing, LatencyOf),
     (percentile, observed): (Percentile, f64),
     without: impl Fn(f64) -> bool,
     answer: Answer,
@@ -241,7 +241,7 @@ fn unless_ours(
     if of == Timing::Latency
         && answer.verdict == Verdict::Fail
         && !without(0.0)
-        && let Some((from_sent, words)) = waits::from_sent(asked.load, asked.phase, percentile.fraction())
+        && let Some((from_sent, words)) = waits::from_sent(asked.load, asked.phase, percentile.fraction(), of_what)
         && without((observed - from_sent).max(0.0))
     {
         let why = format!("{}; from sent to the end it was {}; {words}", answer.reason, text::seconds(from_sent));
@@ -393,7 +393,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
         }
     }
     let without = |late: f64| limits.low_enough((over - late) / under.max(1e-6));
-    unless_ours(asked, of, (it.percentile, over), without, answer.decide(&rules, &fact))
+    unless_ours(asked, (of, it.of), (it.percentile, over), without, answer.decide(&rules, &fact))
 }
 
 /// How many times the baseline's slowest request a value must be, or its quickest divided by the value, to be more than

@@ -20,6 +20,8 @@
 //! - Without a recovery the answer is censored: the true value is more than the observed one.
 //! - The resolution is a window: the interval of an answer is one window to either side.
 
+use std::ops::Range;
+
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{Recovery, Unit, Verdict};
 use shakedown_schemas::scenario::{Expectation, RecoveryTime};
@@ -68,6 +70,14 @@ fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
     next.or_else(|| after.last().map(|span| span.end_ns))
         .or_else(|| observations.phases.get(fault_phase).map(|span| span.end_ns))
         .unwrap_or_default()
+}
+
+/// The earlier phases whose requests a recovery that is asked of this phase is of: those after the faults, and their own phase
+/// if the recovery counts from the strike.
+pub(super) fn watched_before(observations: &Observations, phase: usize) -> Range<usize> {
+    let Some(fault_phase) = observations.phases[..phase].iter().rposition(|span| span.has_faults) else { return 0..0 };
+    let from = if observations.phases[fault_phase].struck_ns.is_some() { fault_phase } else { fault_phase + 1 };
+    from..phase
 }
 
 /// `recovery_time`: from the confirmed removal of the faults before this phase to the start of the steady state, in

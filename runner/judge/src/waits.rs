@@ -15,6 +15,7 @@ use shakedown_observe::{Cell, Failure, Histogram, LoadObservations, Outcomes};
 use super::answer::Answer;
 use super::{lateness, stats, text};
 use shakedown_schemas::result::Verdict;
+use shakedown_schemas::scenario::LatencyOf;
 
 /// The share of requests from which on their waits count.
 const SHARE: f64 = 0.01;
@@ -163,10 +164,11 @@ fn count_as_timeouts(cell: &mut Cell, most: u64) -> u64 {
 }
 
 /// The percentile of the times from sent to the end, in seconds, and the waits in words. None if few requests waited.
-pub(super) fn from_sent(load: &LoadObservations, phase: usize, quantile: f64) -> Option<(f64, String)> {
+pub(super) fn from_sent(load: &LoadObservations, phase: usize, quantile: f64, of: LatencyOf) -> Option<(f64, String)> {
     let waits = Waits::of(load, phase)?;
     let times = lateness::timings(load, phase);
-    let outcomes = Outcomes { ended: times.service, failed: times.service_failed };
+    let failed = if of.is_all() { times.service_failed } else { Histogram::default() };
+    let outcomes = Outcomes { ended: times.service, failed };
     let service = outcomes.counted(quantile).quantile(quantile)?;
     Some((service / 1e6, format!("{}; {}", waits.words(), waits.advice())))
 }
@@ -253,7 +255,7 @@ mod tests {
             judge(closed(), json!({"success_rate": {"min": "99%"}})).reason,
             warning(&closed(), 0, "p").unwrap(),
             too_many(&closed(), 0).unwrap(),
-            from_sent(&closed(), 0, 0.95).unwrap().1,
+            from_sent(&closed(), 0, 0.95, LatencyOf::All).unwrap().1,
         ];
         for text in said {
             assert!(text.contains("413 of 600 requests waited for a connection of their worker"), "{text}");
@@ -330,8 +332,11 @@ mod tests {
         judged.timings.service = Histogram::default();
         judged.timings.service.record_n(20_000, 435);
         judged.timings.service_failed.record_n(2_000_000, 165);
-        let result = judge(slow, limit());
+        let result = judge(slow.clone(), limit());
         assert_eq!(result.verdict, Verdict::Fail, "{}", result.reason);
+        // Failures are no part of the successes.
+        let successes = json!({"latency": {"percentile": "p95", "max": "500ms", "of": "successes"}});
+        assert_eq!(judge(slow, successes).verdict, Verdict::Inconclusive);
         // Three of 600 are no load that waits.
         assert_eq!(warning(&observe(597, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p"), None);
         assert!(warning(&observe(187, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p").is_some());

@@ -2,9 +2,10 @@
 //! touches no socket itself: a function that it receives makes connections (`connect`), and the protocols use it through a
 //! `handle`.
 //!
-//! Requests that are due and find no idle connection wait in one queue, in order. The first connection that is free,
-//! whether idle again or new, takes the request that has waited longest. Only a few new connections are opened at a time:
-//! with one connection per waiting request, a service (or the engine) that is late for a moment would collapse.
+//! Requests that are due and find no idle connection wait in one queue, in order. A connection that is idle again takes
+//! the request that has waited longest; a new one first takes the one that it was opened for. Only a few new connections
+//! are opened at a time: with one connection per waiting request, a service (or the engine) that is late for a moment
+//! would collapse.
 
 mod addresses;
 mod outcome;
@@ -504,7 +505,7 @@ impl Lane {
         }
         let connection = Rc::new(Connection::new(job, state.connections.len()));
         if job.is_none() {
-            // Those in front of it have the connections that are in the making.
+            // Those in front of it usually have the connections that are in the making.
             let covered = state.connecting.saturating_mul(self.target.per_connection());
             connection.opened_for.set(state.waiting.get(covered).map(|job| job.number));
         }
@@ -575,7 +576,8 @@ impl Lane {
         })
     }
 
-    /// The connection is free: it takes the request that has waited longest, or becomes idle. Returns false if it must be
+    /// The connection is free: it takes the request that it was opened for, else the one that has waited longest, or becomes
+    /// idle. Returns false if it must be
     /// closed instead, because it was made for one request and none waits.
     pub(super) fn free(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
         if connection.is_retired.get() {

@@ -357,7 +357,8 @@ impl LedgerState {
         let records = batch.records.iter();
         let latency = &mut self.live.latency;
         for (times, ended) in [(&mut latency.ended, true), (&mut latency.failed, false)] {
-            let counted = records.clone().filter(|record| is_timed(record.failure) == ended);
+            let has_ended = |failure: Failure| failure.is_timed() || failure.is_given_up_early();
+            let counted = records.clone().filter(|record| record.failure.is_none_or(has_ended) == ended);
             values.extend(counted.map(|record| record.latency_us));
             times.record_all(&mut values);
         }

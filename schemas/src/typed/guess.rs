@@ -101,7 +101,7 @@ const TABLE: &[Guess] = &[
     guess(FAULT, chaos_mesh::RESOURCES, Said(chaos_mesh::resource)),
     guess(FAULT, chaos_mesh::FAULTS, Said(chaos_mesh::spec)),
     guess(PHASE, chaos_mesh::RESOURCES, Said(chaos_mesh::phase)),
-    guess(PHASE, &["faults"], Made(chaos_mesh::faults)),
+    guess(PHASE, &["faults"], Said(chaos_mesh::faults)),
     guess(SCENARIO, chaos_mesh::RESOURCES, Said(chaos_mesh::scenario)),
     common(Of::Targeted, chaos_mesh::AMOUNT, Together(chaos_mesh::amount_in_pods)),
     guess(&["PodSelector"], chaos_mesh::AMOUNT, Together(chaos_mesh::amount)),

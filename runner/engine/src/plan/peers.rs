@@ -169,8 +169,7 @@ impl Reader<'_> {
     ) -> Result<ServicePeer, PlanError> {
         let Some((service, endpoints)) = self.cluster.service_and_endpoints(namespace, name).await? else {
             self.cluster.require_namespace(namespace).await?;
-            let help = self.cluster.help_for_service(namespace, name).await;
-            return Err(self.refuse(&format!("there is no service `{name}` in namespace `{namespace}`\nhelp: {help}")));
+            return Err(self.refuse(&self.cluster.no_service(namespace, name).await.to_string()));
         };
         let behind = ServicePeer::new(&service, endpoints.as_ref(), &self.network.cluster, ports)
             .map_err(|error| self.refuse(&error.to_string()))?;

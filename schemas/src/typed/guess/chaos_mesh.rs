@@ -41,16 +41,17 @@ fn line(kind: &str, node: &Node) -> Option<(String, bool)> {
     chaos_mesh::line(kind, inner.unwrap_or(node))
 }
 
-fn written(text: &str, is_all: bool) -> String {
+/// What to write, and where if that is elsewhere.
+fn written(text: &str, place: &str, is_all: bool) -> String {
     let rest = if is_all { "" } else { "; `shakedown import FILE` says what of a manifest is not carried over" };
-    format!("write `{text}`{rest}")
+    format!("write `{text}`{place}{rest}")
 }
 
 /// A kind of Chaos Mesh as a kind of a fault.
 pub(super) fn resource(word: &str, node: &Node) -> Option<String> {
     let (kind, faults) = kind_of(word)?;
     Some(match line(kind, node) {
-        Some((line, is_all)) => written(&line, is_all),
+        Some((line, is_all)) => written(&line, "", is_all),
         None => {
             let are = if faults.len() > 1 { "faults are" } else { "fault is" };
             format!("{WHOLE}; here its {are} {}: `shakedown explain {}` shows the keys", words(faults), faults[0])
@@ -69,7 +70,7 @@ pub(super) fn spec(word: &str, node: &Node) -> Option<String> {
         entries.push(Entry { key: "action".to_owned(), key_span: node.span, node: action });
     }
     let (line, is_all) = chaos_mesh::line(kind, &Node { span: node.span, value: Value::Map(entries) })?;
-    Some(written(&line, is_all))
+    Some(written(&line, "", is_all))
 }
 
 /// A whole manifest in the place of a fault.
@@ -82,27 +83,37 @@ pub(super) fn manifest(entries: &[Entry]) -> Option<String> {
 pub(super) fn faults(_: &str, node: &Node) -> Option<String> {
     let Value::Map(entries) = &node.value else { return None };
     entries.iter().find(|entry| kind_of(&entry.key).is_some())?;
-    let one = |entry: &Entry| match kind_of(&entry.key) {
-        Some((kind, _)) => line(kind, &entry.node).map(|(line, _)| format!("{}: {{{line}}}", kind.to_lowercase())),
+    let mut is_whole = true;
+    let mut one = |entry: &Entry| match kind_of(&entry.key) {
+        Some((kind, _)) => line(kind, &entry.node).map(|(line, is_all)| {
+            is_whole &= is_all;
+            format!("{}: {{{line}}}", kind.to_lowercase())
+        }),
         None => Some(format!("{}: {}", quoted(&entry.key), flow(&entry.node))),
     };
-    let all: Option<Vec<String>> = entries.iter().map(one).collect();
-    all.map(|all| format!("faults: {{{}}}", all.join(", ")))
+    let all: Option<Vec<String>> = entries.iter().map(&mut one).collect();
+    all.map(|all| written(&format!("faults: {{{}}}", all.join(", ")), "", is_whole))
 }
 
 /// A kind of Chaos Mesh as a key of a phase.
 pub(super) fn phase(word: &str, node: &Node) -> Option<String> {
-    let (kind, _) = kind_of(word)?;
-    match line(kind, node) {
-        Some((line, is_all)) => Some(written(&format!("faults: {{{word}: {{{line}}}}}"), is_all)),
-        None => resource(word, node),
-    }
+    in_phase(word, node, "", "")
 }
 
 /// The same as a key of the scenario.
 pub(super) fn scenario(word: &str, node: &Node) -> Option<String> {
-    let answer = phase(word, node)?;
-    Some(if answer.starts_with("write") { format!("remove it, and {answer} in a phase") } else { answer })
+    in_phase(word, node, "remove it, and ", " in a phase")
+}
+
+fn in_phase(word: &str, node: &Node, before: &str, place: &str) -> Option<String> {
+    let (kind, _) = kind_of(word)?;
+    match line(kind, node) {
+        Some((line, is_all)) => {
+            let text = written(&format!("faults: {{{word}: {{{line}}}}}"), place, is_all);
+            Some(format!("{before}{text}"))
+        }
+        None => resource(word, node),
+    }
 }
 
 /// The number of pods that a mode and its value mean, as a line; an empty one for all pods.

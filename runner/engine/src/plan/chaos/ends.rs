@@ -146,8 +146,7 @@ impl Reader<'_> {
     ) -> Result<(), PlanError> {
         let Some((service, endpoints)) = self.cluster.service_and_endpoints(namespace, name).await? else {
             self.cluster.require_namespace(namespace).await?;
-            let help = self.cluster.help_for_service(namespace, name).await;
-            return self.refuse(&format!("there is no service `{name}` in namespace `{namespace}`\nhelp: {help}"));
+            return self.refuse(&self.cluster.no_service(namespace, name).await.to_string());
         };
         let all = self.cluster.pods_of(namespace).await?;
         let peer = ServicePeer::new(&service, endpoints.as_ref(), &all, ports)
