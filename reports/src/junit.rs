@@ -299,7 +299,7 @@ fn place(case: &mut TestCase, scenario: &ScenarioResult, line: Option<u32>) {
 }
 
 fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, String)> {
-    let run = &result.run;
+    let run = sentences::run_of(&result.run, scenario);
     let mut list: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: String| list.push((name.to_owned(), value));
     add("run_id", run.id.clone());
@@ -307,7 +307,7 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
     add("verdict", scenario.verdict.word().to_owned());
     add("reason", scenario.reason.clone());
     add("tool_version", run.tool_version.clone());
-    add("command", sentences::command(run));
+    add("command", sentences::command(&run));
     if let Some(sha) = &run.git_sha {
         add("git_sha", sha.clone());
     }
@@ -344,8 +344,10 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
         }
     }
     for it in &scenario.recoveries {
-        if let (Some(removed), Some(recovered)) = (it.removed_s, it.recovered_s) {
-            add(&format!("{}.{}.recovery_s", it.phase, it.load), format!("{:.3}", recovered - removed));
+        // Without an onset there is nothing to recover from.
+        let from = it.struck_s.or(it.removed_s).filter(|_| it.onset_s.is_some());
+        if let (Some(from), Some(recovered)) = (from, it.recovered_s) {
+            add(&format!("{}.{}.recovery_s", it.phase, it.load), format!("{:.3}", (recovered - from).max(0.0)));
         }
     }
     list

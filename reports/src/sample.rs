@@ -34,6 +34,7 @@ pub fn passing() -> RunResult {
         verdict: Verdict::Pass,
         reason: "passed: 5 expectations hold, 1 fault applied and undone".to_owned(),
         trial: None,
+        shard_run: None,
         flaky: false,
         attempts: vec![],
         started_at: at(0.0),

@@ -12,8 +12,11 @@ mod parts;
 mod tested;
 mod values;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use shakedown_schemas::result::{
-    ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, Trial, Verdict,
+    ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
 };
 
 pub use self::around::around;
@@ -117,6 +120,20 @@ pub fn reference(scenario: &ScenarioResult) -> Option<&PhaseResult> {
     scenario.phases.get(first_with_faults.saturating_sub(1))
 }
 
+/// The run that ran a scenario. In a merged result that is the run of its shard.
+pub fn run_of<'a>(run: &'a RunInfo, scenario: &ScenarioResult) -> Cow<'a, RunInfo> {
+    match scenario.shard_run.clone() {
+        None => Cow::Borrowed(run),
+        Some(ShardRun { id, command, seed }) => Cow::Owned(RunInfo { id, command, seed, ..run.clone() }),
+    }
+}
+
+/// The seed of a run. A merged run may have one per shard.
+pub fn seed(result: &RunResult) -> String {
+    let seeds = result.scenarios.iter().map(|it| run_of(&result.run, it).seed).collect::<BTreeSet<_>>();
+    if seeds.len() > 1 { "one per shard".to_owned() } else { result.run.seed.to_string() }
+}
+
 /// The command line for a shell, with the seed of the run, so that its random choices repeat.
 pub fn command(run: &RunInfo) -> String {
     let mut words: Vec<String> = run.command.iter().map(|word| shell_word(word)).collect();
@@ -168,9 +185,9 @@ pub fn command_alone(run: &RunInfo, scenario: &ScenarioResult) -> String {
         "--sandbox-topology",
         "--prometheus-textfile",
     ];
-    let mut run = run.clone();
+    let mut run = run_of(run, scenario).into_owned();
     let mut found = None;
-    let mut has_others = run.shard.is_some();
+    let mut has_others = run.shard.is_some() || scenario.shard_run.is_some();
     let mut kept: Vec<String> = Vec::new();
     for (at, word) in run.command.iter().enumerate() {
         let is_value = at > 0 && VALUES.contains(&run.command[at - 1].as_str());

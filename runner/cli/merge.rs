@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use shakedown_schemas::RunResult;
-use shakedown_schemas::result::{Identity, NotRun, RunInfo, ScenarioResult};
+use shakedown_schemas::result::{Identity, NotRun, RunInfo, ScenarioResult, ShardRun};
 
 use super::{signals, totals};
 
@@ -23,7 +23,12 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
     })?;
     let format_version = results[0].format_version;
     let (mut scenarios, mut not_run, mut events) = (Vec::new(), Vec::new(), Vec::new());
-    for result in results {
+    for mut result in results {
+        // The result of an earlier merge has the runs of its shards already.
+        for scenario in &mut result.scenarios {
+            let RunInfo { id, command, seed, .. } = result.run.clone();
+            scenario.shard_run.get_or_insert(ShardRun { id, command, seed });
+        }
         scenarios.extend(result.scenarios);
         not_run.extend(result.not_run);
         events.extend(result.events);
@@ -143,7 +148,7 @@ fn without_shard(command: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shakedown_reports::sample;
+    use shakedown_reports::{sample, sentences};
     use shakedown_schemas::result::{Shard, Trial, Verdict};
 
     /// One scenario of the suite as the result of a shard.
@@ -169,6 +174,25 @@ mod tests {
         assert_eq!(whole.run.command, ["shakedown", "run", "scenarios", "-q"]);
         assert_eq!((whole.run.id.as_str(), whole.run.host.as_str()), ("run-1-merged", ""));
         assert!(whole.not_run.is_empty() && whole.run.shard.is_none());
+    }
+
+    #[test]
+    fn each_scenario_is_repeated_as_its_shard_ran_it() {
+        let parts = [1, 2, 3].map(|number| {
+            let mut part = shard(number, 3);
+            part.run.seed = number as u64;
+            part.run.command.push(format!("--out=parts/{number}"));
+            part
+        });
+        let whole = merge(parts.to_vec()).unwrap();
+        for part in &parts {
+            let name = &part.scenarios[0].name;
+            let it = whole.scenarios.iter().find(|it| it.name == *name).unwrap();
+            let alone = sentences::command_alone(&whole.run, it);
+            assert_eq!(alone, sentences::command_alone(&part.run, &part.scenarios[0]));
+            assert!(alone.ends_with(&format!("--seed {}", part.run.seed)) && !alone.contains("parts"), "{alone}");
+        }
+        assert_eq!(sentences::seed(&whole), "one per shard");
     }
 
     #[test]

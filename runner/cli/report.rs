@@ -1,14 +1,17 @@
 //! `shakedown report`: renders the reports of a result, byte for byte as the run did, of the merged results of a suite's
 //! shards, or the history of the expectations over many runs.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use shakedown_reports::text::{SENTENCE, tame};
 use shakedown_reports::{History, Redactor};
 use shakedown_schemas::result::{RESULT_VERSION, RunDigest, RunInfo};
 use shakedown_schemas::{RunResult, read_file};
 
 use super::args::Report;
-use super::console::Style;
+use super::ci::Ci;
+use super::console::{Style, clean};
 use super::output::Output;
 use super::previous::RESULT;
 use super::{Failure, exit, merge, print, summary};
@@ -67,7 +70,12 @@ fn merged(paths: &[PathBuf], out: &Path, style: Style, redactor: &Redactor) -> R
     let output = Output::create(Some(out), &whole.run.id, redactor)?;
     output.write_result(&whole)?;
     output.write_events(&whole)?;
-    print::prose(&summary::text(&redactor.result(&whole), &output, style.for_stdout()));
+    let whole = redactor.result(&whole);
+    print::prose(&summary::text(&whole, &output, style.for_stdout()));
+    // The runs of the shards have annotated their own files.
+    if let Err(warning) = Ci::detect().summarize(&whole) {
+        _ = writeln!(std::io::stderr(), "warning: {}", clean(&tame(&warning, SENTENCE)));
+    }
     Ok(whole.exit_code)
 }
 

@@ -77,6 +77,17 @@ pub struct Shard {
     pub suite: usize,
 }
 
+/// The run of the shard that ran a scenario of a merged result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShardRun {
+    /// The id of that run.
+    pub id: String,
+    /// Its command line.
+    pub command: Vec<String>,
+    /// The seed of its random choices.
+    pub seed: u64,
+}
+
 /// The command, the machine and the time of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
@@ -131,6 +142,9 @@ pub struct ScenarioResult {
     /// full cut, a `rehearsal` shortens long phases. None in an ordinary run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// The run of the shard that ran it, in a merged result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard_run: Option<ShardRun>,
     /// True if it passed only after a failed attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,

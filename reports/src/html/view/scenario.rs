@@ -227,7 +227,7 @@ impl ScenarioView {
             events: shown.into_iter().map(|event| event_row(event, zero)).collect(),
             command: sentences::command_alone(&result.run, it),
             versions: versions(result, it),
-            seed: result.run.seed,
+            seed: sentences::run_of(&result.run, it).seed,
             vars: it.vars.iter().map(|(name, value)| (name.clone(), sentences::variable(value))).collect(),
             loads: loads(it),
             file: it.file.clone(),

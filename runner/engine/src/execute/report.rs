@@ -48,6 +48,7 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
         verdict: Verdict::Error,
         reason: String::new(),
         trial: None,
+        shard_run: None,
         flaky: false,
         attempts: Vec::new(),
         started_at: jiff::Timestamp::now(),

@@ -8,7 +8,7 @@ use shakedown_schemas::scenario::{self, PeerPort, PodSelector, PortRange};
 use super::error::PlanError;
 use super::options::Options;
 use super::request::CutRequest;
-use super::words::selector_text;
+use super::words::{pods_text, selector_text};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, Network};
 use shakedown_faults::partition::{ListedPeer, Mark, MarkedPeer, PlannedPartition, pod_key};
@@ -119,7 +119,7 @@ impl Reader<'_> {
     ) -> Result<(String, Peer), PlanError> {
         Ok(if let Some(pods) = &peer.pods {
             let end = self.pods(pods, namespace, number, marks, found).await?;
-            (format!("pods with {} in namespace {namespace}", selector_text(pods)), end)
+            (pods_text(pods, namespace), end)
         } else if let Some(cidr) = &peer.cidr {
             let parsed: Cidr = cidr.parse().map_err(|error: policy::CidrError| self.refuse(&error.to_string()))?;
             (format!("addresses {cidr}"), Peer::Addresses(vec![parsed]))

@@ -14,7 +14,7 @@ use shakedown_schemas::scenario::{Peer, PeerPort, PortRange};
 use super::network::check_network;
 use crate::plan::error::PlanError;
 use crate::plan::peers::{described_service, peer_namespace};
-use crate::plan::words::selector_text;
+use crate::plan::words::{pods_text, selector_text};
 use shakedown_cluster::{Cluster, ClusterError, Kind, pod_ref};
 use shakedown_faults::chaos::spec::Ends;
 use shakedown_policy::{Protocol, ServicePeer};
@@ -64,7 +64,7 @@ impl Reader<'_> {
                     ));
                 }
                 self.take(matching, &ports, &mut pods, &mut found).await?;
-                format!("pods with {} in namespace {namespace}", selector_text(selector))
+                pods_text(selector, namespace)
             } else if let Some(cidr) = &peer.cidr {
                 if cidr.contains(':') {
                     return self.refuse(&format!("{cidr} is IPv6, and Chaos Mesh supports only IPv4"));

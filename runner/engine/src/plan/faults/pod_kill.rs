@@ -24,7 +24,7 @@ pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Res
     let how = if kill.evict { "evicted, which a PodDisruptionBudget may forbid" } else { "deleted" };
     let end = match grace {
         None => "their containers get the grace period of their pod".to_owned(),
-        Some(0) => "their containers are killed immediately".to_owned(),
+        Some(0) => "their containers get SIGTERM, and SIGKILL 2 s later".to_owned(),
         Some(seconds) => format!("their containers get a grace period of {seconds} s"),
     };
     let marks =
