@@ -30,7 +30,10 @@ use kept::Kept;
 use object::NoAnswer;
 use opening::{Opened, Opening};
 use shakedown_observe::{Failure, Finish, Peculiarities, Peculiarity};
+#[cfg(test)]
+pub(super) use unpacked::packed;
 use unpacked::{NotUnpacked, Unpacked, is_packed};
+pub(super) use unpacked::{beginning, is_gzip};
 
 /// One answer, as far as it was read.
 #[derive(Debug)]

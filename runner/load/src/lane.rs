@@ -597,12 +597,12 @@ impl Lane {
         true
     }
 
-    /// The connection was dead before a byte of the request was written: the server closed it while it was idle, which is
-    /// not a failure of the service. The request is sent again on a new connection.
+    /// The server closed the connection while it was idle, before a byte of the request was written or while an idempotent
+    /// request was on its way. That is not a failure of the service. The request is sent again on a new connection.
     pub(super) fn resend(self: &Rc<Self>, connection: &Connection) {
         let Some(job) = connection.job.get() else { return };
         if job.resent {
-            let cause = "the server closed two connections in a row before the request was written";
+            let cause = "the server closed two connections in a row before the request reached it";
             _ = self.answered(connection, Some(Failed::new(Failure::Reset, cause)));
             return;
         }

@@ -148,6 +148,11 @@ impl Request {
         self.method == Method::HEAD
     }
 
+    /// Whether a client may repeat it without asking (RFC 9110, section 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
     pub(super) fn body(&self, draw: &Draw<'_>) -> Bytes {
         match &self.body {
             Body::Same(body) => body.clone(),
