@@ -314,7 +314,7 @@ fn row(list: &[Option<&ExpectationResult>]) -> Option<Row> {
 
 #[cfg(test)]
 mod tests {
-    use shakedown_schemas::result::{ScenarioResult, Trial};
+    use shakedown_schemas::result::{RunInfo, ScenarioResult, ShardRun, Trial};
 
     use super::*;
     use crate::sample;

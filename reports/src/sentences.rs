@@ -171,42 +171,93 @@ pub fn reason(scenario: &ScenarioResult) -> String {
     }
 }
 
+/// The prefix of the environment variables that set options.
+pub const SETTING: &str = "SHAKEDOWN_";
+
+/// The variable that names files.
+const FILES: &str = "SHAKEDOWN_FILE=";
+
+/// The options of `run` whose next word is their value. It may look like a file of the suite.
+pub const WITH_VALUE: [&str; 32] = [
+    "--canary-image",
+    "--color",
+    "--context",
+    "--filter",
+    "--flaky",
+    "--fuse-image",
+    "--fuse-margin",
+    "--inject-timeout",
+    "--kubeconfig",
+    "--max-time",
+    "--namespace",
+    "--notify",
+    "--otlp",
+    "--out",
+    "--parallel",
+    "--prometheus-textfile",
+    "--record",
+    "--retries",
+    "--retry-inconclusive",
+    "--sandbox-topology",
+    "--secret",
+    "--seed",
+    "--shard",
+    "--skip-tag",
+    "--speed",
+    "--tag",
+    "--undo-timeout",
+    "--var",
+    "--vars-file",
+    "--wait-lock",
+    "--witness-image",
+    "-n",
+];
+
 /// The command line that runs only this scenario of the run: its file in place of the files, folders and patterns that were
 /// given. The same as [`command`] for a run of one scenario. The result of a suite or of a shard stays in its place.
 pub fn command_alone(run: &RunInfo, scenario: &ScenarioResult) -> String {
-    /// Options whose value may look like a file of the suite.
-    const VALUES: [&str; 8] = [
-        "--out",
-        "--record",
-        "--kubeconfig",
-        "--var",
-        "--vars-file",
-        "--secret",
-        "--sandbox-topology",
-        "--prometheus-textfile",
-    ];
     let mut run = run_of(run, scenario).into_owned();
     let mut found = None;
     let mut has_others = run.shard.is_some() || scenario.shard_run.is_some();
     let mut kept: Vec<String> = Vec::new();
     for (at, word) in run.command.iter().enumerate() {
-        let is_value = at > 0 && VALUES.contains(&run.command[at - 1].as_str());
-        if at > 0 && !is_value && !word.starts_with('-') && selects(word, &scenario.file) {
+        if matches!(word.as_str(), "-f" | "--file") {
+            continue;
+        }
+        let is_value = at > 0 && WITH_VALUE.contains(&run.command[at - 1].as_str());
+        let word = word.strip_prefix("--file=").unwrap_or(word);
+        let is_word = at > 0 && !is_value && !word.starts_with('-') && !word.starts_with(SETTING);
+        if word.starts_with(FILES) || is_word && selects(word, &scenario.file) {
             found.get_or_insert(kept.len());
-            has_others |= *word != scenario.file;
+            has_others |= word != scenario.file;
         } else {
-            kept.push(word.clone());
+            kept.push(word.to_owned());
         }
     }
     if let Some(at) = found {
+        // The environment's files stand before the program.
+        let at = if run.command[at].starts_with(FILES) { kept.len() } else { at };
         kept.insert(at, scenario.file.clone());
         run.command = kept;
     }
     without(&mut run.command, "--shard");
+    if !scenario.matrix.is_empty() {
+        without(&mut run.command, "--filter");
+        without(&mut run.command, "SHAKEDOWN_FILTER");
+        run.command.push("--filter".to_owned());
+        run.command.push(format!("/^{}$/", regex(&scenario.name)));
+        has_others = true;
+    }
     if has_others {
         without(&mut run.command, "--out");
     }
     command(&run)
+}
+
+/// A regular expression that matches exactly this text.
+fn regex(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_ =,".contains(c);
+    text.chars().flat_map(|c| (!plain(c)).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// Removes an option and its value.

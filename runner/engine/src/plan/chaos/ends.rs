@@ -64,7 +64,7 @@ impl Reader<'_> {
                     ));
                 }
                 self.take(matching, &ports, &mut pods, &mut found).await?;
-                pods_text(selector, namespace)
+                pods_text(selector, &namespace)
             } else if let Some(cidr) = &peer.cidr {
                 if cidr.contains(':') {
                     return self.refuse(&format!("{cidr} is IPv6, and Chaos Mesh supports only IPv4"));
