@@ -159,8 +159,8 @@ pub struct Gate {
     /// stops before its first fault and is inconclusive.
     #[arg(long, env = "SHAKEDOWN_INJECT_ANYWAY")]
     pub inject_anyway: bool,
-    /// Rehearse: shorten long phases to 1/N of their length, but not below the times of their faults, `settle` and
-    /// recovery. A rehearsal never passes: if every expectation holds, it is inconclusive.
+    /// Shorten long phases to 1/N of their length, but not below the times of their faults, `settle` and recovery. Limits of
+    /// `requests` shrink with them. A shortened run never passes: if every expectation holds, it is inconclusive.
     #[arg(long, value_name = "N", value_parser = speed, conflicts_with_all = ["control", "overkill"])]
     pub speed: Option<f64>,
     /// The same as --speed 10.
@@ -273,7 +273,7 @@ pub struct Safety {
     pub wait_lock: Duration,
 }
 
-/// How much faster a rehearsal is.
+/// How much faster a shortened run is.
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(speed) if speed > 1.0 && speed <= 1000.0 => Ok(speed),
@@ -282,8 +282,8 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 impl Gate {
-    /// How much faster than the file a rehearsal is. None in an ordinary run.
-    pub fn rehearsal(&self) -> Option<f64> {
+    /// How much faster than the file a shortened run is. None in an ordinary run.
+    pub fn shortened(&self) -> Option<f64> {
         self.speed.or_else(|| self.quick.then_some(10.0))
     }
 }

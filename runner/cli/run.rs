@@ -24,7 +24,7 @@ use shakedown_cluster::{Cluster, ClusterError, quoted};
 use shakedown_engine::events::{Events, Listener};
 use shakedown_engine::execute::{self, Signal};
 use shakedown_engine::plan::{Options, Proof};
-use shakedown_engine::rehearsal;
+use shakedown_engine::shorten::shorten;
 use shakedown_guard::leftovers;
 use shakedown_guard::lock::Holder;
 
@@ -44,8 +44,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
     if args.course.last_failed {
         last_failed::unpassed(&mut selected.documents, args.out.as_deref(), Verdicts::of(&args.gate).trial)?;
     }
-    if let Some(speed) = args.gate.rehearsal() {
-        selected.documents.iter_mut().for_each(|document| rehearsal::shorten(document, speed));
+    if let Some(speed) = args.gate.shortened() {
+        selected.documents.iter_mut().for_each(|document| shorten(document, speed));
     }
     Ok(all(args, selected, style, quiet, verbose, redactor).await?.exit_code)
 }

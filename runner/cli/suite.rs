@@ -70,10 +70,10 @@ pub struct Verdicts {
 impl Verdicts {
     /// Of the command line.
     pub fn of(gate: &Gate) -> Self {
-        let trial = match (gate.control, gate.overkill, gate.rehearsal().is_some()) {
+        let trial = match (gate.control, gate.overkill, gate.shortened().is_some()) {
             (true, ..) => Some(Trial::Control),
             (_, true, _) => Some(Trial::Overkill),
-            (.., true) => Some(Trial::Rehearsal),
+            (.., true) => Some(Trial::Shortened),
             (false, false, false) => None,
         };
         let retries = judge::Retries {
@@ -162,10 +162,10 @@ impl Shared {
             let options = Options { serial, ..self.options.clone() };
             let executed = execute::contained(execute::execute(document, &context, &options, &own)).await;
             let mut result = executed.unwrap_or_else(|panic| execute::refused(document, &options, &panic));
-            // A rehearsal is inconclusive at best: another one shows no more. An overkill run has to fail.
+            // A shortened run is inconclusive at best: another one shows no more. An overkill run has to fail.
             let is_over = context.signal.borrow().is_some()
                 || !result.leftovers.is_empty()
-                || matches!(self.gate.trial, Some(Trial::Rehearsal | Trial::Overkill));
+                || matches!(self.gate.trial, Some(Trial::Shortened | Trial::Overkill));
             if is_over || !retries.again(&earlier, result.verdict) {
                 judge::settle(&mut result, earlier, retries);
                 return result;

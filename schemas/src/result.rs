@@ -128,7 +128,7 @@ pub struct ScenarioResult {
     /// The reason for the verdict, in one sentence.
     pub reason: String,
     /// The trial, if the run was one: a `control` run leaves the faults out, an `overkill` run replaces each with a
-    /// full cut, a `rehearsal` shortens long phases. None in an ordinary run.
+    /// full cut, a `shortened` run has shorter phases. None in an ordinary run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
     /// True if it passed only after a failed attempt.
@@ -219,7 +219,8 @@ pub enum Trial {
     /// Each fault is replaced with a full cut. The run must fail.
     Overkill,
     /// Long phases are shortened. The run is never a pass.
-    Rehearsal,
+    #[serde(alias = "rehearsal")]
+    Shortened,
 }
 
 /// The outcome of an earlier attempt at a scenario.

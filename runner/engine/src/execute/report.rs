@@ -7,7 +7,7 @@ use super::context::Execution;
 use super::judge::Judged;
 use super::run::RunRecord;
 use crate::plan::Options;
-use crate::rehearsal;
+use crate::shorten;
 use crate::timeline::Outcome;
 use shakedown_cluster::Cluster;
 use shakedown_judge::{remarks, scenario_verdict};
@@ -80,5 +80,5 @@ pub(super) fn conclude(result: &mut ScenarioResult) {
     if result.verdict == Verdict::Pass {
         remarks(result).iter().for_each(|remark| result.reason.push_str(&format!("; {remark}")));
     }
-    rehearsal::demote(result);
+    shorten::demote(result);
 }
