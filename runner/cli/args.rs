@@ -69,7 +69,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Write a first scenario for the services of a cluster, and the schema for editors.
     Init(Init),
-    /// Convert a file of Chaos Mesh, Chaos Toolkit, Litmus or krkn to a scenario, and list what is missing.
+    /// Convert a file of Chaos Mesh, Chaos Toolkit, Litmus, krkn or k6 to a scenario, and list what is missing.
     Import(Import),
     /// Start the embedded sandbox cluster without a scenario and print its kubeconfig.
     Sandbox(Sandbox),
@@ -573,9 +573,9 @@ pub enum SchemaName {
 /// `import`
 #[derive(Debug, ClapArgs)]
 pub struct Import {
-    /// A file of another tool, as YAML or JSON.
+    /// A file of another tool: YAML, JSON, or a script of k6.
     pub file: PathBuf,
-    /// Send the load to this service. Default: the HTTP probes of the file, or a service to be replaced.
+    /// Send the load to this service. Default: that of the requests of the file, or a service to be replaced.
     #[arg(long, value_name = "NAME:PORT")]
     pub service: Option<String>,
     /// Write the scenario to this file. Default: stdout.
