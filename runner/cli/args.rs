@@ -75,7 +75,7 @@ pub enum Command {
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
     Schema(Schema),
-    /// Explain a code of `validate`, such as S010, or a key of a scenario, such as netem.loss.
+    /// Explain a code of `validate`, such as S010, a key of a scenario, such as netem.loss, or one of a topology.
     Explain(Explain),
     /// Show the value of each flag of a command, and its source: the command line, an environment variable,
     /// shakedown.yaml or the default.
@@ -589,7 +589,8 @@ pub struct Import {
 /// `explain`
 #[derive(Debug, ClapArgs)]
 pub struct Explain {
-    /// A code, or the path of a key from the top or from a kind. Default: the keys of a scenario.
+    /// A code, or the path of a key from the top or from a kind, in a topology with `topology.` before it. Default: the keys of a
+    /// scenario.
     #[arg(value_name = "CODE|KEY", value_parser = Topic, hide_possible_values = true)]
     pub topic: Option<String>,
     /// Show all keys below, without descriptions.
@@ -614,7 +615,7 @@ impl clap::builder::TypedValueParser for Topic {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
-        Some(Box::new(shakedown_schemas::topics().into_iter().map(clap::builder::PossibleValue::new)))
+        Some(Box::new(super::explain::topics().map(clap::builder::PossibleValue::new)))
     }
 }
 

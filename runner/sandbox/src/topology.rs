@@ -2,6 +2,7 @@
 //!
 //! In scope: the file's format, its checks, and the objects. Out of scope: running the objects (`controllers`, `node`).
 
+mod calls;
 #[cfg(test)]
 mod guesses;
 mod objects;
@@ -209,6 +210,10 @@ impl Topology {
                 let problem = Diagnostic::error(Code::InvalidValue, message);
                 found.push((format!("{path}.replicas"), problem.help("lower the `replicas` of the workloads")));
             }
+        }
+        // Calls are followed in a topology whose parts are valid.
+        if found.is_empty() {
+            found = self.wrong_calls();
         }
         found
     }

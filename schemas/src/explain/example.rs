@@ -1,9 +1,8 @@
-//! One example of a key of a scenario, from the examples of its kind, its type or the types below.
+//! One example of a key, from the examples of its kind, its type or the types below.
 
 use serde_json::{Value, json};
 
 use super::keys::Keys;
-use crate::json_schema::rules;
 use crate::reference::{split_default, text_of, words};
 use crate::rule::Rule;
 use crate::scenario::{Expectation, Fault, Load};
@@ -71,7 +70,7 @@ impl Keys {
         };
         let mut needed: Vec<&str> =
             definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        for rule in rules().filter(|(of, _)| *of == name).flat_map(|(_, rules)| rules) {
+        for rule in self.rules(name).into_iter().flatten() {
             if let Rule::One(keys) | Rule::Some(keys) = rule {
                 needed.extend(keys.first());
             }

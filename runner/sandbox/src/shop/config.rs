@@ -229,7 +229,7 @@ impl PostgresConfig {
 ///
 /// # Errors
 /// Text of another form.
-pub(super) fn split(server: &str) -> io::Result<(&str, u16)> {
+pub(crate) fn split(server: &str) -> io::Result<(&str, u16)> {
     let parts = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     parts.filter(|(host, _)| !host.is_empty()).ok_or_else(|| invalid(format!("`{server}` is not `host:port`")))
 }
