@@ -119,7 +119,7 @@ fn read(path: &Path) -> Result<Topology, Failure> {
         Failure::usage(format!("the topology `{name}` {error}\nhelp: name a file, or one of {known}"))
     })?;
     Topology::read(&name, &bytes).map_err(|problems| {
-        problems.iter().for_each(|problem| print::remark(format_args!("{}\n", problem.render(false).trim_end())));
+        problems.iter().for_each(|problem| print::problem(problem, false, &Redactor::default()));
         let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
         Failure::usage(format!(
             "{errors} in the topology `{name}`; nothing was run\nhelp: `shakedown schema topology` prints its JSON Schema, and \
