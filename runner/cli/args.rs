@@ -464,7 +464,7 @@ pub struct Cleanup {
 /// `init`
 #[derive(Debug, ClapArgs)]
 pub struct Init {
-    /// The file to write. The schema for editors is written next to it.
+    /// The file to write, and the schema for editors next to it. `-` writes the scenario to stdout.
     #[arg(default_value = "scenario.yaml")]
     pub file: PathBuf,
     /// Choose the kind of service. Default: by the workloads of the namespace.
