@@ -17,7 +17,7 @@ use super::filter::Selected;
 use super::finish::{self, Summary};
 use super::identity::info;
 use super::output::Output;
-use super::suite::{Queue, Shared, Verdicts};
+use super::suite::{Queue, Shared, Verdicts, labels};
 use super::{Failure, exit, last_failed, plan, proof, sandbox, select, signals, totals};
 use crate::export;
 use shakedown_cluster::{Cluster, ClusterError, quoted};
@@ -199,15 +199,17 @@ impl<'a> Session<'a> {
     /// written; the run stops then.
     async fn scenarios(&mut self, documents: &[Document], cluster: Option<&Cluster>, proof: &Proof) -> Option<Failure> {
         let parallel = self.args.course.parallel.get();
-        let shared = self.shared(cluster, proof);
-        let mut queue = Queue::new(documents.iter().map(|it| shared.places(it)).collect(), parallel);
+        let needed = documents.iter().enumerate().map(|(index, it)| shared(index).places(it)).collect();
+        let mut queue = Queue::new(needed, parallel);
+        let labels = labels(documents);
         let mut running = FuturesUnordered::new();
         let mut order = Vec::new();
         let mut unwritten = None;
         loop {
             while unwritten.is_none() && self.ends().is_none() {
                 let Some(next) = queue.next() else { break };
-                running.push(shared.start(next, &documents[next], parallel > 1));
+                let label = (parallel > 1).then(|| labels[next].as_str());
+                running.push(shared(next).start(next, &documents[next], label));
             }
             let Some((index, scenario)) = running.next().await else { break };
             queue.ended(index);

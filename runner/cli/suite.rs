@@ -58,6 +58,21 @@ impl Queue {
     }
 }
 
+/// What tells scenarios apart that run next to each other: their names, with the file or a number where others have the same.
+pub fn labels(documents: &[Document]) -> Vec<String> {
+    let label = |(index, it): (usize, &Document)| {
+        let name = &it.scenario.name;
+        let others = documents.iter().filter(|other| other.scenario.name == *name);
+        let is_same_file = |other: &&Document| other.file == it.file;
+        match (others.clone().count(), others.filter(is_same_file).count()) {
+            (1, _) => name.clone(),
+            (_, 1) => format!("{name} ({})", it.file),
+            _ => format!("{name} (no. {})", index + 1),
+        }
+    };
+    documents.iter().enumerate().map(label).collect()
+}
+
 /// The options that decide verdicts, as the engine and the judge know them.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdicts {
@@ -120,29 +135,30 @@ impl Shared {
     }
 
     /// Starts a scenario, in a thread of its own if it runs next to others: the verdict of one must not delay the undo of
-    /// another.
+    /// another. It then has a `label`, which tells it apart from them.
     pub fn start(
         &self,
         index: usize,
         document: &Document,
-        apart: bool,
+        label: Option<&str>,
     ) -> LocalBoxFuture<'static, (usize, ScenarioResult)> {
         let (mut shared, document) = (self.clone(), document.clone());
-        if !apart {
-            return Box::pin(async move { (index, shared.until_settled(&document).await) });
+        let name = label.unwrap_or(&document.scenario.name).to_owned();
+        if label.is_none() {
+            return Box::pin(async move { (index, shared.until_settled(&document, &name).await) });
         }
         // The final check of one must not take the faults of another for its own leftovers.
         shared.cluster = shared.cluster.map(Cluster::apart);
         let (runtime, inner, asked) = (tokio::runtime::Handle::current(), shared.clone(), document.clone());
-        let thread = tokio::task::spawn_blocking(move || runtime.block_on(inner.until_settled(&asked)));
+        let thread = tokio::task::spawn_blocking(move || runtime.block_on(inner.until_settled(&asked, &name)));
         Box::pin(async move {
             let refused = |error| execute::refused(&document, &shared.options, &format!("it did not end: {error}"));
             (index, thread.await.unwrap_or_else(refused))
         })
     }
 
-    /// Runs a scenario and repeats it within the limits of the retries.
-    async fn until_settled(&self, document: &Document) -> ScenarioResult {
+    /// Runs a scenario and repeats it within the limits of the retries. Its events have this name.
+    async fn until_settled(&self, document: &Document, name: &str) -> ScenarioResult {
         let retries = &self.gate.retries;
         let context = Context {
             cluster: self.cluster.as_ref(),
@@ -157,7 +173,7 @@ impl Shared {
         };
         let mut earlier = Vec::new();
         loop {
-            let own = self.events.scenario(&document.scenario.name);
+            let own = self.events.scenario(name);
             let serial = self.executions.fetch_add(1, Ordering::Relaxed);
             let options = Options { serial, ..self.options.clone() };
             let executed = execute::contained(execute::execute(document, &context, &options, &own)).await;
@@ -199,6 +215,19 @@ mod tests {
         assert_eq!(queue.unfinished(), [1, 2]);
         assert_eq!(queue.next(), Some(1));
     }
+    #[test]
+    fn scenarios_of_one_name_are_told_apart() {
+        let document = |name: &str, file: &str| {
+            let text = format!(
+                "version: 1\nname: {name}\nload: {{a: {{http: {{url: \"http://127.0.0.1:1\"}}, rate: 1/s}}}}\nphases: [{{name: p, duration: 9s}}]\n"
+            );
+            shakedown_schemas::parse(file, text.as_bytes(), &Default::default()).unwrap()
+        };
+        let all = [document("a", "1.yaml"), document("b", "2.yaml"), document("a", "3.yaml")];
+        assert_eq!(labels(&all), ["a (1.yaml)", "b", "a (3.yaml)"]);
+        assert_eq!(labels(&[all[0].clone(), all[0].clone()]), ["a (no. 1)", "a (no. 2)"], "a calibration");
+    }
+
 
     #[test]
     fn one_at_a_time_keeps_the_order() {
