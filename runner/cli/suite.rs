@@ -100,7 +100,7 @@ impl Verdicts {
     }
 }
 
-/// The settings that all scenarios of a run share.
+/// The settings that all scenarios of a run share, or those of one topology of the sandbox.
 #[derive(Clone)]
 pub struct Shared {
     /// The cluster, if a scenario needs one.
@@ -119,19 +119,19 @@ pub struct Shared {
     pub signal: Signal,
     /// The inputs of a plan. Each execution gets its own `serial`.
     pub options: Options,
-    /// The number of executions so far: the objects of one must not conflict with those of another.
+    /// The number of executions of the run so far: the objects of one must not conflict with those of another.
     pub executions: Arc<AtomicUsize>,
     /// The run's events.
     pub events: Events,
 }
 
 impl Shared {
-    /// The namespaces that a scenario needs for itself.
+    /// The namespaces that a scenario needs for itself, each with its cluster: every topology of the sandbox has its own.
     pub fn places(&self, document: &Document) -> BTreeSet<String> {
-        match &self.cluster {
-            Some(cluster) => plan::namespaces(&document.scenario, cluster, &self.options),
-            None => BTreeSet::new(),
-        }
+        let Some(cluster) = &self.cluster else { return BTreeSet::new() };
+        let server = &cluster.info().server;
+        let namespaces = plan::namespaces(&document.scenario, cluster, &self.options);
+        namespaces.into_iter().map(|namespace| format!("{server} {namespace}")).collect()
     }
 
     /// Starts a scenario, in a thread of its own if it runs next to others: the verdict of one must not delay the undo of
@@ -187,8 +187,7 @@ impl Shared {
                 return result;
             }
             let reason = &result.reason;
-            self.events
-                .emit(EventKind::Warning { message: format!("{} is repeated: {reason}", document.scenario.name) });
+            self.events.emit(EventKind::Warning { message: format!("{name} is repeated: {reason}") });
             earlier.push(judge::attempt(&result));
         }
     }
@@ -215,6 +214,7 @@ mod tests {
         assert_eq!(queue.unfinished(), [1, 2]);
         assert_eq!(queue.next(), Some(1));
     }
+
     #[test]
     fn scenarios_of_one_name_are_told_apart() {
         let document = |name: &str, file: &str| {
@@ -227,7 +227,6 @@ mod tests {
         assert_eq!(labels(&all), ["a (1.yaml)", "b", "a (3.yaml)"]);
         assert_eq!(labels(&[all[0].clone(), all[0].clone()]), ["a (no. 1)", "a (no. 2)"], "a calibration");
     }
-
 
     #[test]
     fn one_at_a_time_keeps_the_order() {

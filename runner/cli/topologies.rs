@@ -27,6 +27,28 @@ pub fn named(document: &Document) -> Option<PathBuf> {
     Some(if is_built_in { name } else { Path::new(&document.file).with_file_name(name) })
 }
 
+/// The topologies that scenarios run in, each once, and which of them is that of each scenario: the one of the command line, or
+/// else the one that the scenario names, or else the default. A scenario with URLs only sees none, and asks for none.
+pub fn of_each(given: Option<&Path>, documents: &[Document]) -> (Vec<PathBuf>, Vec<usize>) {
+    let default = || given.map_or_else(|| PathBuf::from(BUILT_IN[0].0), Path::to_owned);
+    let mut all: Vec<PathBuf> = Vec::new();
+    let of = documents.iter().map(|document| {
+        if document.scenario.needs_no_cluster() {
+            return 0;
+        }
+        let path = named(document).filter(|_| given.is_none()).unwrap_or_else(default);
+        all.iter().position(|it| *it == path).unwrap_or_else(|| {
+            all.push(path);
+            all.len() - 1
+        })
+    });
+    let of = of.collect();
+    if all.is_empty() {
+        all.push(default());
+    }
+    (all, of)
+}
+
 /// The problems of the topologies that the scenarios name.
 pub fn problems(documents: &[Document]) -> Vec<Diagnostic> {
     let mut seen = Vec::new();

@@ -249,12 +249,19 @@ pub struct ClusterInfo {
     pub context: Option<String>,
     /// True for the embedded sandbox, which models pods and their network in one process.
     pub sandbox: bool,
+    /// The topology of the sandbox: the name of a built-in one, or its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<String>,
 }
 
 impl ClusterInfo {
-    /// The cluster's name for display: the kubeconfig's context, if there is one.
-    pub fn name(&self) -> &str {
-        if self.sandbox { "the sandbox" } else { self.context.as_deref().unwrap_or("in-cluster") }
+    /// The cluster's name for display: the kubeconfig's context, if there is one, or the sandbox with its topology.
+    pub fn name(&self) -> String {
+        match (&self.topology, &self.context) {
+            (Some(topology), _) => format!("sandbox with topology {topology}"),
+            (None, _) if self.sandbox => "sandbox".to_owned(),
+            (None, context) => context.clone().unwrap_or_else(|| "in-cluster".to_owned()),
+        }
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
         attempts: Vec::new(),
         started_at: jiff::Timestamp::now(),
         duration_s: 0.0,
-        cluster: cluster.map(|cluster| cluster.info().clone()),
+        // A scenario with URLs only may run next to others that need one.
+        cluster: cluster.filter(|_| !document.scenario.needs_no_cluster()).map(|cluster| cluster.info().clone()),
         namespace: scenario.namespace.clone().or_else(|| options.namespace.clone()).unwrap_or_default(),
         vars: document.vars.clone(),
         matrix: document.matrix.clone(),
