@@ -98,8 +98,8 @@ impl Console {
         format!("{} ", self.style.dim(&format!("[{}]", one_line(&tame(scenario, NAME)))))
     }
 
-    /// Prints a line with its wall-clock time, and with its moment on the report's timeline once the load runs. `prefix` names its
-    /// scenario.
+    /// Prints a line with its wall-clock time, and with its moment on the report's timeline once the load runs. `prefix` names
+    /// its scenario.
     fn line(&mut self, at: Timestamp, moment: Option<f64>, prefix: &str, text: &str) {
         self.last_line = Instant::now();
         let clock = self.style.dim(&format!(

@@ -219,7 +219,8 @@ mod tests {
     fn scenarios_of_one_name_are_told_apart() {
         let document = |name: &str, file: &str| {
             let text = format!(
-                "version: 1\nname: {name}\nload: {{a: {{http: {{url: \"http://127.0.0.1:1\"}}, rate: 1/s}}}}\nphases: [{{name: p, duration: 9s}}]\n"
+                "version: 1\nname: {name}\nload: {{a: {{http: {{url: \"http://127.0.0.1:1\"}}, rate: 1/s}}}}\n\
+                 phases: [{{name: p, duration: 9s}}]\n"
             );
             shakedown_schemas::parse(file, text.as_bytes(), &Default::default()).unwrap()
         };

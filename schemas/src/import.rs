@@ -1,4 +1,5 @@
-//! Scenarios from the files of other tools: Chaos Mesh, Chaos Toolkit, Litmus, krkn and k6. Pure: text in, a scenario and notes out.
+//! Scenarios from the files of other tools: Chaos Mesh, Chaos Toolkit, Litmus, krkn and k6. Pure: text in, a scenario and notes
+//! out.
 //!
 //! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were read.
 
@@ -143,8 +144,7 @@ fn unknown(node: &Node) -> Box<Diagnostic> {
 }
 
 fn other(message: &str) -> Diagnostic {
-    let help = "`import` reads manifests of Chaos Mesh, experiments of Chaos Toolkit, a ChaosEngine of Litmus, scenarios of krkn and \
-                scripts of k6; \
-                `shakedown init` writes a first scenario";
+    let help = "`import` reads manifests of Chaos Mesh, experiments of Chaos Toolkit, a ChaosEngine of Litmus, scenarios of krkn \
+                and scripts of k6; `shakedown init` writes a first scenario";
     Diagnostic::error(Code::OtherFile, message).help(help)
 }

@@ -550,9 +550,9 @@ fn explanation(code: Code) -> About {
             "Write `order: random`, take fewer rows, or lengthen the phases: data in order must repeat at least 3 times in each.",
         ),
         Code::Call => plain(
-            "A program of the topology calls a service that does not exist, a port or a path that the called program does not serve, \
-             or a program that speaks another protocol. Its requests would fail without any fault. Or its request comes back to it \
-             by way of other services, so that each request causes further ones without end.",
+            "A program of the topology calls a service that does not exist, a port or a path that the called program does not \
+             serve, or a program that speaks another protocol. Its requests would fail without any fault. Or its request comes \
+             back to it by way of other services, so that each request causes further ones without end.",
             "Name a workload of the topology and its port, such as `payments:8080`, and remove one call of a circle.",
         ),
     }

@@ -58,6 +58,8 @@ impl Keys {
             Some("integer" | "number") => {
                 Some(schema.get("minimum").filter(|it| it.as_f64() > Some(0.0)).cloned().unwrap_or(json!(1)))
             }
+            // A text without an example is mostly left as it is.
+            Some("string") => avoided.cloned(),
             _ => None,
         }
     }

@@ -55,6 +55,7 @@ pub struct HttpCall {
     pub server: String,
     /// The path.
     #[serde(default = "root")]
+    #[schemars(extend("examples" = ["/pay"]))]
     pub path: String,
     /// How long the answer may take, connecting included.
     #[serde(default = "a_second")]
@@ -106,6 +107,7 @@ pub struct PostgresCall {
     pub server: String,
     /// The SQL.
     #[serde(default = "ping")]
+    #[schemars(extend("examples" = ["SELECT item, price FROM prices"]))]
     pub query: String,
     /// How long the answer may take, connecting included.
     #[serde(default = "a_second")]

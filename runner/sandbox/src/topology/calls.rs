@@ -183,7 +183,10 @@ impl Link<'_> {
 
     /// Whether the program that answers makes its own calls for it.
     fn asks_for_more(&self, program: &Program) -> bool {
-        matches!((self.wants, program), (Wants::Http(path), Program::Service(_)) if !SERVICE_CHECKS.contains(&without_query(path)))
+        match (self.wants, program) {
+            (Wants::Http(path), Program::Service(_)) => !SERVICE_CHECKS.contains(&without_query(path)),
+            _ => false,
+        }
     }
 }
 

@@ -10,7 +10,8 @@ fn around(spot: &str) -> (String, &'static str) {
     // The services that the answers call.
     let web = |inner: &str| {
         format!(
-            "namespace: shop\nworkloads:\n  - {{name: redis, program: {{redis: {{}}}}}}\n  - {{name: postgres, program: {{postgres: {{}}}}}}\n  \
+            "namespace: shop\nworkloads:\n  - {{name: redis, program: {{redis: {{}}}}}}\n  \
+             - {{name: postgres, program: {{postgres: {{}}}}}}\n  \
              - {{name: payments, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
         )
     };

@@ -103,8 +103,8 @@ impl<'a, 's> Body<'a, 's> {
         (end == range.end).then(|| (name, self.script.parts(inner)))
     }
 
-    /// Adds the request of a call such as `http.get(…)`, and returns its index, or None within if it is not carried over. None for
-    /// anything else.
+    /// Adds the request of a call such as `http.get(…)`, and returns its index, or None within if it is not carried over. None
+    /// for anything else.
     fn request(&mut self, range: &Range) -> Option<Option<usize>> {
         let at = range.start;
         if self.script.word(at)? != self.names.http? || !self.script.is(at + 1, ".") || !self.script.is(at + 3, "(") {

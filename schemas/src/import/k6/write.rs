@@ -102,7 +102,7 @@ fn expectations(
                 continue;
             }
             if it.of_requests && iteration.requests.len() > 1 && it.kind != "success_rate" {
-                let message = "this is about single requests, and an expectation about iterations of several: it is not carried over";
+                let message = "it is about single requests, and an expectation about iterations of several: it is not carried over";
                 notes.line(it.line, message);
                 continue;
             }
