@@ -9,6 +9,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 mod thresholds;
+mod tokens;
 mod write;
 
 use std::collections::BTreeMap;

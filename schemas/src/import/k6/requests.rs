@@ -3,7 +3,7 @@
 use super::super::draft::{Out, Request};
 use super::super::read::{Fields, Notes, text};
 use super::super::values;
-use super::script::{Kind, Range, Script};
+use super::script::{Range, Script};
 use crate::source::{Node, Value};
 use crate::units;
 
@@ -235,9 +235,7 @@ impl<'a, 's> Body<'a, 's> {
         // The name of the answer is before the arrow, in parentheses or not.
         let before = if self.script.is(arrow - 1, ")") { arrow - 2 } else { arrow - 1 };
         let answer = self.script.word(before)?;
-        let words: Vec<(Kind, &str)> =
-            (arrow + 1..range.end).map(|at| (self.script.tokens[at].kind, self.script.tokens[at].text)).collect();
-        let texts: Vec<&str> = words.iter().map(|(_, text)| *text).collect();
+        let texts: Vec<&str> = self.script.tokens.get(arrow + 1..range.end)?.iter().map(|token| token.text).collect();
         if let [it, ".", "body", ".", "includes", "(", _, ")"] = texts[..]
             && it == answer
         {
