@@ -51,7 +51,7 @@ mod tests {
         for topic in &topics {
             let path = topic.strip_prefix("topology.").unwrap_or_else(|| panic!("{topic}"));
             let text = keys.explain(path, false).unwrap_or_else(|why| panic!("{topic}: {why}"));
-            assert!(text.contains(&format!("KEY:      topology.")), "{topic}: {text}");
+            assert!(text.contains("KEY:      topology."), "{topic}: {text}");
             let meaning = text.split("\n\n").nth(1).unwrap_or_default();
             if !text.contains("TYPE:") || meaning.trim().is_empty() || !text.contains("EXAMPLE") {
                 lacking.push(text);
