@@ -615,7 +615,8 @@ impl clap::builder::TypedValueParser for Topic {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
-        Some(Box::new(super::explain::topics().map(clap::builder::PossibleValue::new)))
+        let all = shakedown_schemas::topics().into_iter().chain(super::topologies::keys().topics());
+        Some(Box::new(all.map(clap::builder::PossibleValue::new)))
     }
 }
 

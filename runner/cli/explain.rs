@@ -1,13 +1,8 @@
 //! `shakedown explain`: the meaning of a code or a key.
 
-use shakedown_sandbox::topology;
-use shakedown_schemas::Keys;
-
 use super::args::Explain;
+use super::topologies::{self, TOPOLOGY};
 use super::{Failure, exit, print};
-
-/// The first word of a path in a topology of the sandbox.
-const TOPOLOGY: &str = "topology";
 
 /// Prints the text about a topic.
 ///
@@ -17,7 +12,7 @@ pub fn explain(args: &Explain) -> Result<u8, Failure> {
     let topic = args.topic.as_deref();
     let in_topology = topic.and_then(|it| it.strip_prefix(TOPOLOGY)).filter(|it| it.is_empty() || it.starts_with('.'));
     let text = match in_topology {
-        Some(path) => topology_keys().explain(path.trim_start_matches('.'), args.recursive),
+        Some(path) => topologies::keys().explain(path.trim_start_matches('.'), args.recursive),
         None => shakedown_schemas::explain(topic, args.recursive),
     };
     let mut text = text.map_err(Failure::usage)?;
@@ -29,22 +24,13 @@ pub fn explain(args: &Explain) -> Result<u8, Failure> {
     Ok(exit::PASSED)
 }
 
-/// Every topic, for the completion of shells.
-pub fn topics() -> impl Iterator<Item = String> {
-    shakedown_schemas::topics().into_iter().chain(topology_keys().topics())
-}
-
-fn topology_keys() -> Keys {
-    Keys::new(TOPOLOGY, topology::schema())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_key_of_a_topology_has_a_type_a_meaning_and_an_example() {
-        let keys = topology_keys();
+        let keys = topologies::keys();
         let topics = keys.topics();
         assert!(topics.len() > 90, "{}", topics.len());
         let mut lacking = Vec::new();
@@ -62,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_key_of_a_topology_is_found_as_in_the_file_and_by_its_program() {
-        let keys = topology_keys();
+        let keys = topologies::keys();
         let long = keys.explain("workloads[0].program.service.calls", false).unwrap();
         assert!(long.contains("KEY:      topology.workloads.program.service.calls\n"), "{long}");
         for part in ["TYPE:     list of Call", "The calls of each request, one after the other.", "http  <HttpCall>"] {

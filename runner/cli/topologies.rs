@@ -4,9 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use shakedown_sandbox::Topology;
-use shakedown_sandbox::topology::BUILT_IN;
+use shakedown_sandbox::topology::{self, BUILT_IN};
 use shakedown_schemas::diagnostic::Code;
-use shakedown_schemas::{Diagnostic, Document, MAX_FILE, read_file};
+use shakedown_schemas::{Diagnostic, Document, Keys, MAX_FILE, read_file};
+
+/// The first word of a path in a topology, for `explain`.
+pub const TOPOLOGY: &str = "topology";
+
+/// The keys of a topology.
+pub fn keys() -> Keys {
+    Keys::new(TOPOLOGY, topology::schema())
+}
 
 /// True for a file that describes a sandbox and no scenario. The lines tell: it may be invalid YAML.
 pub fn is_topology(bytes: &[u8]) -> bool {

@@ -80,8 +80,11 @@ impl Keys {
         if needed.is_empty() {
             needed.extend(properties.keys().next().map(String::as_str));
         }
-        let pairs =
-            needed.into_iter().map(|key| Some((key.to_owned(), self.sample(properties.get(key)?, None, depth + 1)?)));
+        let sample = |key: &&str| {
+            let property = properties.get(*key)?;
+            self.sample(property, None, depth + 1).or_else(|| property.get("default").cloned())
+        };
+        let pairs = needed.iter().map(|key| Some(((*key).to_owned(), sample(key)?)));
         Some(Value::Object(pairs.collect::<Option<_>>()?))
     }
 }
