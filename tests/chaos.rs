@@ -197,7 +197,7 @@ fn the_server_takes_every_combination_of_a_degradation() {
         futures::stream::iter(&resources)
             .for_each_concurrent(16, async |resource| {
                 let sent = object(resource, &naming, 0);
-                let made = cluster.rehearse(resource.kind, &stage.namespace, &sent).await;
+                let made = cluster.dry_run(resource.kind, &stage.namespace, &sent).await;
                 let made = made.unwrap_or_else(|error| panic!("{sent:#}: {error}"));
                 // Nothing may be dropped without a word.
                 assert_eq!(made["spec"], sent["spec"]);

@@ -71,6 +71,11 @@ fn without_a_cluster_it_says_so_and_writes_an_example() {
     let other = shakedown.run(&["init", "--force", "--no-cluster", "--from", "llm", "--service", "vllm:8000"]);
     let other = other.expect_code(0).expect_stderr(&["no cluster was asked"]);
     assert!(!other.stdout.contains("--sandbox"), "{other}");
+    // As with kubectl, `-` is stdout.
+    let printed = shakedown.run(&["init", "-", "--no-cluster", "--from", "shop"]).expect_code(0);
+    shakedown.file("printed.yaml", &printed.stdout);
+    shakedown.run(&["validate", "printed.yaml"]).expect_code(0);
+    assert!(!shakedown.path("-").exists(), "{printed}");
     // A cluster that is named must answer.
     let missing = shakedown.run(&["init", "--force", "--context", "nowhere"]);
     missing.expect_code(3).expect_stderr(&["no cluster is configured"]);

@@ -181,7 +181,7 @@ impl History {
             summary: summary(self.runs.difference(&self.merged).count(), &sections),
             left_out: match self.trials {
                 0 => String::new(),
-                some => format!("{} left out: they test the gate.", words::plural(some, "control or overkill run")),
+                some => format!("{} left out.", words::plural(some, "control, overkill or shortened run")),
             },
             runs: columns.iter().map(|(at, run)| [minute(*at), (*run).to_owned()]).collect(),
             days: [day(columns.first()), day(columns.last())],

@@ -321,6 +321,9 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
         if let Some(context) = &cluster.context {
             add("cluster.context", context.clone());
         }
+        if let Some(topology) = &cluster.topology {
+            add("cluster.topology", topology.clone());
+        }
     }
     add("namespace", scenario.namespace.clone());
     for phase in &scenario.phases {

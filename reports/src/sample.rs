@@ -44,6 +44,7 @@ pub fn passing() -> RunResult {
             version: "v1.33.0".to_owned(),
             context: None,
             sandbox: true,
+            topology: Some("quick".to_owned()),
         }),
         namespace: "dynamo".to_owned(),
         vars: vars.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
@@ -132,6 +133,7 @@ pub fn failing() -> RunResult {
         version: "v1.31.4+k3s1".to_owned(),
         context: Some("staging".to_owned()),
         sandbox: false,
+        topology: None,
     });
     scenario.loads[0].reach = "port-forward".to_owned();
     scenario.loads[0].address = "127.0.0.1:43121".to_owned();

@@ -70,8 +70,8 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     if let Some(cluster) = &mut it.cluster {
         change(&mut cluster.server, NAME);
         change(&mut cluster.version, NAME);
-        if let Some(context) = &mut cluster.context {
-            change(context, NAME);
+        for text in [&mut cluster.context, &mut cluster.topology].into_iter().flatten() {
+            change(text, NAME);
         }
     }
     keys(&mut it.vars, change);

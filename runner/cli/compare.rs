@@ -37,7 +37,7 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
     if changes.is_empty() {
         let message = match args.history {
             Some(_) => {
-                "nothing to compare: no scenario ran more than once there (control and overkill runs and rehearsals do not \
+                "nothing to compare: no scenario ran more than once there (control, overkill and shortened runs do not \
                  count)\nhelp: name a folder with the results of several runs"
             }
             None => {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use shakedown_reports::Redactor;
 use shakedown_schemas::{MAX_FILE, read_file};
 
 use super::args::Import;
@@ -25,13 +26,14 @@ pub fn import(args: &Import) -> Result<u8, Failure> {
         Failure::usage(format!("{name}{place}: {}\nhelp: {help}", problem.message))
     })?;
     for note in &imported.notes {
-        print::remark(clean(&format!("{name}:{}: {}", note.line, note.message)));
+        print::remark_prose(&clean(&format!("{name}:{}: {}", note.line, note.message)));
     }
     let out = args.out.as_deref().filter(|out| *out != Path::new("-"));
     let shown = out.map_or_else(|| "(the scenario)".to_owned(), |out| out.display().to_string());
     for mut problem in imported.problems {
         problem.file.clone_from(&shown);
-        print::remark(format_args!("fix this in the scenario:\n{}", problem.render(false).trim_end()));
+        print::remark("fix this in the scenario:");
+        print::problem(&problem, false, &Redactor::default());
     }
     match out {
         None => print::text(&imported.scenario),

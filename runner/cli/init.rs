@@ -26,6 +26,9 @@ use super::{Failure, exit, print};
 /// The schema's file, next to the scenario: editors use it for completion without a network.
 const SCHEMA: &str = "shakedown.schema.json";
 
+/// The name that means stdout.
+const STDOUT: &str = "-";
+
 /// Writes the scenario, and the schema next to it.
 ///
 /// # Errors
@@ -34,7 +37,7 @@ const SCHEMA: &str = "shakedown.schema.json";
 pub async fn init(args: &Init, quiet: bool, redactor: &Redactor) -> Result<u8, Failure> {
     let file = &args.file;
     // Before any question.
-    if !args.force && file.exists() {
+    if !args.force && file != Path::new(STDOUT) && file.exists() {
         return Err(exists(file));
     }
     let asks = !args.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
@@ -67,14 +70,21 @@ pub async fn init(args: &Init, quiet: bool, redactor: &Redactor) -> Result<u8, F
             ))
         },
     )?;
+    let warn = || {
+        let unknown = facts.as_ref().map(|facts| complete.unknown(facts)).unwrap_or_default();
+        unknown.iter().for_each(|it| print::remark(format_args!("warning: {it}")));
+    };
+    if file == Path::new(STDOUT) {
+        print::text(&text);
+        warn();
+        return Ok(exit::PASSED);
+    }
     save(file, &text, args.force)?;
     let schema = file.with_file_name(SCHEMA);
     std::fs::write(&schema, json_schema::text(&json_schema::scenario_schema()))
         .map_err(|error| Failure::unwritten(&schema, &error))?;
     print::line(format_args!("wrote {} and {}", file.display(), schema.display()));
-    if let Some(facts) = &facts {
-        complete.unknown(facts).iter().for_each(|it| print::remark(format_args!("warning: {it}")));
-    }
+    warn();
     steps(args, &complete, facts.as_ref()).iter().for_each(print::line);
     Ok(exit::PASSED)
 }

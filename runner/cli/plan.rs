@@ -25,21 +25,26 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     let environment = Environment::open_for(&args.target, &documents, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let id = identity::run_id(jiff::Timestamp::now());
-    let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;
+    let clusters: Vec<_> = environment.clusters().collect();
+    let mut proofs = Vec::new();
+    for cluster in &clusters {
+        proofs.push(proof::known(&args.proving, *cluster).await.map_err(Failure::environment)?);
+    }
     let mut plans = Vec::new();
     let mut problems = Vec::new();
     for (serial, document) in documents.iter().enumerate() {
+        let place = environment.place_of(serial);
         let options = Options {
             run: id.clone(),
             serial,
             seed,
             namespace: args.target.namespace.clone(),
             fuse: args.safety.fuse(),
-            proof: proof.clone(),
+            proof: proofs[place].clone(),
             chaos: args.safety.limits(),
         };
         let problem = |text: String| format!("{}: {text}", document.file);
-        let (planned, refusal) = permitted(document, environment.cluster(), &options).await;
+        let (planned, refusal) = permitted(document, clusters[place], &options).await;
         match (planned, refusal) {
             (Ok(planned), refusal) => {
                 plans.push(planned);

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command};
+use console::Term;
 use shakedown_schemas::settings::{Setting, Settings};
 
 use super::Failure;
+use super::wrap::drawn;
 
 /// The name of the file.
 pub const FILE: &str = "shakedown.yaml";
@@ -32,10 +34,10 @@ impl Project {
         // Messages name it as the user would.
         let shown = path.strip_prefix(&here).unwrap_or(&path);
         let problems = |list: Vec<shakedown_schemas::Diagnostic>| {
-            let drawn: Vec<String> = list.iter().map(|it| it.render(false)).collect();
-            let drawn = drawn.join("\n");
+            let all: Vec<String> = list.iter().map(|it| drawn(it, false, &Term::stderr())).collect();
+            let all = all.join("\n");
             Failure::usage(format!(
-                "the project file is invalid\n{drawn}\nhelp: correct {}, or remove it",
+                "the project file is invalid\n{all}\nhelp: correct {}, or remove it",
                 shown.display()
             ))
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::{Read as _, Write};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::{Redactor, SHORTEST};
@@ -50,8 +50,8 @@ pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result
 /// # Errors
 /// Exit code 2 if a file is invalid.
 pub fn report(checked: &Checked, style: Style, redactor: &Redactor) -> Result<(), Failure> {
-    checked.unread.iter().for_each(|it| eprint_block(&format!("error: {}", it.why)));
-    checked.problems.iter().for_each(|problem| eprint_block(&redactor.text(&problem.render(style.colored()))));
+    checked.unread.iter().for_each(|it| print::remark_prose(&format!("error: {}\n", it.why)));
+    checked.problems.iter().for_each(|problem| print::problem(problem, style.colored(), redactor));
     let (errors, broken) = (checked.errors(), checked.broken);
     if broken > 0 {
         Ci::detect().problems(checked, redactor).iter().for_each(print::remark);
@@ -188,10 +188,6 @@ pub fn in_namespace(documents: &[Document], given: Option<&str>) -> Result<(), F
     )))
 }
 
-fn eprint_block(text: &str) {
-    _ = writeln!(std::io::stderr(), "{}\n", text.trim_end());
-}
-
 /// A value that a scenario sends as a secret is redacted everywhere.
 fn learn(redactor: &Redactor, document: &Document) {
     document.scenario.secrets().iter().for_each(|secret| redactor.learn_secret(secret));
@@ -234,9 +230,7 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
         let bytes = read_file(path, MAX_FILE)
             .map_err(|error| Failure::usage(format!("the file of variables `{name}` {error}\nhelp: {VARS_FILE}")))?;
         overrides.add_file(&name, &bytes).map_err(|diagnostics| {
-            for diagnostic in &diagnostics {
-                eprint_block(&redactor.text(&diagnostic.render(style.colored())));
-            }
+            diagnostics.iter().for_each(|problem| print::problem(problem, style.colored(), redactor));
             Failure::usage(format!("`{name}` is not a file of variables\nhelp: {VARS_FILE}"))
         })?;
     }

@@ -140,8 +140,9 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     list(out, &style.red("left behind"), left);
     list(out, &style.red("error"), errors.map(|error| short(error)));
     list(out, "warning", scenario.warnings.iter().map(|warning| short(warning)));
-    if scenario.in_sandbox() {
-        _ = writeln!(out, "  this was a rehearsal: the sandbox models pods and their network in one process");
+    if let Some(sandbox) = scenario.cluster.as_ref().filter(|it| it.sandbox) {
+        let name = short(&sandbox.name());
+        _ = writeln!(out, "  this was a rehearsal: the {name} models pods and their network in one process");
     }
 }
 

@@ -6,11 +6,11 @@ use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
 use super::{exit, signals};
 use shakedown_judge as judge;
 
-/// Whether a scenario ended as its kind of run must: an overkill run fails, a rehearsal is inconclusive at best, and all
+/// Whether a scenario ended as its kind of run must: an overkill run fails, a shortened run is inconclusive at best, and all
 /// others pass.
 pub fn did_as_it_must(scenario: &ScenarioResult) -> bool {
     match scenario.trial {
-        Some(Trial::Rehearsal) => matches!(scenario.verdict, Verdict::Pass | Verdict::Inconclusive),
+        Some(Trial::Shortened) => matches!(scenario.verdict, Verdict::Pass | Verdict::Inconclusive),
         None | Some(Trial::Control | Trial::Overkill) => scenario.outcome() == Verdict::Pass,
     }
 }
@@ -21,7 +21,7 @@ pub const fn kind(trial: Option<Trial>) -> &'static str {
         None => "an ordinary run",
         Some(Trial::Control) => "a control run",
         Some(Trial::Overkill) => "an overkill run",
-        Some(Trial::Rehearsal) => "a rehearsal",
+        Some(Trial::Shortened) => "a shortened run",
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
             scenario.cluster = scenario.cluster.take().map(|it| ClusterInfo { sandbox, ..it });
             result
         };
-        for trial in [None, Some(Trial::Control), Some(Trial::Overkill), Some(Trial::Rehearsal)] {
+        for trial in [None, Some(Trial::Control), Some(Trial::Overkill), Some(Trial::Shortened)] {
             for sandbox in [true, false] {
                 assert_eq!(alike(&[run("a", trial, sandbox), run("b", trial, sandbox)]), Ok(()));
             }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(good(None), [true, false, false, false]);
         assert_eq!(good(Some(Trial::Control)), good(None));
         assert_eq!(good(Some(Trial::Overkill)), [false, true, false, false]);
-        assert_eq!(good(Some(Trial::Rehearsal)), [true, false, true, false]);
+        assert_eq!(good(Some(Trial::Shortened)), [true, false, true, false]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Failure, args, console, exit};
+use super::{Failure, args, console, exit, print};
 
 /// Flags of kubectl, k6, pytest and others, and what to write instead.
 const FLAGS: &[(&[&str], &str)] = &[
@@ -67,7 +67,7 @@ pub fn unwritten(style: &console::Style, code: u8, error: &str) -> ExitCode {
 
 /// Prints an error, and returns its exit code.
 pub fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
-    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), console::clean(&failure.message));
+    print::remark_prose(&format!("{}: {}", style.red("error"), console::clean(&failure.message)));
     ExitCode::from(failure.code)
 }
 

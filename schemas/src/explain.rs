@@ -6,6 +6,7 @@ mod example;
 mod keys;
 
 use crate::diagnostic::{Code, suggestion};
+pub use keys::Keys;
 
 /// The text about a code such as `S010`, or about a key such as `netem.loss` or `phases.faults.netem`. Without a topic:
 /// the keys of a scenario. `recursive` adds the keys below, without their descriptions.
@@ -15,7 +16,7 @@ use crate::diagnostic::{Code, suggestion};
 pub fn explain(topic: Option<&str>, recursive: bool) -> Result<String, String> {
     let topic = topic.unwrap_or_default();
     if !is_code(topic) {
-        return keys::explain(topic, recursive);
+        return Keys::of_scenario().explain(topic, recursive);
     }
     let wanted = format!("S{}", topic.trim_start_matches(['S', 's']));
     Code::ALL.iter().find(|code| code.id() == wanted).map(|code| codes::text(*code)).ok_or_else(|| {
@@ -28,7 +29,7 @@ pub fn explain(topic: Option<&str>, recursive: bool) -> Result<String, String> {
 /// Every topic: the codes, the keys of a scenario, and each key below a kind of fault, expectation or load. For the
 /// completion of shells.
 pub fn topics() -> Vec<String> {
-    Code::ALL.iter().map(|code| code.id().to_owned()).chain(keys::topics()).collect()
+    Code::ALL.iter().map(|code| code.id().to_owned()).chain(Keys::of_scenario().topics()).collect()
 }
 
 /// Digits, usually after an `S`.

@@ -139,7 +139,7 @@ pub struct ScenarioResult {
     /// The reason for the verdict, in one sentence.
     pub reason: String,
     /// The trial, if the run was one: a `control` run leaves the faults out, an `overkill` run replaces each with a
-    /// full cut, a `rehearsal` shortens long phases. None in an ordinary run.
+    /// full cut, a `shortened` run has shorter phases. None in an ordinary run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
     /// The run of the shard that ran it, in a merged result.
@@ -233,7 +233,8 @@ pub enum Trial {
     /// Each fault is replaced with a full cut. The run must fail.
     Overkill,
     /// Long phases are shortened. The run is never a pass.
-    Rehearsal,
+    #[serde(alias = "rehearsal")]
+    Shortened,
 }
 
 /// The outcome of an earlier attempt at a scenario.
@@ -262,12 +263,19 @@ pub struct ClusterInfo {
     pub context: Option<String>,
     /// True for the embedded sandbox, which models pods and their network in one process.
     pub sandbox: bool,
+    /// The topology of the sandbox: the name of a built-in one, or its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<String>,
 }
 
 impl ClusterInfo {
-    /// The cluster's name for display: the kubeconfig's context, if there is one.
-    pub fn name(&self) -> &str {
-        if self.sandbox { "the sandbox" } else { self.context.as_deref().unwrap_or("in-cluster") }
+    /// The cluster's name for display: the kubeconfig's context, if there is one, or the sandbox with its topology.
+    pub fn name(&self) -> String {
+        match (&self.topology, &self.context) {
+            (Some(topology), _) => format!("sandbox with topology {topology}"),
+            (None, _) if self.sandbox => "sandbox".to_owned(),
+            (None, context) => context.clone().unwrap_or_else(|| "in-cluster".to_owned()),
+        }
     }
 }
 

@@ -140,7 +140,7 @@ async fn privileged(cluster: &Cluster, namespace: &str) -> Result<Option<bool>, 
         "metadata": {"name": "shakedown-init", "namespace": namespace},
         "spec": {"containers": [{"name": "main", "image": "shakedown", "securityContext": {"privileged": true}}]},
     });
-    match cluster.rehearse(Kind::Pod, namespace, &pod).await {
+    match cluster.dry_run(Kind::Pod, namespace, &pod).await {
         Ok(_) => Ok(Some(true)),
         // Pod Security and most webhooks name the field. Without that, this account may create no pods at all.
         Err(ClusterError::Forbidden { message, .. }) => Ok(message.contains("privileged").then_some(false)),

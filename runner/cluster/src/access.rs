@@ -49,8 +49,8 @@ impl Cluster {
     ///
     /// # Errors
     /// When the server refuses the object or does not answer.
-    pub async fn rehearse(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
-        let action = format!("rehearse the creation of {} in namespace {namespace}", kind.kubectl());
+    pub async fn dry_run(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
+        let action = format!("try the creation of {} in namespace {namespace} (dry run)", kind.kubectl());
         let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
             action: action.clone(),
             message: error.to_string(),

@@ -35,6 +35,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         context: context.filter(|_| !is_sandbox(&version)),
         server,
         version,
+        topology: None,
     };
     Ok(Cluster {
         client,

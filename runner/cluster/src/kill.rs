@@ -85,7 +85,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When a budget forbids it, or the server refuses or does not answer.
-    pub async fn rehearse_eviction(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+    pub async fn dry_run_eviction(&self, key: &ObjectKey) -> Result<(), ClusterError> {
         self.eviction(key, json!({"dryRun": ["All"], "preconditions": {"uid": key.uid}})).await
     }
 

@@ -119,6 +119,12 @@ impl Cluster {
         format!("{command}{}", self.flags)
     }
 
+    /// The same connection, to a sandbox with this topology.
+    pub fn modelling(mut self, topology: String) -> Self {
+        self.info.topology = Some(topology);
+        self
+    }
+
     /// The same connection, with its side events sent elsewhere.
     pub fn notifying(mut self, notify: Notify) -> Self {
         self.notify = notify;

@@ -35,6 +35,10 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     result.trial = context.trial;
     result.warnings.extend(context.trial.map(trial::warning));
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
+    let cluster = context.cluster.filter(|it| it.info().topology.is_some() && !document.scenario.needs_no_cluster());
+    if let Some(sandbox) = cluster {
+        events.emit(EventKind::Cluster { message: sandbox.info().name() });
+    }
     let carried_out = contained(it.carry_out(&done, &mut result)).await;
     if let Err(message) = carried_out.and_then(|ended| ended) {
         events.emit(EventKind::Error { message: message.clone() });

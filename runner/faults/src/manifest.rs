@@ -262,7 +262,7 @@ impl FaultDriver for Written {
                 "remove it, or omit `metadata.name`: then each run uses its own name",
             )));
         }
-        self.cluster.rehearse(self.key.kind, &self.key.namespace, &self.object).await.map(|_| ()).map_err(|error| {
+        self.cluster.dry_run(self.key.kind, &self.key.namespace, &self.object).await.map(|_| ()).map_err(|error| {
             let why = error.explained();
             let known = explained(&why.message);
             FaultError::Impossible(Explained { help: known.help.or(why.help), ..known })

@@ -92,7 +92,7 @@ impl FaultDriver for Kill {
     async fn preflight(&mut self) -> Result<(), FaultError> {
         self.check().await?;
         for pod in self.targets.iter().filter(|_| self.spec.evict) {
-            self.cluster.rehearse_eviction(&pod_key(pod)).await.map_err(forbidden)?;
+            self.cluster.dry_run_eviction(&pod_key(pod)).await.map_err(forbidden)?;
         }
         Ok(())
     }

@@ -92,6 +92,7 @@ codes! {
     LongTimeout = "S085", "A timeout that is longer than all phases.";
     Unobserved = "S086", "A recovery that nothing observes, because the next faults follow at once.";
     OtherData = "S087", "A proof by requests whose data differs between the phases.";
+    Call = "S088", "A call in a topology that nothing answers, or that comes back to its caller.";
 }
 
 #[cfg(test)]

@@ -549,6 +549,12 @@ fn explanation(code: Code) -> About {
              phase with the fault then has other data than the one before it, so that a change of its requests proves no fault.",
             "Write `order: random`, take fewer rows, or lengthen the phases: data in order must repeat at least 3 times in each.",
         ),
+        Code::Call => plain(
+            "A program of the topology calls a service that does not exist, a port or a path that the called program does not \
+             serve, or a program that speaks another protocol. Its requests would fail without any fault. Or its request comes \
+             back to it by way of other services, so that each request causes further ones without end.",
+            "Name a workload of the topology and its port, such as `payments:8080`, and remove one call of a circle.",
+        ),
     }
 }
 
@@ -603,10 +609,10 @@ mod tests {
             }
         }
         assert!(wrong_examples.is_empty(), "{}", wrong_examples.join("\n"));
-        // These need the command line, a large file, or many problems.
+        // These need the command line, a large file, many problems, or a topology.
         let without = Code::ALL.iter().filter(|code| explanation(**code).example.is_none());
         let without: Vec<&str> = without.map(|code| code.id()).collect();
-        assert_eq!(without, ["S001", "S006", "S022", "S087"]);
+        assert_eq!(without, ["S001", "S006", "S022", "S087", "S088"]);
     }
 
     #[test]

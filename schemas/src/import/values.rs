@@ -8,7 +8,7 @@ use crate::source::Node;
 use crate::units;
 
 /// The longest time that is carried over, in seconds: ten days.
-const LONGEST: f64 = 864_000.0;
+pub(super) const LONGEST: f64 = 864_000.0;
 
 /// A duration with units, such as `1m30s`.
 pub(super) fn duration(text: &str) -> Option<Duration> {

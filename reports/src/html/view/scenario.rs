@@ -172,9 +172,7 @@ impl ScenarioView {
         let mut facts =
             vec![("File", it.file.clone()), ("Started", clock(it.started_at)), ("Took", words::seconds(it.duration_s))];
         if let Some(cluster) = &it.cluster {
-            let context = cluster.context.as_ref().map(|context| format!("{context}, ")).unwrap_or_default();
-            let place = if cluster.sandbox { "sandbox, " } else { "" };
-            facts.push(("Cluster", format!("{place}{context}{} ({})", cluster.server, cluster.version)));
+            facts.push(("Cluster", format!("{}, {} ({})", cluster.name(), cluster.server, cluster.version)));
         }
         if !it.namespace.is_empty() {
             facts.push(("Namespace", it.namespace.clone()));

@@ -77,8 +77,13 @@ impl Store {
             let store = store.clone();
             async move { store.answer(request).await }
         });
-        let info =
-            ClusterInfo { sandbox: false, context: None, server: "memory".to_owned(), version: "v1.33.0".to_owned() };
+        let info = ClusterInfo {
+            sandbox: false,
+            context: None,
+            server: "memory".to_owned(),
+            version: "v1.33.0".to_owned(),
+            topology: None,
+        };
         Cluster {
             client: kube::Client::new(service, "n"),
             info,

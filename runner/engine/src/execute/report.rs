@@ -7,7 +7,7 @@ use super::context::Execution;
 use super::judge::Judged;
 use super::run::RunRecord;
 use crate::plan::Options;
-use crate::rehearsal;
+use crate::shorten;
 use crate::timeline::Outcome;
 use shakedown_cluster::Cluster;
 use shakedown_judge::{remarks, scenario_verdict};
@@ -53,7 +53,8 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
         attempts: Vec::new(),
         started_at: jiff::Timestamp::now(),
         duration_s: 0.0,
-        cluster: cluster.map(|cluster| cluster.info().clone()),
+        // A scenario with URLs only may run next to others that need one.
+        cluster: cluster.filter(|_| !document.scenario.needs_no_cluster()).map(|cluster| cluster.info().clone()),
         namespace: scenario.namespace.clone().or_else(|| options.namespace.clone()).unwrap_or_default(),
         vars: document.vars.clone(),
         matrix: document.matrix.clone(),
@@ -81,5 +82,5 @@ pub(super) fn conclude(result: &mut ScenarioResult) {
     if result.verdict == Verdict::Pass {
         remarks(result).iter().for_each(|remark| result.reason.push_str(&format!("; {remark}")));
     }
-    rehearsal::demote(result);
+    shorten::demote(result);
 }

@@ -59,7 +59,7 @@ impl FaultDriver for ChaosFault {
         let mut shaped = BTreeSet::new();
         for resource in inner.recipe.resources(&targets) {
             let sent = object(&resource, &inner.naming, 0);
-            if let Err(error) = inner.cluster.rehearse(resource.kind, &inner.naming.namespace, &sent).await {
+            if let Err(error) = inner.cluster.dry_run(resource.kind, &inner.naming.namespace, &sent).await {
                 return Err(inner.named(&resource, error).await);
             }
             shaped.extend(resource.shapes);

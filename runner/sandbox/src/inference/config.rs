@@ -92,6 +92,7 @@ pub struct WorkerConfig {
     pub bus: String,
     /// The registry of workers: `host:port`. Default: none, and the worker announces itself by heartbeats on the bus.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["etcd:2379"]))]
     pub discovery: Option<String>,
     /// How long the registry lists the worker after its last sign of life. A worker that learns that its lease is over ends
     /// with an error.
@@ -112,6 +113,7 @@ pub struct WorkerConfig {
     /// A folder for the results of prefills, as a model server offloads its KV cache. Cached prompts need no `prefill`. A
     /// failed read repeats the prefill, and a failed write is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["/cache"]))]
     pub cache: Option<String>,
     /// The time between tokens.
     pub inter_token: Duration,
@@ -207,9 +209,11 @@ pub struct FrontendConfig {
     pub response_port: u16,
     /// The address at which workers reach this frontend. Without it: the pod's address in the sandbox, elsewhere the
     /// address that the connection to the bus has at this end.
+    #[schemars(extend("examples" = ["10.0.0.7"]))]
     pub advertise: Option<String>,
     /// The registry of workers: `host:port`. Default: none, and workers are known by their heartbeats on the bus.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["etcd:2379"]))]
     pub discovery: Option<String>,
     /// How requests reach a worker.
     pub plane: Plane,
