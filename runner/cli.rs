@@ -54,8 +54,8 @@ use clap::{CommandFactory, FromArgMatches};
 
 use args::{Args, Command};
 pub use failure::Failure;
-use shakedown_reports::Redactor;
 use usage::{complain, unwritten};
+use shakedown_secrets::Redactor;
 
 /// Runs the program.
 pub fn main() -> ExitCode {

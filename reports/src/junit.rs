@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 use shakedown_schemas::result::{ExpectationResult, FaultResult, NotRun, Proof, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::words;
 
 use crate::tame::tamed;
 use crate::text::one_line;
-use crate::{RenderError, sentences, words};
+use crate::{RenderError, sentences};
 
 /// The longest body of a case, in characters. CI systems truncate or reject much longer ones.
 const BODY: usize = 20_000;

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use shakedown_schemas::result::{
     ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
 };
+use shakedown_schemas::words;
 
 pub use self::around::around;
 use self::expectation::{missed, unfelt};
@@ -28,7 +29,6 @@ pub use self::parts::{PartTable, part_lines, parts};
 pub use self::tested::tested;
 pub use self::values::{names_load, names_loads, pods, variable};
 use crate::text::shell_word;
-use crate::words;
 
 /// The order of verdicts in reports: failures first, then errors, then inconclusive ones.
 pub const fn rank(verdict: Verdict) -> u8 {

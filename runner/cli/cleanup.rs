@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use shakedown_reports::Redactor;
 use shakedown_schemas::read_file;
 use shakedown_schemas::units::Duration;
 use tokio::time::Instant;
@@ -21,6 +20,7 @@ use shakedown_faults::chaos;
 use shakedown_faults::manifest::{dependants, kinds_of_dependants, pause};
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
+use shakedown_secrets::Redactor;
 
 /// The folder of all results, inside the working directory.
 const RESULTS: &str = "shakedown-results";

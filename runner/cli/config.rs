@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use shakedown_reports::Redactor;
+use shakedown_secrets::Redactor;
 
 use super::args::Config;
 use super::project::Project;

@@ -3,7 +3,8 @@
 
 use std::io::Write;
 
-use shakedown_reports::text::{SENTENCE, tame};
+use shakedown_reports::text::tame;
+use shakedown_schemas::texts::SENTENCE;
 use shakedown_schemas::RunResult;
 
 use super::ci::Ci;

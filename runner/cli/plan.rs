@@ -1,7 +1,6 @@
 //! `shakedown plan`: what `run` would do, resolved against the cluster. It changes nothing.
 
 use serde_json::{Value, json};
-use shakedown_reports::Redactor;
 use shakedown_schemas::Document;
 
 use super::args;
@@ -10,6 +9,7 @@ use super::sandbox::Environment;
 use super::{Failure, exit, identity, print, proof, select};
 use shakedown_cluster::Cluster;
 use shakedown_engine::plan::{self, Options, Permissions, Plan, PlanError};
+use shakedown_secrets::Redactor;
 
 /// Prints the plan of every selected scenario.
 ///
@@ -72,7 +72,7 @@ fn resolved(document: &Document, redactor: &Redactor) -> String {
     if let Some(map) = value.as_object_mut() {
         map.shift_remove("vars");
     }
-    shakedown_reports::to_yaml(&redactor.value(value))
+    shakedown_schemas::to_yaml(&redactor.value(value))
 }
 
 /// The plan of a scenario, and the error that names the permissions that this account lacks for it.
@@ -109,6 +109,6 @@ fn printed(plans: &[Plan], format: args::PlanFormat, redactor: &Redactor) -> Res
     Ok(match format {
         args::PlanFormat::Text => plans.iter().map(|plan| redactor.text(&plan::show(plan))).collect(),
         args::PlanFormat::Json => serde_json::to_string_pretty(&data()?)? + "\n",
-        args::PlanFormat::Yaml => shakedown_reports::to_yaml(&data()?),
+        args::PlanFormat::Yaml => shakedown_schemas::to_yaml(&data()?),
     })
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Trial, Verdict};
 use shakedown_schemas::{Document, EventKind};
 
@@ -28,6 +27,7 @@ use shakedown_engine::plan::{Options, Proof};
 use shakedown_engine::shorten::shorten;
 use shakedown_guard::leftovers;
 use shakedown_guard::lock::Holder;
+use shakedown_secrets::Redactor;
 
 /// The time limit for the removal of an interrupted canary.
 const CANARY_RETRY_LIMIT: Duration = Duration::from_secs(6);

@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::{Document, MAX_FILE, read_file};
 
 use super::args::{self, Target};
@@ -13,6 +12,7 @@ use shakedown_cluster::{self as cluster, Cluster, ConnectOptions};
 use shakedown_sandbox::program::Program;
 use shakedown_sandbox::topology::BUILT_IN;
 use shakedown_sandbox::{Sandbox, Topology};
+use shakedown_secrets::Redactor;
 
 /// Where the scenarios of a command run: one place for all of them, or in the sandbox one for each topology.
 pub struct Environment {

@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use shakedown_reports::text::{one_line, tame};
-use shakedown_reports::{sentences, tamed, words};
+use shakedown_reports::{sentences, tamed};
 use shakedown_schemas::result::{ScenarioResult, Verdict};
+use shakedown_schemas::words;
 use shakedown_schemas::{Explained, RunResult, first_few};
 
 use super::console::{Style, clean};
@@ -194,7 +195,8 @@ fn not_run(out: &mut String, result: &RunResult) {
 mod tests {
     use super::*;
     use crate::cli::args::Color;
-    use shakedown_reports::{Redactor, sample};
+    use shakedown_reports::sample;
+    use shakedown_secrets::Redactor;
     use shakedown_schemas::result::Trial;
 
     fn summary(result: &RunResult) -> String {

@@ -405,7 +405,7 @@ fn expectation(
     reason: &str,
 ) -> ExpectationResult {
     // A factor has no sign in a limit.
-    let show = |value| crate::words::value(unit, value).trim_end_matches('x').to_owned();
+    let show = |value| shakedown_schemas::words::value(unit, value).trim_end_matches('x').to_owned();
     let limit = match (min, max) {
         (Some(min), _) => format!("at least {}", show(min)),
         (None, Some(max)) => format!("at most {}", show(max)),
@@ -414,7 +414,7 @@ fn expectation(
     ExpectationResult {
         verdict,
         observed: Some(observed),
-        observed_text: crate::words::value(unit, observed),
+        observed_text: shakedown_schemas::words::value(unit, observed),
         unit,
         interval,
         samples,

@@ -6,9 +6,9 @@ use serde_json::Value;
 use shakedown_schemas::first_few;
 use shakedown_schemas::result::{FaultResult, Measured, ScenarioResult, UnprovenStretch, Verdict};
 use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::words;
 
 use super::values::{pods, variable};
-use crate::words;
 
 /// The most stretches without proof that are listed.
 const SHOWN: usize = 5;

@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::scenario::{Expectation, LatencyOf, Phase};
 use shakedown_schemas::units::Percent;
 use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
 use shakedown_load::Live;
+use shakedown_secrets::Redactor;
 
 /// The numbers of the live display. They are approximate and not stored; the result has the exact ones.
 #[derive(Debug, Clone, Default)]

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 use shakedown_schemas::result::{Generator, LatencyStats, LoadInfo, PhaseLoad, PhaseResult, ScenarioResult};
+use shakedown_schemas::words;
 
-use crate::words;
 
 /// The load generator's panel of one load.
 #[derive(Debug, Serialize)]

@@ -4,6 +4,8 @@
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{Attempt, ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::to_yaml;
+use shakedown_schemas::words;
 
 use super::diagnostics::{
     EventRow, FaultView, PodDiagnostics, RecoveryRow, event_row, fault_view, first_and_last, pod_diagnostics,
@@ -14,8 +16,9 @@ use super::measures::{ChartView, Comparison, chart, comparisons};
 use super::parts::{Badge, ROWS, anchor, clock, trial};
 use crate::html::bar::interval_bar;
 use crate::html::places::{Place, place};
-use crate::text::{SOURCE, tame};
-use crate::{RenderError, sentences, words, yaml};
+use crate::text::tame;
+use shakedown_schemas::texts::SOURCE;
+use crate::{RenderError, sentences};
 
 /// The most kinds of failures that are shown with a sample.
 const FAILURES: usize = 60;
@@ -371,7 +374,7 @@ fn resolved(scenario: &ScenarioResult) -> String {
     if scenario.resolved.is_null() || scenario.vars.is_empty() {
         return String::new();
     }
-    tame(&yaml::to_yaml(&scenario.resolved), SOURCE).into_owned()
+    tame(&to_yaml(&scenario.resolved), SOURCE).into_owned()
 }
 
 /// The scenario's text, each line with the worst verdict of its expectations and faults.

@@ -29,7 +29,7 @@ pub fn show(plan: &Plan) -> String {
     if !plan.faults.is_empty() {
         out.push_str("\nobjects that will be created, and deleted again\n");
         for job in &plan.fuses {
-            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(job).trim_end());
+            _ = writeln!(out, "---\n{}", shakedown_schemas::to_yaml(job).trim_end());
         }
         let mut shown = Vec::new();
         for object in plan.faults.iter().flat_map(|fault| &fault.plan.objects) {
@@ -38,7 +38,7 @@ pub fn show(plan: &Plan) -> String {
                 continue;
             }
             shown.push(object);
-            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(&object.manifest).trim_end());
+            _ = writeln!(out, "---\n{}", shakedown_schemas::to_yaml(&object.manifest).trim_end());
         }
     }
     out.push('\n');
