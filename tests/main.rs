@@ -21,6 +21,7 @@ mod init;
 mod input;
 mod junit;
 mod layers;
+mod messages;
 mod names;
 mod observed;
 mod partition;
