@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use shakedown_schemas::result::ReachedBy;
+
 use crate::support::deployment::{FRONTEND, TestCluster};
 use crate::support::kubectl::Kubectl;
 use crate::support::process::run;
@@ -88,7 +90,7 @@ phases:
     let finished = finished.expect_code(0);
     let reports = shakedown.reports("out");
     let load = &reports.scenario().loads[0];
-    assert_eq!(load.reach, "port-forward", "{finished}");
+    assert_eq!(load.reach, ReachedBy::PortForward, "{finished}");
     let rate = reports.expectation("only", "success_rate");
     assert_eq!((rate.observed, rate.samples >= 380), (Some(1.0), true), "{}", reports.found());
 }

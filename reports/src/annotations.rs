@@ -3,10 +3,10 @@
 use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
 use shakedown_schemas::words;
 
+use crate::sentences;
 use crate::tame::tamed;
 use crate::text::{one_line, tame};
 use shakedown_schemas::texts::NAME;
-use crate::sentences;
 
 /// GitHub shows at most ten annotations of a kind for a step.
 const LIMIT: usize = 10;

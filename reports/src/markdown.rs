@@ -5,10 +5,10 @@ use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 use shakedown_schemas::words;
 
 use crate::matrix::{self, Matrix, Measures};
+use crate::sentences;
 use crate::tame::tamed;
 use crate::text::{one_line, tame};
 use shakedown_schemas::words::sparkline;
-use crate::sentences;
 
 /// GitHub rejects step summaries of 1 MiB or more. The rest is reserved for the note about omitted scenarios.
 const LIMIT: usize = 1_000_000;

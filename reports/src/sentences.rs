@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use shakedown_schemas::result::{
-    ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
+    ExpectationResult, LoadInfo, PhaseResult, ReachedBy, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
 };
 use shakedown_schemas::words;
 
@@ -291,7 +291,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for load in scenario.loads.iter().filter(|load| load.reach == "port-forward") {
+    for load in scenario.loads.iter().filter(|load| load.reach == ReachedBy::PortForward) {
         let again = match load.reconnects {
             0 => String::new(),
             1 => " It was reconnected once.".to_owned(),

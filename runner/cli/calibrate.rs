@@ -1,7 +1,6 @@
 //! `shakedown calibrate`: runs scenarios many times without faults and shows the rate of false alarms of each
 //! expectation.
 
-
 use super::args::Calibrate;
 use super::console::Style;
 use super::table::table;

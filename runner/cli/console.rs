@@ -8,8 +8,8 @@ use console::{Term, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use shakedown_reports::text::{one_line, tame};
-use shakedown_schemas::texts::NAME;
 use shakedown_reports::{GITHUB_GROUP_END, github_group};
+use shakedown_schemas::texts::NAME;
 use shakedown_schemas::{Event, EventKind};
 
 use super::live::{Live, sentence};

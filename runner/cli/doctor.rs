@@ -5,7 +5,6 @@ mod chaos;
 mod finding;
 mod nodes;
 
-
 use super::sandbox::Environment;
 use super::{Failure, args, exit, identity, print, proof};
 use finding::{Finding, Level, access, name};

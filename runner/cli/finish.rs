@@ -4,8 +4,8 @@
 use std::io::Write;
 
 use shakedown_reports::text::tame;
-use shakedown_schemas::texts::SENTENCE;
 use shakedown_schemas::RunResult;
+use shakedown_schemas::texts::SENTENCE;
 
 use super::ci::Ci;
 use super::console::{Style, clean};

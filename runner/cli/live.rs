@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use shakedown_reports::text::{one_line, tame};
-use shakedown_schemas::texts::NAME;
 use shakedown_reports::tamed_event;
+use shakedown_reports::text::{one_line, tame};
 use shakedown_schemas::event::FaultState;
+use shakedown_schemas::texts::NAME;
 use shakedown_schemas::{Event, EventKind};
 
 use super::signals::TIME_UP;

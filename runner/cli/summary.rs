@@ -196,8 +196,8 @@ mod tests {
     use super::*;
     use crate::cli::args::Color;
     use shakedown_reports::sample;
-    use shakedown_secrets::Redactor;
     use shakedown_schemas::result::Trial;
+    use shakedown_secrets::Redactor;
 
     fn summary(result: &RunResult) -> String {
         let folder = tempfile::tempdir().unwrap();

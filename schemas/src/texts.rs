@@ -2,13 +2,13 @@
 //!
 //! A new text field in the result needs a line here. A test of the reports (`tame`) finds a missing one.
 
-use indexmap::IndexMap;
-use serde_json::Value;
 use crate::event::{Event, EventKind};
 use crate::result::{
     ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunDigest, RunInfo,
     RunResult, ScenarioResult, ShardRun, Stats,
 };
+use indexmap::IndexMap;
+use serde_json::Value;
 
 /// The limit of a name, an address or another text in a table cell, in characters.
 pub const NAME: usize = 240;
@@ -88,9 +88,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     change(&mut it.source, SOURCE);
     of_value(&mut it.resolved, change);
     for load in &mut it.loads {
-        for text in
-            [&mut load.name, &mut load.kind, &mut load.target, &mut load.schedule, &mut load.reach, &mut load.address]
-        {
+        for text in [&mut load.name, &mut load.kind, &mut load.target, &mut load.schedule, &mut load.address] {
             change(text, NAME);
         }
         load.addresses.iter_mut().for_each(|it| change(&mut it.address, NAME));
@@ -177,7 +175,7 @@ fn series(it: &mut LoadSeries, change: Change<'_>) {
 }
 
 fn fault(it: &mut FaultResult, change: Change<'_>) {
-    for text in [&mut it.name, &mut it.phase, &mut it.kind, &mut it.engine] {
+    for text in [&mut it.name, &mut it.phase, &mut it.kind] {
         change(text, NAME);
     }
     change(&mut it.description, SENTENCE);

@@ -9,8 +9,8 @@ use super::heat::heat;
 use super::panels::{Area, in_flight, latency, requests, success};
 use super::places::places;
 use super::slots::Slots;
-use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
 use crate::sentences;
+use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
 
 /// The format of a drawing.
 #[derive(Debug, Clone, Copy)]

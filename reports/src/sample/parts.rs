@@ -9,6 +9,7 @@ use shakedown_schemas::result::{
     LogLine, ObjectRecord, PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats, Timing,
     Unit, Verdict,
 };
+use shakedown_schemas::scenario::FaultEngine;
 
 /// The scenario of the samples.
 pub const SOURCE: &str = r#"version: 1
@@ -343,7 +344,7 @@ pub(super) fn fault(start: f64, end: f64) -> FaultResult {
         name: "nats-cut".to_owned(),
         phase: "partition".to_owned(),
         kind: "partition".to_owned(),
-        engine: "network-policy".to_owned(),
+        engine: FaultEngine::NetworkPolicy,
         description: "Cuts 1 pod off from service nats in both directions; everything else stays reachable.".to_owned(),
         targets: vec![pod("vllm-agg-0-vllmdecodeworker-7c9f8-x2k4p", 17)],
         peers: vec!["service nats (10.43.7.12:4222; pod nats-0 10.42.0.9)".to_owned()],

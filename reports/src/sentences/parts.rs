@@ -3,7 +3,6 @@
 use shakedown_schemas::result::{PartStats, PhaseLoad, ScenarioResult};
 use shakedown_schemas::words;
 
-
 /// The most rows of one table.
 const MOST: usize = 200;
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 use shakedown_schemas::result::{Evidence, FaultResult, Proof, Verdict};
-use shakedown_schemas::scenario::{Direction, FaultInfo};
+use shakedown_schemas::scenario::{Direction, FaultEngine, FaultInfo};
 
 use super::witness::KEPT;
 
@@ -97,7 +97,7 @@ pub fn conclude(
     let shown = fault.evidence.iter().any(|it| effective(true)(&it) && !it.detail.starts_with(KEPT)) && !refuted;
     let kept = fault.evidence.iter().any(|it| it.detail.starts_with(KEPT));
     if fault.injection != Verdict::Pass {
-        if fault.injection == Verdict::Inconclusive && refuted && fault.engine == "network-policy" {
+        if fault.injection == Verdict::Inconclusive && refuted && fault.engine == FaultEngine::NetworkPolicy {
             explain(fault, enforcement_help());
         }
         return None;
@@ -137,9 +137,9 @@ pub fn conclude(
             Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Incomparable { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
                 fault.proven_s = None;
-                fault.problem = Some(match fault.engine.as_str() {
-                    "network-policy" => unproven(wanted, direction, traffic, kept),
-                    _ => {
+                fault.problem = Some(match fault.engine {
+                    FaultEngine::NetworkPolicy => unproven(wanted, direction, traffic, kept),
+                    FaultEngine::Kubernetes | FaultEngine::ChaosMesh => {
                         let unseen =
                             fault.claimed_because.as_ref().filter(|_| matches!(wanted, RequiredProof::Observed { .. }));
                         let unseen = unseen.map_or_else(String::new, |why| format!("; {why}"));
@@ -151,7 +151,7 @@ pub fn conclude(
         return None;
     }
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
-    if fault.engine == "chaos-mesh" && !shown {
+    if fault.engine == FaultEngine::ChaosMesh && !shown {
         return unnoticed_claim(fault, traffic);
     }
     // Connections that stay open weaken the cut, whatever a few requests hint at.

@@ -18,7 +18,7 @@ mod stuck;
 mod success_rate;
 
 pub use effect::Effect;
-pub use errors::Errors;
+pub use errors::{Errors, FailureKind};
 pub use goodput::{Goodput, GoodputBounds};
 pub use kind::{About, ExpectationFacts, ExpectationInfo, Panel, PodsRead, Shown};
 pub(crate) use kind::{At, PhaseFacts, Sample};

@@ -30,7 +30,7 @@ pub use pod_failure::PodFailure;
 pub use pod_kill::PodKill;
 pub use port::{PeerPort, PortRange};
 pub use stress::{Stress, StressCpu, StressMemory};
-pub use terms::{Direction, Prove};
+pub use terms::{Direction, FaultEngine, Prove};
 pub use time::{Clock, TimeFault};
 
 use schemars::JsonSchema;

@@ -10,8 +10,8 @@ use shakedown_schemas::words;
 use super::parts::{Badge, ROWS};
 use crate::html::lanes;
 use crate::html::timeline::{NARROW, WIDE};
-use crate::text::tame;
 use crate::sentences;
+use crate::text::tame;
 
 /// The most log excerpts.
 const LOGS: usize = 40;
@@ -22,7 +22,7 @@ const YAML: usize = 60_000;
 pub(super) struct FaultView {
     name: String,
     kind: String,
-    engine: String,
+    engine: &'static str,
     phase: String,
     description: String,
     /// The fault and its targets in one line.
@@ -87,7 +87,7 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
     FaultView {
         name: it.name.clone(),
         kind: it.kind.clone(),
-        engine: it.engine.clone(),
+        engine: it.engine.name(),
         phase: it.phase.clone(),
         description: it.description.clone(),
         brief: sentences::fault(scenario, it),

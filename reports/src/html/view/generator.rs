@@ -5,7 +5,6 @@ use serde::Serialize;
 use shakedown_schemas::result::{Generator, LatencyStats, LoadInfo, PhaseLoad, PhaseResult, ScenarioResult};
 use shakedown_schemas::words;
 
-
 /// The load generator's panel of one load.
 #[derive(Debug, Serialize)]
 pub(super) struct GeneratorView {

@@ -4,7 +4,6 @@ use serde::Serialize;
 use shakedown_schemas::result::{Trial, Verdict};
 use shakedown_schemas::words;
 
-
 /// The most rows of a long table, such as events. The rest are only counted.
 pub(super) const ROWS: usize = 300;
 

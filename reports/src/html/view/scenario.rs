@@ -17,8 +17,8 @@ use super::parts::{Badge, ROWS, anchor, clock, trial};
 use crate::html::bar::interval_bar;
 use crate::html::places::{Place, place};
 use crate::text::tame;
-use shakedown_schemas::texts::SOURCE;
 use crate::{RenderError, sentences};
+use shakedown_schemas::texts::SOURCE;
 
 /// The most kinds of failures that are shown with a sample.
 const FAILURES: usize = 60;
@@ -305,7 +305,7 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.behind(), it.reconnects) {
-            (None, 0) => it.reach.clone(),
+            (None, 0) => it.reach.to_string(),
             (None, n) => format!("{}, reconnected {}", it.reach, words::plural(n as usize, "time")),
             (Some(address), 0) => format!("{}, {address}", it.reach),
             (Some(address), n) => format!("{}, {address}, reconnected {}", it.reach, words::plural(n as usize, "time")),

@@ -12,7 +12,7 @@ mod place;
 use std::time::Duration;
 
 use shakedown_schemas::result::ObjectRecord;
-use shakedown_schemas::scenario::{Fault, Phase, Prove};
+use shakedown_schemas::scenario::{Fault, FaultEngine, Phase, Prove};
 use shakedown_schemas::units::Duration as Written;
 
 use super::error::PlanError;
@@ -102,7 +102,7 @@ pub(super) async fn plan(
         name: request.name.to_owned(),
         phase: request.phase,
         kind: request.fault.kind(),
-        engine: "chaos-mesh",
+        engine: FaultEngine::ChaosMesh,
         description,
         targets: request.targets.clone(),
         peers: draft.peers,

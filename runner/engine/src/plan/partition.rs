@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shakedown_schemas::result::ObjectRecord;
-use shakedown_schemas::scenario::{Engine, Phase, Prove};
+use shakedown_schemas::scenario::{Engine, FaultEngine, Partition, Phase, Prove};
 
 use super::error::PlanError;
 use super::options::Options;
@@ -195,8 +195,8 @@ fn fault_plan(
     Ok(FaultPlan {
         name: request.name.to_owned(),
         phase: request.phase,
-        kind: "partition",
-        engine: "network-policy",
+        kind: Partition::KIND,
+        engine: FaultEngine::NetworkPolicy,
         description,
         targets: request.targets.clone(),
         peers: part.blocks.iter().map(peer_text).collect(),

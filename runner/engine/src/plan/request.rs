@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Fault, Partition, Scenario};
+use shakedown_schemas::scenario::{Fault, FaultEngine, Partition, Scenario};
 
 use super::error::PlanError;
 use super::options::Options;
@@ -83,7 +83,7 @@ impl KubernetesRequest<'_> {
             name: self.name.to_owned(),
             phase: self.phase,
             kind: self.fault.kind(),
-            engine: "kubernetes",
+            engine: FaultEngine::Kubernetes,
             description,
             targets: self.targets.clone(),
             peers: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::scenario::{FaultEngine, FaultInfo};
 use shakedown_schemas::units::Duration;
 
 use super::spec::{FaultSpec, Plan};
@@ -100,7 +100,7 @@ fn targets(out: &mut String, fault: &FaultSpec) {
         _ = writeln!(out, "  peer   {peer}");
     }
     let is_observed = matches!(fault.effect, RequiredProof::Observed { .. });
-    if fault.engine == "chaos-mesh" && (fault.effect == RequiredProof::Applied || is_observed) {
+    if fault.engine == FaultEngine::ChaosMesh && (fault.effect == RequiredProof::Applied || is_observed) {
         let info = FaultInfo::of(fault.kind);
         let more = info.map_or("", |info| info.facts.confirmed_by);
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");

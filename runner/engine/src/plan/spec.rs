@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
-use shakedown_schemas::result::{ClusterInfo, LoadInfo};
+use shakedown_schemas::result::{ClusterInfo, LoadInfo, ReachedBy};
 use shakedown_schemas::scenario::{Direction, Expectation, Fault};
 use shakedown_schemas::units::as_text;
 use shakedown_schemas::{Document, first_few};
@@ -127,10 +127,10 @@ impl LoadSpec {
     /// The load as the reports show it, without counts.
     pub fn info(&self) -> LoadInfo {
         let (reach, address) = match &self.route {
-            Route::Url => ("url", self.base.clone()),
-            Route::Direct { address, .. } => ("direct", address.to_string()),
-            Route::Endpoints { addresses, .. } => ("endpoints", endpoints(addresses)),
-            Route::PortForward { .. } => ("port-forward", String::new()),
+            Route::Url => (ReachedBy::Url, self.base.clone()),
+            Route::Direct { address, .. } => (ReachedBy::Direct, address.to_string()),
+            Route::Endpoints { addresses, .. } => (ReachedBy::Endpoints, endpoints(addresses)),
+            Route::PortForward { .. } => (ReachedBy::PortForward, String::new()),
         };
         LoadInfo {
             name: self.name.clone(),
@@ -138,7 +138,7 @@ impl LoadSpec {
             target: self.target.clone(),
             open_loop: self.open_loop,
             schedule: self.schedule.clone(),
-            reach: reach.to_owned(),
+            reach,
             address,
             reconnects: 0,
             issued: None,

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Proof, Verdict};
-use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::scenario::{FaultEngine, FaultInfo};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -160,7 +160,7 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
         name: plan.name.clone(),
         phase: String::new(),
         kind: plan.kind.to_owned(),
-        engine: plan.engine.to_owned(),
+        engine: plan.engine,
         description: plan.description.clone(),
         targets: plan.targets.clone(),
         peers: plan.peers.clone(),
@@ -511,7 +511,7 @@ impl FaultTask {
 
     /// Whether only its engine reports that it acts.
     fn is_claimed(&self, findings: &[Finding]) -> bool {
-        self.plan.engine == "chaos-mesh"
+        self.plan.engine == FaultEngine::ChaosMesh
             && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
             && !findings.iter().any(|finding| finding.shows == Proof::Effective)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shakedown_schemas::result::{PodRef, Unit};
+use shakedown_schemas::scenario::FaultEngine;
 
 use super::*;
 
@@ -19,7 +20,7 @@ fn fault(injection: Verdict, undo: Verdict) -> FaultResult {
         name: "nats-cut".to_owned(),
         phase: "partition".to_owned(),
         kind: "partition".to_owned(),
-        engine: "network-policy".to_owned(),
+        engine: FaultEngine::NetworkPolicy,
         description: String::new(),
         targets: vec![],
         peers: vec![],
@@ -138,7 +139,7 @@ fn a_pass_says_what_it_does_not_show() {
         ..fault(GOOD, GOOD)
     };
     let stress = FaultResult { claimed_s: Some(22.0), ..injected("stress", "busy", Some(true)) };
-    result.faults = vec![FaultResult { engine: "chaos-mesh".to_owned(), ..stress }];
+    result.faults = vec![FaultResult { engine: FaultEngine::ChaosMesh, ..stress }];
     assert_eq!(remarks(&result), ["the fault `busy` is claimed by its engine (chaos-mesh), not proven"]);
     result.faults = vec![injected("partition", "cut", Some(false)), injected("partition", "other", None)];
     assert_eq!(remarks(&result), ["`cut` had no effect on any request"]);

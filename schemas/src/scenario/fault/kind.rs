@@ -3,7 +3,7 @@
 //! A kind is one file next to this one and one line in the list of [`super::Fault`]. A missing fact does not compile.
 //! Facts that the compiler cannot check (permissions, documents, the sandbox) fail a test.
 
-use super::terms::Prove;
+use super::terms::{FaultEngine, Prove};
 use crate::check::Findings;
 use crate::rule::Rule;
 use crate::scenario::{Peer, PodSelector, Secret};
@@ -166,12 +166,12 @@ impl FaultInfo {
 }
 
 impl Means {
-    /// Its name in plans and reports.
-    pub const fn name(&self) -> &'static str {
+    /// The engine, without what a kind needs of it.
+    pub const fn engine(&self) -> FaultEngine {
         match self {
-            Self::NetworkPolicy => "network-policy",
-            Self::Kubernetes { .. } => "kubernetes",
-            Self::ChaosMesh(_) => "chaos-mesh",
+            Self::NetworkPolicy => FaultEngine::NetworkPolicy,
+            Self::Kubernetes { .. } => FaultEngine::Kubernetes,
+            Self::ChaosMesh(_) => FaultEngine::ChaosMesh,
         }
     }
 }
@@ -362,6 +362,11 @@ macro_rules! fault_kinds {
             $($(#[doc = $summary])+ #[serde(rename = $name)] $variant($type),)*
         }
 
+        $(impl $type {
+            /// The key of the kind in a scenario.
+            pub const KIND: &'static str = $name;
+        })*
+
         impl Fault {
             /// All kinds, in the order of the documentation.
             pub const KINDS: &'static [FaultInfo] = &[$(FaultInfo {
@@ -374,7 +379,7 @@ macro_rules! fault_kinds {
 
             /// The key of its kind in a scenario.
             pub const fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $name,)* }
+                match self { $(Self::$variant(_) => $type::KIND,)* }
             }
 
             /// Its index in the list of kinds.

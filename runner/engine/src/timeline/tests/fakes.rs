@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
-use shakedown_schemas::scenario::{Fault, Scenario};
+use shakedown_schemas::scenario::{Fault, FaultEngine, Scenario};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -98,7 +98,7 @@ pub(super) fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
         name: name.to_owned(),
         phase,
         kind: "partition",
-        engine: "fake",
+        engine: FaultEngine::Kubernetes,
         description: String::new(),
         targets: (0..3).map(target).collect(),
         peers: Vec::new(),
@@ -332,7 +332,7 @@ pub(super) async fn stopped(
             let Some((name, behaviour)) = faults.iter().find(|(known, _)| known == name).copied() else { continue };
             let mut plan = plan(name, phase, fault);
             if behaviour.is_claimed() {
-                (plan.kind, plan.engine) = ("stress", "chaos-mesh");
+                (plan.kind, plan.engine) = ("stress", FaultEngine::ChaosMesh);
             }
             drivers
                 .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
