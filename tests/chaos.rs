@@ -8,6 +8,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Leftover, Verdict};
+use shakedown_schemas::scenario::FaultEngine;
 
 use crate::support::chaos_mesh::{ChaosMesh, Manner};
 use crate::support::deployment::{Inference, TestCluster, api};
@@ -65,7 +66,7 @@ fn every_kind_is_injected_proven_and_undone() {
     reports.expect_proven_and_undone();
     assert_eq!(reports.scenario().faults.len(), 11);
     let lossy = &reports.scenario().faults[0];
-    assert_eq!((lossy.engine.as_str(), lossy.objects.len()), ("chaos-mesh", 2));
+    assert_eq!((lossy.engine, lossy.objects.len()), (FaultEngine::ChaosMesh, 2));
     let stopped =
         reports.scenario().faults[3].evidence.iter().filter(|it| it.detail.contains("do not run: it is not ready"));
     assert!(stopped.count() >= 2, "{:#?}", reports.scenario().faults[3].evidence);
@@ -489,5 +490,5 @@ fn kills_respect_budgets_only_when_asked() {
     let finished = stage.start(&shakedown, &scenario, &["--out", "killed"]).finish(LIMIT);
     let reports = shakedown.reports("killed");
     assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
-    assert_eq!((reports.fault().engine.as_str(), reports.fault().injection), ("kubernetes", Verdict::Pass));
+    assert_eq!((reports.fault().engine, reports.fault().injection), (FaultEngine::Kubernetes, Verdict::Pass));
 }

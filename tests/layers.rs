@@ -157,8 +157,20 @@ fn no_files_use_each_other_in_a_circle() {
     none_of(&problems);
 }
 
+/// The Rust files of all crates, without those that only tests compile. Their paths are relative to the root.
+pub fn files() -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for (file, _) in packages().into_values() {
+        let read = Crate::read(root(), file.strip_prefix(root()).expect("below the root"));
+        files.extend(read.modules.into_iter().map(|module| module.file));
+    }
+    files.retain(|file| !file.starts_with("tests"));
+    assert!(files.len() > 400, "{} are not all of them", files.len());
+    files
+}
+
 /// The Rust files below a folder, without those of tests.
-pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder of this checkout") {
         let path = entry.expect("an entry").path();
         match path.file_stem().and_then(|stem| stem.to_str()) {

@@ -20,6 +20,7 @@ mod gate;
 mod init;
 mod input;
 mod junit;
+mod kinds;
 mod layers;
 mod messages;
 mod names;

@@ -281,9 +281,9 @@ const KEPT_HELP: &str = "its network plugin leaves established connections open,
 
 /// The warning about a fault that acts without a change in the requests.
 fn unnoticed(fault: &FaultResult, direction: Direction) -> String {
-    let (tolerated, unless) = match fault.kind.as_str() {
-        "partition" => ("does not need this link", wrong_way(direction)),
-        _ => ("tolerates it", ""),
+    let (tolerated, unless) = match FaultInfo::of(&fault.kind).is_some_and(|info| info.facts.cuts_links) {
+        true => ("does not need this link", wrong_way(direction)),
+        false => ("tolerates it", ""),
     };
     format!(
         "fault {} acts, but the requests did not change: the service {tolerated}, or other pods carry the load{unless}",

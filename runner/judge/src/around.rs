@@ -38,17 +38,19 @@ impl<'a> Views<'a> {
 
     /// The observations that an expectation uses.
     pub(super) fn of(&self, expectation: &Expectation) -> &Observations {
-        match expectation {
-            Expectation::RecoveryTime(_) => self.plain,
-            it if is_by_due(it) => &self.by_due,
-            _ => &self.included,
+        if expectation.demands().recovery.is_some() {
+            self.plain
+        } else if is_by_due(expectation) {
+            &self.by_due
+        } else {
+            &self.included
         }
     }
 }
 
 /// True when an expectation counts requests by their due moment, independent of the groups around a fault.
 pub(super) fn is_by_due(expectation: &Expectation) -> bool {
-    expectation.info().facts.counts_work || matches!(expectation, Expectation::RecoveryTime(_))
+    expectation.info().facts.counts_work || expectation.demands().recovery.is_some()
 }
 
 /// The part of a group's requests.

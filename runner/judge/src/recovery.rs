@@ -249,13 +249,14 @@ pub fn recoveries(
 fn settings(scenario: &Scenario, observations: &Observations, fault_phase: usize, load: &str) -> RecoveryTime {
     let next = observations.phases.iter().skip(fault_phase + 1).take_while(|span| !span.has_faults).count();
     let asked = scenario.phases.iter().skip(fault_phase + 1).take(next).flat_map(|phase| &phase.expect);
-    asked
-        .filter_map(|expectation| match expectation {
-            Expectation::RecoveryTime(it) if it.load.as_deref().is_none_or(|name| name == load) => Some(it.clone()),
-            _ => None,
-        })
-        .next()
-        .unwrap_or_default()
+    for expectation in asked {
+        if let Expectation::RecoveryTime(it) = expectation
+            && it.load.as_deref().is_none_or(|name| name == load)
+        {
+            return it.clone();
+        }
+    }
+    RecoveryTime::default()
 }
 
 fn recovery(

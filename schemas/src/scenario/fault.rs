@@ -22,7 +22,7 @@ pub use container_kill::ContainerKill;
 pub use dns::{DnsAnswer, DnsFault};
 pub use http::HttpFault;
 pub use io::{IoError, IoFault, IoMethod};
-pub use kind::{Access, AccessNeeds, ChaosMesh, FaultFacts, FaultInfo, Means, Resource, Sandbox};
+pub use kind::{Access, AccessNeeds, ChaosMesh, Ends, FaultFacts, FaultInfo, Means, Resource, Sandbox};
 pub use manifest::{Condition, Field, Manifest, ObjectName};
 pub use netem::Netem;
 pub use partition::{Engine, Partition};

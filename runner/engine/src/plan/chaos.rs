@@ -53,10 +53,12 @@ pub(super) async fn plan(
         };
         targets.push((Inside { pod: pod.clone(), containers: container_names(&there) }, there));
     }
-    let draft = match request.fault {
-        Fault::Netem(it) => links::netem(&request, it.clone(), &targets, cluster, namespace).await?,
-        Fault::Partition(it) => links::partition(&request, it.clone(), &targets, cluster, namespace).await?,
-        _ => inside::draft(&request, &targets, cluster).await?,
+    let draft = if let Fault::Netem(it) = request.fault {
+        links::netem(&request, it.clone(), &targets, cluster, namespace).await?
+    } else if let Fault::Partition(it) = request.fault {
+        links::partition(&request, it.clone(), &targets, cluster, namespace).await?
+    } else {
+        inside::draft(&request, &targets, cluster).await?
     };
     let targets: Vec<Inside> = targets.into_iter().map(|(target, _)| target).collect();
     let resources = draft.recipe.resources(&targets);

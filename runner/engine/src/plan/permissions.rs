@@ -77,10 +77,8 @@ impl<'a> Permissions<'a> {
     async fn kinds(&self) -> Kinds {
         let faults = self.document.scenario.phases.iter().flat_map(|phase| phase.faults.values());
         let mut kinds = Kinds::default();
-        for name in faults.flat_map(|fault| match fault {
-            Fault::Manifest(it) => needs::kinds_of(it),
-            _ => Vec::new(),
-        }) {
+        let manifests = faults.filter_map(|fault| if let Fault::Manifest(it) = fault { Some(it) } else { None });
+        for name in manifests.flat_map(needs::kinds_of) {
             if let Ok(Some(found)) = self.cluster.discover(&name.0, &name.1).await {
                 kinds.insert(name, found);
             }

@@ -210,11 +210,7 @@ impl FaultSpec {
     /// A planned fault at its place in the scenario.
     pub(super) fn new(document: &Document, plan: FaultPlan, action: Action) -> Self {
         let phase = &document.scenario.phases[plan.phase];
-        let direction = match phase.faults.get(&plan.name) {
-            Some(Fault::Partition(partition)) => Some(partition.direction),
-            Some(Fault::Netem(netem)) => netem.direction,
-            _ => None,
-        };
+        let direction = phase.faults.get(&plan.name).and_then(Fault::direction);
         let line = document.line(&format!("phases[{}].faults.{}", plan.phase, plan.name));
         Self { phase: phase.name.clone(), line, direction, clocks: Vec::new(), plan, action }
     }

@@ -4,17 +4,16 @@
 use super::counted::{asked, count, is_doubtful, is_silent};
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Arrival, Decide, Expectation, Model, Requests, Scenario};
+use crate::scenario::{Ahead, Arrival, CountLimits, Decide, Expectation, Model, Scenario};
 use crate::units::Percent;
 
 /// Checks one expectation.
 pub(super) fn check(scenario: &Scenario, index: usize, asks: &Expectation, path: &str, findings: &mut Findings<'_>) {
-    match asks {
-        Expectation::SuccessRate(it) => whole_interval(path, it.min, it.max, it.decide, findings),
-        Expectation::Goodput(it) => whole_interval(path, it.min, it.max, it.decide, findings),
-        Expectation::Requests(it) => due(scenario, index, asks, it, path, findings),
-        Expectation::RecoveryTime(_) => recovery(scenario, index, asks, path, findings),
-        _ => {}
+    match asks.demands().ahead {
+        Ahead::Share { min, max, decide } => whole_interval(path, min, max, decide, findings),
+        Ahead::Due(limits) => due(scenario, index, asks, limits, path, findings),
+        Ahead::Recovery => recovery(scenario, index, asks, path, findings),
+        Ahead::Nothing => {}
     }
 }
 
@@ -34,7 +33,14 @@ fn whole_interval(path: &str, min: Option<Percent>, max: Option<Percent>, decide
 }
 
 /// The number of requests that are due follows from the schedule.
-fn due(scenario: &Scenario, index: usize, asks: &Expectation, it: &Requests, path: &str, findings: &mut Findings<'_>) {
+fn due(
+    scenario: &Scenario,
+    index: usize,
+    asks: &Expectation,
+    limits: CountLimits,
+    path: &str,
+    findings: &mut Findings<'_>,
+) {
     let phase = &scenario.phases[index];
     let mut problem = None;
     for (name, load) in asked(scenario, asks).filter(|(name, _)| !is_doubtful(index, name, findings)) {
@@ -49,7 +55,7 @@ fn due(scenario: &Scenario, index: usize, asks: &Expectation, it: &Requests, pat
                 phase.name
             )
         };
-        let (too_many, too_few) = (count.most.zip(it.min), it.max.map(|max| (fewest, max)));
+        let (too_many, too_few) = (count.most.zip(limits.min), limits.max.map(|max| (fewest, max)));
         problem = match (too_many, too_few) {
             (Some((most, min)), _) if most < min as f64 => Some(("min", impossible(&format!("`min: {min}`")))),
             (_, Some((fewest, max))) if fewest > max as f64 => Some(("max", impossible(&format!("`max: {max}`")))),

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -15,6 +17,7 @@ pub(super) const ERRORS: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    reference: Reference::Nothing,
     shown: Shown::Measure(Panel::Requests),
     limit: "0",
     example: "{any: {max: 10}, timeout: {max: 0}}",
@@ -138,6 +141,13 @@ impl ExpectationKind for Errors {
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         // One failure decides.
         Some(Sample { decides: 1, ..Sample::floor(kind) })
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            failures: self.kinds().iter().any(|(_, limits)| limits.min.is_some_and(|min| min > 0)),
+            ..Demands::NONE
+        }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

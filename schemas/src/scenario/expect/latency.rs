@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -19,6 +21,7 @@ pub(super) const LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    reference: Reference::Nothing,
     shown: Shown::Limits(Panel::Latency),
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
@@ -29,6 +32,7 @@ pub(super) const LATENCY_RATIO: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    reference: Reference::Named,
     shown: Shown::Limits(Panel::Latency),
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
@@ -39,6 +43,7 @@ pub(super) const TIME_TO_FIRST_TOKEN: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
@@ -49,6 +54,7 @@ pub(super) const TIME_TO_FIRST_TOKEN_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    reference: Reference::Named,
     shown: Shown::Nothing,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
@@ -59,6 +65,7 @@ pub(super) const INTER_TOKEN_LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "100ms",
     example: "{percentile: p95, max: 100ms}",
@@ -69,6 +76,7 @@ pub(super) const INTER_TOKEN_LATENCY_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    reference: Reference::Named,
     shown: Shown::Nothing,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
@@ -125,6 +133,10 @@ impl ExpectationKind for Latency {
 
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         Sample::percentile(self.percentile, kind, self.sampling())
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
@@ -186,6 +198,10 @@ impl ExpectationKind for LatencyRatio {
 
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         Sample::percentile(self.percentile, kind, self.sampling())
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -115,8 +115,8 @@ pub(super) async fn draft(
             let text = format!("The clocks that the targets' processes see are {} too {way}.", it.offset.by());
             inside(Recipe::Time(it.clone()), text, it.follow)
         }
-        other => {
-            let kind = other.kind();
+        Fault::Partition(_) | Fault::Netem(_) | Fault::PodKill(_) | Fault::Manifest(_) => {
+            let kind = request.fault.kind();
             return Err(PlanError::fault(request.name, format!("{kind} does nothing inside pods")));
         }
     })

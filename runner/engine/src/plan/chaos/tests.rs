@@ -222,7 +222,7 @@ async fn a_partition_is_done_by_whoever_can_cut_it_whole_and_the_plan_says_why()
     );
     let (engine, text) = planned(cut, true).await;
     assert!(
-        engine == "chaos-mesh" && text.contains("leaves established connections open (a witness showed it"),
+        engine == FaultEngine::ChaosMesh && text.contains("leaves established connections open (a witness showed it"),
         "{text}"
     );
     // What Chaos Mesh would do otherwise, or not at all, stays as it is, and the plan says what that leaves.
