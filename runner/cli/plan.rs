@@ -34,15 +34,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     let mut problems = Vec::new();
     for (serial, document) in documents.iter().enumerate() {
         let place = environment.place_of(serial);
-        let options = Options {
-            run: id.clone(),
-            serial,
-            seed,
-            namespace: args.target.namespace.clone(),
-            fuse: args.safety.fuse(),
-            proof: proofs[place].clone(),
-            chaos: args.safety.limits(),
-        };
+        let options = args.safety.options(&args.target, (&id, serial), seed, &proofs[place]);
         let problem = |text: String| format!("{}: {text}", document.file);
         let (planned, refusal) = permitted(document, clusters[place], &options).await;
         match (planned, refusal) {
@@ -81,25 +73,16 @@ async fn permitted(
     cluster: Option<&Cluster>,
     options: &Options,
 ) -> (Result<Plan, PlanError>, Option<String>) {
-    let asked = match cluster {
-        Some(cluster) => Permissions::of_scenario(document, cluster, options).await.map(Some),
-        None => Ok(None),
-    };
-    let mut permissions = match asked {
+    let permissions = match Permissions::of_scenario(document, cluster, options).await {
         Ok(permissions) => permissions,
         Err(error) => return (Err(error), None),
     };
-    let planned = plan::plan(document, cluster, options).await;
-    let Some(permissions) = &mut permissions else { return (planned, None) };
-    let asked = permissions.of_plan(&planned).await;
-    if permissions.are_unknown() {
-        print::remark(format_args!("warning: {}", plan::REFUSED));
-    }
-    let refusal = permissions.refusal().await;
-    if let (None, Some([text, _])) = (&refusal, permissions.without_witness().await) {
+    let permitted = plan::permitted(document, cluster, options, permissions).await;
+    let without_witness = permitted.without_witness.as_ref().map(|[text, _]| text.as_str());
+    for text in permitted.unknown.into_iter().chain(without_witness) {
         print::remark(format_args!("warning: {text}"));
     }
-    (planned.and_then(|plan| asked.map(|()| plan)), refusal)
+    (permitted.plan, permitted.refusal)
 }
 
 /// The printed plans, without secrets.

@@ -134,15 +134,8 @@ impl<'a> Session<'a> {
 
     /// The inputs of a plan.
     fn options(&self, serial: usize, proof: &Proof) -> Options {
-        Options {
-            run: self.result.run.id.clone(),
-            serial,
-            seed: self.result.run.seed,
-            namespace: self.args.target.namespace.clone(),
-            fuse: self.args.safety.fuse(),
-            proof: proof.clone(),
-            chaos: self.args.safety.limits(),
-        }
+        let run = &self.result.run;
+        self.args.safety.options(&self.args.target, (&run.id, serial), run.seed, proof)
     }
 
     /// Connects to the cluster, if one is needed. A signal ends the wait.

@@ -38,7 +38,7 @@ use shakedown_guard::fuse;
 
 pub use error::PlanError;
 pub use options::{Fuse, Options, Proof};
-pub use permissions::{Permissions, REFUSED};
+pub use permissions::{Permissions, Permitted, permitted};
 pub use show::show;
 pub use spec::{Action, FaultSpec, LoadSpec, PhaseSpec, Plan, Route};
 

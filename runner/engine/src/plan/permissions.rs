@@ -16,7 +16,7 @@ use shakedown_cluster::permissions::{Answers, Need, Needs, grant};
 use shakedown_cluster::{Cluster, ClusterError, labels};
 
 /// What the report says where the server answers no question about permissions.
-pub const REFUSED: &str = "this API server does not report the permissions of an account, so a missing permission is an error \
+const REFUSED: &str = "this API server does not report the permissions of an account, so a missing permission is an error \
                            only when it is needed";
 
 /// The permissions of this account, as far as one scenario needs them.
@@ -32,21 +32,22 @@ pub struct Permissions<'a> {
 }
 
 impl<'a> Permissions<'a> {
-    /// Asks for what the scenario says that it needs.
+    /// Asks for what the scenario says that it needs. Without a cluster, it needs none.
     ///
     /// # Errors
     /// When the cluster does not answer.
     pub async fn of_scenario(
         document: &'a Document,
-        cluster: &'a Cluster,
+        cluster: Option<&'a Cluster>,
         options: &'a Options,
-    ) -> Result<Self, PlanError> {
+    ) -> Result<Option<Self>, PlanError> {
+        let Some(cluster) = cluster else { return Ok(None) };
         let namespace = default_namespace(&document.scenario, Some(cluster), options);
         let (needs, answers) = (Sorted::default(), Answers::default());
         let mut it = Self { document, cluster, namespace, options, needs, refused: None, answers };
         it.needs = it.sorted(None, &Kinds::default());
         cluster.ask(&it.needs.certain, &mut it.answers).await?;
-        Ok(it)
+        Ok(Some(it))
     }
 
     fn sorted(&self, plan: Option<&Plan>, kinds: &Kinds) -> Sorted {
@@ -58,7 +59,7 @@ impl<'a> Permissions<'a> {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub async fn of_plan(&mut self, planned: &Result<Plan, PlanError>) -> Result<(), PlanError> {
+    async fn of_plan(&mut self, planned: &Result<Plan, PlanError>) -> Result<(), PlanError> {
         match planned {
             Ok(plan) => self.needs = self.sorted(Some(plan), &Kinds::default()),
             Err(PlanError::Cluster(error @ ClusterError::Forbidden { .. })) => {
@@ -86,11 +87,6 @@ impl<'a> Permissions<'a> {
         kinds
     }
 
-    /// Whether the server refuses to answer.
-    pub const fn are_unknown(&self) -> bool {
-        self.answers.refused
-    }
-
     fn lacking<'n>(&self, needs: &'n Needs) -> Vec<&'n Need> {
         needs.iter().filter(|(need, names)| self.answers.lack(need, names)).map(|(need, _)| need).collect()
     }
@@ -102,7 +98,7 @@ impl<'a> Permissions<'a> {
 
     /// The error that names what is missing, with the Roles that grant everything that the scenario needs where something
     /// is missing; none when nothing is.
-    pub async fn refusal(&self) -> Option<String> {
+    async fn refusal(&self) -> Option<String> {
         let missing = self.lacking(&self.needs.certain);
         if missing.is_empty() {
             return None;
@@ -118,7 +114,7 @@ impl<'a> Permissions<'a> {
 
     /// A warning that names what the planned witnesses lack, with and without the Roles that grant it; none when nothing is
     /// missing.
-    pub async fn without_witness(&self) -> Option<[String; 2]> {
+    async fn without_witness(&self) -> Option<[String; 2]> {
         let missing = self.lacking(&self.needs.witness);
         if missing.is_empty() {
             return None;
@@ -149,6 +145,37 @@ impl<'a> Permissions<'a> {
         let who = account.map(|name| format!(" ({name})")).unwrap_or_default();
         (who, format!("help: `kubectl apply -f` this, as an administrator:\n{roles}"))
     }
+}
+
+/// A plan, and what this account lacks for it.
+pub struct Permitted {
+    /// The plan, or why there is none.
+    pub plan: Result<Plan, PlanError>,
+    /// The error that names what is missing, with the Roles that grant it. None when nothing is.
+    pub refusal: Option<String>,
+    /// A warning that names what the planned witnesses lack, with and without the Roles that grant it. None when nothing
+    /// is, or when there is a refusal.
+    pub without_witness: Option<[String; 2]>,
+    /// The warning that the server refuses to answer, if it does.
+    pub unknown: Option<&'static str>,
+}
+
+/// Plans a scenario, and asks for the permissions that only its plan knows. `permissions` are those of the scenario.
+pub async fn permitted(
+    document: &Document,
+    cluster: Option<&Cluster>,
+    options: &Options,
+    permissions: Option<Permissions<'_>>,
+) -> Permitted {
+    let plan = super::plan(document, cluster, options).await;
+    let Some(mut permissions) = permissions else {
+        return Permitted { plan, refusal: None, without_witness: None, unknown: None };
+    };
+    let asked = permissions.of_plan(&plan).await;
+    let refusal = permissions.refusal().await;
+    let without_witness = if refusal.is_none() { permissions.without_witness().await } else { None };
+    let unknown = permissions.answers.refused.then_some(REFUSED);
+    Permitted { plan: plan.and_then(|plan| asked.map(|()| plan)), refusal, without_witness, unknown }
 }
 
 fn list(missing: &[&Need]) -> String {
