@@ -61,7 +61,7 @@ pub struct FaultPlan {
     pub lasts: Option<std::time::Duration>,
     /// The required proof that it acts.
     #[serde(rename = "prove")]
-    pub effect: effect::RequiredProof,
+    pub required_proof: effect::RequiredProof,
 }
 
 kubernetes_kinds! {

@@ -97,7 +97,7 @@ impl Execution<'_> {
                 .collect();
             let traffic = traffic::of(&fault.phase, &felt, &others);
             let direction = spec.direction.unwrap_or(Direction::Both);
-            warnings.extend(effect::conclude(&mut fault, &spec.plan.effect, direction, &traffic));
+            warnings.extend(effect::conclude(&mut fault, &spec.plan.required_proof, direction, &traffic));
             fault.felt = match &traffic {
                 _ if fault.injected_s.is_none() => None,
                 Traffic::Changed { .. } => Some(true),

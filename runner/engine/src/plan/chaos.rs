@@ -113,7 +113,7 @@ pub(super) async fn plan(
         namespaces: vec![home],
         after,
         lasts,
-        effect: draft.effect,
+        required_proof: draft.required_proof,
     };
     let standing = Standing {
         fault: request.name.to_owned(),

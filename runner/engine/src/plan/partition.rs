@@ -111,8 +111,8 @@ pub(super) async fn plan(
             Prove::Applied if unevaluated.is_some() => Prove::Auto,
             prove => prove,
         };
-        let (witness, effect) = witness(request, at, &scheme, &found, options, prove)?;
-        plan.effect = effect;
+        let (witness, required_proof) = witness(request, at, &scheme, &found, options, prove)?;
+        plan.required_proof = required_proof;
         for note in found.notes.get(&at).into_iter().flatten() {
             plan.description.push_str(&format!(" Note: {note}."));
         }
@@ -209,7 +209,7 @@ fn fault_plan(
         namespaces,
         after: own.begin,
         lasts: request.partition.lasts.map(|lasts| lasts.get()),
-        effect: RequiredProof::Applied,
+        required_proof: RequiredProof::Applied,
     })
 }
 

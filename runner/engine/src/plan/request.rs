@@ -92,7 +92,7 @@ impl KubernetesRequest<'_> {
             namespaces: namespaces.into_iter().collect(),
             after: self.fault.after().get(),
             lasts: self.fault.lasts().map(|lasts| lasts.get()),
-            effect: RequiredProof::Applied,
+            required_proof: RequiredProof::Applied,
         }
     }
 }

@@ -99,8 +99,8 @@ fn targets(out: &mut String, fault: &FaultSpec) {
     for peer in &fault.peers {
         _ = writeln!(out, "  peer   {peer}");
     }
-    let is_observed = matches!(fault.effect, RequiredProof::Observed { .. });
-    if fault.engine == FaultEngine::ChaosMesh && (fault.effect == RequiredProof::Applied || is_observed) {
+    let is_observed = matches!(fault.required_proof, RequiredProof::Observed { .. });
+    if fault.engine == FaultEngine::ChaosMesh && (fault.required_proof == RequiredProof::Applied || is_observed) {
         let info = FaultInfo::of(fault.kind);
         let more = info.map_or("", |info| info.facts.confirmed_by);
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");
@@ -109,14 +109,14 @@ fn targets(out: &mut String, fault: &FaultSpec) {
                 "" => String::new(),
                 by => format!("{by}, or "),
             };
-            let otherwise = match fault.effect {
+            let otherwise = match fault.required_proof {
                 RequiredProof::Observed { required: true } => "inconclusive",
                 _ => "claimed, not proven",
             };
             _ = writeln!(out, "         and {seen}a change in the run's own requests; without it {otherwise}");
         }
     } else {
-        _ = writeln!(out, "  proof  {}", fault.effect);
+        _ = writeln!(out, "  proof  {}", fault.required_proof);
     }
     for mark in &fault.marks {
         _ = writeln!(out, "  {mark}");

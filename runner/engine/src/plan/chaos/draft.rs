@@ -17,5 +17,5 @@ pub(super) struct Draft {
     /// Whether replacements of targets are acted on as well.
     pub follow: bool,
     /// What has to show that it acts.
-    pub effect: RequiredProof,
+    pub required_proof: RequiredProof,
 }

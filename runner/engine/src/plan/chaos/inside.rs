@@ -34,7 +34,7 @@ pub(super) async fn draft(
         peers: Vec::new(),
         far: Vec::new(),
         follow,
-        effect: required_proof(request.fault.prove()),
+        required_proof: required_proof(request.fault.prove()),
     };
     Ok(match request.fault {
         Fault::PodFailure(it) => {

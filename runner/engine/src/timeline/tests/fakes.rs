@@ -107,7 +107,7 @@ pub(super) fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
         namespaces: Vec::new(),
         after: fault.after().get(),
         lasts: fault.lasts().map(|lasts| lasts.get()),
-        effect: shakedown_faults::effect::RequiredProof::Applied,
+        required_proof: shakedown_faults::effect::RequiredProof::Applied,
     }
 }
 
