@@ -118,7 +118,10 @@ async fn policies_of_other_apis_are_named_and_ask_for_a_proof() {
         let group = version.split_once('/').unwrap().0;
         let named = format!("{kind}.{group}{}", if namespaced { " in namespace one" } else { "" });
         let none = world.plan(&with(&world.cluster, it, Has::Nothing), true).await;
-        assert!(!none.description.contains("not evaluated") && none.required_proof == RequiredProof::Applied, "{named}");
+        assert!(
+            !none.description.contains("not evaluated") && none.required_proof == RequiredProof::Applied,
+            "{named}"
+        );
         let there = world.plan(&with(&world.cluster, it, Has::One(name)), true).await;
         assert!(there.description.contains(&format!("that are not evaluated: {named}; they")), "{}", there.description);
         assert_eq!(there.required_proof, RequiredProof::Auto { no_witness: None }, "{named}");
