@@ -1,5 +1,5 @@
-//! NVIDIA Dynamo 1.6.1 on the real cluster. The tests are ignored by default: they need the cluster, and `../shared/dynamo`, whose
-//! `deploy.sh` brings Dynamo up from PyPI.
+//! NVIDIA Dynamo 1.6.1 on the real cluster. The tests are ignored by default: they need the cluster, and `../shared/dynamo`,
+//! whose `deploy.sh` brings Dynamo up from PyPI.
 
 mod probe;
 mod table;

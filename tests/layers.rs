@@ -208,6 +208,21 @@ fn a_help_is_a_field_and_never_split_from_a_text() {
     none_of(&problems);
 }
 
+/// rustfmt wraps code, not comments.
+#[test]
+fn no_comment_is_wider_than_130_characters() {
+    let mut files = Vec::new();
+    ["reports", "runner", "schemas", "tests"].iter().for_each(|folder| sources(&root().join(folder), &mut files));
+    let mut problems = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        let wide = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > 130;
+        let lines = text.lines().enumerate().filter(|(_, line)| wide(line));
+        problems.extend(lines.map(|(at, _)| format!("{}:{}", file.display(), at + 1)));
+    }
+    none_of(&problems);
+}
+
 /// Writes a crate of these files, and describes its circles.
 fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");

@@ -52,9 +52,9 @@ pub fn sentence(scenario: &ScenarioResult) -> &str {
     without_verdict(scenario.verdict, &scenario.reason)
 }
 
-/// The heading of a scenario. If an expectation failed or the faults had too little effect: the observed value and the limit,
-/// and the number of others with this verdict. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors. In an overkill run,
-/// it begins with the outcome.
+/// The heading of a scenario. If an expectation failed or the faults had too little effect: the observed value and the limit, and
+/// the number of others with this verdict. Otherwise the first line of the sentence. Further lines, such as help, are shown with
+/// the errors. In an overkill run, it begins with the outcome.
 pub fn headline(scenario: &ScenarioResult) -> String {
     let why = verdict_headline(scenario);
     match overkill(scenario) {

@@ -62,7 +62,8 @@ impl Cluster {
         Ok(super::objects::to_value(&made))
     }
 
-    /// The last lines that a container of a pod printed, of the time since then if one is given. It is named, because other containers may have been added to the pod.
+    /// The last lines that a container of a pod printed, of the time since then if one is given. It is named, because other
+    /// containers may have been added to the pod.
     ///
     /// # Errors
     /// When the pod is not there or has not begun, or the server refuses or does not answer.

@@ -65,8 +65,9 @@ impl Cluster {
         self.ledger().last()
     }
 
-    /// Checks everything that was created through this connection after the action with this number and is not known to be
-    /// gone, and returns the existing objects. What [`Cluster::apart`] separates is not among it. An object that does not exist and can no longer appear counts as gone from then on.
+    /// Checks everything that was created through this connection after the action with this number and is not known to be gone,
+    /// and returns the existing objects. What [`Cluster::apart`] separates is not among it. An object that does not exist and can
+    /// no longer appear counts as gone from then on.
     ///
     /// # Errors
     /// When the server refuses or does not answer.

@@ -195,8 +195,8 @@ impl BackOff {
     }
 }
 
-/// Waits for the next change, or until something is to be tried again. Returns the change, if any, and since when it may have been
-/// there; none once the changes have ended.
+/// Waits for the next change, or until something is to be tried again. Returns the change, if any, and since when it may have
+/// been there; none once the changes have ended.
 pub(super) async fn turn<T>(
     changes: &mut (impl Stream<Item = T> + Unpin),
     waiting: &mut Waiting,

@@ -1,6 +1,6 @@
-//! The requests around the faults of a phase: those in flight when the first fault struck, and those that were due while
-//! the injection waited for them and while the faults were being injected and undone. Reports show them separately, and the phase defines which of them its
-//! expectations include.
+//! The requests around the faults of a phase: those in flight when the first fault struck, and those that were due while the
+//! injection waited for them and while the faults were being injected and undone. Reports show them separately, and the phase
+//! defines which of them its expectations include.
 //!
 //! - A request that was due before the strike and had not ended by then belongs to the fault's phase, not to the previous
 //!   one: its outcome is an effect of the fault. With answers of 10 to 60 s these requests are the main damage.

@@ -2,9 +2,9 @@
 //! traffic proves nothing.
 //!
 //! The last second before the injection is compared with the baseline before it: the share of failures, and the share of requests
-//! that took twice the baseline's median, each by Fisher's exact test. It must be worse than every second of the baseline, but for
-//! the last ones in a row. The injection may wait for answers for as long as the loads' timeouts, so this second is often in no
-//! phase.
+//! that took twice the baseline's median, each by Fisher's exact test. It must be worse than every second of the baseline, but
+//! for the last ones in a row. The injection may wait for answers for as long as the loads' timeouts, so this second is often in
+//! no phase.
 
 use std::ops::Range;
 

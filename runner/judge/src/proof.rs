@@ -71,9 +71,9 @@ fn chances(observations: &Observations) -> (f64, f64) {
     ((1.0 - ONSET) * here / TESTS as f64, ONSET * here)
 }
 
-/// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient or jumps,
-/// changes must be significant in each reading: a part of the baseline that was unusual makes no phase different. Requests that were
-/// never sent are left out, and those before the first fault struck: no fault is their cause.
+/// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient or jumps, changes must
+/// be significant in each reading: a part of the baseline that was unusual makes no phase different. Requests that were never
+/// sent are left out, and those before the first fault struck: no fault is their cause.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
     let load = stats::without(load, Failure::is_not_sent);

@@ -1,5 +1,5 @@
-//! Loads of which not one request succeeds although no fault acts. Whatever else is asked of such a run, it tests nothing: the path
-//! is wrong, or the service is down. An expectation may ask for it.
+//! Loads of which not one request succeeds although no fault acts. Whatever else is asked of such a run, it tests nothing: the
+//! path is wrong, or the service is down. An expectation may ask for it.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};

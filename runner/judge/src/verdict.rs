@@ -115,9 +115,9 @@ fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
     is_target && !is_meant && (from_s..to_s).contains(&event.at_s)
 }
 
-/// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4
-/// (inconclusive) that occurred, otherwise 0; 5 without scenarios. A failure of an overkill run is a pass. An interruption has its own code, which the command line
-/// sets.
+/// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4 (inconclusive) that
+/// occurred, otherwise 0; 5 without scenarios. A failure of an overkill run is a pass. An interruption has its own code, which
+/// the command line sets.
 pub fn exit_code(scenarios: &[ScenarioResult]) -> u8 {
     let left =
         |it: &ScenarioResult| !it.leftovers.is_empty() || it.faults.iter().any(|fault| fault.state == FaultState::Left);

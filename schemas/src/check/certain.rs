@@ -33,8 +33,8 @@ struct Need {
     requests: u64,
     /// What takes them, as the file has it.
     what: String,
-    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass may still refute a limit, and one
-    /// failure decides a limit on their number.
+    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass may
+    /// still refute a limit, and one failure decides a limit on their number.
     decides: u64,
     /// Whether a scenario can ask for fewer.
     has_min_samples: bool,

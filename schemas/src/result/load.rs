@@ -277,8 +277,8 @@ pub struct LoadSeries {
     pub heat: Option<Heat>,
 }
 
-/// A heat map of the time until the outcome of every request: time by latency, with the number of requests in each cell. It shows patterns that
-/// percentiles hide, such as a fast and a slow group of answers.
+/// A heat map of the time until the outcome of every request: time by latency, with the number of requests in each cell. It shows
+/// patterns that percentiles hide, such as a fast and a slow group of answers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Heat {
     /// The length of a column, in seconds.

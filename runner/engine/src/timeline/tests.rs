@@ -96,7 +96,8 @@ async fn a_signal_undoes_and_ends_the_load_at_once() {
     assert_eq!(case.outcome.observations.phases.len(), 2, "the last phase never began");
 }
 
-/// At any moment before the undo is confirmed, however close to its end: the fault may not have lasted. After it, nothing is lost.
+/// At any moment before the undo is confirmed, however close to its end: the fault may not have lasted. After it, nothing is
+/// lost.
 #[tokio::test(start_paused = true)]
 async fn a_fuse_that_burns_down_takes_the_proof_from_every_fault_that_is_not_undone() {
     let faults = [("cut", Behaviour::Works)];

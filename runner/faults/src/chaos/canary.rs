@@ -1,8 +1,8 @@
 //! The canaries of Chaos Mesh: before any load, each node of a fault gets a pod of ours, and this pod the same kind of fault.
 //! A fault that cannot be injected there can never be injected into the targets.
 //!
-//! A node refuses a fault only by an answer: Chaos Mesh or its daemon says why it fails, or the manager is down or stuck. A canary
-//! without an answer says nothing, as its manager may only be slow; then the fault itself has to be proven.
+//! A node refuses a fault only by an answer: Chaos Mesh or its daemon says why it fails, or the manager is down or stuck. A
+//! canary without an answer says nothing, as its manager may only be slow; then the fault itself has to be proven.
 //!
 //! A canary touches no target. It is removed by the deletion of its pod: Chaos Mesh lets go of a pod that is gone, and none of
 //! its rules can be left.

@@ -260,8 +260,8 @@ impl Band {
         windows
     }
 
-    /// Marks the unknown windows at the end if any of their requests failed or was slow, or a worker still waits in them: too few to
-    /// be bad, and no sign that all is well.
+    /// Marks the unknown windows at the end if any of their requests failed or was slow, or a worker still waits in them: too few
+    /// to be bad, and no sign that all is well.
     fn doubt(&self, sums: &[Cell], waiting: &Waiting, windows: &mut [Window]) {
         let known = windows.iter().rposition(|it| it.state != WindowState::Unknown).map_or(0, |at| at + 1);
         let few = sum(&sums[known..].iter().collect::<Vec<_>>(), Cell::merge);

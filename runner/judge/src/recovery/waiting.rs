@@ -1,13 +1,13 @@
-//! How long the workers of a closed loop waited for answers. A service that hangs gets no requests from them, so that the requests
-//! of a window alone do not show it.
+//! How long the workers of a closed loop waited for answers. A service that hangs gets no requests from them, so that the
+//! requests of a window alone do not show it.
 
 use std::ops::Range;
 
 use crate::stats::cells;
 use shakedown_observe::{Cell, LoadObservations};
 
-/// The requests of a closed loop that were slower than the band allows of p95, each with the time in which a worker waited for it.
-/// None of an open loop.
+/// The requests of a closed loop that were slower than the band allows of p95, each with the time in which a worker waited for
+/// it. None of an open loop.
 pub(super) struct Waiting {
     /// From when until when, in nanoseconds since the load's start, and how many.
     slow: Vec<(Range<u64>, u64)>,
@@ -38,8 +38,8 @@ impl Waiting {
         met.fold((0, 0), |(all, ns), (overlap_ns, count)| (all + count, ns + overlap_ns * count))
     }
 
-    /// True if the requests of a window are few because workers waited: at least one for half of it, and for more answers than the
-    /// window has good ones. `slow` of its requests took longer than the band allows.
+    /// True if the requests of a window are few because workers waited: at least one for half of it, and for more answers than
+    /// the window has good ones. `slow` of its requests took longer than the band allows.
     pub(super) fn is_stuck(&self, requests: &Cell, slow: u64, time: Range<u64>) -> bool {
         let (count, waited_ns) = self.within(&time);
         let good = requests.succeeded.saturating_sub(slow);

@@ -32,8 +32,8 @@ impl<'a> Victims<'a> {
         }
     }
 
-    /// The pods that a fault cannot take: earlier faults of the same phase end them as well, or a kill has replaced them by then. A
-    /// fault with `follow` acts on the replacements.
+    /// The pods that a fault cannot take: earlier faults of the same phase end them as well, or a kill has replaced them by then.
+    /// A fault with `follow` acts on the replacements.
     pub fn taken(&self, fault: &Fault, (phase, it): (usize, &Phase)) -> Taken<'a> {
         let times = times(fault, it);
         let replaced = |other: &Ender<'_>| {
