@@ -74,33 +74,35 @@ fn flags(text: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| word.starts_with("--") && word[2..].starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
-/// The flag of a text that no command has, or not the command that the text names before it.
-fn unknown<'t>(text: &'t str, commands: &BTreeMap<String, BTreeSet<String>>) -> Option<&'t str> {
+/// The flags of a text that no command has, or not the command that the text names before it.
+fn unknown<'t>(text: &'t str, commands: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&'t str> {
     let of = |part: &str| part.strip_prefix("shakedown ").and_then(|rest| commands.get(rest.split(' ').next()?));
     let wrong = quoted(text).filter_map(|part| Some((part, of(part)?)));
     let wrong = wrong.flat_map(|(part, own)| flags(part).filter(move |flag| !own.contains(*flag)));
     let known = |flag: &str| commands.values().any(|own| own.contains(flag));
-    wrong.chain(flags(text).filter(|flag| !known(flag))).next()
+    wrong.chain(flags(text).filter(|flag| !known(flag))).collect()
 }
 
 #[test]
 fn the_flags_in_messages_exist() {
     let commands = commands();
     assert!(commands.len() > 10, "{:?}", commands.keys());
-    assert_eq!(unknown("use `shakedown run --sandbox`, or --tag", &commands), None);
-    assert_eq!(unknown("use `shakedown explain --sandbox`", &commands), Some("--sandbox"));
-    assert_eq!(unknown("use --sandbx", &commands), Some("--sandbx"));
+    let of = |text: &'static str| unknown(text, &commands).into_iter().collect::<Vec<_>>();
+    assert_eq!(of("use `shakedown run --sandbox`, or --tag"), [""; 0]);
+    assert_eq!(of("use `shakedown explain --sandbox`"), ["--sandbox"]);
+    assert_eq!(of("use --sandbx=1 or --tga"), ["--sandbx", "--tga"]);
     let mut foreign: BTreeSet<&str> = FOREIGN.iter().flat_map(|(_, flags)| *flags).copied().collect();
     let mut problems = Vec::new();
     let mut others = BTreeSet::new();
     let texts = texts();
     // A string that is a flag alone is compared with one, or names one of another tool.
     for (path, text) in texts.iter().filter(|(_, text)| text.contains(' ')) {
-        let flag = unknown(text, &commands);
-        match flag {
-            Some(flag) if foreign.contains(flag) => _ = others.insert(flag),
-            Some(flag) => problems.push(format!("{}: no command has {flag}: {text}", path.display())),
-            None => {}
+        for flag in unknown(text, &commands) {
+            if foreign.contains(flag) {
+                others.insert(flag);
+            } else {
+                problems.push(format!("{}: no command has {flag}: {text}", path.display()));
+            }
         }
     }
     foreign.retain(|flag| !others.contains(flag));
