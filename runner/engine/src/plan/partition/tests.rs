@@ -129,7 +129,7 @@ async fn policies_of_other_apis_are_named_and_ask_for_a_proof() {
         assert!(
             matches!(without.required_proof, RequiredProof::Auto { no_witness: Some(_) }),
             "{named}: {:?}",
-            without.effect
+            without.required_proof
         );
         let refused = world.plan(&with(&world.cluster, it, Has::Refused), true).await;
         let words = format!("not evaluated: {named} (this account may not list them); they");
