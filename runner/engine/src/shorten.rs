@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shakedown_schemas::Document;
 use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
-use shakedown_schemas::scenario::Phase;
+use shakedown_schemas::scenario::{Expectation, Phase};
 
 /// The shortest length of a phase, and of a fault within it.
 const SHORTEST: Duration = Duration::from_secs(5);
