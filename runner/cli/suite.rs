@@ -170,9 +170,8 @@ impl Shared {
                 judge::settle(&mut result, earlier, retries);
                 return result;
             }
-            let reason = &result.reason;
-            self.events
-                .emit(EventKind::Warning { message: format!("{} is repeated: {reason}", document.scenario.name) });
+            let (name, verdict, reason) = (&document.scenario.name, result.verdict.word(), &result.reason);
+            self.events.emit(EventKind::Warning { message: format!("{name} is repeated: {verdict}: {reason}") });
             earlier.push(judge::attempt(&result));
         }
     }

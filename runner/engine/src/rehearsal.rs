@@ -39,8 +39,7 @@ pub(crate) fn demote(result: &mut ScenarioResult) {
     if result.trial == Some(Trial::Rehearsal) && result.verdict == Verdict::Pass {
         result.verdict = Verdict::Inconclusive;
         result.reason =
-            "inconclusive: a rehearsal with shorter phases, in which every expectation held; a run without --speed and \
-             --quick can pass"
+            "a rehearsal with shorter phases, in which every expectation held; a run without --speed and --quick can pass"
                 .to_owned();
     }
 }

@@ -51,14 +51,8 @@ const NO_SIDECARS_ANNOTATED: [(&str, &str); 5] = [
     ("vault.hashicorp.com/agent-inject", "false"),
 ];
 
-/// The beginning of evidence that established connections survive.
-pub const KEPT: &str = "established connections are left open";
-
-/// The beginning of evidence that established connections do not survive.
-pub const CUT_AS_WELL: &str = "established connections are cut as well";
-
-/// The beginning of evidence that a witness was cut off.
-pub const CUT: &str = "a witness could connect to";
+/// That established connections survive a cut.
+pub(super) const KEPT: &str = "established connections are left open";
 
 /// A witness of one partition.
 pub struct Witness {
@@ -294,7 +288,7 @@ impl Witness {
 /// Whether the rounds after the cut show that no endpoint from before is reachable. `None` if none was reachable before:
 /// that neither proves nor refutes the cut.
 fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<Finding> {
-    let finding = |holds, detail| Some(Finding { shows: Proof::Effective, holds, detail });
+    let finding = |holds, detail| Some(Finding { shows: Proof::Enforced, holds, detail });
     if before.is_empty() {
         return None;
     }
@@ -304,7 +298,7 @@ fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<
     if last.len() < ROUNDS {
         finding(false, "the witness has not tried again yet".to_owned())
     } else if open.is_empty() {
-        finding(true, format!("{CUT} {} before, and cannot now", join(before)))
+        finding(true, format!("a witness could connect to {} before, and cannot now", join(before)))
     } else {
         finding(
             false,
@@ -335,14 +329,19 @@ pub(super) fn held_since(rounds: &[Round], cut_after: u64, since: Duration) -> (
 /// Whether the witness's established connections survived the cut; `None` if that is not known.
 fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Finding> {
     let (kept, lost) = held_since(rounds, cut_after, since);
-    let finding = |detail| Some(Finding { shows: Proof::Effective, holds: true, detail });
+    let finding = |shows, detail| Some(Finding { shows, holds: true, detail });
     if !kept.is_empty() {
-        finding(format!(
+        let detail = format!(
             "{KEPT} by this cluster's network plugin: the witness's own connection to {} survived the cut",
             join(&kept)
-        ))
+        );
+        finding(Proof::ConnectionsKept, detail)
     } else if !lost.is_empty() {
-        finding(format!("{CUT_AS_WELL}: the witness's own connection to {} went silent", join(&lost)))
+        let detail = format!(
+            "established connections are cut as well: the witness's own connection to {} went silent",
+            join(&lost)
+        );
+        finding(Proof::ConnectionsCut, detail)
     } else {
         None
     }

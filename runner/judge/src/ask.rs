@@ -22,7 +22,7 @@ pub(super) fn one(
 ) -> Answer {
     let name = &scenario.phases[phase].name;
     let Some(span) = observations.phases.get(phase) else {
-        return Answer::inconclusive(format!("`{name}` never began"));
+        return Answer::inconclusive(format!("`{name}` never began")).naming_phase();
     };
     let Some(load) = observations.load(load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
@@ -116,12 +116,12 @@ fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer)
         Expectation::RecoveryTime(_) => recovery::watched_before(asked.observations, asked.phase),
         _ => 0..0,
     };
-    let late = asked.to.into_iter().chain(since).chain([asked.phase]).find_map(|phase| {
-        lateness::too_late(asked.load, phase).map(|why| format!("`{}`: {why}", asked.phase_name(phase)))
-    });
-    if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
+    let mut phases = asked.to.into_iter().chain(since).chain([asked.phase]);
+    let late = phases.find_map(|phase| Some((phase, lateness::too_late(asked.load, phase)?)));
+    if let Some((phase, why)) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
         answer.verdict = Verdict::Inconclusive;
-        answer.reason = format!("{why}; observed: {}", answer.reason);
+        answer.names_phase |= phase == asked.phase;
+        answer.reason = format!("`{}`: {why}; observed: {}", asked.phase_name(phase), answer.reason);
     }
     answer
 }
@@ -132,6 +132,7 @@ pub(super) fn unless_early(span: &PhaseSpan, mut answer: Answer) -> Answer {
         let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));
         let planned = text::seconds(seconds(span.planned_ns));
         answer.verdict = Verdict::Inconclusive;
+        answer.names_phase = true;
         answer.reason =
             format!("`{}` ended after {lasted} of {planned}; observed until then: {}", span.name, answer.reason);
     }

@@ -17,7 +17,7 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     let total = stats::total(asked.load, asked.phase);
     let (n, succeeded) = (total.requests(), total.succeeded);
     if n == 0 {
-        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)));
+        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase))).naming_phase();
     }
     let rate = succeeded as f64 / n as f64;
     let mut answer = Answer::new(Unit::Fraction, limits, text::percent).observed(
@@ -54,7 +54,7 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     answer.term("decided by", "the exact count".to_owned());
     if n == 0 && limits.hold(0.0) && it.max != Some(0) {
         let why = format!("no request was due in `{}`: this passes only with `max: 0`", asked.phase_name(asked.phase));
-        return answer.verdict(Verdict::Inconclusive, why);
+        return answer.verdict(Verdict::Inconclusive, why).naming_phase();
     }
     let late = it.max.and_then(|max| ended_late(asked, max, n).map(|late_s| (max, late_s)));
     if let Some((max, late_s)) = late {

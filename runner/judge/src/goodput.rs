@@ -58,7 +58,7 @@ pub(super) fn goodput(asked: &Asked<'_>, it: &Goodput) -> Answer {
     let total = stats::total(asked.load, asked.phase);
     let seen = share(&total);
     if seen.of == 0 {
-        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)));
+        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase))).naming_phase();
     }
     if it.of.is_of_streams() && total.succeeded > 0 && total.answers.streams.is_empty() {
         return Answer::inconclusive(format!("the answers of load `{}` are no streams of tokens", asked.load.name));

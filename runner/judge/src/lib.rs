@@ -71,7 +71,7 @@ pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use served::unserved;
 pub use stats::{series, stats};
-pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
+pub use verdict::{BASELINE, Conclusion, exit_code, remarks, scenario_verdict};
 pub use waits::warning as waits;
 
 /// Nanoseconds in seconds.

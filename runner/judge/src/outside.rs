@@ -70,12 +70,13 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         return Answer::inconclusive(format!(
             "the pods were not observed for the whole of `{}`: see the warnings",
             span.name
-        ));
+        ))
+        .naming_phase();
     }
     let names: BTreeSet<&str> =
         during.iter().flat_map(|look| look.pods.values()).map(|pod| pod.name.as_str()).collect();
     if names.is_empty() {
-        return Answer::inconclusive(format!("no pod matched during `{}`", span.name));
+        return Answer::inconclusive(format!("no pod matched during `{}`", span.name)).naming_phase();
     }
     let mut verdicts = Vec::new();
     let mut words = Vec::new();
@@ -157,7 +158,7 @@ fn ready_as(span: &PhaseSpan, during: &[&PodsSeen], limits: Limits, wanted: usiz
     let from_ns = span.active_ns;
     let now = during.last().map_or(0, |look| ready(look));
     if now < wanted {
-        return (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of `{}`", span.name));
+        return (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of the phase"));
     }
     // The time from the beginning to the look after the last pair of looks of which this is true.
     let since = |is_away: &dyn Fn(&[&PodsSeen]) -> bool| {
@@ -216,7 +217,7 @@ fn prometheus(
         let is_left_out = |at: usize| left_out.get(at).is_some_and(|out| *out);
         let counted = seen.values.iter().enumerate().filter(|(at, value)| value.is_finite() && !is_left_out(*at));
         let finite: Vec<f64> = counted.map(|(_, value)| *value).collect();
-        let no_data = || format!("Prometheus has no data for `{name}`{}{}", no_numbers(seen), warned(seen));
+        let no_data = || format!("Prometheus has no data for `{name}`{}{}", without_numbers(seen), warned(seen));
         let value = one(it.over, &finite).ok_or_else(no_data)?;
         let expected = seen.expected.max(seen.values.len());
         let at_least = it.min_coverage.map_or(MIN_COVERAGE, |share| share.fraction());
@@ -225,7 +226,7 @@ fn prometheus(
                 "Prometheus has {} of {expected} values for `{name}`, and {} are needed (`min_coverage`){}{}",
                 finite.len(),
                 text::percent(at_least),
-                no_numbers(seen),
+                without_numbers(seen),
                 warned(seen)
             ));
         }
@@ -233,7 +234,7 @@ fn prometheus(
     };
     let (value, samples) = match value_of(phase, &[]) {
         Ok(found) => found,
-        Err(why) => return Answer::inconclusive(why),
+        Err(why) => return Answer::inconclusive(why).naming_phase(),
     };
     let mut terms = vec![(observations.phases[phase].name.clone(), value, samples)];
     let mut unusual = Vec::new();
@@ -266,9 +267,9 @@ fn prometheus(
         answer.term(&format!("{phase} {}", it.over.word()), format!("{} ({values})", text::digits(*value)));
     }
     for seen in series.values().flatten() {
-        let odd = no_numbers(seen);
+        let odd = not_numbers(seen);
         if !odd.is_empty() {
-            answer.term("left out", odd.trim_start_matches(": ").to_owned());
+            answer.term("left out", odd);
         }
         if !seen.warnings.is_empty() {
             answer.term("the server warns", quoted(seen.warnings.iter().cloned()));
@@ -341,8 +342,8 @@ fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> 
     of_values().into_iter().collect()
 }
 
-/// The values that are no numbers, each as what it is: `: 2 values are NaN`.
-fn no_numbers(seen: &SeriesSeen) -> String {
+/// The values that are not numbers: `2 values are NaN`. Empty without any.
+fn not_numbers(seen: &SeriesSeen) -> String {
     let count = |is: fn(&f64) -> bool| seen.values.iter().filter(|value| is(value)).count();
     let kinds = [
         ("NaN", count(|value| value.is_nan())),
@@ -353,8 +354,13 @@ fn no_numbers(seen: &SeriesSeen) -> String {
         1 => format!("1 value is {kind}"),
         _ => format!("{count} values are {kind}"),
     });
-    let words: Vec<String> = words.collect();
-    if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The same, for the end of a sentence.
+fn without_numbers(seen: &SeriesSeen) -> String {
+    let odd = not_numbers(seen);
+    if odd.is_empty() { odd } else { format!(": {odd}") }
 }
 
 /// What the server says about its answer.
@@ -382,7 +388,8 @@ fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) 
     let lines: Vec<_> = seen.matching.iter().filter(|(at, ..)| (span.start_ns..span.end_ns).contains(at)).collect();
     let count = lines.len() as f64;
     let show = |value: f64| format!("{value}");
-    let mut answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
+    let answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
+    let mut answer = answer.naming_phase();
     answer.samples = lines.len() as u64;
     answer.term("logs read", seen.read.to_string());
     answer.term("decided by", "the exact count, by the cluster's timestamps".to_owned());

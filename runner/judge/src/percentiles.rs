@@ -185,7 +185,7 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
     let (seen, load) = (asked.load, with_outcomes(asked, of, it.of, it.percentile));
     let asked = &Asked { load: &load, ..*asked };
     let term = Term::new(asked, seen, asked.phase, (it.percentile, of), it.of);
-    let Some(value) = term.value else { return term.nothing() };
+    let Some(value) = term.value else { return term.nothing().naming_phase() };
     let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
     let interval = bootstrap::percentile(&term.windows, it.percentile.fraction(), rules.confidence, chance)
         .map(|interval| around(interval.map(|microseconds| microseconds / 1e6), value));
@@ -196,13 +196,14 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
     answer.term(&format!("{}s", of.noun()), term.values.len().to_string());
     tell_failures(&mut answer, &term, it.of);
     if let Some(why) = term.too_few_streams(&rules) {
-        return answer.verdict(Verdict::Inconclusive, why);
+        return answer.verdict(Verdict::Inconclusive, why).naming_phase();
     }
     if !rules.enough(term.values.len()) {
         let refuted = term.refutes(it.percentile, limits, rules.confidence);
         return answer.small(&rules, &fact, it.percentile, &[(&term.phase, term.values.len())], refuted);
     }
     if term.censored && cannot_be_checked(limits, value) {
+        answer.names_phase = term.none_succeeded;
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     let without = |late: f64| limits.low_enough(value - late);
@@ -271,7 +272,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
     let baseline = Term::new(asked, seen, first, (it.percentile, of), it.of);
     let term = Term::new(asked, seen, asked.phase, (it.percentile, of), it.of);
     let (Some(over), Some(under)) = (term.value, baseline.value) else {
-        return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
+        return if baseline.value.is_none() { baseline.nothing() } else { term.nothing().naming_phase() };
     };
     // The histogram's finest grain is a microsecond: a baseline below it has no ratio.
     let value = over / under.max(1e-6);
@@ -294,7 +295,10 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
     answer.term(&format!("{} {}", term.phase, it.percentile), term.explained());
     answer.term(&format!("{} {}", baseline.phase, it.percentile), baseline.explained());
     tell_failures(&mut answer, &term, it.of);
-    if let Some(why) = term.too_few_streams(&rules).or_else(|| baseline.too_few_streams(&rules)) {
+    if let Some(why) = term.too_few_streams(&rules) {
+        return answer.verdict(Verdict::Inconclusive, why).naming_phase();
+    }
+    if let Some(why) = baseline.too_few_streams(&rules) {
         return answer.verdict(Verdict::Inconclusive, why);
     }
     if !rules.enough(answer.samples) {
@@ -321,6 +325,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
         return answer.verdict(Verdict::Pass, why);
     }
     if term.censored && cannot_be_checked(limits, value) {
+        answer.names_phase = term.none_succeeded;
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     // A service that drifts without a fault changes a ratio. A ratio that misses its limit must then exceed that drift.

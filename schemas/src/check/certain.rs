@@ -33,6 +33,8 @@ struct Need {
     requests: u64,
     /// What takes them, as the file has it.
     what: String,
+    /// Whether `what` is the percentile.
+    is_percentile: bool,
     /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass may still refute a limit, and one
     /// failure decides a limit on their number.
     decides: u64,
@@ -45,7 +47,7 @@ struct Need {
 impl Need {
     /// The place of the part of an expectation that needs them.
     fn place(&self, path: &str) -> String {
-        if self.what.starts_with("`p") { format!("{path}.percentile") } else { path.to_owned() }
+        if self.is_percentile { format!("{path}.percentile") } else { path.to_owned() }
     }
 }
 
@@ -65,6 +67,7 @@ fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<
     let given = sample.sampling.and_then(|it| it.min_samples);
     Some(Need {
         requests: given.unwrap_or(sample.requests),
+        is_percentile: given.is_none() && sample.is_percentile,
         what: given.map_or(sample.part, |given| format!("`min_samples: {given}`")),
         decides: sample.decides,
         has_min_samples: sample.sampling.is_some() && given.is_none(),

@@ -224,7 +224,7 @@ pub struct Leftover {
 pub struct Evidence {
     /// When it was observed, in seconds since the load's start.
     pub at_s: f64,
-    /// What it shows: `applied`, `effective` or `removed`.
+    /// What it shows.
     pub shows: Proof,
     /// True if the observation confirms it.
     pub holds: bool,
@@ -240,8 +240,30 @@ pub enum Proof {
     Applied,
     /// The fault acts.
     Effective,
+    /// The fault cuts new connections: a witness could connect before the cut and cannot now.
+    Enforced,
+    /// The fault leaves established connections open.
+    ConnectionsKept,
+    /// The fault cuts established connections.
+    ConnectionsCut,
     /// The fault is gone.
     Removed,
+}
+
+impl Proof {
+    /// True for an observation of the fault's effect.
+    pub const fn is_effect(self) -> bool {
+        matches!(self, Self::Effective | Self::Enforced | Self::ConnectionsKept | Self::ConnectionsCut)
+    }
+
+    /// The name in reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Removed => "removed",
+            Self::Effective | Self::Enforced | Self::ConnectionsKept | Self::ConnectionsCut => "effective",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ impl LoadSpec {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
             target: self.target.clone(),
+            service: self.route.service().map_or_else(String::new, |it| format!("{}:{}", it.name, it.port)),
             open_loop: self.open_loop,
             schedule: self.schedule.clone(),
             reach: reach.to_owned(),
@@ -183,6 +184,16 @@ pub enum Route {
         /// The service.
         service: ServiceAddress,
     },
+}
+
+impl Route {
+    /// The service that is called. None for a URL.
+    const fn service(&self) -> Option<&ServiceAddress> {
+        match self {
+            Self::Url => None,
+            Self::Direct { service, .. } | Self::Endpoints { service, .. } | Self::PortForward { service } => Some(service),
+        }
+    }
 }
 
 /// A fault: its pods, its times, and the spec of its driver.

@@ -513,7 +513,7 @@ impl FaultTask {
     fn is_claimed(&self, findings: &[Finding]) -> bool {
         self.plan.engine == "chaos-mesh"
             && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
-            && !findings.iter().any(|finding| finding.shows == Proof::Effective)
+            && !findings.iter().any(|finding| finding.shows.is_effect())
     }
 
     /// Takes the proof away from a fault that did not last, or not on everything.
@@ -539,7 +539,7 @@ impl FaultTask {
             Ok(findings) => {
                 let lasted = findings.iter().all(|finding| finding.holds);
                 let is_seen = |holds: bool| {
-                    findings.iter().any(|finding| finding.shows == Proof::Effective && finding.holds == holds)
+                    findings.iter().any(|finding| finding.shows.is_effect() && finding.holds == holds)
                 };
                 let (shows, refutes) = (is_seen(true), is_seen(false));
                 let details = detail(&findings, lasted);

@@ -16,6 +16,8 @@ use super::spec::Record;
 pub enum Missing {
     /// No controller has processed it.
     Untouched,
+    /// The controller has selected no target.
+    Unselected,
     /// It is in progress, or fails and may still succeed.
     Pending {
         /// What is missing.
@@ -32,6 +34,7 @@ impl Missing {
     pub fn text(&self) -> String {
         match self {
             Self::Untouched => "no controller has processed it".to_owned(),
+            Self::Unselected => "no target is selected".to_owned(),
             Self::Pending { what, failure: Some(failure) } => format!("{what}: {failure}"),
             Self::Pending { what, failure: None } | Self::Wrong(what) => what.clone(),
         }
@@ -73,7 +76,7 @@ pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missin
         return Err(Missing::Wrong(format!("it acts on {other}{end}, which was not chosen")));
     }
     if condition(object, "Selected") != Some("True") {
-        return pending("no target is selected".to_owned(), None);
+        return Err(Missing::Unselected);
     }
     let absent: Vec<&str> = wanted.difference(&found).map(|(id, _)| *id).collect();
     if !absent.is_empty() {

@@ -133,7 +133,8 @@ impl Inner {
             is_answer = true;
             text.push_str(&format!(": {message}"));
         }
-        let is_silent = matches!(missing, Missing::Untouched | Missing::Pending { failure: None, .. });
+        let is_silent =
+            matches!(missing, Missing::Untouched | Missing::Unselected | Missing::Pending { failure: None, .. });
         let ids: Vec<&str> = made.resource.records.iter().map(|record| record.id.as_str()).collect();
         if is_silent {
             let (silence, is_over) = self.silence(&made.key, &ids, waited).await;
@@ -293,10 +294,10 @@ impl Inner {
             Missing::Wrong(_) => Duration::ZERO,
             Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
             Missing::Pending { .. } if is_failing => self.limits.failing.unwrap_or(self.limits.active),
-            Missing::Pending { .. } => self.limits.active,
+            Missing::Unselected | Missing::Pending { .. } => self.limits.active,
         };
         // Chaos Mesh does not select a second time, so waiting does not help.
-        let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
+        let hopeless = missing == Missing::Unselected
             && self.event(made).await.is_some_and(|event| event.contains("Failed to select"));
         if is_failing && begun.elapsed() >= LASTING && diagnosed.insert(made.key.name.clone()) {
             let (diagnosis, _) = self.diagnosis(made, &missing, begun.elapsed()).await;

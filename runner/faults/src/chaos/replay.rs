@@ -63,7 +63,7 @@ fn word(case: Case, findings: &[Finding]) -> &'static str {
     let claimed = FaultInfo::of(fault.kind()).is_some_and(FaultInfo::is_claimed);
     match findings.iter().all(|finding| finding.holds) {
         false => "not proven",
-        true if claimed && !findings.iter().any(|it| it.shows == shakedown_schemas::result::Proof::Effective) => {
+        true if claimed && !findings.iter().any(|it| it.shows.is_effect()) => {
             "claimed"
         }
         true => "proven",

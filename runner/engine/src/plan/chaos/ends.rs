@@ -27,7 +27,10 @@ const MOST_PORTS: usize = 32;
 pub(super) struct Found {
     pub ends: Ends,
     pub described: Vec<String>,
+    /// What stays as it is on the way to the peers.
     pub notes: Vec<String>,
+    /// What stays as it is on the way from the peers. Answers do not take that way, so these links are cut all the same.
+    pub notes_back: Vec<String>,
     /// Whether only packets to the peers can be selected.
     pub one_way: bool,
 }
@@ -243,7 +246,7 @@ impl Reader<'_> {
                     if behind.is_subset(&targets) {
                         found.ends.back.extend(ips);
                     } else {
-                        found.notes.push(format!(
+                        found.notes_back.push(format!(
                             "what the peers send through service {name} stays as it is, because other pods are behind it as \
                              well; answers to the targets do not go through it"
                         ));

@@ -71,7 +71,7 @@ pub(super) async fn netem(
         );
     }
     text.push_str(&caveats(&netem));
-    for note in &found.notes {
+    for note in found.notes.iter().chain(&found.notes_back) {
         text.push_str(&format!(" Note: {note}."));
     }
     let far = found.ends.pods.clone();
@@ -130,7 +130,7 @@ pub(super) async fn partition(
         Direction::Ingress => "No packet of the peers reaches the targets. Chaos Mesh drops packets and not connections, so those that the targets open to them fail as well.",
     }
     .to_owned();
-    for note in found.notes.iter().filter(|note| !note.contains("answers")) {
+    for note in &found.notes {
         text.push_str(&format!(" Note: {note}."));
     }
     let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, required_proof(partition.prove));
