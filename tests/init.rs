@@ -69,7 +69,7 @@ fn without_a_cluster_it_says_so_and_writes_an_example() {
     assert!(shakedown.path("shakedown.schema.json").is_file(), "editors complete by the schema");
     // An LLM of other names is not in the sandbox either.
     let other = shakedown.run(&["init", "--force", "--no-cluster", "--from", "llm", "--service", "vllm:8000"]);
-    let other = other.expect_code(0).expect_stderr(&["no cluster was asked"]);
+    let other = other.expect_code(0).expect_stderr(&["no cluster was read"]);
     assert!(!other.stdout.contains("--sandbox"), "{other}");
     // A cluster that is named must answer.
     let missing = shakedown.run(&["init", "--force", "--context", "nowhere"]);

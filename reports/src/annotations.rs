@@ -1,6 +1,6 @@
 //! Workflow commands for GitHub Actions: annotates the lines of the scenario file that did not pass.
 
-use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::result::{Cause, RunResult, ScenarioResult, Verdict};
 
 use crate::tame::tamed;
 use crate::text::{NAME, one_line, tame};
@@ -87,7 +87,7 @@ fn cause(scenario: &ScenarioResult) -> Option<u32> {
     }
 }
 
-/// The verdict's sentence, and how to remove what was left behind.
+/// The reason for the verdict, and how to remove leftovers.
 fn why(scenario: &ScenarioResult) -> String {
     let remove =
         scenario.leftovers.iter().map(|it| format!("\nleft behind: {}; remove it with: {}", it.what, it.command));

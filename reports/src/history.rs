@@ -22,7 +22,7 @@ use self::chart::chart;
 use self::moved::{Trend, changes, is_flaky, word};
 use crate::html::{environment, source_hash, style};
 use crate::tame::tamed_digest;
-use crate::{RenderError, sentences, words};
+use crate::{RenderError, words};
 
 const PAGE: &str = include_str!("../templates/history.html");
 

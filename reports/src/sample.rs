@@ -6,7 +6,8 @@ mod parts;
 use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
-    ClusterInfo, Leftover, LoadInfo, NotRun, RESULT_VERSION, Recovery, RunInfo, RunResult, ScenarioResult, Verdict,
+    Cause, ClusterInfo, Leftover, LoadInfo, NotRun, RESULT_VERSION, Recovery, RunInfo, RunResult, ScenarioResult,
+    Verdict,
 };
 
 pub use self::parts::{SOURCE, phase_load, series};

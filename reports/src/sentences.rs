@@ -69,7 +69,8 @@ pub fn measured(scenario: &ScenarioResult) -> Option<String> {
         Verdict::Inconclusive => (unfelt(scenario, decisive)?, "inconclusive"),
         Verdict::Pass | Verdict::Error => return None,
     };
-    let others = scenario.expectations.iter().enumerate().filter(|(other, it)| *other != at && it.verdict == scenario.verdict);
+    let others =
+        scenario.expectations.iter().enumerate().filter(|(other, it)| *other != at && it.verdict == scenario.verdict);
     match others.count() {
         0 => Some(short),
         more => Some(format!("{short}; {} more {word}", words::count(more as f64))),
@@ -146,7 +147,7 @@ pub fn overkill(scenario: &ScenarioResult) -> Option<(Verdict, String)> {
         Verdict::Inconclusive => "is inconclusive",
     };
     let faults = if scenario.faults.is_empty() { "it has no fault to replace" } else { "every fault was a full cut" };
-    let why = format!("the scenario {word}, although it must fail: {faults}; see that its expectations can fail");
+    let why = format!("the scenario {word}, although it must fail: {faults}; check that its expectations can fail");
     Some((scenario.outcome(), why))
 }
 
@@ -223,7 +224,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     if scenario.in_sandbox() {
         notes.push(
             "This was a rehearsal in the sandbox: pods and their network were modelled in one process. It shows what \
-             the scenario does, not how a real cluster fares."
+             the scenario does, not how a real cluster behaves."
                 .to_owned(),
         );
     }

@@ -6,8 +6,8 @@ use shakedown_schemas::result::{Evidence, Proof as Shown, ScenarioResult, Verdic
 use super::args;
 use shakedown_cluster::{Cluster, WitnessImage};
 use shakedown_engine::plan::Proof;
-use shakedown_faults::enforcement::{self, Enforcement};
 use shakedown_faults::canary;
+use shakedown_faults::enforcement::{self, Enforcement};
 
 /// The program of the sandbox's pods: this program.
 const SANDBOX_IMAGE: &str = "shakedown-sandbox";

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::{Document, MAX_FILE, read_file};
+use shakedown_schemas::{Document, Explained, MAX_FILE, read_file};
 
 use super::args::{self, Target};
 use super::{Failure, exit, print, topologies};
@@ -32,8 +32,8 @@ impl Environment {
     /// The same for scenarios, which can name the topology of the sandbox. Does nothing if none of them needs a cluster.
     ///
     /// # Errors
-    /// As [`Environment::open`], and exit code 2 if the scenarios name different topologies. A topology that is named is read and
-    /// checked, also if no scenario needs it.
+    /// As [`Environment::open`], and exit code 2 if the scenarios name different topologies. A topology that is named is read
+    /// and checked, also if no scenario needs it.
     pub async fn open_for(target: &Target, documents: &[Document], redactor: &Redactor) -> Result<Self, Failure> {
         if documents.iter().all(|document| document.scenario.needs_no_cluster()) {
             if let Some(given) = target.sandbox_topology.as_deref() {
@@ -90,19 +90,22 @@ fn topology(given: Option<&Path>, documents: &[Document]) -> Result<Topology, Fa
     if let Some(given) = given {
         return read(given);
     }
-    // A scenario with URLs only does not see the sandbox.
+    // A scenario with URLs only does not use the sandbox.
     let seeing = documents.iter().filter(|document| !document.scenario.needs_no_cluster());
     let mut all = seeing.map(|document| (document, topologies::named(document)));
     let Some((first, wanted)) = all.next() else { return Ok(Topology::default()) };
     if let Some((other, unlike)) = all.find(|(_, named)| *named != wanted) {
         let name = |path: Option<PathBuf>| path.map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
-        return Err(Failure::usage(format!(
-            "`{}` is for the topology `{}`, and `{}` for `{}`\nhelp: run them one after the other, or name one topology for \
+        return Err(Failure::usage(Explained::new(
+            format!(
+                "`{}` is for the topology `{}`, and `{}` for `{}`",
+                first.file,
+                name(wanted),
+                other.file,
+                name(unlike)
+            ),
+            "run them one after the other, or name one topology for \
              all of them by --sandbox-topology",
-            first.file,
-            name(wanted),
-            other.file,
-            name(unlike)
         )));
     }
     wanted.map_or_else(|| Ok(Topology::default()), |path| read(&path))
@@ -116,14 +119,18 @@ fn read(path: &Path) -> Result<Topology, Failure> {
     }
     let bytes = read_file(path, MAX_FILE).map_err(|error| {
         let known = topologies::built_in_names();
-        Failure::usage(format!("the topology `{name}` {error}\nhelp: name a file, or one of {known}"))
+        Failure::usage(Explained::new(
+            format!("the topology `{name}` {error}"),
+            format!("name a file, or one of {known}"),
+        ))
     })?;
     Topology::read(&name, &bytes).map_err(|problems| {
         problems.iter().for_each(|problem| print::remark(format_args!("{}\n", problem.render(false).trim_end())));
         let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
-        Failure::usage(format!(
-            "{errors} in the topology `{name}`; nothing was run\nhelp: `shakedown schema topology` prints its JSON Schema, and \
-             `shakedown sandbox --print-topology` an example"
+        Failure::usage(Explained::new(
+            format!("{errors} in the topology `{name}`; nothing was run"),
+            "`shakedown schema topology` prints its JSON Schema, and \
+             `shakedown sandbox --print-topology` an example",
         ))
     })
 }
@@ -131,7 +138,7 @@ fn read(path: &Path) -> Result<Topology, Failure> {
 async fn start(topology: Topology) -> Result<Sandbox, Failure> {
     Sandbox::start(topology).await.map_err(|error| {
         let help = "it needs free ports and addresses on 127.0.0.0/8: stop other sandboxes, and try again";
-        Failure::environment(format!("the sandbox did not start: {error:#}\nhelp: {help}"))
+        Failure::environment(Explained::new(format!("the sandbox did not start: {error:#}"), help))
     })
 }
 
@@ -144,7 +151,10 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         let name = args.topology.as_ref().map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
         let text = Topology::text(&name).ok_or_else(|| {
             let known = topologies::built_in_names();
-            Failure::usage(format!("there is no built-in topology `{name}`\nhelp: print one of {known}"))
+            Failure::usage(Explained::new(
+                format!("there is no built-in topology `{name}`"),
+                format!("print one of {known}"),
+            ))
         })?;
         print::text(text);
         return Ok(exit::PASSED);
@@ -156,7 +166,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         Some(path) => {
             write_secret(path, &kubeconfig).map_err(|error| Failure::unwritten(path, &error))?;
             print::remark(format_args!(
-                "the sandbox serves on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
+                "the sandbox listens on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
                 sandbox.server(),
                 path.display()
             ));
@@ -164,7 +174,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         None => {
             print::text(&kubeconfig);
             print::remark(format_args!(
-                "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C stops it",
+                "the sandbox listens on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C stops it",
                 sandbox.server()
             ));
         }
@@ -201,6 +211,6 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
     let program = Program::parse(&[&args.program, "--config", &args.config]).map_err(Failure::usage)?;
     let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
     let ended = program.run(shakedown_sandbox::net::Net::host(), print, token).await;
-    ended.map_err(Failure::environment)?;
+    ended.map_err(|error| Failure::environment(error.to_string()))?;
     Ok(exit::PASSED)
 }

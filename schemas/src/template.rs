@@ -240,7 +240,7 @@ impl<'t> Templates<'t> {
         Some(parts)
     }
 
-    #[expect(clippy::result_large_err, reason = "one caller, which unpacks it at once")]
+    #[expect(clippy::result_large_err, reason = "one caller, which unpacks it immediately")]
     fn expression(&mut self, source: &str, is_sent: bool) -> Result<String, Diagnostic> {
         if source.len() > MAX_EXPRESSION {
             let message = format!("this template expression is longer than {MAX_EXPRESSION} bytes");

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
     Evidence, ExpectationResult, FailureSample, FaultResult, Generator, Heat, LatencyStats, LoadSeries, LogExcerpt,
-    LogLine, Measure, ObjectRecord, PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats, Timing,
-    Unit, Verdict,
+    LogLine, Measure, ObjectRecord, PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats,
+    Timing, Unit, Verdict,
 };
 
 /// The scenario of the samples.
@@ -483,14 +483,14 @@ pub(super) fn expectations() -> Vec<ExpectationResult> {
         ExpectationResult {
             title: "recovery time at most 15s, holding 5s".to_owned(),
             ..expectation(
-            ("recovery", "recovery_time", Measure::new("recovery time"), 44),
-            Unit::Seconds,
-            p,
-            4.0,
-            None,
-            600,
-            (None, Some(15.0)),
-            "recovered after 4s ± 1s, expected at most 15s",
+                ("recovery", "recovery_time", Measure::new("recovery time"), 44),
+                Unit::Seconds,
+                p,
+                4.0,
+                None,
+                600,
+                (None, Some(15.0)),
+                "recovered after 4s ± 1s, expected at most 15s",
             )
         },
         expectation(

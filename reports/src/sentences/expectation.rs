@@ -1,4 +1,4 @@
-//! An expectation in parts: what is measured, and its limit.
+//! An expectation in parts: the measured value, and its limit.
 
 use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, ScenarioResult};
 
@@ -12,18 +12,18 @@ pub(super) fn missed(scenario: &ScenarioResult, it: &ExpectationResult) -> Optio
     Some(format!("{subject} {}{load} in {}, {limit} expected", it.observed_text, it.phase))
 }
 
-/// An effect that was too small, as the observed value and the limit: `cut was felt too little: success rate 90.33%, at most
+/// An effect that was too small, as the observed value and the limit: `cut had too little effect: success rate 90.33%, at most
 /// 50% required`. None for other expectations.
 pub(super) fn unfelt(scenario: &ScenarioResult, it: &ExpectationResult) -> Option<String> {
     if it.kind != "effect" {
         return None;
     }
     if it.observed_text == NO_CHANGE {
-        return Some(format!("{} was not felt: no request changed", it.phase));
+        return Some(format!("{} had no effect: no request changed", it.phase));
     }
     it.observed?;
     let Parts { subject, limit, load } = parts(scenario, it)?;
-    Some(format!("{} was felt too little: {subject}{load} {}, {limit} required", it.phase, it.observed_text))
+    Some(format!("{} had too little effect: {subject}{load} {}, {limit} required", it.phase, it.observed_text))
 }
 
 /// An expectation with one limit, in words.
@@ -100,7 +100,7 @@ mod tests {
         scenario.reason = format!("{}; and 1 more", it.reason);
         scenario.cause = Some(Cause::Expectation(1));
         scenario.expectations[2].verdict = Verdict::Inconclusive;
-        let said = "cut was felt too little: success rate 90.33%, at most 50% required; 1 more inconclusive";
+        let said = "cut had too little effect: success rate 90.33%, at most 50% required; 1 more inconclusive";
         assert_eq!(headline(&scenario), said);
         scenario.expectations[1].kind = "success_rate".to_owned();
         assert!(headline(&scenario).starts_with("the faults of `cut`"));

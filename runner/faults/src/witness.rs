@@ -18,11 +18,11 @@ use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_probe::{Held, LOST_AFTER, Log, ProbeConfig, Round};
 
-/// How long a witness may take to connect for the first time.
+/// The timeout of a witness's first connection.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// The interval of the checks while it starts.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The interval at which its log is read after the cut, and for how long: so long that a cut shows, and no longer.
+/// The interval at which its log is read after the cut, and the duration of the reads: just long enough to show a cut.
 const LOOK: Duration = Duration::from_millis(75);
 const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 /// The number of rounds in a row without a connection that count as a cut.
@@ -213,7 +213,7 @@ impl Witness {
         let mut finding = judge(&self.before, self.cut_after, rounds)?;
         if let (false, Some(others)) = (finding.holds, &self.injected) {
             finding.detail = format!(
-                "the witness shows nothing: admission added {others} to its pod, and a proxy there may accept its connections \
+                "the witness is not conclusive: admission added {others} to its pod, and a proxy there may accept its connections \
                  ({})",
                 finding.detail
             );
@@ -232,7 +232,7 @@ impl Witness {
             }];
         };
         let Some(mut finding) = self.judge(&rounds) else { return Vec::new() };
-        finding.detail.push_str(" (looked at again at the end)");
+        finding.detail.push_str(" (checked again at the end)");
         let mut findings = vec![finding];
         findings.extend(established(&rounds, self.cut_after, cut_at.elapsed()));
         findings
@@ -407,7 +407,7 @@ pub(super) fn injected(pod: &Value) -> Option<String> {
     (!others.is_empty()).then(|| format!("the container {}", others.join(" and the container ")))
 }
 
-/// A pod of ours that runs this program, is never Ready, and may do nothing.
+/// A pod that runs this program, is never Ready, and has no privileges.
 pub fn pod(
     name: &str,
     namespace: &str,

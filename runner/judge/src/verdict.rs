@@ -1,4 +1,4 @@
-//! From answers to one verdict, one sentence and one exit code.
+//! Combines answers into one verdict, one sentence and one exit code.
 
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{
@@ -31,9 +31,11 @@ pub fn scenario_verdict(
     leftovers: &[Leftover],
 ) -> Conclusion {
     let mut findings: Vec<(Verdict, Cause, String)> = Vec::new();
-    findings.extend(leftovers.iter().enumerate().map(|(at, it)| {
-        (Verdict::Error, Cause::Leftover(at), format!("{} was left behind: {}", it.what, it.error))
-    }));
+    findings.extend(
+        leftovers.iter().enumerate().map(|(at, it)| {
+            (Verdict::Error, Cause::Leftover(at), format!("{} was left behind: {}", it.what, it.error))
+        }),
+    );
     let errors = errors.iter().enumerate();
     findings.extend(errors.map(|(at, error)| (Verdict::Error, Cause::Error(at), error.clone())));
     // The reason why no fault was injected comes before its consequences.
@@ -110,7 +112,7 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
         .map(|fault| format!("`{}` had no effect on any request", fault.name));
     let restarted = result.pod_events.iter().filter(|event| event.change == PodChange::Restarted).filter_map(|event| {
         let did = injected().find(|fault| made_restart(fault, event))?;
-        Some(format!("the target {} started again under `{}`", event.pod, did.name))
+        Some(format!("the target {} restarted during `{}`", event.pod, did.name))
     });
     let mut remarks: Vec<String> = Vec::new();
     for remark in claimed.chain(unfelt).chain(restarted) {
@@ -131,9 +133,9 @@ fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
     is_target && !is_meant && (from_s..to_s).contains(&event.at_s)
 }
 
-/// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4
-/// (inconclusive) that occurred, otherwise 0; 5 without scenarios. A failure of an overkill run is a pass. An interruption has its own code, which the command line
-/// sets.
+/// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4 (inconclusive)
+/// that occurred, otherwise 0; 5 without scenarios. A failure of an overkill run is a pass. An interruption has its own code,
+/// which the command line sets.
 pub fn exit_code(scenarios: &[ScenarioResult]) -> u8 {
     let left =
         |it: &ScenarioResult| !it.leftovers.is_empty() || it.faults.iter().any(|fault| fault.state == FaultState::Left);

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use crate::Explained;
 use crate::diagnostic::closest;
 use crate::json_schema::{plain_scenario, rules};
 use crate::reference::{is_value, split_default, text_of, words};
@@ -32,7 +33,7 @@ pub(super) struct Keys {
 }
 
 /// The text about a path. The empty path is the whole scenario.
-pub fn explain(path: &str, recursive: bool) -> Result<String, String> {
+pub fn explain(path: &str, recursive: bool) -> Result<String, Explained> {
     let keys = Keys::new();
     let parts: Vec<&str> =
         path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|it| !is_index(it)).collect();
@@ -51,7 +52,7 @@ pub fn explain(path: &str, recursive: bool) -> Result<String, String> {
     Ok(texts.join("\n"))
 }
 
-/// The paths of all keys that can be asked for: from the top, and from each kind.
+/// The paths of all keys, from the top and from each kind.
 pub fn topics() -> Vec<String> {
     let keys = Keys::new();
     let mut found = Vec::new();
@@ -107,7 +108,7 @@ impl Keys {
     }
 
     /// The places of a path: several, if kinds of faults and expectations share a name.
-    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, String> {
+    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, Explained> {
         let (first, rest) = parts.split_first().ok_or("the path is empty")?;
         let starts = self.starts(first);
         if starts.is_empty() {
@@ -121,10 +122,10 @@ impl Keys {
             .into_iter()
             .filter_map(|start| self.walk(start, rest).map_err(|why| missing = missing.take().or(Some(why))).ok())
             .collect();
-        if found.is_empty() { Err(missing.unwrap_or_default()) } else { Ok(found) }
+        if found.is_empty() { Err(missing.unwrap_or_else(|| "the path is empty".into())) } else { Ok(found) }
     }
 
-    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, String> {
+    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, Explained> {
         let mut place = start;
         // Where the keys of the place are listed, for a path with a name of the file: `load` for `load.shop`.
         let mut listed = place.path.clone();
@@ -441,7 +442,7 @@ impl Keys {
 }
 
 /// The answer to a key that does not exist. `listed` is the topic that lists the keys of the place.
-fn unknown(part: &str, path: &str, listed: &str, known: &[&str]) -> String {
+fn unknown(part: &str, path: &str, listed: &str, known: &[&str]) -> Explained {
     let place = if path.is_empty() { "a scenario".to_owned() } else { format!("`{path}`") };
     let help = match closest(part, known.iter().copied()) {
         Some(meant) => {
@@ -452,7 +453,7 @@ fn unknown(part: &str, path: &str, listed: &str, known: &[&str]) -> String {
         None if listed.is_empty() => "`shakedown explain` lists its keys".to_owned(),
         None => format!("`shakedown explain {listed}` lists its keys"),
     };
-    format!("`{part}` is no key of {place}\nhelp: {help}")
+    Explained::new(format!("`{part}` is not a key of {place}"), help)
 }
 
 fn short(value: &Value) -> String {

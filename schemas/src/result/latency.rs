@@ -31,7 +31,8 @@ pub struct LatencyStats {
 impl LatencyStats {
     /// One of its percentiles, ms. None for a percentile that it does not contain.
     pub fn percentile_ms(&self, percentile: Percentile) -> Option<f64> {
-        let known = [(50.0, self.p50_ms), (90.0, self.p90_ms), (95.0, self.p95_ms), (99.0, self.p99_ms), (99.9, self.p999_ms)];
+        let known =
+            [(50.0, self.p50_ms), (90.0, self.p90_ms), (95.0, self.p95_ms), (99.0, self.p99_ms), (99.9, self.p999_ms)];
         known.into_iter().find(|(percent, _)| *percent == percentile.percent()).map(|(_, ms)| ms)
     }
 }

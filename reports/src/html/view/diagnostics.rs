@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::first_few;
-use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, Proof, ScenarioResult, Verdict};
+use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, ScenarioResult, Verdict};
 
 use super::parts::{Badge, ROWS};
 use crate::html::lanes;
@@ -284,9 +284,7 @@ pub(super) fn event_row(event: &Event, zero: Option<jiff::Timestamp>) -> EventRo
         EventKind::Warning { message } => ("warning", message.clone()),
         EventKind::Error { message } => ("error", message.clone()),
         EventKind::Interrupted { signal } => ("interrupted", signal.clone()),
-        EventKind::ScenarioEnded { verdict, reason } => {
-            ("scenario", joined(words::verdict(*verdict), reason))
-        }
+        EventKind::ScenarioEnded { verdict, reason } => ("scenario", joined(words::verdict(*verdict), reason)),
         EventKind::RunEnded { verdict, exit_code } => {
             ("run", format!("{}, exit code {exit_code}", words::verdict(*verdict)))
         }

@@ -361,11 +361,7 @@ fn zero(events: &[&Event]) -> Option<jiff::Timestamp> {
 }
 
 fn attempt(it: &Attempt) -> AttemptRow {
-    AttemptRow {
-        badge: Badge::new(it.verdict),
-        started: clock(it.started_at),
-        reason: it.reason.clone(),
-    }
+    AttemptRow { badge: Badge::new(it.verdict), started: clock(it.started_at), reason: it.reason.clone() }
 }
 
 /// The scenario as it ran, if templates or the command line changed it.

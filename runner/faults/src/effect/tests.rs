@@ -41,7 +41,8 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
 
 const APPLIED: (Proof, bool, &str) = (Proof::Applied, true, "the policy is there as sent");
 const CUT: (Proof, bool, &str) = (Proof::Enforced, true, "a witness cannot connect now");
-const LIVES_ON: (Proof, bool, &str) = (Proof::ConnectionsKept, true, "established connections are left open by this plugin");
+const LIVES_ON: (Proof, bool, &str) =
+    (Proof::ConnectionsKept, true, "established connections are left open by this plugin");
 const OPEN: (Proof, bool, &str) = (Proof::Effective, false, "a witness can still connect");
 
 fn auto() -> RequiredProof {

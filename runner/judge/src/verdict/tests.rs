@@ -66,19 +66,18 @@ fn nothing_expected_is_not_a_pass() {
 fn the_worst_wins_and_is_named() {
     let fail = expectation(Verdict::Fail, "p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3");
     let unsure = expectation(Verdict::Inconclusive, "too few");
-    let Conclusion { verdict, reason, .. } = scenario_verdict(&[unsure.clone(), fail.clone(), fail.clone()], &[], &[], &[]);
+    let Conclusion { verdict, reason, .. } =
+        scenario_verdict(&[unsure.clone(), fail.clone(), fail.clone()], &[], &[], &[]);
     assert_eq!(verdict, Verdict::Fail);
     let expected = "`partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more";
     assert_eq!(reason, expected);
 
     let unproven = fault(Verdict::Inconclusive, GOOD);
     let Conclusion { verdict, reason, .. } = scenario_verdict(&[expectation(GOOD, "")], &[unproven], &[], &[]);
-    assert_eq!(
-        (verdict, reason.as_str()),
-        (Verdict::Inconclusive, "the fault `nats-cut` could not be proven")
-    );
+    assert_eq!((verdict, reason.as_str()), (Verdict::Inconclusive, "the fault `nats-cut` could not be proven"));
 
-    let Conclusion { verdict, .. } = scenario_verdict(std::slice::from_ref(&fail), &[fault(GOOD, Verdict::Error)], &[], &[]);
+    let Conclusion { verdict, .. } =
+        scenario_verdict(std::slice::from_ref(&fail), &[fault(GOOD, Verdict::Error)], &[], &[]);
     assert_eq!(verdict, Verdict::Error);
     let Conclusion { verdict, reason, .. } = scenario_verdict(&[fail], &[], &["the cluster is gone".to_owned()], &[]);
     assert_eq!((verdict, reason.as_str()), (Verdict::Error, "the cluster is gone"));
@@ -137,8 +136,9 @@ fn the_reason_for_no_injection_comes_first() {
     let follows = expectation(Verdict::Inconclusive, "it never began");
     let planned = FaultResult { state: FaultState::Planned, ..fault(Verdict::Inconclusive, GOOD) };
     let unproven = FaultResult { name: "drain".to_owned(), ..fault(Verdict::Inconclusive, GOOD) };
-    let reason =
-        |expectations: &[ExpectationResult], faults: &[FaultResult]| scenario_verdict(expectations, faults, &[], &[]).reason;
+    let reason = |expectations: &[ExpectationResult], faults: &[FaultResult]| {
+        scenario_verdict(expectations, faults, &[], &[]).reason
+    };
     let refused = [follows.clone(), refusal];
     assert_eq!(reason(&refused, std::slice::from_ref(&planned)), "unsteady; and 1 more");
     assert_eq!(reason(&refused, &[planned.clone(), unproven]), "unsteady; and 2 more");

@@ -1,5 +1,5 @@
-//! Proof by traffic (`effect: any`, `prove: traffic`) of phases that differ in more than the faults: their requests have another
-//! pace, or other data.
+//! Proof by traffic (`effect: any`, `prove: traffic`) of phases that differ in more than the faults: their requests have
+//! another pace, or other data.
 
 use super::counted::{count, is_doubtful, is_silent};
 use crate::check::Findings;
@@ -33,15 +33,15 @@ pub(super) fn check(scenario: &Scenario, index: usize, findings: &mut Findings<'
     }
 }
 
-/// That no load goes through its data often enough in both phases.
+/// The warning that no load uses its data often enough in both phases.
 fn other_data(scenario: &Scenario, first: usize, index: usize) -> Option<Diagnostic> {
     let mut found = None;
     for (name, load) in
         scenario.load.iter().filter(|(name, _)| ![first, index].iter().any(|at| is_silent(scenario, name, *at)))
     {
-        let few = [first, index].into_iter().find_map(|at| {
-            scenario.too_few_rounds(name, at, count(scenario, name, load, at)?.usual.round() as u64)
-        })?;
+        let few = [first, index]
+            .into_iter()
+            .find_map(|at| scenario.too_few_rounds(name, at, count(scenario, name, load, at)?.usual.round() as u64))?;
         found = found.or(Some(format!("{few}: the requests prove no fault then")));
     }
     let problem = Diagnostic::warning(Code::OtherData, found?);
