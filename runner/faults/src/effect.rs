@@ -72,8 +72,8 @@ pub enum Traffic {
     Unchanged {
         /// The number of windows out of tolerance, as text; empty if unknown.
         windows: String,
-        /// More requests failed or were slow than in the baseline, in words. It is no proof, but the requests did not go on
-        /// as before; empty where they did.
+        /// More requests failed or were slow than in the baseline, in words. It is no proof, but the requests did change.
+        /// Empty if they did not.
         hint: String,
     },
     /// They cannot be compared with those of an earlier phase, because they differ in more than the fault.
@@ -111,7 +111,7 @@ pub fn conclude(
     if *wanted == RequiredProof::Witness && !shown {
         fault.injection = Verdict::Inconclusive;
         fault.problem = Some("not proven: no witness has shown that it acts".to_owned());
-        // Its objects were in place, and that was not the proof that was asked for.
+        // Its objects were in place, but that is not the required proof.
         fault.proven_s = None;
         return None;
     }
@@ -155,7 +155,7 @@ pub fn conclude(
     if fault.engine == "chaos-mesh" && !shown {
         return unnoticed_claim(fault, traffic);
     }
-    // Connections that stay open weaken the cut, whatever a few requests hint at.
+    // Connections that stay open weaken the cut, even if a few requests hint at a change.
     let weakened = kept && matches!(traffic, Traffic::Unchanged { .. });
     ((is_unchanged || weakened) && shown).then(|| match kept {
         true => weak(fault, is_unchanged),
@@ -163,7 +163,7 @@ pub fn conclude(
     })
 }
 
-/// The warning about a fault that only Chaos Mesh reports, and that no request felt.
+/// The warning about a fault that only Chaos Mesh reports, and that had no effect on requests.
 fn unnoticed_claim(fault: &FaultResult, traffic: &Traffic) -> Option<String> {
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
     is_unchanged.then(|| format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)))
