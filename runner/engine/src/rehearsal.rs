@@ -1,4 +1,4 @@
-//! Rehearsals: a scenario with shorter phases, to see within a minute whether it runs at all. Pure: a scenario in, a shorter
+//! Rehearsals: a scenario with shorter phases, to check within a minute that it runs. Pure: a scenario in, a shorter
 //! one out. Its verdict is never a pass, because fewer requests and shorter faults show less.
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub fn shorten(document: &mut Document, speed: f64) {
     }
 }
 
-/// The shortest length in which a phase can do what it says: its settling time, its faults, and its recovery.
+/// The minimum length of a phase: its settling time, its faults, and its recovery.
 fn needed(phase: &Phase) -> Duration {
     let end = |fault: &shakedown_schemas::scenario::Fault| {
         fault.after().get() + fault.lasts().map_or(SHORTEST, |lasts| lasts.get())
@@ -34,7 +34,7 @@ fn needed(phase: &Phase) -> Duration {
     phase.settle.get() + faults.max(recovery.max().unwrap_or_default()).max(SHORTEST)
 }
 
-/// Takes the pass from a rehearsal.
+/// Makes a passed rehearsal inconclusive.
 pub(crate) fn demote(result: &mut ScenarioResult) {
     if result.trial == Some(Trial::Rehearsal) && result.verdict == Verdict::Pass {
         result.verdict = Verdict::Inconclusive;

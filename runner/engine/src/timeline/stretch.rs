@@ -1,4 +1,4 @@
-//! Stretches of a fault without proof: how they are recorded, and from when on the fault is not proven. Pure.
+//! Stretches of a fault without proof: how they are recorded, and when they make a fault unproven. Pure.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use shakedown_faults::Stretch;
 
-/// How long before its undo a fault is checked at the earliest. The undo does not wait for the result.
+/// The longest time before its undo at which a fault is checked. The undo does not wait for the result.
 pub(super) const LAST_CHECK: Duration = Duration::from_secs(5);
 
-/// The longest stretch without proof of a fault that counts as proven, in seconds: as long as the end of a fault that its last
-/// check leaves open.
+/// The longest stretch without proof of a fault that counts as proven, in seconds: equal to the time between a fault's last
+/// check and its undo.
 const LONGEST_S: f64 = LAST_CHECK.as_secs() as f64;
 
 /// The stretches within a fault's time, in seconds since the load's start.
@@ -73,7 +73,7 @@ pub(super) fn totals(stretches: &[UnprovenStretch], [from_s, to_s]: [f64; 2], ta
     [whole, whole + more.sum::<f64>() / targets.max(1) as f64]
 }
 
-/// Why these stretches take the proof away; none when they do not.
+/// Why these stretches withdraw the proof. None if they do not.
 pub(super) fn too_long(stretches: &[UnprovenStretch]) -> Option<String> {
     let all = merged(of_all(stretches));
     let longest = all.iter().max_by(|a, b| (a.to_s - a.from_s).total_cmp(&(b.to_s - b.from_s)))?;
