@@ -55,7 +55,7 @@ impl Asked<'_> {
         Some(until(until_ns) - until(span.judged_from_ns))
     }
 
-    /// The index of the phase in `to`, which has this name, or why the phase cannot be compared with.
+    /// The index of the phase in `to`, which has this name, or why it cannot be the reference.
     pub(super) fn complete_phase(&self, name: &str) -> Result<usize, String> {
         match self.to {
             None => Err(format!("the comparison phase `{name}` never began")),
@@ -243,7 +243,7 @@ impl Answer {
         self
     }
 
-    /// How much longer the phase would have to be for its interval to decide, for the end of a sentence.
+    /// How much longer the phase has to be for its interval to decide, for the end of a sentence.
     fn advice(&self, rules: &Rules) -> String {
         let value = self.observed.unwrap_or_default();
         let Some(interval) = self.interval else { return self.longer(None) };

@@ -58,8 +58,8 @@ fn reference(asked: &Asked<'_>, expectation: &Expectation) -> Option<usize> {
     }
 }
 
-/// What a pass is compared with in the usual state of the reference: if it says that the service was well enough, with the
-/// phase's usual state as well; if it says that a fault had an effect, with all of the phase.
+/// The second reading that a pass must survive, in the usual state of the reference. A pass that says that the service was
+/// well enough also needs the phase's usual state; a pass that says that a fault had an effect needs all of the phase.
 fn usual(expectation: &Expectation, phase: usize) -> Usual {
     let is_claim_of_health = match expectation {
         Expectation::RecoveryTime(_) => return Usual::Tolerance,
@@ -67,7 +67,7 @@ fn usual(expectation: &Expectation, phase: usize) -> Usual {
         | Expectation::TimeToFirstTokenRatio(it)
         | Expectation::InterTokenLatencyRatio(it) => it.max.is_some(),
         Expectation::ThroughputRatio(it) | Expectation::OutputTokensPerSecondRatio(it) => it.min.is_some(),
-        // No requests of another phase decide these.
+        // These do not depend on the requests of another phase.
         Expectation::SuccessRate(_)
         | Expectation::Latency(_)
         | Expectation::TimeToFirstToken(_)

@@ -1,5 +1,5 @@
-//! Whether the requests of two phases differ in nothing but the faults. With another pace or other data, a change of the requests
-//! proves no fault: the service is slower at another rate, or with heavier requests.
+//! Whether the requests of two phases differ in nothing but the faults. With another pace or other data, a change of the
+//! requests proves no fault: the service is slower at another rate, or with heavier requests.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ pub(super) fn rounds<'a>(
     })
 }
 
-/// From when on the judged requests of a phase are more than whole rounds. None if they are not.
+/// The moment from which the judged requests of a phase exceed whole rounds. None if they do not.
 fn surplus_from(load: &LoadObservations, phase: usize, cycle: u64) -> Option<u64> {
     let cells: Vec<Placed<'_>> = judged(load, phase).collect();
     let mut surplus = total(load, phase).requests() % cycle;

@@ -33,7 +33,7 @@ pub struct Felt {
     pub windows: Option<String>,
     /// More requests failed or were slow than in the baseline, in words, whether or not that is more than chance.
     pub hint: Option<String>,
-    /// Why the requests cannot be compared with the baseline's, so that nothing can be told. None if they can.
+    /// Why the requests cannot be compared with those of the baseline. None if they can.
     pub incomparable: Option<String>,
 }
 

@@ -25,11 +25,11 @@ struct Term {
     windows: Windows,
     /// In seconds; none without values.
     value: Option<f64>,
-    /// True when the value is that of an abandoned request: the true one is at least as long.
+    /// True if the value is that of an abandoned request: the true value is at least as long.
     censored: bool,
     /// True when requests of it were given up before their timeout.
     is_early: bool,
-    /// The failures that do not count, because they were quicker than the percentile.
+    /// The failures that do not count, because they were faster than the percentile.
     quick: Histogram,
     /// The failures in words, as the reason for missing values.
     failures: String,
@@ -112,7 +112,7 @@ impl Term {
         let (n, share) = (self.values.len(), percentile.fraction());
         // At most `max` at percentile p says that at least p of the values are; at least `min`, that 1 - p are above.
         let over = limits.max.is_some_and(|max| {
-            // A failure after the limit is no answer within it, however quick it was for a failure.
+            // A failure after the limit is no answer within it, even if it was fast for a failure.
             let within = n - above(&self.values, max);
             samples::too_few(within, n + above(&self.quick, max), share, confidence)
         });
@@ -274,7 +274,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
     let (Some(over), Some(under)) = (term.value, baseline.value) else {
         return if baseline.value.is_none() { baseline.nothing() } else { term.nothing().naming_phase() };
     };
-    // The histogram's finest grain is a microsecond: a baseline below it has no ratio.
+    // The histogram's resolution is a microsecond: a baseline below it has no ratio.
     let value = over / under.max(1e-6);
     let chance = Chance::new(asked.seed, &["latency_ratio", asked.path, &asked.load.name]);
     let interval =
@@ -340,7 +340,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
     {
         let windows = (&term.windows, &baseline.windows);
         let moved = shift::moved(windows, quantile, question, rules.confidence);
-        // A share only shows that all of the phase lies beyond; the interval shows how far.
+        // A share only shows that the whole phase is beyond; the interval shows by how much.
         let (from, slower) = question;
         let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
         let far = far_from_any_drift(&baseline.windows, over * 1e6, slower);
@@ -406,7 +406,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
 const FAR: f64 = 5.0;
 
 /// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests that
-/// take a hundred times as long are no drift, although their share may be within that of chance.
+/// take a hundred times as long are not drift, although their share may be due to chance.
 fn far_from_any_drift(baseline: &Windows, value: f64, slower: bool) -> bool {
     baseline.reach().is_some_and(
         |[least, most]| {

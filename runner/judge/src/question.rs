@@ -174,7 +174,7 @@ mod tests {
     use serde_json::json;
     use shakedown_schemas::result::Unit::{Count, Fraction, Seconds, Times};
 
-    /// What is asked, how its title begins and ends around its limits, its unit and its limits.
+    /// The expectation, its title, its unit and its limits.
     #[test]
     fn a_title_names_what_is_asked_and_its_limits() {
         let at_most = |max: f64| Limits { min: None, max: Some(max) };
