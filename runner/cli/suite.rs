@@ -1,4 +1,4 @@
-//! The scenarios of a run: which one begins when, and one scenario with its retries. `run` has what surrounds them.
+//! The scenarios of a run: their order, and the retries of each. `run` prepares and ends the run.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -18,17 +18,17 @@ use shakedown_engine::plan::{self, Options};
 use shakedown_guard::lock::Holder;
 use shakedown_judge as judge;
 
-/// The scenarios that wait for their turn. Pure.
+/// The queue of scenarios. Pure.
 pub struct Queue {
     waiting: VecDeque<usize>,
     running: Vec<usize>,
-    /// The places that each scenario needs for itself.
+    /// The places that each scenario needs exclusively.
     places: Vec<BTreeSet<String>>,
     limit: usize,
 }
 
 impl Queue {
-    /// All scenarios, each with the places that it needs for itself. At most `limit` of them run at the same time.
+    /// All scenarios, each with the places that it needs exclusively. At most `limit` of them run at the same time.
     pub fn new(places: Vec<BTreeSet<String>>, limit: usize) -> Self {
         Self { waiting: (0..places.len()).collect(), running: Vec::new(), places, limit }
     }
@@ -111,7 +111,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The namespaces that a scenario needs for itself.
+    /// The namespaces that a scenario needs exclusively.
     pub fn places(&self, document: &Document) -> BTreeSet<String> {
         match &self.cluster {
             Some(cluster) => plan::namespaces(&document.scenario, cluster, &self.options),
@@ -119,7 +119,7 @@ impl Shared {
         }
     }
 
-    /// Starts a scenario, in a thread of its own if it runs next to others: the verdict of one must not delay the undo of
+    /// Starts a scenario, in a separate thread if it runs next to others: the verdict of one must not delay the undo of
     /// another.
     pub fn start(
         &self,
@@ -162,7 +162,7 @@ impl Shared {
             let options = Options { serial, ..self.options.clone() };
             let executed = execute::contained(execute::execute(document, &context, &options, &own)).await;
             let mut result = executed.unwrap_or_else(|panic| execute::refused(document, &options, &panic));
-            // A rehearsal is inconclusive at best: another one shows no more. An overkill run has to fail.
+            // A rehearsal is inconclusive at best: a repetition shows no more. An overkill run has to fail.
             let is_over = context.signal.borrow().is_some()
                 || !result.leftovers.is_empty()
                 || matches!(self.gate.trial, Some(Trial::Rehearsal | Trial::Overkill));

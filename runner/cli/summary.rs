@@ -45,7 +45,7 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
     for (what, file) in [("look at", "report.html"), ("for CI", "junit.xml"), ("everything", RESULT)] {
         _ = writeln!(out, "  {what:10}  {}", output.path(file).display());
     }
-    // The last line: of a long summary, the first is above the screen.
+    // The last line repeats the verdict, because the first line of a long summary scrolls away.
     _ = match result.scenarios.as_slice() {
         [] => Ok(()),
         [one] if result.not_run.is_empty() => {
