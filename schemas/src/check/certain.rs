@@ -35,8 +35,8 @@ struct Need {
     what: String,
     /// Whether `what` is the percentile.
     is_percentile: bool,
-    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass may still refute a limit, and one
-    /// failure decides a limit on their number.
+    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass
+    /// may still refute a limit, and one failure decides a limit on their number.
     decides: u64,
     /// Whether a scenario can ask for fewer.
     has_min_samples: bool,
@@ -149,7 +149,7 @@ fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Coun
     } else {
         ways.push("a longer phase, or more load".to_owned());
     }
-    // Without any request nothing can be asked.
+    // Without requests, no expectation can be evaluated.
     if need.has_min_samples && count.usual >= 1.0 {
         ways.push(format!("or `min_samples: {}`", (count.usual.floor() as u64).max(1)));
     }

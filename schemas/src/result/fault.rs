@@ -84,16 +84,16 @@ impl FaultResult {
     }
 }
 
-/// An amount that a fault asks for, and what was seen of it.
+/// An amount that a fault asks for, and the observed amount.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measured {
     /// The container or the load at which it was seen, such as `shop/web-0/nginx`.
     pub of: String,
-    /// What the amount is of. It decides the unit.
+    /// The quantity. It decides the unit.
     pub what: Quantity,
     /// The amount that the fault asks for, or the part of it that the container's limit leaves.
     pub asked: f64,
-    /// What was seen during the fault, minus what was there before.
+    /// The amount observed during the fault, minus the amount before it.
     pub seen: f64,
     /// True if enough was seen to prove that the fault acts.
     pub is_enough: bool,
@@ -101,7 +101,7 @@ pub struct Measured {
     pub source: String,
 }
 
-/// What a measured amount is of.
+/// The quantity of a measured amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
