@@ -427,7 +427,7 @@ pub fn hostile() -> RunResult {
 
 /// Replaces every free text with a hostile one. Enumerations, times and the discriminants of events stay.
 fn poison(value: &mut Value, key: &str) {
-    const FIXED: [&str; 12] = [
+    const FIXED: [&str; 13] = [
         "verdict",
         "started_at",
         "at",
@@ -440,6 +440,7 @@ fn poison(value: &mut Value, key: &str) {
         "exit_code",
         "role",
         "change",
+        "percentile",
     ];
     const OPEN_MAPS: [&str; 5] = ["vars", "errors", "terms", "manifest", "headers"];
     match value {

@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn a_wrong_topic_has_a_short_answer() {
         for (topic, part) in [
-            ("load.shop.unknown", "`unknown` is not a key of `load.shop`\nhelp: `shakedown explain load` lists its keys"),
+            (
+                "load.shop.unknown",
+                "`unknown` is not a key of `load.shop`\nhelp: `shakedown explain load` lists its keys",
+            ),
             ("load.shop.htp", "did you mean `load.shop.http`?"),
             ("load.shop.other.http", "`other` is not a key of `load.shop`"),
             ("netem.unknown", "`unknown` is not a key of `netem`\nhelp: `shakedown explain netem` lists its keys"),

@@ -89,8 +89,9 @@ fn schedule(path: &str, spec: &Value, findings: &mut Findings<'_>) {
     let every = spec["schedule"].as_str().and_then(|text| text.trim().strip_prefix("@every "));
     let Some(every) = every.and_then(|every| every.trim().parse::<Duration>().ok()) else { return };
     if every.get() < SHORTEST_SCHEDULE {
-        let message =
-            format!("a Schedule that creates an object every {every} continues during its deletion, which may never end");
+        let message = format!(
+            "a Schedule that creates an object every {every} continues during its deletion, which may never end"
+        );
         let help = "write `schedule: \"@every 1m\"` or more, or put the fault itself into several phases";
         wrong(&format!("{path}.schedule"), message, help, findings);
     }
