@@ -111,7 +111,7 @@ fn a_shop_on_a_cluster_is_found_by_its_dependencies_and_plans() {
     let shakedown = Shakedown::new();
     shakedown.file("shop.yaml", SHOP);
     let sandbox = shakedown.start(&["sandbox", "--topology", "shop.yaml", "--write-kubeconfig", "kubeconfig"]);
-    sandbox.stderr_line("the sandbox serves on", Duration::from_secs(30));
+    sandbox.stderr_line("the sandbox listens on", Duration::from_secs(30));
     let finished = shakedown.run(&["init", "--kubeconfig", "kubeconfig"]).expect_code(0);
     expect_parts(
         &finished.stderr,

@@ -256,7 +256,7 @@ mod tests {
             shown.contains("`shp` is none of these.") && shown.contains("Which request needs storefront?"),
             "{shown}"
         );
-        assert!(!shown.contains("shall it lose"), "a kill has no peer\n{shown}");
+        assert!(!shown.contains("should it lose"), "a kill has no peer\n{shown}");
     }
 
     #[test]

@@ -133,7 +133,7 @@ async fn a_witness_with_another_container_never_shows_missing_enforcement() {
         witness.injected = injected(&pod);
         let judged = witness.judge(&open).unwrap();
         assert!(
-            !judged.holds && judged.detail.contains("shows nothing") && judged.detail.contains("istio-proxy"),
+            !judged.holds && judged.detail.contains("is not conclusive") && judged.detail.contains("istio-proxy"),
             "{judged:?}"
         );
         assert!(witness.judge(&closed).unwrap().holds, "what it cannot reach any more is cut, with or without a proxy");
