@@ -176,7 +176,9 @@ pub fn inconclusive() -> RunResult {
     result.exit_code = 4;
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Inconclusive;
-    scenario.reason = "the fault `nats-cut` could not be proven: the network plugin does not seem to enforce NetworkPolicies; and 1 more".to_owned();
+    scenario.reason = "the fault `nats-cut` could not be proven: the network plugin does not seem to enforce \
+     NetworkPolicies; and 1 more"
+        .to_owned();
     scenario.cause = Some(Cause::Fault(0));
     let fault = &mut scenario.faults[0];
     fault.injection = Verdict::Inconclusive;

@@ -63,7 +63,8 @@ impl ObjectKey {
                 self.name
             ),
             held: Some(format!(
-                "its deletion was accepted and waits for {} {}; if the controller is gone for good, the command removes it without the controller",
+                "its deletion was accepted and waits for {} {}; if the controller is gone for good, the command removes it \
+                 without the controller",
                 if finalizers.len() == 1 { "the finalizer" } else { "the finalizers" },
                 holders.join(", ")
             )),

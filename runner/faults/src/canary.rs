@@ -97,7 +97,8 @@ impl Canary<'_> {
                 None => Ok((false, None)),
                 Some(others) => Err(CanaryError::Silent(
                     format!(
-                        "the canary's connections are accepted although a policy forbids them, but this is not conclusive: admission \
+                        "the canary's connections are accepted although a policy forbids them, but this is not conclusive: \
+                         admission \
                          added {others} to its pod, and a proxy there may accept them"
                     )
                     .into(),

@@ -78,7 +78,8 @@ fn forbidden(error: ClusterError) -> FaultError {
     }
     FaultError::Impossible(Explained::new(
         message,
-        "its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or omit `evict` to delete the pod anyway",
+        "its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or omit `evict` to \
+         delete the pod anyway",
     ))
 }
 

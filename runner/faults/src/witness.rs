@@ -213,7 +213,8 @@ impl Witness {
         let mut finding = judge(&self.before, self.cut_after, rounds)?;
         if let (false, Some(others)) = (finding.holds, &self.injected) {
             finding.detail = format!(
-                "the witness is not conclusive: admission added {others} to its pod, and a proxy there may accept its connections \
+                "the witness is not conclusive: admission added {others} to its pod, and a proxy there may accept its \
+                 connections \
                  ({})",
                 finding.detail
             );

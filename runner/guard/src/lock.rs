@@ -110,7 +110,8 @@ impl LockError {
                 Explained::new(
                     format!("run {run} on {host} holds the namespace `{namespace}`{}; {}", url(holder), free(*life)),
                     format!(
-                        "wait for it with --wait-lock 5m, remove the leftovers of a dead run with `shakedown cleanup --run {run}`, \
+                        "wait for it with --wait-lock 5m, remove the leftovers of a dead run with `shakedown cleanup --run \
+                         {run}`, \
                          or choose another namespace"
                     ),
                 )

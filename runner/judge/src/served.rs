@@ -117,7 +117,8 @@ mod tests {
             unserved(scenario, observations, &answers).into_iter().map(|it| (it.verdict, it.reason)).collect::<Vec<_>>()
         };
         let never = observe(|_| false);
-        let why = "load `load`: none of 400 requests succeeded (400 connection_refused), so the run tests nothing; if that is intended, expect it: `success_rate: {max: 0%}`";
+        let why = "none of 400 requests succeeded (400 connection_refused), so the run tests nothing; if that is intended, write \
+                   `success_rate: {max: 0%}`";
         assert_eq!(judge(&scenario(&json!([])), &never), [(Verdict::Inconclusive, why.to_owned())]);
         assert_eq!(judge(&scenario(&json!([])), &observe(|phase| phase == "recovery")).len(), 1, "the baseline counts");
         assert_eq!(judge(&scenario(&json!([])), &observe(|phase| phase == "baseline")), []);

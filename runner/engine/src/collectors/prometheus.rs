@@ -64,7 +64,8 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     let status = answer.status();
     if status.is_redirection() {
         return Err(format!(
-            "the server answered {}: redirects are not followed, because the headers are for this server alone; use the URL of the redirect",
+            "the server answered {}: redirects are not followed, because the headers are for this server alone; use the URL \
+             of the redirect",
             status.as_u16()
         ));
     }

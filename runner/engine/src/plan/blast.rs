@@ -83,7 +83,14 @@ fn refusal(
         let of = workload.pods.len();
         // A rounding error must not refuse a share that equals the limit.
         (hit as f64 > most.fraction() * of as f64 + 1e-9).then(|| {
-            Explained::new(format!("the faults of phase `{phase}` reach {hit} of the {of} pods of {}, and `blast_radius` allows {most}", workload.name), "narrow them with `count` or `percent`, or raise `max_percent`")
+            Explained::new(
+                format!(
+                    "the faults of phase `{phase}` reach {hit} of the {of} pods of {}, and `blast_radius` \
+             allows {most}",
+                    workload.name
+                ),
+                "narrow them with `count` or `percent`, or raise `max_percent`",
+            )
         })
     })
 }

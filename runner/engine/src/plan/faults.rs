@@ -192,7 +192,14 @@ fn untaken(
         let by = victims::names(taken, matching);
         PlanError::fault(
             name,
-            Explained::new(format!("it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: {by} ends the others", selector_text(selector)), "choose other pods, or fewer of them (`count`), or put the faults into separate scenarios"),
+            Explained::new(
+                format!(
+                    "it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: \
+             {by} ends the others",
+                    selector_text(selector)
+                ),
+                "choose other pods, or fewer of them (`count`), or put the faults into separate scenarios",
+            ),
         )
     })
 }

@@ -138,7 +138,8 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     (
         "controller-manager\" not found",
-        "Chaos Mesh was uninstalled and its webhooks are left, so none of its resources can be created or changed: `shakedown doctor` \
+        "Chaos Mesh was uninstalled and its webhooks are left, so none of its resources can be created or changed: \
+         `shakedown doctor` \
          names them, and the order in which to clean up",
     ),
     (
@@ -153,7 +154,8 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     (
         NOT_ALLOWED,
-        "Chaos Mesh itself asks whether this account may create this kind in every namespace that the fault names, the peers' as well: grant it `create` there",
+        "Chaos Mesh itself asks whether this account may create this kind in every namespace that the fault names, the \
+         peers' as well: grant it `create` there",
     ),
     ("context deadline exceeded", "Chaos Mesh's controller does not reach the chaos-daemon on that node (port 31767)"),
     ("connection refused", "Chaos Mesh's controller does not reach the chaos-daemon on that node (port 31767)"),

@@ -201,7 +201,8 @@ impl Follower {
                 state.doubts.close(0, &Cause::Pod(pod.uid.clone()));
                 if untraceable {
                     let why = format!(
-                        "target pod {} was gone before the watch of pods began, so its replacement cannot be distinguished from other pods",
+                        "target pod {} was gone before the watch of pods began, so its replacement cannot be distinguished \
+                         from other pods",
                         pod.name
                     );
                     state.doubts.open(0, Cause::Pod(pod.uid.clone()), Instant::now(), why);

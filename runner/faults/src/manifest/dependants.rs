@@ -30,8 +30,17 @@ impl Dependants {
             return self.left.first().map(|left| format!("{key} is gone, but {left}, which it created, still exists"));
         }
         let (kinds, namespace) = (self.unlisted_kinds(), &key.namespace);
-        Some(Explained::new(format!("{key} is gone, but it is unknown whether the objects that it created are: this account may not list {kinds} in \
-             namespace {namespace}"), format!("grant it the verb `list` on these, and look with `kubectl -n {namespace} get {kinds}`")).to_string())
+        Some(
+            Explained::new(
+                format!(
+                    "{key} is gone, but it is unknown whether the objects that it created are: this account \
+         may not list {kinds} in \
+             namespace {namespace}"
+                ),
+                format!("grant it the verb `list` on these, and look with `kubectl -n {namespace} get {kinds}`"),
+            )
+            .to_string(),
+        )
     }
 
     /// The label by which Chaos Mesh names an owner of this kind.

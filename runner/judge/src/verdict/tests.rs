@@ -91,14 +91,14 @@ fn the_cause_is_what_the_reason_is_about() {
         scenario_verdict(expectations, faults, errors, left).cause
     };
     let held = expectation(GOOD, "");
-    assert_eq!(cause(&[held.clone()], &[fault(GOOD, GOOD)], &[], &[]), None);
+    assert_eq!(cause(std::slice::from_ref(&held), &[fault(GOOD, GOOD)], &[], &[]), None);
     assert_eq!(cause(&[], &[], &[], &[]), None);
     assert_eq!(cause(&[held.clone(), slow.clone(), slow.clone()], &[], &[], &[]), Some(Cause::Expectation(1)));
     let faults = [fault(GOOD, GOOD), fault(GOOD, Verdict::Error)];
-    assert_eq!(cause(&[slow.clone()], &faults, &[], &[]), Some(Cause::Fault(1)));
+    assert_eq!(cause(std::slice::from_ref(&slow), &faults, &[], &[]), Some(Cause::Fault(1)));
     let errors = ["the cluster is gone".to_owned()];
-    assert_eq!(cause(&[slow.clone()], &faults, &errors, &[]), Some(Cause::Error(0)));
-    assert_eq!(cause(&[slow.clone()], &faults, &errors, &[leftover()]), Some(Cause::Leftover(0)));
+    assert_eq!(cause(std::slice::from_ref(&slow), &faults, &errors, &[]), Some(Cause::Error(0)));
+    assert_eq!(cause(std::slice::from_ref(&slow), &faults, &errors, &[leftover()]), Some(Cause::Leftover(0)));
     let refusal = ExpectationResult { kind: BASELINE.to_owned(), ..expectation(Verdict::Inconclusive, "unsteady") };
     let follows = expectation(Verdict::Inconclusive, "it never began");
     assert_eq!(cause(&[follows, refusal], &[], &[], &[]), Some(Cause::Expectation(1)));

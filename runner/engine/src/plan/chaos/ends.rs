@@ -222,7 +222,8 @@ impl Reader<'_> {
         for namespace in namespaces {
             let services = match self.cluster.list(Kind::Service, &namespace, None).await {
                 Err(ClusterError::Forbidden { .. }) => {
-                    let text = "this account may not list services, so traffic through services that the scenario does not name is unchanged";
+                    let text = "this account may not list services, so traffic through services that the scenario does not \
+                     name is unchanged";
                     found.notes.push(text.to_owned());
                     continue;
                 }
@@ -246,7 +247,8 @@ impl Reader<'_> {
                         found.ends.addresses.extend(ips.clone());
                     } else {
                         found.notes.push(format!(
-                            "traffic from the targets through service {name} is unchanged, because the service also has other pods"
+                            "traffic from the targets through service {name} is unchanged, because the service also has \
+                             other pods"
                         ));
                     }
                 }
@@ -255,7 +257,8 @@ impl Reader<'_> {
                         found.ends.back.extend(ips);
                     } else {
                         found.notes_back.push(format!(
-                            "traffic from the peers through service {name} is unchanged, because the service also has other pods; answers to the targets do not pass through it"
+                            "traffic from the peers through service {name} is unchanged, because the service also has other \
+                             pods; answers to the targets do not pass through it"
                         ));
                     }
                 }

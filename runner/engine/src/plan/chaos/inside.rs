@@ -61,7 +61,8 @@ pub(super) async fn draft(
             let memory = it.memory.as_ref().map(|memory| format!("{} of memory are allocated", memory.size));
             let what: Vec<String> = cpu.into_iter().chain(memory).collect();
             let text = format!(
-                "In each target {}, within the container's limits. {outcome} Chaos Mesh does not report stress that fails to end: a `recovery_time` in a later phase shows it.",
+                "In each target {}, within the container's limits. {outcome} Chaos Mesh does not report stress that fails \
+                 to end: a `recovery_time` in a later phase shows it.",
                 what.join(" and ")
             );
             inside(Recipe::Stress(it.clone()), text, it.follow)
@@ -80,7 +81,8 @@ pub(super) async fn draft(
             let which =
                 if which.is_empty() { "All requests".to_owned() } else { format!("Requests {}", which.join(" ")) };
             let text = format!(
-                "{which} on port {} {}, on connections that are opened after the injection; the proxy can break other connections of the pod, so check a `recovery_time` in a later phase.",
+                "{which} on port {} {}, on connections that are opened after the injection; the proxy can break other \
+                 connections of the pod, so check a `recovery_time` in a later phase.",
                 it.port,
                 what.join(" and ")
             );

@@ -73,7 +73,8 @@ fn of_memory(demand: &Demand<'_>, asked: f64, size: &str) -> Result<Vec<String>,
         if asked >= limit {
             return Err(demand.refusal(
                 format!(
-                    "{size} of memory do not fit into {place}, whose limit is {}: the kernel would kill the stressor repeatedly, and the container would never hold them",
+                    "{size} of memory do not fit into {place}, whose limit is {}: the kernel would kill the stressor \
+                     repeatedly, and the container would never hold them",
                     mebibytes(limit)
                 ),
                 "ask for less than the limit minus what the container itself uses",

@@ -133,7 +133,8 @@ pub(super) async fn partition(
     let by_ports = partition.from.iter().any(|peer| !peer.ports.is_empty());
     let direction = if by_ports { Direction::Egress } else { partition.direction };
     let mut text = match direction {
-        Direction::Both => "No packet passes between the two ends, on established and new connections. Every other link is unchanged.",
+        Direction::Both => "No packet passes between the two ends, on established and new connections. Every other link is \
+         unchanged.",
         Direction::Egress => "No packet of the targets reaches the peers. Chaos Mesh drops packets and not connections, so those that the peers open to them fail as well.",
         Direction::Ingress => "No packet of the peers reaches the targets. Chaos Mesh drops packets and not connections, so those that the targets open to them fail as well.",
     }
