@@ -22,7 +22,7 @@ use self::chart::chart;
 use self::moved::{Trend, changes, is_flaky, word};
 use crate::html::{environment, source_hash, style};
 use crate::tame::tamed_digest;
-use crate::{RenderError, sentences, words};
+use crate::{RenderError, words};
 
 const PAGE: &str = include_str!("../templates/history.html");
 
@@ -284,7 +284,7 @@ fn run_cell(entry: &Entry) -> RunCell {
         when: minute(it.started_at),
         sha: entry.sha.clone(),
         flaky: it.flaky,
-        reason: sentences::without_verdict(it.verdict, &it.reason).to_owned(),
+        reason: it.reason.clone(),
     }
 }
 

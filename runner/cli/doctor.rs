@@ -74,7 +74,7 @@ fn of_version(version: Option<(u32, u32)>, text: String) -> Finding {
             "a partition with `ports` keeps only the declared other ports of a peer open; 1.22 keeps all of them",
         ),
         Some(_) => Finding::ok(format!("{text} ({TESTED})")),
-        None => Finding::ok(format!("{text}: this server does not say which release it is ({TESTED})")),
+        None => Finding::ok(format!("{text}: the server does not report its release ({TESTED})")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Shortened runs: a scenario with shorter phases, to see within a minute whether it runs at all. Pure: a scenario in, a shorter
+//! Shortened runs: a scenario with shorter phases, to check within a minute that it runs. Pure: a scenario in, a shorter
 //! one out. Its verdict is never a pass, because fewer requests and shorter faults show less.
 
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn scale(expectation: &mut Expectation, share: f64) {
     it.max = it.max.map(|max| (max as f64 * share).ceil() as u64);
 }
 
-/// The shortest length in which a phase can do what it says: its settling time, its faults, and its recovery.
+/// The minimum length of a phase: its settling time, its faults, and its recovery.
 fn needed(phase: &Phase) -> Duration {
     let end = |fault: &shakedown_schemas::scenario::Fault| {
         fault.after().get() + fault.lasts().map_or(SHORTEST, |lasts| lasts.get())
@@ -45,13 +45,12 @@ fn needed(phase: &Phase) -> Duration {
     phase.settle.get() + faults.max(recovery.max().unwrap_or_default()).max(SHORTEST)
 }
 
-/// Takes the pass from a shortened run.
+/// Makes a passed shortened run inconclusive.
 pub(crate) fn demote(result: &mut ScenarioResult) {
     if result.trial == Some(Trial::Shortened) && result.verdict == Verdict::Pass {
         result.verdict = Verdict::Inconclusive;
-        result.reason = "inconclusive: a shortened run, in which every expectation held; a run without --speed and \
-             --quick can pass"
-            .to_owned();
+        result.reason =
+            "a shortened run, in which every expectation held; a run without --speed and --quick can pass".to_owned();
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use crate::Explained;
 use crate::diagnostic::closest;
 use crate::json_schema::{plain_scenario, rules};
 use crate::reference::{is_value, split_default, text_of, words};
@@ -129,7 +130,7 @@ impl Keys {
     }
 
     /// The places of a path: several, if kinds of faults and expectations share a name.
-    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, String> {
+    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, Explained> {
         let (first, rest) = parts.split_first().ok_or("the path is empty")?;
         let starts = self.starts(first);
         if starts.is_empty() {
@@ -144,10 +145,10 @@ impl Keys {
             .into_iter()
             .filter_map(|start| self.walk(start, rest).map_err(|why| missing = missing.take().or(Some(why))).ok())
             .collect();
-        if found.is_empty() { Err(missing.unwrap_or_default()) } else { Ok(found) }
+        if found.is_empty() { Err(missing.unwrap_or_else(|| "the path is empty".into())) } else { Ok(found) }
     }
 
-    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, String> {
+    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, Explained> {
         let mut place = start;
         // Where the keys of the place are listed, for a path with a name of the file: `load` for `load.shop`.
         let mut listed = place.path.clone();
@@ -453,7 +454,7 @@ impl Keys {
     }
 
     /// The answer to a key that does not exist. `listed` is the topic that lists the keys of the place.
-    fn unknown(&self, part: &str, path: &str, listed: &str, known: &[&str]) -> String {
+    fn unknown(&self, part: &str, path: &str, listed: &str, known: &[&str]) -> Explained {
         let place = if path.is_empty() { format!("a {}", self.format) } else { format!("`{}`", self.typed(path)) };
         let help = match closest(part, known.iter().copied()) {
             Some(meant) if path.is_empty() => format!("did you mean `{}`?", self.typed(meant)),
@@ -461,7 +462,7 @@ impl Keys {
             None if known.is_empty() => format!("{place} has no keys of its own"),
             None => format!("`{}` lists its keys", format!("shakedown explain {}", self.typed(listed)).trim_end()),
         };
-        format!("`{part}` is no key of {place}\nhelp: {help}")
+        Explained::new(format!("`{part}` is not a key of {place}"), help)
     }
 
     /// The other kinds of fault, or of expectation, with the same key.
