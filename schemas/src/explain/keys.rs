@@ -58,7 +58,7 @@ impl Keys {
     ///
     /// # Errors
     /// A message with the closest key, for a path that does not exist.
-    pub fn explain(&self, path: &str, recursive: bool) -> Result<String, String> {
+    pub fn explain(&self, path: &str, recursive: bool) -> Result<String, Explained> {
         let parts: Vec<&str> =
             path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|it| !is_index(it)).collect();
         if path.is_empty() {
