@@ -22,6 +22,11 @@ fn around(spot: &str) -> (&str, &str) {
         "whole http call" => {
             ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{http: {", "}}]}}")
         }
+        "postgres" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {postgres: {", "}}"),
+        "table" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {postgres: {tables: {", "}}}"),
+        "redis call" => {
+            ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{redis: {key: a, ", "}}]}}")
+        }
         other => panic!("no place {other}"),
     }
 }
@@ -61,6 +66,12 @@ const ANSWERED: &[(&str, &str, &str)] = &[
     ("http call", "optional: true", ""),
     ("http call", "latency: 5ms", "nowhere"),
     ("whole http call", "url: \"payments:8080\"", ""),
+    ("whole http call", "url: \"http://seats:8080/seats\"", ""),
+    ("whole http call", "server: seats", ""),
+    ("whole http call", "server: \"http://seats/seats\"", ""),
+    ("redis call", "server: cache", ""),
+    ("program", "redis:", ""),
+    ("table", "seats: []", ""),
     ("topology", "kind: Deployment", "topology without workloads"),
     ("topology without workloads", "services: {web: {image: nginx}, db: {image: \"postgres:17\"}}", ""),
 ];
