@@ -225,7 +225,9 @@ impl PostgresConfig {
     pub fn check(&self) -> io::Result<()> {
         for (name, rows) in &self.tables {
             let Some(first) = rows.first() else {
-                return Err(invalid(format!("the table `{name}` needs a first row, which has its columns\nwrite `{name}: [{{id: 1}}]`")));
+                return Err(invalid(format!(
+                    "the table `{name}` needs a first row, which has its columns\nwrite `{name}: [{{id: 1}}]`"
+                )));
             };
             if rows.len() > MAX_ROWS {
                 return Err(invalid(format!("the table `{name}` has more than {MAX_ROWS} rows")));
