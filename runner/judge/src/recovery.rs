@@ -10,6 +10,7 @@
 //!   begin exactly at the moment from which recovery counts, and the last one ends with the observation. It is shorter than the
 //!   others, or longer if it would have fewer than 10 requests. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
+//! - A window that is slow only by the load generator's own lateness is unknown, and neither begins nor ends a run of good ones.
 //! - In a closed loop, a window with few requests is bad if the workers waited for slow answers in it ([`waiting`]).
 //! - A window with failures that has too few requests for the tolerance (100 for 1 %) is compared with the band together
 //!   with its neighbours. So is a window whose slow requests are too few to be significant.

@@ -23,6 +23,9 @@ const COLD_NS: u64 = 1_000_000_000;
 const MOST_FINE_CELLS: u64 = 1024;
 const MOST_CELLS: u64 = 4096;
 
+/// The least lateness of a request that is kept with its cell, in microseconds.
+const LATE_US: u32 = 1000;
+
 /// A stream without a token for this long has a gap.
 pub(super) const GAP: Duration = Duration::from_secs(1);
 
@@ -528,6 +531,8 @@ impl SegmentCounts {
             let timed = records.iter().filter(|record| is_timed(record.failure));
             values.extend(timed.map(|record| record.latency_us));
             cell.latency.record_all(values);
+            values.extend(records.iter().filter_map(|record| record.job.late_us).filter(|late_us| *late_us >= LATE_US));
+            cell.late.record_all(values);
             rest = others;
         }
     }

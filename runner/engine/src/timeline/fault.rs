@@ -25,6 +25,8 @@ const ACTIVE_LIMIT: Duration = Duration::from_secs(3600);
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
 /// The timeout of a single read of the last check. A server that is silent for a moment must not use up the time of the others.
 const LOOK_LIMIT: Duration = Duration::from_millis(1500);
+/// How long before the undo the last look begins at the latest: so long that it can be repeated.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two attempts at an undo.
@@ -453,20 +455,31 @@ impl FaultTask {
         }
     }
 
-    /// Waits for a command. A claimed fault is proven once an observation that is independent of its engine shows it.
+    /// Waits for a command, and observes the fault until then. A claimed fault is proven once an observation that is independent
+    /// of its engine shows it.
     async fn watch(&mut self) {
-        if self.state != FaultState::Claimed || self.is_blind {
+        if self.is_blind {
             _ = self.commands.next().await;
             return;
         }
+        let (driver, is_claimed) = (&mut self.driver, self.state == FaultState::Claimed);
+        let seen = async {
+            match is_claimed {
+                true => driver.observe().await,
+                false => {
+                    driver.sample().await;
+                    std::future::pending().await
+                }
+            }
+        };
         let seen = tokio::select! {
             biased;
             _ = self.commands.next() => return,
-            seen = caught(self.driver.observe()) => seen,
+            seen = caught(seen) => seen,
         };
         match seen {
             Ok(findings) => self.shown(findings),
-            // The fault stays claimed.
+            // The fault stays as it is.
             Err(_) => self.is_blind = true,
         }
     }
@@ -481,33 +494,43 @@ impl FaultTask {
     /// Checks immediately, and a second time so that the second check ends right before the undo, assuming it takes as long
     /// as the first.
     async fn check_until(&mut self, until: Instant) {
-        let mut begun = Instant::now();
-        while !self.check_once(until).await {
-            if self.commands.undo.is_some() || Instant::now() >= until {
-                return;
-            }
-            begun = Instant::now();
-        }
-        let took = begun.elapsed();
-        let again = until.checked_sub((took * 2).max(PAUSE)).filter(|again| *again > Instant::now());
+        let Some(took) = self.checked(until).await else { return };
+        let again = until.checked_sub((took * 2).max(AGAIN)).filter(|again| *again > Instant::now());
         let Some(again) = again else { return };
         let waited = self.commands.during(tokio::time::sleep_until(again), Duration::ZERO).await;
-        if waited.is_some() && self.commands.check_until.is_none() && !self.check_once(until).await {
+        if waited.is_some() && self.commands.check_until.is_none() {
             // The first check is too old to show that the fault lasted.
             self.last_check = Some(Err("no answer in time".to_owned()));
+            self.checked(until).await;
         }
     }
 
-    /// One check. False if its answer did not arrive in time, or before the undo.
+    /// Checks until an answer shows how it is. Returns how long that one took; none without one before the undo.
+    async fn checked(&mut self, until: Instant) -> Option<Duration> {
+        loop {
+            let begun = Instant::now();
+            if self.check_once(until).await {
+                return Some(begun.elapsed());
+            }
+            self.commands.during(tokio::time::sleep(PAUSE), Duration::ZERO).await?;
+            if Instant::now() >= until {
+                return None;
+            }
+        }
+    }
+
+    /// One check; false when its answer did not arrive in time, or before the undo, or shows nothing.
     async fn check_once(&mut self, until: Instant) -> bool {
         let look = timeout_at(until.min(Instant::now() + LOOK_LIMIT), caught(self.driver.settle()));
         let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
-        self.last_check = Some(match looked {
+        let looked = match looked {
             Ok(Ok(findings)) => Ok(findings),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(PANIC.to_owned()),
-        });
-        true
+        };
+        let is_shown = looked.is_ok();
+        self.last_check = Some(looked);
+        is_shown
     }
 
     /// Whether only its engine reports that it acts.

@@ -334,6 +334,26 @@ async fn a_fault_that_did_not_last_loses_its_proof() {
     assert!(fault.problem.as_deref().unwrap().contains("lasted"), "{fault:?}");
 }
 
+/// A look that shows nothing is repeated, the very last one as well.
+#[tokio::test(start_paused = true)]
+async fn a_fault_whose_last_looks_show_nothing_loses_its_proof() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsSeenNowAndThen)], None).await;
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass, "{:?}", case.outcome.faults[0]);
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::NeverSeenAgain)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!(fault.injection, Verdict::Inconclusive);
+    assert!(fault.problem.as_deref().unwrap().ends_with("until its end: the log is empty"), "{fault:?}");
+}
+
+/// Between the proof and the last looks.
+#[tokio::test(start_paused = true)]
+async fn a_proven_fault_is_sampled_until_its_end() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsSampled)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert!(matches!(&fault.unproven[..], [it] if it.why == "open" && it.to_s - it.from_s < 1.1), "{fault:?}");
+    assert_eq!(fault.injection, Verdict::Pass);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_condition_undoes_once_it_held_for_long_enough() {
     let faults = [("cut", Behaviour::Works)];

@@ -5,7 +5,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 use super::waiting::Waiting;
 use crate::numbers::hypergeometric_at_least;
 use crate::stats::{Placed, cells, counted_seconds, judged, sum, total};
-use crate::{samples, text};
+use crate::{lateness, samples, text};
 use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, PhasePart};
 
 /// The minimum number of requests in a window at the baseline's rate. Shorter windows are lengthened.
@@ -79,6 +79,8 @@ pub(crate) struct Window {
     pub(crate) fails: bool,
     /// The logarithm of its p95. None without a latency, or if it is bad because workers waited for answers in it.
     pub(crate) level: Option<f64>,
+    /// True if it is unknown because it is slow only by the load generator's own lateness.
+    pub(super) is_late: bool,
     /// True if it is unknown, at the end, and its few requests failed or were slow.
     pub(super) is_doubtful: bool,
 }
@@ -129,7 +131,8 @@ impl Band {
     }
 
     /// The state of a window, and whether failures cause it. A window with too few requests for the tolerance is judged
-    /// together with its neighbours: one failure among 20 requests exceeds 1 % but is not significant.
+    /// together with its neighbours: one failure among 20 requests exceeds 1 % but is not significant. A window that is slow
+    /// only by the load generator's own lateness is unknown.
     pub(super) fn state(&self, windows: &[Cell], at: usize) -> (WindowState, bool) {
         let requests = &windows[at];
         if requests.requests() < KNOWN {
@@ -148,14 +151,21 @@ impl Band {
             }
         }
         let fails = !self.is_served(succeeded, all);
-        (if fails || self.is_slow(windows, at) { WindowState::Bad } else { WindowState::Good }, fails)
+        let state = if fails || self.is_slow(windows, at, |it| self.slow_itself(it)) {
+            WindowState::Bad
+        } else if self.is_slow(windows, at, |it| self.slow(it)) {
+            WindowState::Unknown
+        } else {
+            WindowState::Good
+        };
+        (state, fails)
     }
 
     /// True when p95 is out of the band and significantly more requests are slow than in the baseline, or slower than its
     /// slowest (Fisher's exact test). A window with too few of them for that is judged together with its neighbours: of 19
     /// requests, one is p95. With [`POOLED`] requests, or without more neighbours, p95 decides.
-    fn is_slow(&self, windows: &[Cell], at: usize) -> bool {
-        let mut sum = self.slow(&windows[at]);
+    fn is_slow(&self, windows: &[Cell], at: usize, slow: impl Fn(&Cell) -> Slow) -> bool {
+        let mut sum = slow(&windows[at]);
         for reach in 1..=windows.len() {
             if sum.slow * 20 <= sum.all {
                 return false;
@@ -164,7 +174,7 @@ impl Band {
                 return true;
             }
             for neighbour in around(windows, at, reach) {
-                let more = self.slow(neighbour);
+                let more = slow(neighbour);
                 sum = Slow { slow: sum.slow + more.slow, slowest: sum.slowest + more.slowest, all: sum.all + more.all };
             }
         }
@@ -179,12 +189,26 @@ impl Band {
     }
 
     pub(super) fn slow(&self, requests: &Cell) -> Slow {
+        self.slow_beyond(requests, 0.0)
+    }
+
+    /// Those that are slow without the lateness of the load generator.
+    fn slow_itself(&self, requests: &Cell) -> Slow {
+        self.slow_beyond(requests, lateness::within(requests, 0.95))
+    }
+
+    /// Those that are slower than the band by more than the generator's lateness, in microseconds.
+    fn slow_beyond(&self, requests: &Cell, late_us: f64) -> Slow {
         let latency = &requests.latency;
         let above = |limit_us: f64| {
             let is_any = latency.max().is_some_and(|slowest| slowest > limit_us);
             if is_any { latency.iter().filter(|it| it.0 > limit_us).map(|it| it.1).sum() } else { 0 }
         };
-        Slow { slow: above(self.p95_us), slowest: above(self.p95_us.max(self.slowest.exp())), all: latency.len() }
+        Slow {
+            slow: above(self.p95_us + late_us),
+            slowest: above(self.p95_us.max(self.slowest.exp()) + late_us),
+            all: latency.len(),
+        }
     }
 
     /// The whole windows of the judged part of a phase.
@@ -253,7 +277,8 @@ impl Band {
         let window = |((index, sum), (start_ns, end_ns)): ((usize, &Cell), (u64, &u64))| {
             let level = sum.latency.quantile(0.95).map(|p95| p95.max(1.0).ln());
             let (state, fails) = self.state(sums, index);
-            Window { start_ns, end_ns: *end_ns, state, fails, level, is_doubtful: false }
+            let is_late = state == WindowState::Unknown && sum.requests() >= KNOWN;
+            Window { start_ns, end_ns: *end_ns, state, fails, level, is_late, is_doubtful: false }
         };
         let mut windows: Vec<Window> = sums.iter().enumerate().zip(starts.zip(ends)).map(window).collect();
         self.pool(sums, &mut windows);
@@ -268,7 +293,7 @@ impl Band {
         let Some(start_ns) = windows.get(known).map(|it| it.start_ns) else { return };
         let end_ns = windows.last().map_or(start_ns, |it| it.end_ns);
         let is_doubtful = !self.is_served(few.succeeded, few.requests())
-            || self.slow(&few).slow > 0
+            || self.slow_beyond(&few, lateness::within(&few, 1.0)).slow > 0
             || waiting.within(&(start_ns..end_ns)).0 > 0;
         windows[known..].iter_mut().for_each(|window| window.is_doubtful = is_doubtful);
     }
@@ -286,7 +311,7 @@ impl Band {
             }
             pool.merge(&sums[at]);
             if pool.requests() >= KNOWN {
-                let slow = self.slow(&pool);
+                let slow = self.slow_itself(&pool);
                 let fails = pool.succeeded * 2 < pool.requests() && !self.is_served(pool.succeeded, pool.requests());
                 if fails || slow.slow * 2 > slow.all && self.is_slower(slow) {
                     for window in &mut windows[from..=at] {
@@ -298,7 +323,7 @@ impl Band {
         }
     }
 
-    /// The start of the first run of good windows that lasts for the whole hold.
+    /// The start of the first run of good windows that lasts for the whole hold. A late window neither begins nor ends a run.
     pub(super) fn settled(&self, windows: &[Window]) -> Option<u64> {
         let mut run: Option<u64> = None;
         for window in windows {
@@ -309,6 +334,7 @@ impl Band {
                         return Some(start);
                     }
                 }
+                WindowState::Unknown if window.is_late => {}
                 WindowState::Bad | WindowState::Unknown => run = None,
             }
         }

@@ -2,6 +2,7 @@
 //! that a window is a second and holds 20 requests.
 
 mod ends;
+mod late;
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -51,6 +51,11 @@ pub(super) enum Behaviour {
     NeverGone,
     PanicsInUndo,
     DoesNotLast,
+    /// Nothing shows whether it lasts, except in every second look.
+    IsSeenNowAndThen,
+    NeverSeenAgain,
+    /// It does not act in the first second after its proof, which samples show.
+    IsSampled,
     HangsInUndo,
     FailsInTwoWays,
     /// The number of seconds that its engine takes.
@@ -80,6 +85,8 @@ pub(super) struct FakeFault {
     pub(super) log: Log,
     pub(super) behaviour: Behaviour,
     pub(super) undone: u32,
+    pub(super) looks: u32,
+    pub(super) sampled: Option<Stretch>,
     /// Whether the service suffers now.
     pub(super) harm: Arc<AtomicBool>,
 }
@@ -132,7 +139,25 @@ impl FaultDriver for FakeFault {
         finding(Proof::Effective, true)
     }
 
+    async fn sample(&mut self) {
+        if self.behaviour == Behaviour::IsSampled {
+            let from = Instant::now();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let to = Some(Instant::now());
+            self.sampled.get_or_insert(Stretch { from, to, why: "open".to_owned(), target: None });
+        }
+        std::future::pending().await
+    }
+
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        self.looks += 1;
+        let is_shown = match self.behaviour {
+            Behaviour::IsSeenNowAndThen => self.looks % 2 == 1 || self.looks > 3,
+            behaviour => behaviour != Behaviour::NeverSeenAgain,
+        };
+        if !is_shown {
+            return Err(FaultError::Unknown("the log is empty".into()));
+        }
         match self.behaviour {
             Behaviour::NeverSeen => return Ok(Vec::new()),
             Behaviour::SeenTooLittle => return Ok(finding(Proof::Effective, false)),
@@ -179,7 +204,7 @@ impl FaultDriver for FakeFault {
             };
             return (0..count).map(lost).collect();
         }
-        let Behaviour::IsBlind(lasts) = self.behaviour else { return Vec::new() };
+        let Behaviour::IsBlind(lasts) = self.behaviour else { return self.sampled.iter().cloned().collect() };
         vec![Stretch {
             from,
             to: lasts.map(|lasts| from + Duration::from_millis(lasts)),
@@ -334,8 +359,18 @@ pub(super) async fn stopped(
             if behaviour.is_claimed() {
                 (plan.kind, plan.engine) = ("stress", "chaos-mesh");
             }
-            drivers
-                .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
+            drivers.push((
+                plan,
+                Box::new(FakeFault {
+                    name,
+                    log: log.clone(),
+                    behaviour,
+                    undone: 0,
+                    looks: 0,
+                    sampled: None,
+                    harm: harm.clone(),
+                }),
+            ));
         }
     }
     let (sender, stop) = watch::channel(None);
