@@ -1,7 +1,7 @@
 //! Expectations about counts of requests: `success_rate`, `errors`, `stuck` and `requests`.
 
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{CountLimits, Errors, Requests, Stuck, SuccessRate};
+use shakedown_schemas::scenario::{CountLimits, Errors, Expectation, Requests, Stuck, SuccessRate};
 use shakedown_schemas::units::Percent;
 
 use super::answer::{Answer, Asked, Rules, named};
@@ -118,6 +118,32 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
         answer.verdict(Verdict::Pass, words)
     } else {
         answer.verdict(Verdict::Fail, words)
+    }
+}
+
+/// What a phase before the faults had of an absolute condition, in words. None if the condition did not hold there, or is
+/// relative to a phase. A longer phase has more failures at the same rate, so that a minimum is of as many requests as the
+/// later phase has.
+pub(super) fn held_before(expectation: &Expectation, before: &Cell, now: &Cell) -> Option<String> {
+    let n = before.requests();
+    match expectation {
+        Expectation::SuccessRate(it) if n > 0 => {
+            let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
+            let rate = before.succeeded as f64 / n as f64;
+            limits.hold(rate).then(|| format!("{} of {} succeeded", text::percent(rate), text::requests(n)))
+        }
+        Expectation::Errors(it) if n > 0 => {
+            let longer = (now.requests() as f64 / n as f64).max(1.0);
+            let counts = it.kinds().into_iter().map(|(kind, it)| (kind, failures(before, kind), limits(it)));
+            let counts: Vec<(&str, u64, Limits)> = counts.collect();
+            let held = counts.iter().all(|(_, count, limits)| {
+                let count = *count as f64;
+                limits.low_enough(count) && limits.min.is_none_or(|min| count * longer >= min)
+            });
+            let words: Vec<String> = counts.iter().map(|(kind, count, _)| format!("{kind} {count}")).collect();
+            held.then(|| format!("of {}: {}", text::requests(n), words.join(", ")))
+        }
+        _ => None,
     }
 }
 
