@@ -63,6 +63,8 @@ pub(super) enum Behaviour {
     /// At its end, too little of it is seen.
     SeenTooLittle,
     NeverSeen,
+    /// Only that its objects are in place is asked for, and shown.
+    IsApplied,
     /// Not proven for this many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
     /// How many of its three targets are gone, and from which second on.
@@ -134,7 +136,7 @@ impl FaultDriver for FakeFault {
 
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
         match self.behaviour {
-            Behaviour::NeverSeen => return Ok(Vec::new()),
+            Behaviour::NeverSeen | Behaviour::IsApplied => return Ok(Vec::new()),
             Behaviour::SeenTooLittle => return Ok(finding(Proof::Effective, false)),
             _ => {}
         }
@@ -333,6 +335,9 @@ pub(super) async fn stopped(
             let mut plan = plan(name, phase, fault);
             if behaviour.is_claimed() {
                 (plan.kind, plan.engine) = ("stress", "chaos-mesh");
+            }
+            if matches!(behaviour, Behaviour::IsApplied) {
+                plan.engine = "network-policy";
             }
             drivers
                 .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
