@@ -34,14 +34,33 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
         answer.term("failed", named(&total));
         fact = format!("{} failed ({}): {fact}", text::requests(n - succeeded), named(&total));
     }
+    let unmatched = unmatched(asked, &total);
+    if let Some(words) = &unmatched {
+        answer.term("not compared", words.clone());
+    }
     if rules.enough(n) {
-        return answer.decide(&rules, &fact);
+        let answer = answer.decide(&rules, &fact);
+        return match unmatched.filter(|_| total.answers.unmatched * 2 > succeeded && answer.verdict == Verdict::Pass) {
+            Some(words) => {
+                answer.verdict(Verdict::Inconclusive, format!("{fact}; but most were not compared: {words}"))
+            }
+            None => answer,
+        };
     }
     let low = limits.min.is_some_and(|min| samples::too_few(succeeded, n, min, rules.confidence));
     let high = limits.max.is_some_and(|max| samples::too_few(n - succeeded, n, 1.0 - max, rules.confidence));
     let claim = format!("`{}` needs", limits.text(text::percent));
     let phase = asked.phase_name(asked.phase).to_owned();
     answer.too_few(&rules, &fact, &claim, &[(&phase, n)], low || high)
+}
+
+/// The answers that `same_as` did not compare, in words. None if all were, or nothing was to be compared.
+fn unmatched(asked: &Asked<'_>, total: &Cell) -> Option<String> {
+    let named = asked.scenario.load.get(&asked.load.name)?.sent()?.same_as()?;
+    let reference = asked.scenario.phases.iter().position(|phase| phase.name == named)?;
+    let count = total.answers.unmatched;
+    (asked.phase > reference && count > 0)
+        .then(|| format!("`{named}` has no answer to the prompts of {count} of {} answers", total.succeeded))
 }
 
 /// `requests`: the number of due requests. An exact count, without an interval. Zero requests meet every `max` but
@@ -274,6 +293,34 @@ mod tests {
         assert_eq!(ask(20.0, 0.1, json!({"max": 399})).0, Verdict::Fail, "the pace has 400 in the planned time");
         assert_eq!(ask(20.0, 0.1, json!({"min": 403})).0, Verdict::Fail);
         assert_eq!(ask(20.0, 60.0, json!({"max": 400})).0, Verdict::Fail, "a minute is no lateness of the machine");
+    }
+
+    /// With prompts in random order, answers to prompts that the reference phase did not have were failures.
+    #[test]
+    fn answers_that_were_not_compared_are_no_failures_and_no_proof() {
+        let ask = |unmatched: u64| {
+            let scenario: shakedown_schemas::Scenario = serde_json::from_value(json!({
+                "version": 1, "name": "test",
+                "load": {"load": {"rate": "20/s", "openai": {
+                    "url": "http://127.0.0.1:1", "model": "m", "prompts": {"file": "p"}, "check": {"same_as": "a"},
+                }}},
+                "phases": [{"name": "a", "duration": "20s"},
+                    {"name": "b", "duration": "20s", "expect": [{"success_rate": {"min": "99%"}}]}],
+            }))
+            .unwrap();
+            let timeline = Timeline::new(20.0).phase("a", 20.0).phase("b", 20.0);
+            let mut seen = timeline.answer(|it| it.ok_in(10.0)).observe();
+            let segment = seen.loads[0].segments.iter_mut().rfind(|it| it.mark.phase == 1).unwrap();
+            segment.cells[0].answers.unmatched = unmatched;
+            expectations(&scenario, &seen, 1, &|_| None).remove(0)
+        };
+        assert_eq!((ask(0).verdict, ask(0).terms.get("not compared")), (Verdict::Pass, None));
+        let some = ask(200);
+        let words = "`a` has no answer to the prompts of 200 of 400 answers";
+        assert_eq!((some.verdict, some.terms["not compared"].as_str()), (Verdict::Pass, words));
+        let most = ask(201);
+        assert_eq!(most.verdict, Verdict::Inconclusive);
+        assert!(most.reason.contains("; but most were not compared: `a` has no answer"), "{}", most.reason);
     }
 
     /// 10/s for 10 s were 97 requests, because blocks of jittered requests lay across the ends of the phase, and `min: 100` failed.
