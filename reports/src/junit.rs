@@ -220,6 +220,7 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
 fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, String) {
     let done = match undo {
         true => "undone, confirmed by reading back".to_owned(),
+        false if it.is_claimed() && it.engine == "network-policy" => sentences::injection(it),
         false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
         false => format!("applied and proven{}", sentences::amounts(it)),
     };

@@ -2,12 +2,13 @@
 //! requires an effect and has none is inconclusive.
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, Verdict};
-use shakedown_schemas::scenario::Effect;
+use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, NO_SIGNIFICANT_CHANGE, Verdict};
+use shakedown_schemas::scenario::{Effect, Expectation};
 
 use super::answer::Answer;
 use super::around::Views;
 use super::comparable::{incomparable, rounds};
+use super::counts;
 use super::expectations::one;
 use super::proof::{self, FALSE_PROOFS};
 use super::question::Question;
@@ -115,7 +116,12 @@ pub(super) fn result(
             (None, None) => {
                 let windows = felt.iter().filter_map(|it| it.windows.as_deref());
                 let seen: String = windows.map(|words| format!("; {words}")).collect();
-                (Verdict::Inconclusive, unnoticed(name) + &seen, NO_CHANGE.to_owned())
+                let hints: Vec<&str> = felt.iter().filter_map(|it| it.hint.as_deref()).collect();
+                let observed = match hints.as_slice() {
+                    [] => NO_CHANGE.to_owned(),
+                    hints => format!("{NO_SIGNIFICANT_CHANGE} ({}, too few to tell)", hints.join("; ")),
+                };
+                (Verdict::Inconclusive, unnoticed(name) + &seen, observed)
             }
         };
         return result;
@@ -129,7 +135,11 @@ pub(super) fn result(
             first.zip(observations.load(load)).and_then(|(first, it)| incomparable(scenario, it, (first, phase)));
         let answer = match differs {
             Some(why) => Answer::inconclusive(unshown(name, &why)).naming_phase(),
-            None => one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
+            None => unless_before(
+                one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
+                (views.of(&expectation), load, phase),
+                &expectation,
+            ),
         };
         (load, answer)
     });
@@ -157,6 +167,26 @@ pub(super) fn result(
         (result.samples, result.terms) = (answer.samples, answer.terms);
     }
     result
+}
+
+/// Makes a pass inconclusive if the baseline fulfils the condition as well: such a condition shows nothing of the faults.
+fn unless_before(
+    answer: Answer,
+    (observations, load, phase): (&Observations, &str, usize),
+    expectation: &Expectation,
+) -> Answer {
+    let (Verdict::Pass, Ok(first), Some(load)) =
+        (answer.verdict, baseline_index(observations), observations.load(load))
+    else {
+        return answer;
+    };
+    let (before, now) = (total(load, first), total(load, phase));
+    let Some(fact) = counts::held_before(expectation, &before, &now) else { return answer };
+    let [first, phase] = [first, phase].map(|index| &observations.phases[index].name);
+    let why = format!(
+        "the condition held before the faults of `{phase}`, so it does not show their effect: {fact} in `{first}`"
+    );
+    answer.verdict(Verdict::Inconclusive, why).naming_phase()
 }
 
 fn unshown(phase: &str, why: &str) -> String {

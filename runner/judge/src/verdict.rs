@@ -107,7 +107,10 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
     let injected = || result.faults.iter().filter(|fault| fault.injected_s.is_some());
     let claimed = injected().filter(|fault| fault.is_claimed()).map(|fault| {
         let why = fault.claimed_because.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        format!("the fault `{}` is claimed by its engine ({}), not proven{why}", fault.name, fault.engine)
+        match fault.engine.as_str() {
+            "network-policy" => format!("the fault `{}` is applied, not proven{why}", fault.name),
+            engine => format!("the fault `{}` is claimed by its engine ({engine}), not proven{why}", fault.name),
+        }
     });
     let restarts: Vec<(&FaultResult, String)> = result
         .pod_events

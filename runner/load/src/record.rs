@@ -52,6 +52,8 @@ pub(super) struct Record {
     pub(super) good: u64,
     /// The number of tokens that it lacks, compared with its reference answer.
     pub(super) lost: u64,
+    /// It succeeded, and no reference answer could be compared with it.
+    pub(super) is_unmatched: bool,
 }
 
 /// The bounds of a good request, each in microseconds and inclusive.
@@ -604,6 +606,7 @@ fn add(cell: &mut Cell, record: &Record) {
         }
     }
     cell.answers.tokens_lost += record.lost;
+    cell.answers.unmatched += u64::from(record.is_unmatched);
     let mut good = record.good;
     while good != 0 {
         *cell.answers.good.entry(good.trailing_zeros() as usize).or_default() += 1;

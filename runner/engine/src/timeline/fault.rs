@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{panicked, stretch};
 use crate::events::Events;
+use shakedown_faults::effect::RequiredProof;
 use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding, Observed};
 
 /// The longest injection. It is far longer than the cluster client retries a request.
@@ -533,11 +534,14 @@ impl FaultTask {
         is_shown
     }
 
-    /// Whether only its engine reports that it acts.
+    /// Whether only its engine reports that it acts, or only that its objects are in place was asked for.
     fn is_claimed(&self, findings: &[Finding]) -> bool {
-        self.plan.engine == "chaos-mesh"
-            && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
-            && !findings.iter().any(|finding| finding.shows.is_effect())
+        let needs_more = match self.plan.engine {
+            "chaos-mesh" => FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed),
+            "network-policy" => self.plan.effect == RequiredProof::Applied,
+            _ => false,
+        };
+        needs_more && !findings.iter().any(|finding| finding.shows.is_effect())
     }
 
     /// Withdraws the proof of a fault that did not last, or did not act on everything.

@@ -160,6 +160,9 @@ async fn a_claimed_fault_is_proven_once_it_is_seen() {
     assert_eq!((seen.is_claimed(), seen.injection, seen.undo), (false, Verdict::Pass, Verdict::Pass));
     let unseen = of(Behaviour::NeverSeen).await;
     assert_eq!((unseen.is_claimed(), unseen.injection), (true, Verdict::Pass));
+    // Its objects are no proof that the cluster enforces them.
+    let applied = of(Behaviour::IsApplied).await;
+    assert_eq!((applied.is_claimed(), applied.injection, applied.undo), (true, Verdict::Pass, Verdict::Pass));
     let refuted = of(Behaviour::SeenTooLittle).await;
     assert_eq!((refuted.proven_s, refuted.injection), (None, Verdict::Inconclusive));
     assert_eq!(refuted.problem.as_deref(), Some("not proven: seen"));

@@ -14,10 +14,10 @@ const WANTED: f64 = 20.0;
 /// A window with fewer requests is unknown.
 pub(super) const KNOWN: u64 = 10;
 
-/// A window with slow requests is judged together with its neighbours until they have this many requests.
+/// A window with slow or failed requests is judged together with its neighbours until they have this many requests.
 const POOLED: u64 = 200;
 
-/// The level of the test whether a window has a larger share of slow requests than the baseline.
+/// The level of the tests whether a window has a larger share of slow or failed requests than the baseline.
 const SLOW: f64 = 0.001;
 
 /// The tolerance of p95 above the baseline's that always applies, in microseconds.
@@ -36,11 +36,13 @@ pub(crate) struct Band {
     pub(super) hold_ns: u64,
     /// The fewest requests that can resolve the tolerance: among fewer, one failure exceeds it.
     pub(super) resolved_with: u64,
+    /// The baseline's failed requests, and all of its requests.
+    pub(super) failed: (u64, u64),
     /// The slow requests of the baseline.
     pub(super) slow: Slow,
     /// The baseline's slowest request: the logarithm of its microseconds.
     pub(super) slowest: f64,
-    /// How many of the baseline's own windows are out of the band, and their total number.
+    /// How many of the baseline's own windows are out of the band because they are slow, and their total number.
     pub(super) usual: (u64, u64),
 }
 
@@ -114,14 +116,16 @@ impl Band {
             window_ns: nanoseconds(it.window).max(cell_ns) * times,
             hold_ns: nanoseconds(it.hold),
             resolved_with: if tolerance > 0.0 { (1.0 / tolerance - 1e-9).ceil() as u64 } else { 0 },
+            failed: (requests.requests() - requests.succeeded, requests.requests()),
             slow: Slow::default(),
             slowest: total(load, index).latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
             usual: (0, 0),
         };
         band.slow = band.slow(&requests);
         let own = band.own_windows(observations, load, index);
-        let count = |is: fn(WindowState) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
-        band.usual = (count(|it| it == WindowState::Bad), count(|it| it != WindowState::Unknown));
+        let count = |is: fn(&&Window) -> bool| own.iter().filter(is).count() as u64;
+        band.usual =
+            (count(|it| it.state == WindowState::Bad && !it.fails), count(|it| it.state != WindowState::Unknown));
         Ok(band)
     }
 
@@ -138,19 +142,7 @@ impl Band {
         if requests.requests() < KNOWN {
             return (WindowState::Unknown, false);
         }
-        let (mut succeeded, mut all) = (requests.succeeded, requests.requests());
-        let mut reach = 0;
-        while !self.is_served(requests.succeeded, requests.requests())
-            && all < self.resolved_with
-            && reach < windows.len()
-        {
-            reach += 1;
-            for neighbour in around(windows, at, reach) {
-                succeeded += neighbour.succeeded;
-                all += neighbour.requests();
-            }
-        }
-        let fails = !self.is_served(succeeded, all);
+        let fails = self.fails(windows, at);
         let state = if fails || self.is_slow(windows, at, |it| self.slow_itself(it)) {
             WindowState::Bad
         } else if self.is_slow(windows, at, |it| self.slow(it)) {
@@ -159,6 +151,58 @@ impl Band {
             WindowState::Good
         };
         (state, fails)
+    }
+
+    /// True when the success rate is out of the band. A window with too few requests for the tolerance is judged together with
+    /// its neighbours. If requests of the baseline failed as well, significantly more have to fail than there (Fisher's exact
+    /// test): with 3 % of failures, 100 requests often have 1 % more of them.
+    fn fails(&self, windows: &[Cell], at: usize) -> bool {
+        let count = |it: &Cell| (it.succeeded, it.requests());
+        let (mut succeeded, mut all) = count(&windows[at]);
+        if self.is_served(succeeded, all) {
+            return false;
+        }
+        let is_clean = self.failed.0 == 0;
+        let enough = if is_clean { self.resolved_with } else { self.resolved_with.max(POOLED) };
+        for reach in 1..=windows.len() {
+            if !is_clean && self.is_served(succeeded, all) {
+                return false;
+            }
+            if !is_clean && self.is_failing(succeeded, all) {
+                return true;
+            }
+            if all >= enough {
+                break;
+            }
+            for more in around(windows, at, reach).map(count) {
+                (succeeded, all) = (succeeded + more.0, all + more.1);
+            }
+        }
+        is_clean && !self.is_served(succeeded, all)
+    }
+
+    /// Whether significantly more requests fail than in the baseline. Any failure is more than none.
+    fn is_failing(&self, succeeded: u64, all: u64) -> bool {
+        let (failed, (before, all_before)) = (all - succeeded, self.failed);
+        before == 0 || hypergeometric_at_least(failed, all, failed + before, all + all_before) < SLOW
+    }
+
+    /// Judges the good windows between two others together, if the baseline has failures: as many more as the tolerance allows
+    /// may be too few in each window to be significant, and too many in all of them.
+    fn judge_runs(&self, sums: &[Cell], windows: &mut [Window]) {
+        if self.failed.0 == 0 {
+            return;
+        }
+        let mut from = 0;
+        for run in windows.chunk_by_mut(|one, next| one.state == next.state) {
+            let requests = sum(&sums[from..from + run.len()].iter().collect::<Vec<_>>(), Cell::merge);
+            from += run.len();
+            let (succeeded, all) = (requests.succeeded, requests.requests());
+            let is_good = run.first().is_some_and(|it| it.state == WindowState::Good);
+            if is_good && !self.is_served(succeeded, all) && self.is_failing(succeeded, all) {
+                run.iter_mut().for_each(|window| (window.state, window.fails) = (WindowState::Bad, true));
+            }
+        }
     }
 
     /// True when p95 is out of the band and significantly more requests are slow than in the baseline, or slower than its
@@ -282,6 +326,7 @@ impl Band {
         };
         let mut windows: Vec<Window> = sums.iter().enumerate().zip(starts.zip(ends)).map(window).collect();
         self.pool(sums, &mut windows);
+        self.judge_runs(sums, &mut windows);
         windows
     }
 
@@ -292,7 +337,8 @@ impl Band {
         let few = sum(&sums[known..].iter().collect::<Vec<_>>(), Cell::merge);
         let Some(start_ns) = windows.get(known).map(|it| it.start_ns) else { return };
         let end_ns = windows.last().map_or(start_ns, |it| it.end_ns);
-        let is_doubtful = !self.is_served(few.succeeded, few.requests())
+        let fails = !self.is_served(few.succeeded, few.requests());
+        let is_doubtful = fails && self.is_failing(few.succeeded, few.requests())
             || self.slow_beyond(&few, lateness::within(&few, 1.0)).slow > 0
             || waiting.within(&(start_ns..end_ns)).0 > 0;
         windows[known..].iter_mut().for_each(|window| window.is_doubtful = is_doubtful);

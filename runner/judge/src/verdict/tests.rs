@@ -163,6 +163,10 @@ fn a_pass_says_what_it_does_not_show() {
     let stress = FaultResult { claimed_s: Some(22.0), ..injected("stress", "busy", Some(true)) };
     result.faults = vec![FaultResult { engine: "chaos-mesh".to_owned(), ..stress }];
     assert_eq!(remarks(&result), ["the fault `busy` is claimed by its engine (chaos-mesh), not proven"]);
+    let because = Some("`prove: applied` asks for no more".to_owned());
+    let applied = FaultResult { claimed_s: Some(22.0), claimed_because: because, ..injected("partition", "cut", None) };
+    result.faults = vec![FaultResult { engine: "network-policy".to_owned(), ..applied }];
+    assert_eq!(remarks(&result), ["the fault `cut` is applied, not proven: `prove: applied` asks for no more"]);
     result.faults = vec![injected("partition", "cut", Some(false)), injected("partition", "other", None)];
     assert_eq!(remarks(&result), ["`cut` had no effect on any request"]);
     let restarted = |at_s: f64| -> PodEvent {

@@ -25,6 +25,7 @@ fn record(due_ns: u64) -> Record {
         traits: AnswerTraits::default(),
         good: 0,
         lost: 0,
+        is_unmatched: false,
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) enum Behaviour {
     /// At its end, too little of it is seen.
     SeenTooLittle,
     NeverSeen,
+    /// Only that its objects are in place is asked for, and shown.
+    IsApplied,
     /// Not proven for this many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
     /// How many of its three targets are gone, and from which second on.
@@ -159,7 +161,7 @@ impl FaultDriver for FakeFault {
             return Err(FaultError::Unknown("the log is empty".into()));
         }
         match self.behaviour {
-            Behaviour::NeverSeen => return Ok(Vec::new()),
+            Behaviour::NeverSeen | Behaviour::IsApplied => return Ok(Vec::new()),
             Behaviour::SeenTooLittle => return Ok(finding(Proof::Effective, false)),
             _ => {}
         }
@@ -358,6 +360,9 @@ pub(super) async fn stopped(
             let mut plan = plan(name, phase, fault);
             if behaviour.is_claimed() {
                 (plan.kind, plan.engine) = ("stress", "chaos-mesh");
+            }
+            if matches!(behaviour, Behaviour::IsApplied) {
+                plan.engine = "network-policy";
             }
             drivers.push((
                 plan,
