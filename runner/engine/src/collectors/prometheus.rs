@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(answer("vector", json!([{"metric": {}, "value": [1.5, "7"]}])), Ok(vec![7.0]));
         assert_eq!(answer("scalar", json!([1.5, "3"])), Ok(vec![3.0]));
         assert_eq!(answer("matrix", json!([])), Ok(Vec::new()));
-        assert!(answer("vector", json!([{}, {}])).unwrap_err().starts_with("the query gives 2 series"));
+        assert!(answer("vector", json!([{}, {}])).unwrap_err().starts_with("the query returns 2 series"));
         assert!(answer("string", json!([1.5, "x"])).unwrap_err().contains("a number is needed"));
         let refused = read(&json!({"status": "error", "error": "parse error"}));
         assert_eq!(refused, Err("Prometheus refused the query: parse error".to_owned()));

@@ -346,6 +346,6 @@ mod tests {
         let strict = r#"{"success_rate": {"below": "99%", "for": "60s"}}"#;
         assert_eq!(breach(strict, 60, &many[..19]), None);
         let stopped = breach(strict, 60, &many).expect("a breach");
-        assert_eq!(stopped.reason, "the success rate of load `l` was 95.0% over 60s, below 99%");
+        assert_eq!(stopped.reason, "the success rate of load `l` was 95.0% over 1m, below 99%");
     }
 }

@@ -12,7 +12,8 @@ fn around(spot: &str) -> (String, &'static str) {
         format!(
             "namespace: shop\nworkloads:\n  - {{name: redis, program: {{redis: {{}}}}}}\n  \
              - {{name: postgres, program: {{postgres: {{}}}}}}\n  \
-             - {{name: payments, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
+             - {{name: payments, program: {{service: {{}}}}}}\n  \
+             - {{name: seats, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
         )
     };
     match spot {

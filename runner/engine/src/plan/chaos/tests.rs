@@ -92,7 +92,7 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     assert_eq!(lossy.objects.len(), 2);
     assert_eq!(spec(&lossy, 0)["externalTargets"], json!([nats]));
     assert_eq!(spec(&lossy, 1)["selector"]["pods"], json!({"dynamo": ["nats-0"]}));
-    assert!(lossy.description.contains("It takes 2 resources"), "{}", lossy.description);
+    assert!(lossy.description.contains("It consists of 2 resources"), "{}", lossy.description);
     // With ports, only packets to them are selected, through the service as well as past it.
     let by_port = world.made("netem: {WORKER, to: [{service: nats, ports: [4222]}], loss: 50%}").await;
     let through = json!(format!("{nats}:4222"));
