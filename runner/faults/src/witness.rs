@@ -20,7 +20,7 @@ use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_probe::{Held, LOST_AFTER, Log, ProbeConfig, Round};
 
-use rounds::{Seen, Watched};
+use rounds::{Seen, Watched, join};
 
 /// The timeout of a witness's first connection.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -502,10 +502,6 @@ pub fn pod(
         pod["spec"]["imagePullSecrets"] = json!(secrets);
     }
     pod
-}
-
-fn join(texts: &BTreeSet<String>) -> String {
-    texts.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

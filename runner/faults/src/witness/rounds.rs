@@ -6,7 +6,7 @@ use std::time::Duration;
 use shakedown_probe::{Log, Round};
 use tokio::time::Instant;
 
-use super::{Stretch, join};
+use super::Stretch;
 
 /// The number of rounds in a row without a connection that count as a cut.
 const ROUNDS: usize = 2;
@@ -98,4 +98,9 @@ impl Watched {
 /// What was reachable before the cut and is again in these rounds.
 fn open<'a>(before: &BTreeSet<String>, rounds: impl Iterator<Item = &'a Round>) -> BTreeSet<String> {
     rounds.flat_map(|round| round.open.intersection(before)).cloned().collect()
+}
+
+/// Texts in one line.
+pub(super) fn join(texts: &BTreeSet<String>) -> String {
+    texts.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }

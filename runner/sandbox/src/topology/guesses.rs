@@ -71,7 +71,7 @@ const ANSWERED: &[(&str, &str, &str)] = &[
     ("whole http call", "url: \"http://seats:8080/seats\"", ""),
     ("whole http call", "server: seats", ""),
     ("whole http call", "server: \"http://seats/seats\"", ""),
-    ("redis call", "server: cache", ""),
+    ("redis call", "server: redis", ""),
     ("program", "redis:", ""),
     ("table", "seats: []", ""),
     ("topology", "kind: Deployment", "topology without workloads"),

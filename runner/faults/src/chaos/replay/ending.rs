@@ -59,8 +59,7 @@ async fn what_never_took_hold_is_ended_once_the_daemon_has_answered() {
     undone.unwrap();
     let findings = stage.fault.prove_undone().await.unwrap();
     assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
-    for part in
-        ["never took effect", "were removed from the PodNetworkChaos", "(generation ", "finalizer was removed"]
+    for part in ["never took effect", "were removed from the PodNetworkChaos", "(generation ", "finalizer was removed"]
     {
         assert!(findings[0].detail.contains(part), "`{part}` is missing: {}", findings[0].detail);
     }
