@@ -5,7 +5,7 @@
 //!   the baseline's p95, or 10 ms above it, whichever is more. Smaller differences depend on the scheduling of a busy
 //!   machine.
 //! - The baseline is a reference only if at least 60 of its requests succeeded, its p95 is not that of timeouts, and its
-//! success   rate exceeds `tolerance`.
+//!   success rate exceeds `tolerance`.
 //! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests. They
 //!   begin exactly at the moment from which recovery counts, and the last one ends with the observation. It is shorter than the
 //!   others, or longer if it would have fewer than 10 requests. A window with fewer than 10 requests is unknown, and an

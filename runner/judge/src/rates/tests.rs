@@ -137,7 +137,8 @@ fn a_wave_of_workers_more_or_less_decides_nothing() {
             .answer(|it| {
                 let second = it.into as u64;
                 let wave = second / 3;
-                let is_sent = second % 3 == 0 && it.index % 2 == 0 && (it.phase == "baseline" || wave < waves);
+                let is_sent =
+                    second.is_multiple_of(3) && it.index.is_multiple_of(2) && (it.phase == "baseline" || wave < waves);
                 if is_sent { it.ok_in(3000.0) } else { it.refused() }
             })
             .observe();

@@ -7,7 +7,7 @@
 //! - A noisy service need not be better than its baseline. Windows are not a relapse if they are only slow, not slower than
 //!   the baseline's slowest request, and not significantly more frequent than in the baseline ([`USUAL`]).
 //! - Before the service first settled, such windows may be a late recovery or its own noise. If the baseline has some as
-//! well, it   is known when the service would have settled without them.
+//!   well, it is known when the service would have settled without them.
 
 use super::band::{Band, Window, WindowState};
 use crate::numbers::hypergeometric_at_least;
