@@ -109,7 +109,7 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
         .await;
     let workers = world.address_of("workers").await;
     assert_eq!(spec(&all, 0)["externalTargets"], json!([workers]), "{}", all.description);
-    assert!(all.description.contains("through service both stays as it is"), "{}", all.description);
+    assert!(all.description.contains("through service both is unchanged"), "{}", all.description);
     // Both ends the same is no link, and an error to Chaos Mesh: the others are the peers.
     let others = world.made("netem: {WORKER, to: [{pods: {prefix: vllm-agg-0}}], loss: 1%}").await;
     let target = &others.targets[0].name;
