@@ -6,6 +6,7 @@ use super::console::Style;
 use super::table::table;
 use super::{Failure, exit, plan, print, run, select};
 use shakedown_judge::{self as judge, Calibration};
+use shakedown_schemas::Explained;
 use shakedown_secrets::Redactor;
 
 /// Runs, writes the reports as `run` does, and prints a row per expectation.
@@ -53,9 +54,11 @@ fn refuse(args: &Calibrate) -> Result<(), Failure> {
     ];
     match unfit.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, flag)) => Err(Failure::usage(format!(
-            "{flag} does not apply to `calibrate`, which runs every selected scenario without faults and at full length\n\
-             help: leave {flag} out"
+        Some((_, flag)) => Err(Failure::usage(Explained::new(
+            format!(
+                "{flag} does not apply to `calibrate`, which runs every selected scenario without faults and at full length"
+            ),
+            format!("leave {flag} out"),
         ))),
     }
 }

@@ -1,7 +1,7 @@
 //! `shakedown plan`: what `run` would do, resolved against the cluster. It changes nothing.
 
 use serde_json::{Value, json};
-use shakedown_schemas::Document;
+use shakedown_schemas::{Document, Explained};
 
 use super::args;
 use super::console::Style;
@@ -35,19 +35,20 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     for (serial, document) in documents.iter().enumerate() {
         let place = environment.place_of(serial);
         let options = args.safety.options(&args.target, (&id, serial), seed, &proofs[place]);
-        let problem = |text: String| format!("{}: {text}", document.file);
+        let problem = |what: &dyn std::fmt::Display| format!("{}: {what}", document.file);
         let (planned, refusal) = permitted(document, clusters[place], &options).await;
         match (planned, refusal) {
             (Ok(planned), refusal) => {
                 plans.push(planned);
-                problems.extend(refusal.map(problem));
+                problems.extend(refusal.map(|it| problem(&it)));
             }
-            // What planning could not do is among what is missing.
-            (Err(error), refusal) => problems.push(problem(refusal.unwrap_or_else(|| error.to_string()))),
+            // The missing permissions include those that ended planning.
+            (Err(_), Some(refusal)) => problems.push(problem(&refusal)),
+            (Err(error), None) => problems.push(problem(&error)),
         }
     }
     environment.close().await;
-    let text = printed(&plans, args.output, redactor).map_err(Failure::environment)?;
+    let text = printed(&plans, args.output, redactor).map_err(|error| Failure::environment(error.to_string()))?;
     if args.output == args::PlanFormat::Text {
         print::prose(&text)
     } else {
@@ -72,14 +73,14 @@ async fn permitted(
     document: &Document,
     cluster: Option<&Cluster>,
     options: &Options,
-) -> (Result<Plan, PlanError>, Option<String>) {
+) -> (Result<Plan, PlanError>, Option<Explained>) {
     let permissions = match Permissions::of_scenario(document, cluster, options).await {
         Ok(permissions) => permissions,
         Err(error) => return (Err(error), None),
     };
     let permitted = plan::permitted(document, cluster, options, permissions).await;
-    let without_witness = permitted.without_witness.as_ref().map(|[text, _]| text.as_str());
-    for text in permitted.unknown.into_iter().chain(without_witness) {
+    let without_witness = permitted.without_witness.map(|[text, _]| text.to_string());
+    for text in permitted.unknown.map(str::to_owned).into_iter().chain(without_witness) {
         print::remark(format_args!("warning: {text}"));
     }
     (permitted.plan, permitted.refusal)

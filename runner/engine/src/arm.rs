@@ -1,5 +1,5 @@
-//! Makes the drivers, the port-forwards and the load engine from a plan. Reads of the cluster that a run needs besides, such
-//! as the watch of its pods, are made by the module that uses them.
+//! Creates the drivers, the port-forwards and the load engine from a plan. Reads of the cluster that a run needs besides, such
+//! as the watch of its pods, are opened by the module that uses them.
 
 use std::net::TcpStream;
 use std::sync::Arc;

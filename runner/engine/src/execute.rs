@@ -91,9 +91,9 @@ impl Execution<'_> {
         let planning = async { Ok(plan::permitted(done, cluster, self.options, permissions).await) };
         let permitted = self.unless_interrupted::<_, PlanError>(planning).await?;
         if let Some(message) = permitted.refusal {
-            return Err(message);
+            return Err(message.to_string());
         }
-        let without_witness = permitted.without_witness.map(|[_, message]| message);
+        let without_witness = permitted.without_witness.map(|[_, message]| message.to_string());
         let warnings = without_witness.into_iter().chain(permitted.unknown.map(str::to_owned));
         warnings.for_each(|message| self.events.emit(EventKind::Warning { message }));
         let plan = permitted.plan.map_err(|error| error.to_string())?;
@@ -101,7 +101,7 @@ impl Execution<'_> {
         Ok((plan, armed))
     }
 
-    /// Waits for something that changes nothing in the cluster.
+    /// Runs work that changes nothing in the cluster, until a signal arrives.
     async fn unless_interrupted<T, E: Display>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
         let mut signal = self.context.signal.clone();
         tokio::select! {

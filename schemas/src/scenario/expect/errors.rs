@@ -17,6 +17,7 @@ pub(super) const ERRORS: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Nothing,
     shown: Shown::Measure(Panel::Requests),
     limit: "0",

@@ -18,6 +18,7 @@ pub(super) const GOODPUT: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Described,
     shown: Shown::Measure(Panel::Success),
     limit: "90%",
@@ -99,7 +100,7 @@ impl ExpectationKind for Goodput {
 
     fn demands(&self) -> Demands {
         let ahead = Ahead::Share { min: self.min, max: self.max, decide: self.decide };
-        Demands { failures: self.max.is_some(), ahead, ..Demands::NONE }
+        Demands { failures: self.max.is_some(), tokens: self.of.is_of_streams(), ahead, ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

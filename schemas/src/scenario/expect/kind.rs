@@ -34,6 +34,8 @@ pub struct ExpectationFacts {
     pub counts_work: bool,
     /// True if its sample is the gaps between tokens. How many of them a request has is not known before a run.
     pub counts_gaps: bool,
+    /// True if only streams of tokens have its value.
+    pub of_tokens: bool,
     /// Which earlier phase decides it.
     pub reference: Reference,
     /// What a report's timeline shows of it.
@@ -150,6 +152,8 @@ pub(crate) struct Sample {
     pub requests: u64,
     /// The part of the expectation that takes them, as the file has it.
     pub part: String,
+    /// Whether this part is the percentile.
+    pub is_percentile: bool,
     /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a
     /// pass may still refute a limit, and one failure decides a limit on their number.
     pub decides: u64,
@@ -161,7 +165,7 @@ impl Sample {
     /// The smallest sample of any kind, which decides nothing if it is not complete.
     pub(super) fn floor(kind: &ExpectationInfo) -> Self {
         let part = format!("`{}`", kind.name);
-        Self { requests: samples::FLOOR, part, decides: u64::MAX, sampling: None }
+        Self { requests: samples::FLOOR, part, is_percentile: false, decides: u64::MAX, sampling: None }
     }
 
     /// The sample of a share of the requests.
@@ -172,7 +176,13 @@ impl Sample {
             (None, None) => return None,
         };
         let requests = samples::success_rate(min.map(Percent::fraction), max.map(Percent::fraction));
-        Some(Self { requests, part, decides: samples::FLOOR_FOR_FAILURE, sampling: Some(sampling) })
+        Some(Self {
+            requests,
+            part,
+            is_percentile: false,
+            decides: samples::FLOOR_FOR_FAILURE,
+            sampling: Some(sampling),
+        })
     }
 
     /// The sample of a percentile.
@@ -183,7 +193,13 @@ impl Sample {
             return (!is_given).then(|| Self { sampling, ..Self::floor(kind) });
         }
         let requests = samples::percentile(percentile.fraction());
-        Some(Self { requests, part: format!("`{percentile}`"), decides: samples::FLOOR_FOR_FAILURE, sampling })
+        Some(Self {
+            requests,
+            part: format!("`{percentile}`"),
+            is_percentile: true,
+            decides: samples::FLOOR_FOR_FAILURE,
+            sampling,
+        })
     }
 }
 
@@ -201,6 +217,8 @@ pub struct PodsRead<'e> {
 pub struct Demands {
     /// True if it passes only if requests fail, or may do so.
     pub failures: bool,
+    /// True if its limits are on streams of tokens, although its kind has others.
+    pub tokens: bool,
     /// The recovery that must fit into its phase: its longest time, if it has a limit, and how long it must hold.
     pub recovery: Option<(Option<Duration>, Duration)>,
     /// What the scenario alone decides of it.
@@ -209,7 +227,7 @@ pub struct Demands {
 
 impl Demands {
     /// Nothing.
-    pub const NONE: Self = Self { failures: false, recovery: None, ahead: Ahead::Nothing };
+    pub const NONE: Self = Self { failures: false, tokens: false, recovery: None, ahead: Ahead::Nothing };
 }
 
 /// What the scenario alone decides of an expectation, before any request.
@@ -228,6 +246,8 @@ pub enum Ahead {
     },
     /// The number of requests that are due.
     Due(CountLimits),
+    /// Whether a request can last longer than this, its upper limit. It has no lower one.
+    Longest(Duration),
     /// Whether requests can show a recovery.
     Recovery,
 }
@@ -378,6 +398,11 @@ macro_rules! expectation_kinds {
             /// What it demands of a run, in addition to its limits.
             pub fn demands(&self) -> Demands {
                 match self { $(Self::$variant(it) => ExpectationKind::demands(it),)* }
+            }
+
+            /// True if only streams of tokens answer it.
+            pub fn needs_tokens(&self) -> bool {
+                self.info().facts.of_tokens || self.demands().tokens
             }
 
             /// The pods that it reads.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::{
-    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+    About, Ahead, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
 };
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -21,6 +21,7 @@ pub(super) const LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Nothing,
     shown: Shown::Limits(Panel::Latency),
     limit: "500ms",
@@ -32,6 +33,7 @@ pub(super) const LATENCY_RATIO: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Named,
     shown: Shown::Limits(Panel::Latency),
     limit: "3",
@@ -43,6 +45,7 @@ pub(super) const TIME_TO_FIRST_TOKEN: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: true,
     reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "500ms",
@@ -54,6 +57,7 @@ pub(super) const TIME_TO_FIRST_TOKEN_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: true,
     reference: Reference::Named,
     shown: Shown::Nothing,
     limit: "3",
@@ -65,6 +69,7 @@ pub(super) const INTER_TOKEN_LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    of_tokens: true,
     reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "100ms",
@@ -76,6 +81,7 @@ pub(super) const INTER_TOKEN_LATENCY_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    of_tokens: true,
     reference: Reference::Named,
     shown: Shown::Nothing,
     limit: "3",
@@ -136,7 +142,11 @@ impl ExpectationKind for Latency {
     }
 
     fn demands(&self) -> Demands {
-        Demands::NONE
+        let ahead = match (self.max, self.min) {
+            (Some(max), None) => Ahead::Longest(max),
+            _ => Ahead::Nothing,
+        };
+        Demands { ahead, ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
@@ -176,7 +186,7 @@ expectation! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
         pub max: Option<f64>,
-        /// An absolute value that passes whatever the ratio is, so that a very small baseline does not fail the run.
+        /// An absolute value that passes regardless of the ratio, so that a very small baseline does not fail the run.
         /// With `or_below: 50ms`, 3 ms after 1 ms passes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["50ms"]))]

@@ -15,6 +15,7 @@ pub(super) const LOGS: ExpectationFacts = ExpectationFacts {
     about: About::Cluster,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "0",

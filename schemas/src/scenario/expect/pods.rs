@@ -16,6 +16,7 @@ pub(super) const PODS: ExpectationFacts = ExpectationFacts {
     about: About::Cluster,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "0",

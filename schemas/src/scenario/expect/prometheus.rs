@@ -17,6 +17,7 @@ pub(super) const PROMETHEUS: ExpectationFacts = ExpectationFacts {
     about: About::Elsewhere,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "2",

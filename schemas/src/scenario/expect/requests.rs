@@ -14,6 +14,7 @@ pub(super) const REQUESTS: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Nothing,
     shown: Shown::Measure(Panel::Requests),
     limit: "100",

@@ -14,6 +14,7 @@ pub(super) const SUCCESS_RATE: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
     reference: Reference::Nothing,
     shown: Shown::Limits(Panel::Success),
     limit: "99%",
