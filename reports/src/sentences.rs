@@ -22,7 +22,7 @@ use shakedown_schemas::result::{
 use shakedown_schemas::words;
 
 pub use self::around::around;
-use self::expectation::{missed, unfelt};
+use self::expectation::{missed, undecided, unfelt};
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
 pub use self::felt::{back, felt, harm, is_unseen, recovery, unseen};
@@ -67,7 +67,9 @@ pub fn measured(scenario: &ScenarioResult) -> Option<String> {
     let decisive = scenario.expectations.get(at)?;
     let (short, word) = match scenario.verdict {
         Verdict::Fail => (missed(scenario, decisive)?, "failed"),
-        Verdict::Inconclusive => (unfelt(scenario, decisive)?, "inconclusive"),
+        Verdict::Inconclusive => {
+            (unfelt(scenario, decisive).or_else(|| undecided(scenario, decisive))?, "inconclusive")
+        }
         Verdict::Pass | Verdict::Error => return None,
     };
     let others =

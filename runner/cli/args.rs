@@ -429,13 +429,13 @@ pub struct Report {
     #[arg(long, requires = "out", conflicts_with = "history")]
     pub merge: bool,
     /// Show the history of every expectation. Reads every result.json below this folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "out")]
     pub history: Option<PathBuf>,
     /// Show the newest N runs of each scenario in the history.
     #[arg(long, value_name = "N", default_value = "30", value_parser = numbers::positive::<std::num::NonZeroUsize>)]
     pub last: std::num::NonZeroUsize,
     /// Write the reports to this folder. Default: next to the result.
-    #[arg(long, value_name = "DIR", required_unless_present = "results")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 

@@ -50,6 +50,8 @@ pub struct Written {
     begun: bool,
     owner: Option<Value>,
     undoing_since: Option<Instant>,
+    /// What the first attempt at the undo found instead of the object, as text.
+    missed: Option<String>,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
     /// The forced removal, as text.
@@ -103,7 +105,7 @@ impl Written {
     /// An object that is not created yet.
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
-        let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
+        let (begun, owner, undoing_since, missed, last, forced) = (false, None, None, None, None, None);
         let (gone, made, effects) = (false, Dependants::default(), Vec::new());
         Self {
             cluster,
@@ -115,6 +117,7 @@ impl Written {
             begun,
             owner,
             undoing_since,
+            missed,
             last,
             forced,
             gone,
@@ -333,9 +336,16 @@ impl FaultDriver for Written {
         Ok(findings)
     }
 
+    fn missed(&self) -> Option<String> {
+        self.missed.clone()
+    }
+
     async fn undo(&mut self) -> Result<(), FaultError> {
         if !self.begun {
             return Ok(());
+        }
+        if self.undoing_since.is_none() && self.key.uid.is_some() {
+            self.missed = self.missing().await.ok().flatten();
         }
         let since = *self.undoing_since.get_or_insert_with(Instant::now);
         if let Some(forced) = &self.forced {

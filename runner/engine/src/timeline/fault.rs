@@ -131,6 +131,8 @@ pub(super) struct FaultTask {
     problem: Option<String>,
     /// The injection was interrupted: the server may execute one of its requests late.
     cut_off: bool,
+    /// When it was last seen to act.
+    held_at: Option<Instant>,
     /// The result of the last check, once one was commanded.
     last_check: Option<Result<Vec<Finding>, String>>,
     /// Its driver failed to observe it.
@@ -267,6 +269,7 @@ impl FaultTask {
             state: FaultState::Planned,
             problem: None,
             cut_off: false,
+            held_at: None,
             last_check: None,
             is_blind: false,
         }
@@ -307,6 +310,7 @@ impl FaultTask {
         self.conclude();
         self.keep_observed();
         self.undo().await;
+        self.count_missed();
     }
 
     /// Records what was seen of the fault.
@@ -370,6 +374,7 @@ impl FaultTask {
         let begun = Instant::now();
         let mut seen = None;
         loop {
+            let asked = Instant::now();
             let look = bounded(PROOF_LIMIT, self.driver.prove());
             let Some(looked) = self.commands.during(look, Duration::ZERO).await else { return self.unproven(seen) };
             match looked {
@@ -381,6 +386,7 @@ impl FaultTask {
                             self.note(self.seconds(), findings);
                             return self.unproven(Some(details));
                         }
+                        self.held_at = Some(asked);
                         let claimed = self.is_claimed(&findings);
                         let state = if claimed { FaultState::Claimed } else { FaultState::Proven };
                         let at_s = self.enter(state, &details);

@@ -51,6 +51,8 @@ pub(super) enum Behaviour {
     NeverGone,
     PanicsInUndo,
     DoesNotLast,
+    /// Another client removes its object right before the undo.
+    IsMissed,
     /// Nothing shows whether it lasts, except in every second look.
     IsSeenNowAndThen,
     NeverSeenAgain,
@@ -213,6 +215,10 @@ impl FaultDriver for FakeFault {
             why: "blind".to_owned(),
             target: None,
         }]
+    }
+
+    fn missed(&self) -> Option<String> {
+        (self.behaviour == Behaviour::IsMissed && self.undone > 0).then(|| "it is gone".to_owned())
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {
