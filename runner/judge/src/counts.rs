@@ -336,7 +336,8 @@ mod tests {
         assert!(most.reason.contains("; but most were not compared: `a` has no answer"), "{}", most.reason);
     }
 
-    /// 10/s for 10 s were 97 requests, because blocks of jittered requests lay across the ends of the phase, and `min: 100` failed.
+    /// 10/s for 10 s were 97 requests, because blocks of jittered requests lay across the ends of the phase, and `min: 100`
+    /// failed.
     #[test]
     fn requests_that_jitter_moves_over_an_end_are_not_missing() {
         let ask = |sent: f64, late_s: f64, arrival: Arrival, limits: serde_json::Value| {
