@@ -32,6 +32,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shakedown_schemas::Explained;
+use shakedown_schemas::result::Leftover;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
@@ -52,7 +53,7 @@ pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
 pub use recording::{Recording, Scope};
-pub use removal::{Going, by_force, first_look, force, go, held, recovering};
+pub use removal::{Going, by_force, first_look, force, go, half_done, held, left_half_done, recovering};
 
 /// The interval at which a status is read.
 const POLL: Duration = Duration::from_millis(200);
@@ -212,6 +213,8 @@ struct Made {
     gone: bool,
     /// Its last state before it was gone, if a watch saw that.
     last: Option<Value>,
+    /// The rule that it has left outside the pods.
+    half_done: Option<Leftover>,
     /// Its removal did not end.
     stuck: bool,
     /// How a resource that never took effect was ended, as text.
@@ -247,7 +250,17 @@ impl Inner {
                 let known = state.made.iter().position(|made| (made.key.kind, &made.key.name) == (key.kind, &key.name));
                 known.unwrap_or_else(|| {
                     let (going, gone, stuck) = (false, false, false);
-                    state.made.push(Made { key, resource, round, going, gone, last: None, stuck, ended: None });
+                    state.made.push(Made {
+                        key,
+                        resource,
+                        round,
+                        going,
+                        gone,
+                        last: None,
+                        half_done: None,
+                        stuck,
+                        ended: None,
+                    });
                     state.made.len() - 1
                 })
             };

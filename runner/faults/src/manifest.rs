@@ -14,7 +14,10 @@ use shakedown_schemas::scenario::Condition;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
-use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, recovering, stuck, unsettled};
+use super::chaos::{
+    Going, explained, failing, first_look, force, go, half_done, held, left_half_done, recovered, recovering, stuck,
+    unsettled,
+};
 use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
@@ -52,6 +55,8 @@ pub struct Written {
     undoing_since: Option<Instant>,
     /// Its last state before it was gone, if a watch saw that.
     last: Option<Value>,
+    /// The rule that it has left outside the pods.
+    half_done: Option<Leftover>,
     /// The forced removal, as text.
     forced: Option<String>,
     /// Whether it was seen to be gone.
@@ -103,7 +108,7 @@ impl Written {
     /// An object that is not created yet.
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
-        let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
+        let (begun, owner, undoing_since, last, half_done, forced) = (false, None, None, None, None, None);
         let (gone, made, effects) = (false, Dependants::default(), Vec::new());
         Self {
             cluster,
@@ -116,6 +121,7 @@ impl Written {
             owner,
             undoing_since,
             last,
+            half_done,
             forced,
             gone,
             made,
@@ -402,6 +408,13 @@ impl FaultDriver for Written {
             }
             return Ok(vec![Finding { shows: Proof::Removed, holds: false, detail }]);
         }
+        if let Some(last) = self.last.as_ref().filter(|_| gone)
+            && let Some(left) = half_done(&self.cluster, last).await
+        {
+            let error = left_half_done(key, &left);
+            self.half_done = Some(left);
+            return Err(error);
+        }
         // A one-time action has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
         let last = self.last.as_ref().filter(|_| key.kind.is_chaos() && !once).map(recovered);
@@ -422,6 +435,9 @@ impl FaultDriver for Written {
     fn leftovers(&self) -> Vec<Leftover> {
         if !self.begun {
             return Vec::new();
+        }
+        if let Some(left) = &self.half_done {
+            return vec![left.clone()];
         }
         let error = self.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
         if let Some(left) =

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use shakedown_schemas::Explained;
 
-use super::diagnose::is_before_rules;
+use super::diagnose::{is_before_rules, plain};
 use super::spec::Record;
 
 /// Why a resource does not count as injected.
@@ -114,11 +114,36 @@ pub fn recovered(object: &Value) -> Result<(), Missing> {
     Ok(())
 }
 
+/// The program that keeps what the first step of an injection has put in place, by kind. If a later step fails, Chaos Mesh
+/// counts the target as not injected, and never recovers it. The other kinds have one step, or none before the target is
+/// `Not Injected/Wait`, which Chaos Mesh has to finish. Source: `Apply` of each kind in Chaos Mesh 2.8.3.
+const FIRST_STEPS: [(&str, &str); 1] = [("DNSChaos", "chaos-dns-server")];
+
+/// The program that still has the rule of a resource that is gone, and the failure of the step after it; `None` without such a
+/// rule. `AllRecovered` is True all the time.
+pub fn half_done(object: &Value) -> Option<(&'static str, String)> {
+    let (_, keeper) = FIRST_STEPS.iter().find(|(kind, _)| object["kind"] == *kind)?;
+    // A recovery takes the rule back, whichever attempt has given it.
+    let after_recovery = |record: &Value| {
+        let events = record["events"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_recovery = |event: &Value| event["operation"] == "Recover" && event["type"] == "Succeeded";
+        events.iter().rev().take_while(|event| !is_recovery(event)).find_map(|event| {
+            let failed = event["operation"] == "Apply" && event["type"] == "Failed";
+            let message = event["message"].as_str().unwrap_or_default();
+            (failed && !is_before_rules(message)).then(|| plain(message))
+        })
+    };
+    records(object)
+        .filter(|record| record["phase"] == "Not Injected")
+        .find_map(after_recovery)
+        .map(|why| (*keeper, why))
+}
+
 /// The latest event of a record, if it is a failure of this operation.
 fn failure(record: &Value, operation: &str) -> Option<String> {
     let last = record["events"].as_array()?.last()?;
     let failed = last["type"] == "Failed" && last["operation"] == operation;
-    failed.then(|| last["message"].as_str().unwrap_or_default().to_owned())
+    failed.then(|| plain(last["message"].as_str().unwrap_or_default()))
 }
 
 /// The current failure of a resource, in its controller's words; `None` without one.

@@ -148,6 +148,29 @@ pub fn recovering(
     })
 }
 
+/// What a resource that is gone has left outside the pods, by its last state: the rule of an injection that failed after its
+/// first step.
+pub async fn half_done(cluster: &Cluster, last: &Value) -> Option<Leftover> {
+    let (keeper, failure) = contract::half_done(last)?;
+    let installed = cluster.chaos_programs().await.unwrap_or_default();
+    let server = installed.name_servers.first().map_or(&Value::Null, |server| &server["metadata"]);
+    let namespace = server["namespace"].as_str().unwrap_or("chaos-mesh");
+    let deployment = server["name"].as_str().unwrap_or(keeper);
+    Some(Leftover {
+        what: format!("rule {} in {keeper}", last["metadata"]["name"].as_str().unwrap_or_default()),
+        command: format!("kubectl -n {namespace} rollout restart deployment {deployment}"),
+        error: format!(
+            "Chaos Mesh gave the rule, failed at the next step, and did not take it back: {}",
+            failure.trim_end()
+        ),
+    })
+}
+
+/// The error of an undo after which such a rule is left. No further try removes it.
+pub fn left_half_done(key: &ObjectKey, left: &Leftover) -> FaultError {
+    FaultError::Dirty(format!("{key} is gone, but its {} is left: {}", left.what, left.error).into())
+}
+
 /// Why a resource is not gone yet, with a remedy.
 pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> Explained {
     let explained = match super::diagnose::remedy(why) {
@@ -233,12 +256,19 @@ impl Inner {
     pub(super) async fn look_for_rests(&self) -> Result<Vec<Finding>, FaultError> {
         let mut findings = Vec::new();
         let made = self.state().made.clone();
-        for made in &made {
+        for (place, made) in made.iter().enumerate() {
             let removed = |holds: bool, detail: String| Finding { shows: Proof::Removed, holds, detail };
             let key = &made.key;
             if self.cluster.own(key).await?.is_some() {
                 findings.push(removed(false, format!("{key} still exists")));
                 continue;
+            }
+            if let Some(last) = &made.last
+                && let Some(left) = half_done(&self.cluster, last).await
+            {
+                let error = left_half_done(key, &left);
+                self.state().made[place].half_done = Some(left);
+                return Err(error);
             }
             let mut still = Vec::new();
             for pod in &made.resource.shapes {
@@ -300,6 +330,6 @@ impl Inner {
                 error: error.clone(),
             }
         });
-        left.chain(dirty).collect()
+        left.chain(dirty).chain(state.made.iter().filter_map(|made| made.half_done.clone())).collect()
     }
 }
