@@ -231,7 +231,7 @@ pub fn plain(message: &str) -> String {
     let error = message.find("Os {").and_then(|from| message[from..].find('}').map(|to| &message[from..=from + to]));
     match (message.split_once("thread 'main'"), error) {
         (Some((before, _)), Some(error)) => format!("{} nsexec did not start the program: {error}", before.trim_end()),
-        _ => message.to_owned(),
+        _ => message.trim_end().to_owned(),
     }
 }
 

@@ -159,10 +159,7 @@ pub async fn half_done(cluster: &Cluster, last: &Value) -> Option<Leftover> {
     Some(Leftover {
         what: format!("rule {} in {keeper}", last["metadata"]["name"].as_str().unwrap_or_default()),
         command: format!("kubectl -n {namespace} rollout restart deployment {deployment}"),
-        error: format!(
-            "Chaos Mesh gave the rule, failed at the next step, and did not take it back: {}",
-            failure.trim_end()
-        ),
+        error: format!("Chaos Mesh gave the rule, failed at the next step, and did not take it back: {}", failure),
     })
 }
 

@@ -115,10 +115,12 @@ async fn run_on(stage: &mut Stage, case: Case, events: &[Recorded], turn: usize,
     let deadline = Instant::now() + UNDO;
     let mut problem = None;
     loop {
-        let undone = tokio::time::timeout_at(deadline, stage.fault.undo()).await;
-        match undone {
-            Ok(Ok(())) => {
-                let findings = stage.fault.prove_undone().await.unwrap();
+        let undone = tokio::time::timeout_at(deadline, async {
+            stage.fault.undo().await?;
+            stage.fault.prove_undone().await
+        });
+        match undone.await {
+            Ok(Ok(findings)) => {
                 writeln!(log, "undone").unwrap();
                 lines(&mut log, &findings);
                 break;
@@ -185,7 +187,7 @@ async fn a_rule_that_was_given_and_never_recovered_is_left() {
     let events = events(DNS_HALF);
     let begun = Instant::now();
     let log = run(DNS_HALF, &events, None).await;
-    assert_eq!(verdict(&log), "not injected, left, leftover", "{log}");
+    assert_eq!(verdict(&log), "not injected, help, left, leftover", "{log}");
     assert!(log.contains("sh: sed: not found") && log.contains("needs sh, cp, ls, cat, sed and rm"), "{log}");
     let left = "leftover: rule shakedown-20261130-161422-c27h9-0-1-f-dns in chaos-dns-server\n  kubectl -n chaos-mesh rollout \
                 restart deployment chaos-dns-server\n";
