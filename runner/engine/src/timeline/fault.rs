@@ -134,6 +134,8 @@ pub(super) struct FaultTask {
     cut_off: bool,
     /// The result of the last check, once one was commanded.
     last_check: Option<Result<Vec<Finding>, String>>,
+    /// When the last check was that held.
+    held_s: Option<f64>,
     /// Its driver failed to observe it.
     is_blind: bool,
 }
@@ -269,6 +271,7 @@ impl FaultTask {
             problem: None,
             cut_off: false,
             last_check: None,
+            held_s: None,
             is_blind: false,
         }
     }
@@ -445,7 +448,9 @@ impl FaultTask {
         while self.commands.undo.is_none() {
             match self.commands.check_until.take() {
                 Some(until) => {
-                    self.last_check.get_or_insert_with(|| Err("no answer in time".to_owned()));
+                    if self.last_check.is_none() {
+                        self.last_check = Some(Err(self.silence()));
+                    }
                     self.check_until(until).await;
                 }
                 None => self.watch().await,
@@ -493,8 +498,16 @@ impl FaultTask {
         let waited = self.commands.during(tokio::time::sleep_until(again), Duration::ZERO).await;
         if waited.is_some() && self.commands.check_until.is_none() && !self.check_once(until).await {
             // The first check is too old to show that the fault lasted.
-            self.last_check = Some(Err("no answer in time".to_owned()));
+            self.last_check = Some(Err(self.silence()));
         }
+    }
+
+    /// A check without an answer, and how old the last one is that held.
+    fn silence(&self) -> String {
+        let limit = LOOK_LIMIT.as_secs_f64();
+        let held = self.held_s.or(self.result.proven_s).map(|at_s| self.seconds() - at_s);
+        let held = held.map(|age_s| format!("; it held {age_s:.1} s before")).unwrap_or_default();
+        format!("the cluster did not answer a check of it within {limit} s{held}")
     }
 
     /// One check; false when its answer did not arrive in time, or before the undo.
@@ -502,7 +515,12 @@ impl FaultTask {
         let look = timeout_at(until.min(Instant::now() + LOOK_LIMIT), caught(self.driver.settle()));
         let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
         self.last_check = Some(match looked {
-            Ok(Ok(findings)) => Ok(findings),
+            Ok(Ok(findings)) => {
+                if findings.iter().all(|finding| finding.holds) {
+                    self.held_s = Some(self.seconds());
+                }
+                Ok(findings)
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(PANIC.to_owned()),
         });
