@@ -482,7 +482,7 @@ fn kills_respect_budgets_only_when_asked() {
     let evict = "    gone: {pod_kill: {pods: {prefix: bus}, evict: true}}";
     // Said before any load is sent.
     let refusal =
-        stage.run(&shakedown, evict, &[]).expect_code(3).expect_stderr(&["disruption budget", "leave `evict` out"]);
+        stage.run(&shakedown, evict, &[]).expect_code(3).expect_stderr(&["disruption budget", "omit `evict`"]);
     assert!(!refusal.stderr.contains("phase before"), "{refusal}");
     let kill = "    gone: {pod_kill: {pods: {prefix: bus}, grace_period: 0s}}";
     let scenario = stage.scenario(&shakedown, kill, 3);

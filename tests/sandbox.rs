@@ -33,7 +33,7 @@ impl Standing {
     fn start(shakedown: &Shakedown) -> Self {
         let kubeconfig = shakedown.path("kubeconfig").display().to_string();
         let process = shakedown.start(&["sandbox", "--topology", "quick", "--write-kubeconfig", &kubeconfig]);
-        process.stderr_line("the sandbox serves on", Duration::from_secs(30));
+        process.stderr_line("the sandbox listens on", Duration::from_secs(30));
         Self { process, kubeconfig }
     }
 

@@ -164,7 +164,7 @@ fn the_time_limit_ends_a_run_in_order_and_is_no_pass() {
     let long = url_scenario(&serve(200)).replace("name: plain", "name: b").replace("duration: 2s", "duration: 60s");
     shakedown.file("suite/b.yaml", long);
     let ended = shakedown.run(&["run", "suite", "--out", "out", "--max-time", "5s"]).expect_code(3);
-    ended.expect_stderr(&["the time limit of --max-time is over"]).expect_stdout(&["1 did not run", ": c"]);
+    ended.expect_stderr(&["the time limit of --max-time has expired"]).expect_stdout(&["1 did not run", ": c"]);
     let reports = shakedown.reports("out");
     let verdicts: Vec<Verdict> = reports.result.scenarios.iter().map(|it| it.verdict).collect();
     assert_eq!((verdicts, skipped(&reports)), (vec![Verdict::Pass, Verdict::Error], vec!["c".to_owned()]));
@@ -215,7 +215,7 @@ fn faults_in_two_namespaces_last_for_their_whole_time_next_to_each_other() {
     let shakedown = Shakedown::undisturbed();
     shakedown.file("two.yaml", TWO);
     let sandbox = shakedown.start(&["sandbox", "--topology", "two.yaml", "--write-kubeconfig", "kubeconfig"]);
-    sandbox.stderr_line("the sandbox serves on", LIMIT);
+    sandbox.stderr_line("the sandbox listens on", LIMIT);
     let url = serve(200);
     let lengths = [("one", 5.0), ("two", 14.0)];
     for (namespace, seconds) in lengths {
@@ -333,7 +333,7 @@ fn two_processes_do_not_share_a_result_folder() {
     shakedown.file("long.yaml", url_scenario(&serve(200)).replace("duration: 2s", "duration: 60s"));
     let first = shakedown.start(&["run", "long.yaml", "--out", "out"]);
     first.stderr_line("phase only", LIMIT);
-    let parts = ["another process of shakedown writes into the result folder `out` now", "help: choose another folder"];
+    let parts = ["another process of shakedown is writing to the result folder `out`", "help: choose another folder"];
     shakedown.run(&["run", "long.yaml", "--out", "out"]).expect_code(2).expect_stderr(&parts);
     first.signal(Signal::TERM);
     let first = first.finish(LIMIT).expect_code(143);

@@ -131,7 +131,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
         words::verdict(scenario.outcome()),
         match sentences::overkill(scenario) {
             Some(_) => sentences::headline(scenario),
-            None => sentences::sentence(scenario).to_owned(),
+            None => scenario.reason.clone(),
         },
         sentences::notes(scenario).join("\n"),
     ));
@@ -220,6 +220,7 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
 fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, String) {
     let done = match undo {
         true => "undone, confirmed by reading back".to_owned(),
+        false if it.is_claimed() && it.engine == "network-policy" => sentences::injection(it),
         false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
         false => format!("applied and proven{}", sentences::amounts(it)),
     };
@@ -239,11 +240,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
     }
     for evidence in it.evidence.iter().filter(|evidence| (evidence.shows == Proof::Removed) == undo) {
         let holds = if evidence.holds { "holds" } else { "does not hold" };
-        let shows = match evidence.shows {
-            Proof::Applied => "applied",
-            Proof::Effective => "effective",
-            Proof::Removed => "removed",
-        };
+        let shows = evidence.shows.word();
         lines.push(format!("{} {shows}, {holds}: {}", words::moment(evidence.at_s), evidence.detail));
     }
     (reason, lines.join("\n"))

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use shakedown_schemas::result::{
-    ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
+    Cause, ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
 };
 
 pub use self::around::around;
@@ -47,16 +47,11 @@ pub fn expectations(scenario: &ScenarioResult) -> Vec<&ExpectationResult> {
     list
 }
 
-/// The sentence of a scenario's verdict without the word of the verdict, which reports show next to it.
-pub fn sentence(scenario: &ScenarioResult) -> &str {
-    without_verdict(scenario.verdict, &scenario.reason)
-}
-
 /// The heading of a scenario. If an expectation failed or the faults had too little effect: the observed value and the limit,
-/// and the number of others with this verdict. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors. In an overkill run,
-/// it begins with the outcome.
+/// and the number of others with this verdict. Otherwise the first line of the reason. Reports show further lines, such as
+/// help, with the errors. In an overkill run, the heading begins with the outcome.
 pub fn headline(scenario: &ScenarioResult) -> String {
-    let why = verdict_headline(scenario);
+    let why = measured(scenario).unwrap_or_else(|| scenario.reason.lines().next().unwrap_or_default().to_owned());
     match overkill(scenario) {
         Some((Verdict::Pass, outcome)) => format!("{outcome}: {why}"),
         Some((_, outcome)) => outcome,
@@ -64,21 +59,21 @@ pub fn headline(scenario: &ScenarioResult) -> String {
     }
 }
 
-/// The heading of the verdict itself.
-fn verdict_headline(scenario: &ScenarioResult) -> String {
-    let sentence = sentence(scenario).lines().next().unwrap_or_default();
-    let decisive = || scenario.expectations.iter().filter(|it| it.verdict == scenario.verdict);
-    // The sentence may be about something else, such as a baseline that is not steady.
-    let first = decisive().next().filter(|it| sentence.contains(it.reason.as_str()));
+/// The observed value and the limit of the expectation that decided the verdict, with the number of others with this verdict.
+/// None if it has none, or if something else decided.
+pub fn measured(scenario: &ScenarioResult) -> Option<String> {
+    let Some(Cause::Expectation(at)) = scenario.cause else { return None };
+    let decisive = scenario.expectations.get(at)?;
     let (short, word) = match scenario.verdict {
-        Verdict::Fail => (first.and_then(|it| missed(scenario, it)), "failed"),
-        Verdict::Inconclusive => (first.and_then(|it| unfelt(scenario, it)), "inconclusive"),
-        Verdict::Pass | Verdict::Error => (None, ""),
+        Verdict::Fail => (missed(scenario, decisive)?, "failed"),
+        Verdict::Inconclusive => (unfelt(scenario, decisive)?, "inconclusive"),
+        Verdict::Pass | Verdict::Error => return None,
     };
-    let Some(short) = short else { return sentence.to_owned() };
-    match decisive().count() - 1 {
-        0 => short,
-        more => format!("{short}; {} more {word}", words::count(more as f64)),
+    let others =
+        scenario.expectations.iter().enumerate().filter(|(other, it)| *other != at && it.verdict == scenario.verdict);
+    match others.count() {
+        0 => Some(short),
+        more => Some(format!("{short}; {} more {word}", words::count(more as f64))),
     }
 }
 
@@ -103,13 +98,6 @@ pub fn outcomes(result: &RunResult) -> String {
         }
     }
     if result.scenarios.is_empty() { String::new() } else { parts.join(", ") }
-}
-
-/// A reason without the word of its verdict.
-pub fn without_verdict(verdict: Verdict, reason: &str) -> &str {
-    let word = [words::verdict(verdict), verdict.word()];
-    let rest = word.iter().find_map(|word| reason.strip_prefix(word)?.strip_prefix(": "));
-    rest.unwrap_or(reason)
 }
 
 /// The reference phase: the last one before the first phase with faults, as for the judge. The first phase if there is
@@ -159,15 +147,15 @@ pub fn overkill(scenario: &ScenarioResult) -> Option<(Verdict, String)> {
         Verdict::Inconclusive => "is inconclusive",
     };
     let faults = if scenario.faults.is_empty() { "it has no fault to replace" } else { "every fault was a full cut" };
-    let why = format!("the scenario {word}, although it must fail: {faults}; see that its expectations can fail");
+    let why = format!("the scenario {word}, although it must fail: {faults}; check that its expectations can fail");
     Some((scenario.outcome(), why))
 }
 
-/// The outcome and its reason, for places without a badge: the result's reason, unless an overkill run inverts it.
+/// The outcome and its reason, for places without a badge.
 pub fn reason(scenario: &ScenarioResult) -> String {
     match overkill(scenario) {
         Some((outcome, _)) => format!("{}: {}", outcome.word(), headline(scenario)),
-        None => scenario.reason.clone(),
+        None => format!("{}: {}", words::verdict(scenario.verdict), scenario.reason),
     }
 }
 
@@ -178,9 +166,8 @@ pub const SETTING: &str = "SHAKEDOWN_";
 const FILES: &str = "SHAKEDOWN_FILE=";
 
 /// The options of `run` whose next word is their value. It may look like a file of the suite.
-pub const WITH_VALUE: [&str; 32] = [
+pub const WITH_VALUE: [&str; 31] = [
     "--canary-image",
-    "--color",
     "--context",
     "--filter",
     "--flaky",
@@ -287,7 +274,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     if scenario.in_sandbox() {
         notes.push(
             "This was a rehearsal in the sandbox: pods and their network were modelled in one process. It shows what \
-             the scenario does, not how a real cluster fares."
+             the scenario does, not how a real cluster behaves."
                 .to_owned(),
         );
     }

@@ -86,6 +86,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         {
             change(text, NAME);
         }
+        change(&mut load.service, NAME);
         load.addresses.iter_mut().for_each(|it| change(&mut it.address, NAME));
         load.requests.iter_mut().for_each(|request| change(&mut request.name, NAME));
         change(&mut load.group_by, NAME);
@@ -202,6 +203,13 @@ fn fault(it: &mut FaultResult, change: Change<'_>) {
 fn expectation(it: &mut ExpectationResult, change: Change<'_>) {
     for text in [&mut it.phase, &mut it.load, &mut it.kind, &mut it.title, &mut it.observed_text, &mut it.limit_text] {
         change(text, NAME);
+    }
+    if let Some(measure) = &mut it.measure {
+        change(&mut measure.subject, NAME);
+        change(&mut measure.condition, NAME);
+        if let Some(to) = &mut measure.to {
+            change(to, NAME);
+        }
     }
     change(&mut it.reason, SENTENCE);
     keys(&mut it.terms, change);

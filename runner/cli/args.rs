@@ -288,7 +288,7 @@ impl Gate {
     }
 }
 
-/// A run's id as it is in labels. An empty one, such as that of a variable that is not set, would find nothing.
+/// A run's id, as in labels. An empty id, for example of an unset variable, would find nothing.
 fn run_id(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     match !text.is_empty() && text.len() <= 63 && text.chars().all(fits) {
@@ -297,7 +297,7 @@ fn run_id(text: &str) -> Result<String, String> {
     }
 }
 
-/// A fuse counts whole seconds, and its pushes need some of them.
+/// A fuse counts whole seconds, and its pushes take some of them.
 fn fuse_margin(text: &str) -> Result<Duration, String> {
     let margin: Duration = text.parse().map_err(|error| format!("{error}"))?;
     if margin.get() >= LEAST_MARGIN { Ok(margin) } else { Err("a fuse needs at least 5 s".to_owned()) }

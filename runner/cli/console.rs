@@ -27,7 +27,7 @@ pub struct Console {
     style: Style,
     verbose: u8,
     bar: Option<ProgressBar>,
-    /// The log folds between two commands of GitHub.
+    /// Whether the log has folds of GitHub.
     folds: bool,
     last_line: Instant,
     lives: Vec<Shown>,
@@ -35,7 +35,7 @@ pub struct Console {
     together: bool,
 }
 
-/// What is shown of one running scenario.
+/// The displayed state of one running scenario.
 struct Shown {
     scenario: String,
     live: Live,
@@ -60,12 +60,12 @@ impl Console {
         Self { style, verbose, bar, folds, last_line: Instant::now(), lives: Vec::new(), together }
     }
 
-    /// What is shown of a scenario.
+    /// The displayed state of a scenario.
     fn shown(&mut self, scenario: &str) -> &mut Shown {
         let at = self.lives.iter().position(|it| it.scenario == scenario).unwrap_or_else(|| {
             let live = Live::new(self.style);
             let (scenario, last_heartbeat) = (scenario.to_owned(), self.last_line);
-            // By name, so that each has its place.
+            // Sorted by name, so that each keeps its place.
             let at = self.lives.partition_point(|it| it.scenario < scenario);
             self.lives.insert(at, Shown { scenario, live, lines: Vec::new(), brief: String::new(), last_heartbeat });
             at
@@ -185,7 +185,7 @@ impl Listener for Console {
                 self.lives.retain(|it| it.scenario != scenario);
                 self.draw();
             }
-            // The numbers of a phase end with it. What comes until the next step has none.
+            // The numbers of a phase end with it. Lines before the next update have none.
             EventKind::PhaseStarted { .. } | EventKind::PhaseEnded { .. } => {
                 self.shown(&scenario).lines.clear();
                 self.draw();
@@ -228,7 +228,7 @@ impl Listener for Console {
             shown.brief = format!("{prefix}{}", shown.live.heartbeat(progress));
             return self.draw();
         }
-        // Alone, any other line is a sign of life as well.
+        // With a single scenario, any other line is a sign of life as well.
         let quiet_since = if together { shown.last_heartbeat } else { since };
         if quiet_since.elapsed() >= HEARTBEAT {
             shown.last_heartbeat = Instant::now();

@@ -74,7 +74,7 @@ fn of_version(version: Option<(u32, u32)>, text: String) -> Finding {
             "a partition with `ports` keeps only the declared other ports of a peer open; 1.22 keeps all of them",
         ),
         Some(_) => Finding::ok(format!("{text} ({TESTED})")),
-        None => Finding::ok(format!("{text}: this server does not say which release it is ({TESTED})")),
+        None => Finding::ok(format!("{text}: the server does not report its release ({TESTED})")),
     }
 }
 
@@ -242,7 +242,7 @@ mod tests {
             (level, text)
         };
         assert_eq!(line(Some((1, 34))), (Level::Ok, "Kubernetes (tested with 1.20 and 1.34)".to_owned()));
-        let unknown = "Kubernetes: this server does not say which release it is (tested with 1.20 and 1.34)";
+        let unknown = "Kubernetes: the server does not report its release (tested with 1.20 and 1.34)";
         assert_eq!(line(None), (Level::Ok, unknown.to_owned()));
         assert_eq!(line(Some((1, 19))), (Level::Warning, "Kubernetes: older than 1.20".to_owned()));
         assert!(line(Some((1, 20))).1.contains("`endPort` is not supported"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::{Event, RunResult};
+use shakedown_schemas::{Event, Explained, RunResult};
 
 use super::previous::{self, RESULT};
 use super::{Failure, ci, print};
@@ -46,16 +46,19 @@ impl Output {
         let mut output = Self { folder, linked: out.is_none(), redactor: redactor.clone(), _lock: None };
         let shown = output.folder.display().to_string();
         let describe = |error| {
-            Failure::environment(format!(
-                "could not write to the result folder `{shown}`: {error}\nhelp: free some space or choose another folder \
-                 with --out"
+            Failure::environment(Explained::new(
+                format!("could not write to the result folder `{shown}`: {error}"),
+                "free some space or choose another folder with --out",
             ))
         };
         if let Some(file) = output.folder.ancestors().find(|it| it.is_file()) {
-            return Err(Failure::usage(format!(
-                "the result folder `{}` cannot be created: `{}` is a file\nhelp: choose another folder with --out",
-                output.folder.display(),
-                file.display()
+            return Err(Failure::usage(Explained::new(
+                format!(
+                    "the result folder `{}` cannot be created: `{}` is a file",
+                    output.folder.display(),
+                    file.display()
+                ),
+                "choose another folder with --out",
             )));
         }
         fs::create_dir_all(&output.folder).map_err(describe)?;
@@ -75,10 +78,9 @@ impl Output {
         // Not every system can lock a folder.
         let Ok(folder) = File::open(&self.folder) else { return Ok(()) };
         match folder.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
-                "another process of shakedown writes into the result folder `{}` now\nhelp: choose another folder with --out, \
-                 or wait until it has ended",
-                self.folder.display()
+            Err(TryLockError::WouldBlock) => Err(Failure::usage(Explained::new(
+                format!("another process of shakedown is writing to the result folder `{}`", self.folder.display()),
+                "choose another folder with --out, or wait until it has ended",
             ))),
             Err(TryLockError::Error(_)) => Ok(()),
             Ok(()) => {
@@ -146,11 +148,13 @@ impl Output {
         if problems.is_empty() {
             Ok(())
         } else {
-            Err(Failure::environment(format!(
-                "could not write every report:\n   {}\nhelp: free some space; `shakedown report {} --out DIR` renders \
+            Err(Failure::environment(Explained::new(
+                format!("could not write every report:\n   {}", problems.join("\n  ")),
+                format!(
+                    "free some space; `shakedown report {} --out DIR` renders \
                  them again",
-                problems.join("\n  "),
-                self.path(RESULT).display()
+                    self.path(RESULT).display()
+                ),
             )))
         }
     }

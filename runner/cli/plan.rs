@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shakedown_reports::Redactor;
-use shakedown_schemas::Document;
+use shakedown_schemas::{Document, Explained};
 
 use super::args;
 use super::console::Style;
@@ -43,19 +43,20 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
             proof: proofs[place].clone(),
             chaos: args.safety.limits(),
         };
-        let problem = |text: String| format!("{}: {text}", document.file);
+        let problem = |what: &dyn std::fmt::Display| format!("{}: {what}", document.file);
         let (planned, refusal) = permitted(document, clusters[place], &options).await;
         match (planned, refusal) {
             (Ok(planned), refusal) => {
                 plans.push(planned);
-                problems.extend(refusal.map(problem));
+                problems.extend(refusal.map(|it| problem(&it)));
             }
-            // What planning could not do is among what is missing.
-            (Err(error), refusal) => problems.push(problem(refusal.unwrap_or_else(|| error.to_string()))),
+            // The missing permissions include those that ended planning.
+            (Err(_), Some(refusal)) => problems.push(problem(&refusal)),
+            (Err(error), None) => problems.push(problem(&error)),
         }
     }
     environment.close().await;
-    let text = printed(&plans, args.output, redactor).map_err(Failure::environment)?;
+    let text = printed(&plans, args.output, redactor).map_err(|error| Failure::environment(error.to_string()))?;
     if args.output == args::PlanFormat::Text {
         print::prose(&text)
     } else {
@@ -80,7 +81,7 @@ async fn permitted(
     document: &Document,
     cluster: Option<&Cluster>,
     options: &Options,
-) -> (Result<Plan, PlanError>, Option<String>) {
+) -> (Result<Plan, PlanError>, Option<Explained>) {
     let asked = match cluster {
         Some(cluster) => Permissions::of_scenario(document, cluster, options).await.map(Some),
         None => Ok(None),

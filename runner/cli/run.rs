@@ -1,4 +1,4 @@
-//! `shakedown run`: runs the selected scenarios and writes their verdicts. `suite` has the order of the scenarios.
+//! `shakedown run`: runs the selected scenarios and writes their verdicts. `suite` decides their order.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 
 use shakedown_reports::Redactor;
 use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Trial, Verdict};
-use shakedown_schemas::{Document, EventKind};
+use shakedown_schemas::{Document, EventKind, Explained};
 
 use super::args;
 use super::ci::Ci;
@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             environment = sandbox::Environment::open_for(&self.args.target, documents, self.redactor) => environment,
             Ok(signal) = signal.wait_for(Option::is_some) => Err(Failure {
-                message: "interrupted before any action\nhelp: nothing has to be undone; start it again".to_owned(),
+                why: Explained::new("interrupted before any action", "nothing has to be undone; start it again"),
                 code: signals::code(signal.unwrap_or_default()),
             }),
         }
@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
     /// If the reports cannot be written.
     async fn refuse(mut self, documents: &[Document], failure: Failure) -> Result<Failure, Failure> {
         let refused = documents.iter().enumerate().map(|(serial, document)| {
-            execute::refused(document, &self.options(serial, &Proof::default()), &failure.message)
+            execute::refused(document, &self.options(serial, &Proof::default()), &failure.why.to_string())
         });
         self.result.scenarios = refused.collect();
         self.seal();
@@ -232,8 +232,8 @@ impl<'a> Session<'a> {
             let place = order.partition_point(|it| *it < index);
             order.insert(place, index);
             self.result.scenarios.insert(place, scenario);
-            // The result is written after every scenario, so that a crash of the next one loses nothing. It is no pass: nothing
-            // is known of the others.
+            // The result is written after every scenario, so that a crash of the next one loses nothing. It is not a pass:
+            // the outcome of the others is unknown.
             self.leave_out(documents, queue.unfinished(), "the run did not end");
             self.seal();
             if order.len() < documents.len() {
@@ -327,15 +327,19 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
     let cluster = &cluster.clone().with_retry_limit(CANARY_RETRY_LIMIT);
     let unknown = |error: ClusterError| {
         let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
-        Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` checks again"))
+        Failure::environment(Explained::new(
+            format!("the canary could not be removed: {error}"),
+            format!("`{look}` checks again"),
+        ))
     };
     for item in cluster.look_again(0).await.map_err(unknown)? {
         if let Err(error) = leftovers::remove(cluster, &item).await {
             let remedy = cluster.remedy(&item).await;
             let held = remedy.held.map(|held| format!(": {held}")).unwrap_or_default();
             let command = cluster.by_hand(&remedy.command);
-            let message = format!("{item} was left behind: {error}{held}\n  {command}");
-            return Err(Failure { message, code: exit::LEFTOVERS });
+            let why =
+                Explained::new(format!("{item} was left behind: {error}{held}"), format!("remove it: `{command}`"));
+            return Err(Failure { why, code: exit::LEFTOVERS });
         }
     }
     Ok(())

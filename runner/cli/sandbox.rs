@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::{Document, MAX_FILE, read_file};
+use shakedown_schemas::{Document, Explained, MAX_FILE, read_file};
 
 use super::args::{self, Target};
 use super::{Failure, exit, print, topologies};
@@ -120,14 +120,18 @@ fn read(path: &Path) -> Result<Topology, Failure> {
     }
     let bytes = read_file(path, MAX_FILE).map_err(|error| {
         let known = topologies::built_in_names();
-        Failure::usage(format!("the topology `{name}` {error}\nhelp: name a file, or one of {known}"))
+        Failure::usage(Explained::new(
+            format!("the topology `{name}` {error}"),
+            format!("name a file, or one of {known}"),
+        ))
     })?;
     Topology::read(&name, &bytes).map_err(|problems| {
         problems.iter().for_each(|problem| print::problem(problem, false, &Redactor::default()));
         let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
-        Failure::usage(format!(
-            "{errors} in the topology `{name}`; nothing was run\nhelp: `shakedown schema topology` prints its JSON Schema, and \
-             `shakedown sandbox --print-topology` an example"
+        Failure::usage(Explained::new(
+            format!("{errors} in the topology `{name}`; nothing was run"),
+            "`shakedown schema topology` prints its JSON Schema, and \
+             `shakedown sandbox --print-topology` an example",
         ))
     })
 }
@@ -135,7 +139,7 @@ fn read(path: &Path) -> Result<Topology, Failure> {
 async fn start(topology: Topology) -> Result<Sandbox, Failure> {
     Sandbox::start(topology).await.map_err(|error| {
         let help = "it needs free ports and addresses on 127.0.0.0/8: stop other sandboxes, and try again";
-        Failure::environment(format!("the sandbox did not start: {error:#}\nhelp: {help}"))
+        Failure::environment(Explained::new(format!("the sandbox did not start: {error:#}"), help))
     })
 }
 
@@ -148,7 +152,10 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         let name = args.topology.as_ref().map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
         let text = Topology::text(&name).ok_or_else(|| {
             let known = topologies::built_in_names();
-            Failure::usage(format!("there is no built-in topology `{name}`\nhelp: print one of {known}"))
+            Failure::usage(Explained::new(
+                format!("there is no built-in topology `{name}`"),
+                format!("print one of {known}"),
+            ))
         })?;
         print::text(text);
         return Ok(exit::PASSED);
@@ -160,7 +167,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         Some(path) => {
             write_secret(path, &kubeconfig).map_err(|error| Failure::unwritten(path, &error))?;
             print::remark(format_args!(
-                "the sandbox serves on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
+                "the sandbox listens on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
                 sandbox.server(),
                 path.display()
             ));
@@ -168,7 +175,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         None => {
             print::text(&kubeconfig);
             print::remark(format_args!(
-                "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C stops it",
+                "the sandbox listens on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C stops it",
                 sandbox.server()
             ));
         }
@@ -205,6 +212,6 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
     let program = Program::parse(&[&args.program, "--config", &args.config]).map_err(Failure::usage)?;
     let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
     let ended = program.run(shakedown_sandbox::net::Net::host(), print, token).await;
-    ended.map_err(Failure::environment)?;
+    ended.map_err(|error| Failure::environment(error.to_string()))?;
     Ok(exit::PASSED)
 }

@@ -1,4 +1,4 @@
-//! The scenarios of a run: which one begins when, and one scenario with its retries. `run` has what surrounds them.
+//! The scenarios of a run: their order, and the retries of each. `run` prepares and ends the run.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -18,17 +18,17 @@ use shakedown_engine::plan::{self, Options};
 use shakedown_guard::lock::Holder;
 use shakedown_judge as judge;
 
-/// The scenarios that wait for their turn. Pure.
+/// The queue of scenarios. Pure.
 pub struct Queue {
     waiting: VecDeque<usize>,
     running: Vec<usize>,
-    /// The places that each scenario needs for itself.
+    /// The places that each scenario needs exclusively.
     places: Vec<BTreeSet<String>>,
     limit: usize,
 }
 
 impl Queue {
-    /// All scenarios, each with the places that it needs for itself. At most `limit` of them run at the same time.
+    /// All scenarios, each with the places that it needs exclusively. At most `limit` of them run at the same time.
     pub fn new(places: Vec<BTreeSet<String>>, limit: usize) -> Self {
         Self { waiting: (0..places.len()).collect(), running: Vec::new(), places, limit }
     }
@@ -126,7 +126,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The namespaces that a scenario needs for itself, each with its cluster: every topology of the sandbox has its own.
+    /// The namespaces that a scenario needs exclusively, each with its cluster: every topology of the sandbox has its own.
     pub fn places(&self, document: &Document) -> BTreeSet<String> {
         let Some(cluster) = &self.cluster else { return BTreeSet::new() };
         let server = &cluster.info().server;
@@ -134,8 +134,8 @@ impl Shared {
         namespaces.into_iter().map(|namespace| format!("{server} {namespace}")).collect()
     }
 
-    /// Starts a scenario, in a thread of its own if it runs next to others: the verdict of one must not delay the undo of
-    /// another. It then has a `label`, which tells it apart from them.
+    /// Starts a scenario, in a separate thread if it runs next to others: the verdict of one must not delay the undo of
+    /// another. Its `label` then distinguishes it from them.
     pub fn start(
         &self,
         index: usize,
@@ -178,7 +178,7 @@ impl Shared {
             let options = Options { serial, ..self.options.clone() };
             let executed = execute::contained(execute::execute(document, &context, &options, &own)).await;
             let mut result = executed.unwrap_or_else(|panic| execute::refused(document, &options, &panic));
-            // A shortened run is inconclusive at best: another one shows no more. An overkill run has to fail.
+            // A shortened run is inconclusive at best: a repetition shows no more. An overkill run has to fail.
             let is_over = context.signal.borrow().is_some()
                 || !result.leftovers.is_empty()
                 || matches!(self.gate.trial, Some(Trial::Shortened | Trial::Overkill));
@@ -186,8 +186,8 @@ impl Shared {
                 judge::settle(&mut result, earlier, retries);
                 return result;
             }
-            let reason = &result.reason;
-            self.events.emit(EventKind::Warning { message: format!("{name} is repeated: {reason}") });
+            let (verdict, reason) = (result.verdict.word(), &result.reason);
+            self.events.emit(EventKind::Warning { message: format!("{name} is repeated: {verdict}: {reason}") });
             earlier.push(judge::attempt(&result));
         }
     }

@@ -1,5 +1,4 @@
-//! Topologies of the sandbox next to scenarios: how their files differ from scenarios, and the check of those that scenarios
-//! name.
+//! Topologies of the sandbox next to scenarios: distinguishes their files from scenarios, and checks those that scenarios name.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ pub fn keys() -> Keys {
     Keys::new(TOPOLOGY, topology::schema())
 }
 
-/// True for a file that describes a sandbox and no scenario. The lines tell: it may be invalid YAML.
+/// True for a file that describes a sandbox and not a scenario. It is recognised by its lines, because it may be invalid YAML.
 pub fn is_topology(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let has = |key: &str| text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));

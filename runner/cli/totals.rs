@@ -1,5 +1,6 @@
 //! The verdict and the exit code of a run, from its scenarios. Pure: a run and a merge of shards count alike.
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
 
@@ -25,11 +26,11 @@ pub const fn kind(trial: Option<Trial>) -> &'static str {
     }
 }
 
-/// Refuses results of different kinds of run: what one must do, the other must not.
+/// Refuses results of different kinds of run: they have different required outcomes.
 ///
 /// # Errors
 /// A message for the user.
-pub fn alike<'a>(results: impl IntoIterator<Item = &'a RunResult> + Clone) -> Result<(), String> {
+pub fn alike<'a>(results: impl IntoIterator<Item = &'a RunResult> + Clone) -> Result<(), Explained> {
     let all =
         || results.clone().into_iter().flat_map(|it| it.scenarios.iter().map(move |scenario| (&it.run.id, scenario)));
     let trials = all().map(|(run, it)| (run, kind(it.trial)));
@@ -40,12 +41,13 @@ pub fn alike<'a>(results: impl IntoIterator<Item = &'a RunResult> + Clone) -> Re
 }
 
 /// Refuses two runs that are not the same.
-fn differing<'a>(mut all: impl Iterator<Item = (&'a String, &'static str)>) -> Result<(), String> {
+fn differing<'a>(mut all: impl Iterator<Item = (&'a String, &'static str)>) -> Result<(), Explained> {
     let Some((first, what)) = all.next() else { return Ok(()) };
     match all.find(|(_, other)| *other != what) {
         None => Ok(()),
-        Some((other, unlike)) => Err(format!(
-            "run {first} is {what}, and run {other} is {unlike}\nhelp: give results of runs with the same flags"
+        Some((other, unlike)) => Err(Explained::new(
+            format!("run {first} is {what}, and run {other} is {unlike}"),
+            "give results of runs with the same flags",
         )),
     }
 }
@@ -109,10 +111,10 @@ mod tests {
         }
         let error = |one, other| alike(&[one, other]).unwrap_err();
         let control = error(run("a", None, true), run("b", Some(Trial::Control), true));
-        let help = "\nhelp: give results of runs with the same flags";
-        assert_eq!(control, format!("run a is an ordinary run, and run b is a control run{help}"));
+        let help = "give results of runs with the same flags";
+        assert_eq!(control, Explained::new("run a is an ordinary run, and run b is a control run", help));
         let sandbox = error(run("a", None, true), run("b", None, false));
-        assert_eq!(sandbox, format!("run a is in the sandbox, and run b is on a cluster{help}"));
+        assert_eq!(sandbox, Explained::new("run a is in the sandbox, and run b is on a cluster", help));
         let mut none = run("a", None, true);
         none.scenarios[0].cluster = None;
         assert_eq!(alike(&[none, run("b", None, false)]), Ok(()), "it needs no cluster");

@@ -1,7 +1,8 @@
 //! Scenarios from the files of other tools: Chaos Mesh, Chaos Toolkit, Litmus, krkn and k6. Pure: text in, a scenario and notes
 //! out.
 //!
-//! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were read.
+//! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were
+//! read.
 
 pub(crate) mod chaos_mesh;
 mod draft;
@@ -30,7 +31,7 @@ pub struct Imported {
     pub tool: &'static str,
     /// The scenario as YAML.
     pub scenario: String,
-    /// What was not carried over, and what was decided instead, in the order of the lines.
+    /// The parts that were not converted, and the assumptions made instead, in the order of the lines.
     pub notes: Vec<ImportNote>,
     /// The errors of the scenario, which have to be mended by hand. Their positions are those in the scenario.
     pub problems: Vec<Diagnostic>,

@@ -29,6 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::units::Percentile;
 
 /// The version of the result format that this program writes.
 pub const RESULT_VERSION: u32 = 1;
@@ -138,6 +139,9 @@ pub struct ScenarioResult {
     pub verdict: Verdict,
     /// The reason for the verdict, in one sentence.
     pub reason: String,
+    /// What the reason is about. None for a pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// The trial, if the run was one: a `control` run leaves the faults out, an `overkill` run replaces each with a
     /// full cut, a `shortened` run has shorter phases. None in an ordinary run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +226,20 @@ impl ScenarioResult {
     pub fn in_sandbox(&self) -> bool {
         self.cluster.as_ref().is_some_and(|cluster| cluster.sandbox)
     }
+}
+
+/// What decided the verdict of a scenario, as an index into a list of its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// One of `leftovers`.
+    Leftover(usize),
+    /// One of `errors`.
+    Error(usize),
+    /// One of `faults`.
+    Fault(usize),
+    /// One of `expectations`.
+    Expectation(usize),
 }
 
 /// A run that tests the gate itself.
@@ -336,8 +354,14 @@ pub struct ExpectationResult {
     pub max: Option<f64>,
     /// The limit for display, such as `at least 80%`.
     pub limit_text: String,
+    /// What is measured. None for an expectation with several limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
     /// The reason for the verdict, in one sentence.
     pub reason: String,
+    /// True if the reason names the phase.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reason_names_phase: bool,
     /// The terms behind the observed value, such as both percentiles of a ratio, with their units.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub terms: IndexMap<String, String>,
@@ -365,7 +389,9 @@ impl ExpectationResult {
             min: None,
             max: None,
             limit_text: String::new(),
+            measure: None,
             reason: String::new(),
+            reason_names_phase: false,
             terms: IndexMap::new(),
             line: None,
         }
@@ -374,6 +400,38 @@ impl ExpectationResult {
     /// The title without its limit. In another run it names the same expectation.
     pub fn unlimited_title(&self) -> String {
         if self.limit_text.is_empty() { self.title.clone() } else { self.title.replacen(&self.limit_text, "", 1) }
+    }
+}
+
+/// The observed value of an `effect: any` without a change in the requests.
+pub const NO_CHANGE: &str = "no change";
+
+/// The beginning of its observed value if requests failed or were slow, and too few to tell whether that is an effect.
+pub const NO_SIGNIFICANT_CHANGE: &str = "no significant change";
+
+/// What an expectation with one limit measures, and what its limit is relative to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Measure {
+    /// The measured value in words, such as `p95` or `success rate`.
+    pub subject: String,
+    /// The percentile, if the value is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<Percentile>,
+    /// The phase whose value a ratio is relative to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The latency below which every ratio passes, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub or_below_s: Option<f64>,
+    /// What follows the limit in the title, such as ` times baseline, or at most 50ms`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub condition: String,
+}
+
+impl Measure {
+    /// A value with an absolute limit.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self { subject: subject.into(), percentile: None, to: None, or_below_s: None, condition: String::new() }
     }
 }
 

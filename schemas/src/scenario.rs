@@ -25,6 +25,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::samples::ROUNDS;
 use crate::units::Duration;
 
 /// The version of the scenario format that this program reads.
@@ -53,7 +54,7 @@ pub struct Scenario {
     pub description: Option<String>,
     /// Tags to select scenarios by (`--tag`, `--skip-tag`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [["network-policy", "fast"]]))]
+    #[schemars(inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$")), extend("examples" = [["network-policy", "fast"]]))]
     pub tags: Vec<String>,
     /// Variables for template expressions such as `{{ name }}` in the file's strings. `--vars-file` and `--var`
     /// override them. A value is a default, or a map with `type` (`text`, `number` or `boolean`), `required`, `values`,
@@ -70,7 +71,7 @@ pub struct Scenario {
     /// The namespace of selectors, services and peers without their own. Default: `--namespace`, or else the namespace
     /// of the kubeconfig's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["dynamo"]))]
+    #[schemars(regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
     /// What `--sandbox` starts for this scenario. A run on a cluster ignores it. Default: `{topology: dynamo}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,6 +181,19 @@ impl Scenario {
             other.name,
             words(&models.1, other)
         ))
+    }
+
+    /// Why a phase with this number of requests of a load may have had other data than another phase, in words: the load takes
+    /// its rows in order, and these are too few rounds. None otherwise.
+    pub fn too_few_rounds(&self, load: &str, phase: usize, requests: u64) -> Option<String> {
+        let cycle = self.load.get(load)?.cycle.filter(|cycle| *cycle > 0)?;
+        (requests < ROUNDS * cycle).then(|| {
+            let phase = self.phases.get(phase).map_or("", |phase| &phase.name);
+            format!(
+                "load `{load}` takes its {cycle} rows of data in order, and {requests} requests in `{phase}` are fewer than \
+                 {ROUNDS} rounds"
+            )
+        })
     }
 
     /// The load model of a load in a phase. None if the load does not exist, or does not have exactly one pace.

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::{Cluster, ClusterError, Kind, ObjectKey};
 use crate::keys::ObjectAction;
 
-/// The most conflicts of one end: a pod that lives is written a few times a minute.
+/// The maximum number of conflicts while ending one pod: a live pod is updated a few times a minute.
 const CONFLICTS: u32 = 10;
 
 impl Cluster {
-    /// Deletes a pod; its containers get this many seconds, or the pod's grace period. False if another client ended it first:
-    /// the server deletes only the version that was read, and that one was not being deleted.
+    /// Deletes a pod with this grace period in seconds, or with the pod's own. False if another client deleted it first: the
+    /// server deletes only the version that was read, which was not being deleted.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -22,8 +22,8 @@ impl Cluster {
         self.end(key, grace, false).await
     }
 
-    /// Evicts a pod: the same, unless a PodDisruptionBudget forbids it. Sent again only if there was no answer, because the
-    /// server's way of forbidding is to ask for another try.
+    /// Evicts a pod: the same, unless a PodDisruptionBudget forbids it. It is sent again only without an answer, because the
+    /// server forbids an eviction by asking for another attempt.
     ///
     /// # Errors
     /// When a budget forbids it, or the server refuses or does not answer.
@@ -35,7 +35,7 @@ impl Cluster {
         let action = format!("{} {key}", if evict { "evict" } else { "delete" });
         let entry = self.intend(&action, &ObjectAction::Delete(key.clone()))?;
         let mut conflicts = 0;
-        // Whether a request of ours had no answer: it may be what ended the pod.
+        // Whether one of our requests had no answer: it may have ended the pod.
         let unclear = AtomicBool::new(false);
         let answer = loop {
             let pod = match self.get(key).await {
@@ -55,7 +55,7 @@ impl Cluster {
                 Ok(()) => break Ok(true),
                 Err(ClusterError::NotFound(_)) => break Ok(unclear.into_inner()),
                 Err(ClusterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
-                // Read it back. The version in the request makes another one harmless.
+                // Read it back. The version in the request makes a repetition harmless.
                 Err(error) if evict && error.is_unclear() && !unclear.swap(true, Ordering::Relaxed) => {}
                 Err(error) => break Err(error),
             }
@@ -91,7 +91,7 @@ impl Cluster {
 
     async fn eviction(&self, key: &ObjectKey, options: Value) -> Result<(), ClusterError> {
         let action = format!("evict {key}");
-        // `policy/v1` came with 1.22, and `v1beta1` went with 1.25.
+        // 1.22 added `policy/v1`, and 1.25 removed `v1beta1`.
         let version =
             if self.version().is_some_and(|version| version < (1, 22)) { "policy/v1beta1" } else { "policy/v1" };
         let body = json!({

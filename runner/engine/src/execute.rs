@@ -104,10 +104,10 @@ impl Execution<'_> {
         let (planned, asked) = self.unless_interrupted::<_, PlanError>(planning).await?;
         if let Some(permissions) = &permissions {
             if let Some(message) = permissions.refusal().await {
-                return Err(message);
+                return Err(message.to_string());
             }
             if let Some([_, message]) = permissions.without_witness().await {
-                self.events.emit(EventKind::Warning { message });
+                self.events.emit(EventKind::Warning { message: message.to_string() });
             }
             if permissions.are_unknown() {
                 self.events.emit(EventKind::Warning { message: plan::REFUSED.to_owned() });
@@ -118,7 +118,7 @@ impl Execution<'_> {
         Ok((plan, armed))
     }
 
-    /// Waits for something that changes nothing in the cluster.
+    /// Runs work that changes nothing in the cluster, until a signal arrives.
     async fn unless_interrupted<T, E: Display>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
         let mut signal = self.context.signal.clone();
         tokio::select! {

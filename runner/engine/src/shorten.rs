@@ -1,4 +1,4 @@
-//! Shortened runs: a scenario with shorter phases, to see within a minute whether it runs at all. Pure: a scenario in, a shorter
+//! Shortened runs: a scenario with shorter phases, to check within a minute that it runs. Pure: a scenario in, a shorter
 //! one out. Its verdict is never a pass, because fewer requests and shorter faults show less.
 
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn scale(expectation: &mut Expectation, share: f64) {
     it.max = it.max.map(|max| (max as f64 * share).ceil() as u64);
 }
 
-/// The shortest length in which a phase can do what it says: its settling time, its faults, and its recovery.
+/// The minimum length of a phase: its settling time, its faults, and its recovery.
 fn needed(phase: &Phase) -> Duration {
     let end = |fault: &shakedown_schemas::scenario::Fault| {
         fault.after().get() + fault.lasts().map_or(SHORTEST, |lasts| lasts.get())
@@ -45,13 +45,12 @@ fn needed(phase: &Phase) -> Duration {
     phase.settle.get() + faults.max(recovery.max().unwrap_or_default()).max(SHORTEST)
 }
 
-/// Takes the pass from a shortened run.
+/// Makes a passed shortened run inconclusive.
 pub(crate) fn demote(result: &mut ScenarioResult) {
     if result.trial == Some(Trial::Shortened) && result.verdict == Verdict::Pass {
         result.verdict = Verdict::Inconclusive;
-        result.reason = "inconclusive: a shortened run, in which every expectation held; a run without --speed and \
-             --quick can pass"
-            .to_owned();
+        result.reason =
+            "a shortened run, in which every expectation held; a run without --speed and --quick can pass".to_owned();
     }
 }
 
@@ -93,7 +92,7 @@ phases:
             .replace("short, duration: 3s}", "short, duration: 3s, expect: [requests: {min: 60}]}")
             .replace(
                 "recovery, duration: 60s, expect: [",
-                "recovery, duration: 60s, expect: [requests: {min: 1, max: 0}, ",
+                "recovery, duration: 60s, expect: [requests: {min: 1, max: 1}, ",
             );
         let mut document = parse("test.yaml", text.as_bytes(), &Overrides::default()).unwrap();
         shorten(&mut document, 100.0);
@@ -104,7 +103,7 @@ phases:
         // 5 of 595 judged seconds are left.
         assert_eq!(document.scenario.phases[0].duration.get().as_secs(), 10);
         assert_eq!(limits(0), (Some(100), Some(101)));
-        assert_eq!(limits(2), (Some(1), Some(0)), "one request stays one, and none stays none");
+        assert_eq!(limits(2), (Some(1), Some(1)), "one request stays one");
         assert_eq!(limits(3), (Some(60), None), "a phase of its whole length has its whole count");
     }
 }

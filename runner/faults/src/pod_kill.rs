@@ -12,7 +12,7 @@ use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError};
 use shakedown_guard::fuse::Fuses;
 
-/// How pods are ended: plain data.
+/// How pods are deleted: plain data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KillSpec {
     /// The grace period of the containers, in seconds; `None` for each pod's own.
@@ -33,12 +33,12 @@ pub struct Kill {
     cluster: Cluster,
     targets: Vec<PodRef>,
     spec: KillSpec,
-    /// How many targets this run has ended.
+    /// The number of targets that this run has deleted.
     ended: usize,
 }
 
 impl Kill {
-    /// A kill that is not done yet.
+    /// A kill that has not been carried out.
     pub const fn new(cluster: Cluster, targets: Vec<PodRef>, spec: KillSpec) -> Self {
         Self { cluster, targets, spec, ended: 0 }
     }
@@ -70,8 +70,7 @@ fn gone(pod: &PodRef) -> FaultError {
     ))
 }
 
-/// Adds a help text to an eviction that a PodDisruptionBudget forbids. The API answers it with 429, as an overloaded server
-/// does.
+/// Adds a help text to an eviction that a PodDisruptionBudget forbids. The API answers with 429, like an overloaded server.
 fn forbidden(error: ClusterError) -> FaultError {
     let Explained { message, .. } = error.explained();
     if !message.contains("disruption budget") {
@@ -79,8 +78,8 @@ fn forbidden(error: ClusterError) -> FaultError {
     }
     FaultError::Impossible(Explained::new(
         message,
-        "its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or leave `evict` out to \
-         delete the pod all the same",
+        "its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or omit `evict` to \
+         delete the pod anyway",
     ))
 }
 

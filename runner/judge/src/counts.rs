@@ -1,7 +1,7 @@
 //! Expectations about counts of requests: `success_rate`, `errors`, `stuck` and `requests`.
 
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{CountLimits, Errors, Requests, Stuck, SuccessRate};
+use shakedown_schemas::scenario::{CountLimits, Errors, Expectation, Requests, Stuck, SuccessRate};
 use shakedown_schemas::units::Percent;
 
 use super::answer::{Answer, Asked, Rules, named};
@@ -17,7 +17,8 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     let total = stats::total(asked.load, asked.phase);
     let (n, succeeded) = (total.requests(), total.succeeded);
     if n == 0 {
-        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)));
+        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)))
+            .naming_phase();
     }
     let rate = succeeded as f64 / n as f64;
     let mut answer = Answer::new(Unit::Fraction, limits, text::percent).observed(
@@ -33,14 +34,33 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
         answer.term("failed", named(&total));
         fact = format!("{} failed ({}): {fact}", text::requests(n - succeeded), named(&total));
     }
+    let unmatched = unmatched(asked, &total);
+    if let Some(words) = &unmatched {
+        answer.term("not compared", words.clone());
+    }
     if rules.enough(n) {
-        return answer.decide(&rules, &fact);
+        let answer = answer.decide(&rules, &fact);
+        return match unmatched.filter(|_| total.answers.unmatched * 2 > succeeded && answer.verdict == Verdict::Pass) {
+            Some(words) => {
+                answer.verdict(Verdict::Inconclusive, format!("{fact}; but most were not compared: {words}"))
+            }
+            None => answer,
+        };
     }
     let low = limits.min.is_some_and(|min| samples::too_few(succeeded, n, min, rules.confidence));
     let high = limits.max.is_some_and(|max| samples::too_few(n - succeeded, n, 1.0 - max, rules.confidence));
     let claim = format!("`{}` needs", limits.text(text::percent));
     let phase = asked.phase_name(asked.phase).to_owned();
     answer.too_few(&rules, &fact, &claim, &[(&phase, n)], low || high)
+}
+
+/// The answers that `same_as` did not compare, in words. None if all were, or nothing was to be compared.
+fn unmatched(asked: &Asked<'_>, total: &Cell) -> Option<String> {
+    let named = asked.scenario.load.get(&asked.load.name)?.sent()?.same_as()?;
+    let reference = asked.scenario.phases.iter().position(|phase| phase.name == named)?;
+    let count = total.answers.unmatched;
+    (asked.phase > reference && count > 0)
+        .then(|| format!("`{named}` has no answer to the prompts of {count} of {} answers", total.succeeded))
 }
 
 /// `requests`: the number of due requests. An exact count, without an interval. Zero requests meet every `max` but
@@ -54,7 +74,7 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     answer.term("decided by", "the exact count".to_owned());
     if n == 0 && limits.hold(0.0) && it.max != Some(0) {
         let why = format!("no request was due in `{}`: this passes only with `max: 0`", asked.phase_name(asked.phase));
-        return answer.verdict(Verdict::Inconclusive, why);
+        return answer.verdict(Verdict::Inconclusive, why).naming_phase();
     }
     let late = it.max.and_then(|max| ended_late(asked, max, n).map(|late_s| (max, late_s)));
     if let Some((max, late_s)) = late {
@@ -63,22 +83,40 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
             format!("the phase ended {late} after its planned end, and the load continues at its pace until then");
         return answer.verdict(Verdict::Pass, format!("{} were due, {expected}; {why}", text::requests(n)));
     }
-    let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
-    answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
+    let fact = format!("{} were due, {}", text::requests(n), limits.against(n as f64, show));
+    match moved(asked, limits, n) {
+        _ if limits.hold(n as f64) => answer.verdict(Verdict::Pass, fact),
+        Some(planned) => {
+            let why = format!(
+                "the pace has {planned}, and the random moments of `arrival: jittered` move some over a phase's ends"
+            );
+            answer.verdict(Verdict::Pass, format!("{fact}; {why}"))
+        }
+        None => answer.verdict(Verdict::Fail, fact),
+    }
 }
 
-/// How late a phase may end by the machine alone. One that waits for longer has a cause, and its requests count.
+/// The number of requests that the pace has in the phase, if it is within the limits and jitter alone explains the actual number.
+fn moved(asked: &Asked<'_>, limits: Limits, due: u64) -> Option<f64> {
+    let span = asked.observations.phases.get(asked.phase)?;
+    let planned = asked.scheduled(span.judged_to_ns)?;
+    let is_it = limits.hold(planned.round()) && (due as f64 - planned).abs() <= asked.spread()?;
+    is_it.then(|| planned.round())
+}
+
+/// The largest delay of a phase's end that the machine alone explains. A longer delay has another cause, and the requests in
+/// it count.
 const LATEST_NS: u64 = stats::SECOND_NS;
 
 /// By how much the phase ended after its planned end, in seconds, if that alone explains why more requests were due than
-/// `max`: the pace has no more than that up to the planned end, and as many up to the real one.
+/// `max`: by its pace, the load has at most `max` requests until the planned end, and the observed number until the real end.
 fn ended_late(asked: &Asked<'_>, max: u64, due: u64) -> Option<f64> {
     let span = asked.observations.phases.get(asked.phase)?;
     let planned_to_ns = span.active_ns + span.planned_ns;
     let late_ns = span.judged_to_ns.checked_sub(planned_to_ns).filter(|late_ns| *late_ns <= LATEST_NS)?;
     let [planned, all] = [planned_to_ns, span.judged_to_ns].map(|until_ns| asked.scheduled(until_ns));
     // A request may be due at any moment within the last interval.
-    let is_it = due > max && planned? <= max as f64 + 1e-6 && due as f64 <= all?.ceil();
+    let is_it = due > max && planned? <= max as f64 + 1e-6 && due as f64 <= all?.ceil() + asked.spread()?;
     is_it.then(|| seconds(late_ns))
 }
 
@@ -116,6 +154,32 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
         answer.verdict(Verdict::Pass, words)
     } else {
         answer.verdict(Verdict::Fail, words)
+    }
+}
+
+/// What a phase before the faults had of an absolute condition, in words. None if the condition did not hold there, or is
+/// relative to a phase. A longer phase has more failures at the same rate, so that a minimum is of as many requests as the
+/// later phase has.
+pub(super) fn held_before(expectation: &Expectation, before: &Cell, now: &Cell) -> Option<String> {
+    let n = before.requests();
+    match expectation {
+        Expectation::SuccessRate(it) if n > 0 => {
+            let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
+            let rate = before.succeeded as f64 / n as f64;
+            limits.hold(rate).then(|| format!("{} of {} succeeded", text::percent(rate), text::requests(n)))
+        }
+        Expectation::Errors(it) if n > 0 => {
+            let longer = (now.requests() as f64 / n as f64).max(1.0);
+            let counts = it.kinds().into_iter().map(|(kind, it)| (kind, failures(before, kind), limits(it)));
+            let counts: Vec<(&str, u64, Limits)> = counts.collect();
+            let held = counts.iter().all(|(_, count, limits)| {
+                let count = *count as f64;
+                limits.low_enough(count) && limits.min.is_none_or(|min| count * longer >= min)
+            });
+            let words: Vec<String> = counts.iter().map(|(kind, count, _)| format!("{kind} {count}")).collect();
+            held.then(|| format!("of {}: {}", text::requests(n), words.join(", ")))
+        }
+        _ => None,
     }
 }
 
@@ -169,6 +233,7 @@ mod tests {
     use crate::testing::{Outcome, Request, Timeline, scenario};
     use serde_json::json;
     use shakedown_schemas::result::ExpectationResult;
+    use shakedown_schemas::scenario::Arrival;
 
     /// `count` requests and one expectation about them.
     fn judge(count: u32, answer: impl FnMut(Request<'_>) -> Outcome, expect: serde_json::Value) -> ExpectationResult {
@@ -213,7 +278,9 @@ mod tests {
             let phase = json!([{"name": "p", "duration": "20s", "expect": [{"requests": limits}]}]);
             let mut seen = Timeline::new(sent).phase("p", 20.0 + late_s).answer(|it| it.ok_in(10.0)).observe();
             seen.phases[0].planned_ns = 20_000_000_000;
-            let result = expectations(&scenario(&phase), &seen, 1, &|_| None).remove(0);
+            let mut scenario = scenario(&phase);
+            scenario.load["load"].arrival = Some(Arrival::Steady);
+            let result = expectations(&scenario, &seen, 1, &|_| None).remove(0);
             (result.verdict, result.reason)
         };
         let exactly = json!({"min": 400, "max": 400});
@@ -226,6 +293,57 @@ mod tests {
         assert_eq!(ask(20.0, 0.1, json!({"max": 399})).0, Verdict::Fail, "the pace has 400 in the planned time");
         assert_eq!(ask(20.0, 0.1, json!({"min": 403})).0, Verdict::Fail);
         assert_eq!(ask(20.0, 60.0, json!({"max": 400})).0, Verdict::Fail, "a minute is no lateness of the machine");
+    }
+
+    /// With prompts in random order, answers to prompts that the reference phase did not have were failures.
+    #[test]
+    fn answers_that_were_not_compared_are_no_failures_and_no_proof() {
+        let ask = |unmatched: u64| {
+            let scenario: shakedown_schemas::Scenario = serde_json::from_value(json!({
+                "version": 1, "name": "test",
+                "load": {"load": {"rate": "20/s", "openai": {
+                    "url": "http://127.0.0.1:1", "model": "m", "prompts": {"file": "p"}, "check": {"same_as": "a"},
+                }}},
+                "phases": [{"name": "a", "duration": "20s"},
+                    {"name": "b", "duration": "20s", "expect": [{"success_rate": {"min": "99%"}}]}],
+            }))
+            .unwrap();
+            let timeline = Timeline::new(20.0).phase("a", 20.0).phase("b", 20.0);
+            let mut seen = timeline.answer(|it| it.ok_in(10.0)).observe();
+            let segment = seen.loads[0].segments.iter_mut().rfind(|it| it.mark.phase == 1).unwrap();
+            segment.cells[0].answers.unmatched = unmatched;
+            expectations(&scenario, &seen, 1, &|_| None).remove(0)
+        };
+        assert_eq!((ask(0).verdict, ask(0).terms.get("not compared")), (Verdict::Pass, None));
+        let some = ask(200);
+        let words = "`a` has no answer to the prompts of 200 of 400 answers";
+        assert_eq!((some.verdict, some.terms["not compared"].as_str()), (Verdict::Pass, words));
+        let most = ask(201);
+        assert_eq!(most.verdict, Verdict::Inconclusive);
+        assert!(most.reason.contains("; but most were not compared: `a` has no answer"), "{}", most.reason);
+    }
+
+    /// 10/s for 10 s were 97 requests, because blocks of jittered requests lay across the ends of the phase, and `min: 100` failed.
+    #[test]
+    fn requests_that_jitter_moves_over_an_end_are_not_missing() {
+        let ask = |sent: f64, late_s: f64, arrival: Arrival, limits: serde_json::Value| {
+            let phase = json!([{"name": "p", "duration": "20s", "expect": [{"requests": limits}]}]);
+            let mut seen = Timeline::new(sent).phase("p", 20.0 + late_s).answer(|it| it.ok_in(10.0)).observe();
+            seen.phases[0].planned_ns = 20_000_000_000;
+            let mut scenario = scenario(&phase);
+            scenario.load["load"].arrival = Some(arrival);
+            let result = expectations(&scenario, &seen, 1, &|_| None).remove(0);
+            (result.verdict, result.reason)
+        };
+        let exactly = json!({"min": 400, "max": 400});
+        let words = "390 requests were due, expected at least 400; the pace has 400, and the random moments of `arrival: jittered` \
+                     move some over a phase's ends";
+        assert_eq!(ask(19.5, 0.0, Arrival::Jittered, exactly.clone()), (Verdict::Pass, words.to_owned()));
+        assert_eq!(ask(20.5, 0.0, Arrival::Jittered, exactly.clone()).0, Verdict::Pass);
+        assert_eq!(ask(20.5, 0.1, Arrival::Jittered, exactly.clone()).0, Verdict::Pass, "and the phase ended late");
+        assert_eq!(ask(18.5, 0.0, Arrival::Jittered, exactly.clone()).0, Verdict::Fail, "more than a block");
+        assert_eq!(ask(19.5, 0.0, Arrival::Steady, exactly).0, Verdict::Fail);
+        assert_eq!(ask(19.5, 0.0, Arrival::Jittered, json!({"min": 401})).0, Verdict::Fail, "the pace has 400");
     }
 
     #[test]

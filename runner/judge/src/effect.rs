@@ -2,12 +2,13 @@
 //! requires an effect and has none is inconclusive.
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ExpectationResult, Verdict};
-use shakedown_schemas::scenario::Effect;
+use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, NO_SIGNIFICANT_CHANGE, Verdict};
+use shakedown_schemas::scenario::{Effect, Expectation};
 
 use super::answer::Answer;
 use super::around::Views;
 use super::comparable::{incomparable, rounds};
+use super::counts;
 use super::expectations::one;
 use super::proof::{self, FALSE_PROOFS};
 use super::question::Question;
@@ -33,7 +34,7 @@ pub struct Felt {
     pub windows: Option<String>,
     /// More requests failed or were slow than in the baseline, in words, whether or not that is more than chance.
     pub hint: Option<String>,
-    /// Why the requests cannot be compared with the baseline's, so that nothing can be told. None if they can.
+    /// Why the requests cannot be compared with those of the baseline. None if they can.
     pub incomparable: Option<String>,
 }
 
@@ -88,6 +89,7 @@ pub(super) fn result(
     let mut result = ExpectationResult {
         observed_text: "nothing".to_owned(),
         limit_text: "any change".to_owned(),
+        reason_names_phase: true,
         line,
         ..ExpectationResult::new("effect", name, "", "effect: any change in the requests")
     };
@@ -114,7 +116,12 @@ pub(super) fn result(
             (None, None) => {
                 let windows = felt.iter().filter_map(|it| it.windows.as_deref());
                 let seen: String = windows.map(|words| format!("; {words}")).collect();
-                (Verdict::Inconclusive, unnoticed(name) + &seen, "no change".to_owned())
+                let hints: Vec<&str> = felt.iter().filter_map(|it| it.hint.as_deref()).collect();
+                let observed = match hints.as_slice() {
+                    [] => NO_CHANGE.to_owned(),
+                    hints => format!("{NO_SIGNIFICANT_CHANGE} ({}, too few to tell)", hints.join("; ")),
+                };
+                (Verdict::Inconclusive, unnoticed(name) + &seen, observed)
             }
         };
         return result;
@@ -127,8 +134,12 @@ pub(super) fn result(
         let differs =
             first.zip(observations.load(load)).and_then(|(first, it)| incomparable(scenario, it, (first, phase)));
         let answer = match differs {
-            Some(why) => Answer::inconclusive(unshown(name, &why)),
-            None => one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
+            Some(why) => Answer::inconclusive(unshown(name, &why)).naming_phase(),
+            None => unless_before(
+                one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
+                (views.of(&expectation), load, phase),
+                &expectation,
+            ),
         };
         (load, answer)
     });
@@ -140,6 +151,7 @@ pub(super) fn result(
     };
     result.title = format!("effect: {}", question.title);
     result.limit_text = question.limit_text;
+    result.measure = question.measure;
     result.unit = question.unit;
     (result.min, result.max) = (question.limits.min, question.limits.max);
     if let Some((load, answer)) = answers.min_by_key(|(_, answer)| rank(answer.verdict)) {
@@ -148,12 +160,33 @@ pub(super) fn result(
             Verdict::Fail => format!("{}: {}, {} required", unnoticed(name), answer.fact, result.limit_text),
             _ => answer.reason.clone(),
         };
+        result.reason_names_phase = answer.names_phase || answer.verdict == Verdict::Fail;
         result.verdict = if answer.verdict == Verdict::Pass { Verdict::Pass } else { Verdict::Inconclusive };
         (result.observed, result.observed_text) = (answer.observed, answer.observed_text);
         (result.interval, result.censored) = (answer.interval, answer.censored);
         (result.samples, result.terms) = (answer.samples, answer.terms);
     }
     result
+}
+
+/// Makes a pass inconclusive if the baseline fulfils the condition as well: such a condition shows nothing of the faults.
+fn unless_before(
+    answer: Answer,
+    (observations, load, phase): (&Observations, &str, usize),
+    expectation: &Expectation,
+) -> Answer {
+    let (Verdict::Pass, Ok(first), Some(load)) =
+        (answer.verdict, baseline_index(observations), observations.load(load))
+    else {
+        return answer;
+    };
+    let (before, now) = (total(load, first), total(load, phase));
+    let Some(fact) = counts::held_before(expectation, &before, &now) else { return answer };
+    let [first, phase] = [first, phase].map(|index| &observations.phases[index].name);
+    let why = format!(
+        "the condition held before the faults of `{phase}`, so it does not show their effect: {fact} in `{first}`"
+    );
+    answer.verdict(Verdict::Inconclusive, why).naming_phase()
 }
 
 fn unshown(phase: &str, why: &str) -> String {

@@ -13,13 +13,13 @@ use super::transient::{self, Transient};
 use super::{counts, seconds, text};
 use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen, SeriesSeen};
 
-/// The longest gap between two samples of the pods that is not a gap in the observations, in nanoseconds.
+/// The longest time between two samples of the pods that does not count as a gap, in nanoseconds.
 const LONGEST_GAP_NS: u64 = 5_000_000_000;
 
-/// The share of a phase's values that must be numbers, where the scenario does not say.
+/// The default share of a phase's values that must be numbers.
 const MIN_COVERAGE: f64 = 0.75;
 
-/// How many lines or names a sentence quotes.
+/// The maximum number of lines or names in a sentence.
 const QUOTED: usize = 3;
 
 /// The answer to such an expectation.
@@ -33,13 +33,13 @@ pub(super) fn answer(observations: &Observations, phase: usize, expectation: &Ex
     }
 }
 
-/// The looks within a stretch, and the last one before it.
+/// The samples within a stretch, and the last one before it.
 fn within(looks: &[PodsSeen], from_ns: u64, to_ns: u64) -> Vec<&PodsSeen> {
     let first = looks.partition_point(|look| look.at_ns <= from_ns).saturating_sub(1);
     looks[first..].iter().take_while(|look| look.at_ns <= to_ns).collect()
 }
 
-/// How often containers started again from the first look to the last. A pod that came meanwhile began with none.
+/// The restarts of containers between the first sample and the last. A pod that was created meanwhile began with none.
 fn restarts(looks: &[&PodsSeen]) -> u64 {
     let mut before: BTreeMap<&str, u64> = BTreeMap::new();
     let mut sum = 0;
@@ -56,9 +56,9 @@ fn ready(look: &PodsSeen) -> usize {
     look.pods.values().filter(|pod| pod.ready).count()
 }
 
-/// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are ready
-/// as were before the first fault, and stay so until its end. The resolution is the time between two looks: a pod that was
-/// replaced between them was away until the second at most.
+/// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are ready as
+/// were before the first fault, and stay so until its end. The resolution is the time between two samples: a pod that was
+/// replaced between them was missing until the second at most.
 fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]) -> Answer {
     let span = &observations.phases[phase];
     let during = within(looks, span.start_ns, span.end_ns);
@@ -70,12 +70,13 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         return Answer::inconclusive(format!(
             "the pods were not observed for the whole of `{}`: see the warnings",
             span.name
-        ));
+        ))
+        .naming_phase();
     }
     let names: BTreeSet<&str> =
         during.iter().flat_map(|look| look.pods.values()).map(|pod| pod.name.as_str()).collect();
     if names.is_empty() {
-        return Answer::inconclusive(format!("no pod matched during `{}`", span.name));
+        return Answer::inconclusive(format!("no pod matched during `{}`", span.name)).naming_phase();
     }
     let mut verdicts = Vec::new();
     let mut words = Vec::new();
@@ -104,7 +105,7 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         words.push(why);
     }
     answer.samples = during.len() as u64;
-    answer.term("samples of the pods", format!("{} and others that were equal to these", during.len()));
+    answer.term("samples of the pods", format!("{}, without equal ones in a row", during.len()));
     answer.term("decided by", "a sample of the pods every second".to_owned());
     answer.term("pods", quoted(names.iter().map(|name| (*name).to_owned())));
     let verdict = verdicts.into_iter().max().unwrap_or(Verdict::Inconclusive);
@@ -127,7 +128,7 @@ fn ready_again(
         return (Verdict::Inconclusive, None, "none of these pods was ready before the first fault".to_owned());
     }
     let found = ready_as(span, during, limits, wanted);
-    // A pod that was away only for a moment before the fault lowers the number that is asked for.
+    // A pod that was missing for a moment before the fault lowers the required number.
     let usual = usually_ready(observations, looks).filter(|usual| *usual != wanted);
     match usual.map(|usual| (usual, ready_as(span, during, limits, usual))) {
         Some((usual, (verdict, ..))) if verdict != found.0 => {
@@ -152,20 +153,20 @@ fn usually_ready(observations: &Observations, looks: &[PodsSeen]) -> Option<usiz
     counts.get(counts.len() / 2).copied()
 }
 
-/// Whether, when and why the wanted number of pods was ready.
+/// Whether, when and why the required number of pods was ready.
 fn ready_as(span: &PhaseSpan, during: &[&PodsSeen], limits: Limits, wanted: usize) -> (Verdict, Option<f64>, String) {
     let from_ns = span.active_ns;
     let now = during.last().map_or(0, |look| ready(look));
     if now < wanted {
-        return (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of `{}`", span.name));
+        return (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of the phase"));
     }
-    // The time from the beginning to the look after the last pair of looks of which this is true.
+    // The time from the beginning to the later sample of the last pair for which this is true.
     let since = |is_away: &dyn Fn(&[&PodsSeen]) -> bool| {
         let last = during.windows(2).rfind(|pair| pair[1].at_ns > from_ns && is_away(pair));
         seconds(last.map_or(0, |pair| pair[1].at_ns - from_ns))
     };
     let seen = since(&|pair| ready(pair[0]) < wanted);
-    // Between two looks a pod can be replaced by one that is ready by then.
+    // Between two samples, a pod can be replaced by one that is already ready.
     let at_most = since(&|pair| staying(pair[0], pair[1]) < wanted);
     let verdict = |value| if limits.hold(value) { Verdict::Pass } else { Verdict::Fail };
     let (pods, bound) = (text::counted(wanted as u64, "pod"), text::seconds(at_most));
@@ -216,7 +217,7 @@ fn prometheus(
         let is_left_out = |at: usize| left_out.get(at).is_some_and(|out| *out);
         let counted = seen.values.iter().enumerate().filter(|(at, value)| value.is_finite() && !is_left_out(*at));
         let finite: Vec<f64> = counted.map(|(_, value)| *value).collect();
-        let no_data = || format!("Prometheus has no data for `{name}`{}{}", no_numbers(seen), warned(seen));
+        let no_data = || format!("Prometheus has no data for `{name}`{}{}", without_numbers(seen), warned(seen));
         let value = one(it.over, &finite).ok_or_else(no_data)?;
         let expected = seen.expected.max(seen.values.len());
         let at_least = it.min_coverage.map_or(MIN_COVERAGE, |share| share.fraction());
@@ -225,7 +226,7 @@ fn prometheus(
                 "Prometheus has {} of {expected} values for `{name}`, and {} are needed (`min_coverage`){}{}",
                 finite.len(),
                 text::percent(at_least),
-                no_numbers(seen),
+                without_numbers(seen),
                 warned(seen)
             ));
         }
@@ -233,7 +234,7 @@ fn prometheus(
     };
     let (value, samples) = match value_of(phase, &[]) {
         Ok(found) => found,
-        Err(why) => return Answer::inconclusive(why),
+        Err(why) => return Answer::inconclusive(why).naming_phase(),
     };
     let mut terms = vec![(observations.phases[phase].name.clone(), value, samples)];
     let mut unusual = Vec::new();
@@ -266,9 +267,9 @@ fn prometheus(
         answer.term(&format!("{phase} {}", it.over.word()), format!("{} ({values})", text::digits(*value)));
     }
     for seen in series.values().flatten() {
-        let odd = no_numbers(seen);
+        let odd = not_numbers(seen);
         if !odd.is_empty() {
-            answer.term("left out", odd.trim_start_matches(": ").to_owned());
+            answer.term("left out", odd);
         }
         if !seen.warnings.is_empty() {
             answer.term("the server warns", quoted(seen.warnings.iter().cloned()));
@@ -297,7 +298,7 @@ fn prometheus(
     if let Some(seen) = seen.find(|seen| beyond(seen))
         && answer.verdict == Verdict::Pass
     {
-        let why = format!("{}, and an infinite value passes no limit{}", answer.reason, no_numbers(seen));
+        let why = format!("{}, and an infinite value passes no limit{}", answer.reason, without_numbers(seen));
         answer = answer.verdict(Verdict::Inconclusive, why);
     }
     if let Some(to) = &it.to {
@@ -311,8 +312,8 @@ fn prometheus(
     answer
 }
 
-/// Which values of a phase are left out in its other readings: those of a transient or a jump of its requests, otherwise of one
-/// of the values themselves. Each with its words.
+/// The values of a phase that its other readings leave out: those of a transient or a jump of its requests, otherwise those
+/// of a transient of the values themselves. Each reading has a description.
 fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> Vec<(Vec<bool>, String)> {
     let span = &observations.phases[phase];
     let of_loads = observations.loads.iter().flat_map(|load| Transient::all(load, phase));
@@ -341,8 +342,8 @@ fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> 
     of_values().into_iter().collect()
 }
 
-/// The values that are no numbers, each as what it is: `: 2 values are NaN`.
-fn no_numbers(seen: &SeriesSeen) -> String {
+/// The values that are not numbers: `2 values are NaN`. Empty without any.
+fn not_numbers(seen: &SeriesSeen) -> String {
     let count = |is: fn(&f64) -> bool| seen.values.iter().filter(|value| is(value)).count();
     let kinds = [
         ("NaN", count(|value| value.is_nan())),
@@ -353,11 +354,16 @@ fn no_numbers(seen: &SeriesSeen) -> String {
         1 => format!("1 value is {kind}"),
         _ => format!("{count} values are {kind}"),
     });
-    let words: Vec<String> = words.collect();
-    if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
+    words.collect::<Vec<_>>().join(", ")
 }
 
-/// What the server says about its answer.
+/// The same, for the end of a sentence.
+fn without_numbers(seen: &SeriesSeen) -> String {
+    let odd = not_numbers(seen);
+    if odd.is_empty() { odd } else { format!(": {odd}") }
+}
+
+/// The server's warnings about its answer.
 fn warned(seen: &SeriesSeen) -> String {
     match seen.warnings.is_empty() {
         true => String::new(),
@@ -375,14 +381,15 @@ fn one(over: Over, values: &[f64]) -> Option<f64> {
 }
 
 /// `logs`: the lines within the phase that match. Unreadable logs make a limit that holds inconclusive, but not one
-/// that is already missed. What is missing from other phases changes nothing.
+/// that is already missed. Gaps in other phases have no effect.
 fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) -> Answer {
     let span: &PhaseSpan = &observations.phases[phase];
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
     let lines: Vec<_> = seen.matching.iter().filter(|(at, ..)| (span.start_ns..span.end_ns).contains(at)).collect();
     let count = lines.len() as f64;
     let show = |value: f64| format!("{value}");
-    let mut answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
+    let answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
+    let mut answer = answer.naming_phase();
     answer.samples = lines.len() as u64;
     answer.term("logs read", seen.read.to_string());
     answer.term("decided by", "the exact count, by the cluster's timestamps".to_owned());

@@ -97,7 +97,7 @@ impl Excerpt {
         }
     }
 
-    /// How far the answer came, in words.
+    /// The progress of the answer, in words.
     pub(super) fn progress(&self, sent: bool) -> String {
         match (self.status, sent) {
             (Some(_), _) => format!("the answer began but did not end: {}", self.received()),

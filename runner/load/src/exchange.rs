@@ -78,7 +78,7 @@ impl<'l> Exchange<'l> {
         if self.handle.target().format == AnswerFormat::Stream { Stage::Stream } else { Stage::Body }
     }
 
-    /// True once the outcome is final, whatever is still received.
+    /// True once the outcome is final. Further bytes do not change it.
     pub(super) fn is_decided(&self) -> bool {
         self.answer.is_decided()
     }

@@ -338,8 +338,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Writes as much as the connection accepts. Keeps an error for later, because the answer may have arrived all the
-    /// same.
+    /// Writes as much as the connection accepts. Keeps an error for later, because the answer may have arrived anyway.
     fn poll_write(&mut self, stream: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) {
         if self.is_flushed || self.error.is_some() {
             return;

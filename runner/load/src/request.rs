@@ -267,7 +267,7 @@ impl Base<'_> {
         self.origin() + self.stem()
     }
 
-    /// What a captured URL is resolved against. `sent_host` is the host in the header of the request.
+    /// The base of a captured URL. `sent_host` is the host in the header of the request.
     fn root(&self, sent_host: Option<Authority>) -> Root {
         let hosts = [Some(self.authority.clone()), sent_host].into_iter().flatten().collect();
         Root { scheme: self.scheme.clone(), hosts, origin: self.origin(), stem: self.stem().to_owned() }

@@ -76,7 +76,8 @@ fn explanation(code: Code) -> About {
     use Place::{Expect, Fault, File, Last, Load, Phase, Scenario};
     match code {
         Code::Unreadable => plain(
-            "The file is larger than a scenario can be, or it is no text: a picture, an archive, or text in another encoding.",
+            "The file is larger than a scenario can be, or it is not text, but a picture, an archive, or text in another \
+             encoding.",
             "Save the file as UTF-8, or name another file.",
         ),
         Code::Syntax => about(
@@ -531,8 +532,8 @@ fn explanation(code: Code) -> About {
             "http: {service: \"shop:80\"}\nrate: 20/s\ntimeout: 5s",
         ),
         Code::Unobserved => about(
-            "`recovery_time` counts from the last faults before its phase. If they follow the faults of the phase before at \
-             once, no request shows whether the service recovered from those.",
+            "`recovery_time` counts from the last faults before its phase. If they directly follow the faults of the \
+             previous phase, no request shows whether the service recovered from those.",
             "Put a phase without faults between them, with a `recovery_time` of its own.",
             File,
             "version: 1\nname: example\nload: {main: {http: {service: \"shop:80\"}, rate: 20/s}}\nphases:\n- {name: before, \

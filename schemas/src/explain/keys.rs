@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
+use crate::Explained;
 use crate::diagnostic::closest;
 use crate::json_schema::{plain_scenario, rules};
 use crate::reference::{is_value, split_default, text_of, words};
@@ -38,6 +40,15 @@ pub struct Keys {
 /// The format of a scenario.
 const SCENARIO: &str = "scenario";
 
+/// One entry as an example of a key of a type.
+pub(super) fn example_of(of: &str, key: &str) -> Option<String> {
+    static KEYS: LazyLock<Keys> = LazyLock::new(Keys::of_scenario);
+    let definition = if of == "Scenario" { &KEYS.root } else { KEYS.definitions.get(of)? };
+    let kinds = || words(definition).into_iter().find_map(|it| it["properties"].get(key));
+    let property = definition["properties"].get(key).or_else(kinds)?;
+    KEYS.example(key, property)
+}
+
 fn is_index(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|it| it.is_ascii_digit())
 }
@@ -57,7 +68,7 @@ impl Keys {
     ///
     /// # Errors
     /// A message with the closest key, for a path that does not exist.
-    pub fn explain(&self, path: &str, recursive: bool) -> Result<String, String> {
+    pub fn explain(&self, path: &str, recursive: bool) -> Result<String, Explained> {
         let parts: Vec<&str> =
             path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|it| !is_index(it)).collect();
         if path.is_empty() {
@@ -129,7 +140,7 @@ impl Keys {
     }
 
     /// The places of a path: several, if kinds of faults and expectations share a name.
-    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, String> {
+    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, Explained> {
         let (first, rest) = parts.split_first().ok_or("the path is empty")?;
         let starts = self.starts(first);
         if starts.is_empty() {
@@ -144,10 +155,10 @@ impl Keys {
             .into_iter()
             .filter_map(|start| self.walk(start, rest).map_err(|why| missing = missing.take().or(Some(why))).ok())
             .collect();
-        if found.is_empty() { Err(missing.unwrap_or_default()) } else { Ok(found) }
+        if found.is_empty() { Err(missing.unwrap_or_else(|| "the path is empty".into())) } else { Ok(found) }
     }
 
-    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, String> {
+    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, Explained> {
         let mut place = start;
         // Where the keys of the place are listed, for a path with a name of the file: `load` for `load.shop`.
         let mut listed = place.path.clone();
@@ -453,7 +464,7 @@ impl Keys {
     }
 
     /// The answer to a key that does not exist. `listed` is the topic that lists the keys of the place.
-    fn unknown(&self, part: &str, path: &str, listed: &str, known: &[&str]) -> String {
+    fn unknown(&self, part: &str, path: &str, listed: &str, known: &[&str]) -> Explained {
         let place = if path.is_empty() { format!("a {}", self.format) } else { format!("`{}`", self.typed(path)) };
         let help = match closest(part, known.iter().copied()) {
             Some(meant) if path.is_empty() => format!("did you mean `{}`?", self.typed(meant)),
@@ -461,7 +472,7 @@ impl Keys {
             None if known.is_empty() => format!("{place} has no keys of its own"),
             None => format!("`{}` lists its keys", format!("shakedown explain {}", self.typed(listed)).trim_end()),
         };
-        format!("`{part}` is no key of {place}\nhelp: {help}")
+        Explained::new(format!("`{part}` is not a key of {place}"), help)
     }
 
     /// The other kinds of fault, or of expectation, with the same key.

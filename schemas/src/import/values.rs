@@ -134,7 +134,7 @@ pub(super) fn direction(word: Option<&str>) -> &'static str {
     }
 }
 
-/// The direction of a link by what is affected; both if neither is named.
+/// The direction of a link by the affected traffic. Both if none is named.
 pub(super) fn sides(ingress: bool, egress: bool) -> &'static str {
     match (ingress, egress) {
         (true, false) => "ingress",

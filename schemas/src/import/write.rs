@@ -7,7 +7,7 @@ use super::draft::{Draft, Fault, Out, Request, Step, quoted};
 use super::read::{ImportNote, Notes};
 use crate::units;
 
-/// The length of a phase whose file says none.
+/// The default length of a phase.
 const PHASE: Duration = Duration::from_secs(60);
 
 /// The scenario of a draft.

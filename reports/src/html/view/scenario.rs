@@ -333,7 +333,7 @@ fn felt(scenario: &ScenarioResult, it: &Recovery) -> Felt {
         phase: it.phase.clone(),
         load: it.load.clone(),
         fared: sentences::felt(scenario, it).unwrap_or_default(),
-        harm: sentences::harm(it),
+        harm: sentences::harm(scenario, it),
         back: sentences::back(it),
     }
 }
@@ -359,11 +359,7 @@ fn zero(events: &[&Event]) -> Option<jiff::Timestamp> {
 }
 
 fn attempt(it: &Attempt) -> AttemptRow {
-    AttemptRow {
-        badge: Badge::new(it.verdict),
-        started: clock(it.started_at),
-        reason: sentences::without_verdict(it.verdict, &it.reason).to_owned(),
-    }
+    AttemptRow { badge: Badge::new(it.verdict), started: clock(it.started_at), reason: it.reason.clone() }
 }
 
 /// The scenario as it ran, if templates or the command line changed it.

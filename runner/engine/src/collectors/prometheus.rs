@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::{Over, Prometheus};
 use super::zero::Zero;
 use shakedown_observe::{Observations, PhaseSpan, SeriesSeen};
 
-/// How long an answer may take.
+/// The timeout of an answer.
 const LIMIT: Duration = Duration::from_secs(15);
 /// The longest answer that is read, in bytes. One series of [`MOST`] values has about 10 KB.
 const LONGEST: usize = 4 << 20;
@@ -64,8 +64,8 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     let status = answer.status();
     if status.is_redirection() {
         return Err(format!(
-            "the server answered {}: redirects are not followed, because the headers are for this server alone; write the URL \
-             that it leads to",
+            "the server answered {}: redirects are not followed, because the headers are for this server alone; use the URL \
+             of the redirect",
             status.as_u16()
         ));
     }
@@ -121,11 +121,11 @@ fn read(answer: &Value) -> Result<Vec<f64>, String> {
                 Ok(values.iter().chain(one.get("value")).filter_map(number).collect())
             }
             several => Err(format!(
-                "the query gives {} series, and one is needed: aggregate them, such as with `sum(...)`",
+                "the query returns {} series, but one is needed: aggregate them, for example with `sum(...)`",
                 several.len()
             )),
         },
-        other => Err(format!("the query gives a {}, and a number is needed", other.unwrap_or("nothing"))),
+        other => Err(format!("the query returns a {}, but a number is needed", other.unwrap_or("nothing"))),
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(answer("vector", json!([{"metric": {}, "value": [1.5, "7"]}])), Ok(vec![7.0]));
         assert_eq!(answer("scalar", json!([1.5, "3"])), Ok(vec![3.0]));
         assert_eq!(answer("matrix", json!([])), Ok(Vec::new()));
-        assert!(answer("vector", json!([{}, {}])).unwrap_err().starts_with("the query gives 2 series"));
+        assert!(answer("vector", json!([{}, {}])).unwrap_err().starts_with("the query returns 2 series"));
         assert!(answer("string", json!([1.5, "x"])).unwrap_err().contains("a number is needed"));
         let refused = read(&json!({"status": "error", "error": "parse error"}));
         assert_eq!(refused, Err("Prometheus refused the query: parse error".to_owned()));

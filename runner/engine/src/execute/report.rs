@@ -10,7 +10,7 @@ use crate::plan::Options;
 use crate::shorten;
 use crate::timeline::Outcome;
 use shakedown_cluster::Cluster;
-use shakedown_judge::{remarks, scenario_verdict};
+use shakedown_judge::{Conclusion, remarks, scenario_verdict};
 
 impl Execution<'_> {
     /// Adds the facts, the answers and the cluster's diagnostics to the result.
@@ -47,6 +47,7 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
         tags: scenario.tags.clone(),
         verdict: Verdict::Error,
         reason: String::new(),
+        cause: None,
         trial: None,
         shard_run: None,
         flaky: false,
@@ -77,8 +78,9 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
 
 /// Sets the verdict, derived from the whole result.
 pub(super) fn conclude(result: &mut ScenarioResult) {
-    (result.verdict, result.reason) =
+    let Conclusion { verdict, reason, cause } =
         scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
+    (result.verdict, result.reason, result.cause) = (verdict, reason, cause);
     if result.verdict == Verdict::Pass {
         remarks(result).iter().for_each(|remark| result.reason.push_str(&format!("; {remark}")));
     }

@@ -8,14 +8,15 @@ use std::time::Duration;
 use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Proof, Verdict};
-use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{panicked, stretch};
+use super::panicked;
 use crate::events::Events;
 use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding, Observed};
+
+mod lasting;
 
 /// The longest injection. It is far longer than the cluster client retries a request.
 const INJECT_LIMIT: Duration = Duration::from_secs(300);
@@ -23,15 +24,13 @@ const INJECT_LIMIT: Duration = Duration::from_secs(300);
 const ACTIVE_LIMIT: Duration = Duration::from_secs(3600);
 /// The longest search for a proof, and the longest single check.
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
-/// The longest single look of the last check. A server that is silent for a moment must not take the time of the others.
-const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause between two tries of an undo.
+/// The longest pause between two attempts at an undo.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The same, while its engine is at it: each try asks for what is left.
+/// The same while the engine is still undoing: each attempt reads what is left.
 const RECOVERING_PAUSE: Duration = Duration::from_secs(1);
-/// How long a running injection may still take when the undo is due.
+/// The timeout of a running injection when the undo is due.
 const GRACE: Duration = Duration::from_millis(50);
 /// When the undo of an interrupted injection is repeated: the server may still execute its last request until then.
 const LATE: Duration = Duration::from_secs(1);
@@ -148,7 +147,7 @@ pub(super) struct Channels {
     pub(super) events: Events,
     /// The load's start.
     pub(super) zero: Instant,
-    /// How long its undo is tried.
+    /// The time limit of its undo.
     pub(super) undo_limit: Duration,
     /// Its commands.
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
@@ -186,7 +185,7 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
     }
 }
 
-/// The outcome of a fault whose task died. Any of its objects may be left.
+/// The outcome of a fault whose task panicked. Any of its objects may be left.
 pub(super) fn lost(plan: &FaultPlan) -> Ended {
     let result = FaultResult {
         state: FaultState::Left,
@@ -215,7 +214,7 @@ fn planned_objects(plan: &FaultPlan) -> Vec<Leftover> {
     objects.collect()
 }
 
-const PANIC: &str = "shakedown itself failed there (this is a bug)";
+const PANIC: &str = "shakedown itself failed (this is a bug)";
 
 /// Turns a panic of an action into an error.
 async fn caught<T>(action: impl Future<Output = T>) -> Result<T, String> {
@@ -276,7 +275,7 @@ impl FaultTask {
         }
     }
 
-    /// Obeys the commands until the fault is undone or dismissed.
+    /// Executes commands until the fault is undone or dismissed.
     pub(super) async fn run(mut self) -> Ended {
         let begun = |state| !matches!(state, FaultState::Planned | FaultState::Undone | FaultState::Left);
         // Panics of drivers are caught at each call. This is for panics of the task itself.
@@ -332,7 +331,7 @@ impl FaultTask {
     fn enter(&mut self, state: FaultState, detail: &str) -> f64 {
         let at = Instant::now();
         self.state = state;
-        // Before the report, which may be the last one that ends a phase: the events are to come in this order.
+        // Before the report, which may end the phase: the events must be in this order.
         self.events.emit(EventKind::Fault { fault: self.plan.name.clone(), state, detail: detail.to_owned() });
         self.report(at, FaultEvent::Entered(state));
         at.saturating_duration_since(self.zero).as_secs_f64()
@@ -443,145 +442,6 @@ impl FaultTask {
         false
     }
 
-    /// Checks on command whether a proven fault lasts, until its undo is commanded.
-    async fn look(&mut self) {
-        while self.commands.undo.is_none() {
-            match self.commands.check_until.take() {
-                Some(until) => {
-                    if self.last_check.is_none() {
-                        self.last_check = Some(Err(self.silence()));
-                    }
-                    self.check_until(until).await;
-                }
-                None => self.watch().await,
-            }
-        }
-    }
-
-    /// Waits for a command. A claimed fault is proven once an observation that is independent of its engine shows it.
-    async fn watch(&mut self) {
-        if self.state != FaultState::Claimed || self.is_blind {
-            _ = self.commands.next().await;
-            return;
-        }
-        let seen = tokio::select! {
-            biased;
-            _ = self.commands.next() => return,
-            seen = caught(self.driver.observe()) => seen,
-        };
-        match seen {
-            Ok(findings) => self.shown(findings),
-            // The fault stays claimed.
-            Err(_) => self.is_blind = true,
-        }
-    }
-
-    /// Proves a claimed fault by what was seen of it.
-    fn shown(&mut self, findings: Vec<Finding>) {
-        let at_s = self.enter(FaultState::Proven, &detail(&findings, true));
-        self.note(at_s, findings);
-        self.result.proven_s = Some(at_s);
-    }
-
-    /// Checks at once, and a second time so that this check ends right before the undo if it takes as long as the first.
-    async fn check_until(&mut self, until: Instant) {
-        let mut begun = Instant::now();
-        while !self.check_once(until).await {
-            if self.commands.undo.is_some() || Instant::now() >= until {
-                return;
-            }
-            begun = Instant::now();
-        }
-        let took = begun.elapsed();
-        let again = until.checked_sub((took * 2).max(PAUSE)).filter(|again| *again > Instant::now());
-        let Some(again) = again else { return };
-        let waited = self.commands.during(tokio::time::sleep_until(again), Duration::ZERO).await;
-        if waited.is_some() && self.commands.check_until.is_none() && !self.check_once(until).await {
-            // The first check is too old to show that the fault lasted.
-            self.last_check = Some(Err(self.silence()));
-        }
-    }
-
-    /// A check without an answer, and how old the last one is that held.
-    fn silence(&self) -> String {
-        let limit = LOOK_LIMIT.as_secs_f64();
-        let held = self.held_s.or(self.result.proven_s).map(|at_s| self.seconds() - at_s);
-        let held = held.map(|age_s| format!("; it held {age_s:.1} s before")).unwrap_or_default();
-        format!("the cluster did not answer a check of it within {limit} s{held}")
-    }
-
-    /// One check; false when its answer did not arrive in time, or before the undo.
-    async fn check_once(&mut self, until: Instant) -> bool {
-        let look = timeout_at(until.min(Instant::now() + LOOK_LIMIT), caught(self.driver.settle()));
-        let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
-        self.last_check = Some(match looked {
-            Ok(Ok(findings)) => {
-                if findings.iter().all(|finding| finding.holds) {
-                    self.held_s = Some(self.seconds());
-                }
-                Ok(findings)
-            }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(PANIC.to_owned()),
-        });
-        true
-    }
-
-    /// Whether only its engine reports that it acts.
-    fn is_claimed(&self, findings: &[Finding]) -> bool {
-        self.plan.engine == "chaos-mesh"
-            && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
-            && !findings.iter().any(|finding| finding.shows == Proof::Effective)
-    }
-
-    /// Takes the proof away from a fault that did not last, or not on everything.
-    fn conclude(&mut self) {
-        self.conclude_last_check();
-        let driver = AssertUnwindSafe(&self.driver);
-        let stretches = std::panic::catch_unwind(|| driver.unproven()).unwrap_or_default();
-        let Some(from_s) = self.result.injected_s else { return };
-        self.result.unproven = stretch::clipped(stretches, self.zero, [from_s, self.seconds()]);
-        if self.result.injection == Verdict::Pass
-            && let Some(problem) = stretch::too_long(&self.result.unproven)
-        {
-            self.result.injection = Verdict::Inconclusive;
-            self.result.problem = Some(problem);
-        }
-    }
-
-    fn conclude_last_check(&mut self) {
-        let hurried = self.commands.undo.unwrap_or(true);
-        let acts = matches!(self.state, FaultState::Proven | FaultState::Claimed);
-        let Some(looked) = self.last_check.take().filter(|_| acts && !hurried) else { return };
-        let problem = match looked {
-            Ok(findings) => {
-                let lasted = findings.iter().all(|finding| finding.holds);
-                let is_seen = |holds: bool| {
-                    findings.iter().any(|finding| finding.shows == Proof::Effective && finding.holds == holds)
-                };
-                let (shows, refutes) = (is_seen(true), is_seen(false));
-                let details = detail(&findings, lasted);
-                if lasted {
-                    match shows && self.state == FaultState::Claimed {
-                        true => self.shown(findings),
-                        false => self.note(self.seconds(), findings),
-                    }
-                    return;
-                }
-                self.note(self.seconds(), findings);
-                if refutes && self.state == FaultState::Claimed {
-                    self.result.injection = Verdict::Inconclusive;
-                    self.result.problem = Some(format!("not proven: {details}"));
-                    return;
-                }
-                details
-            }
-            Err(problem) => problem,
-        };
-        self.result.injection = Verdict::Inconclusive;
-        self.result.problem = Some(format!("not proven to have lasted until its end: {problem}"));
-    }
-
     /// Undoes until the fault is proven gone or the limit is over.
     async fn undo(&mut self) {
         self.result.undoing_s = Some(self.enter(FaultState::Undoing, ""));
@@ -620,7 +480,7 @@ impl FaultTask {
                     }
                     problem = error.to_string();
                 }
-                // The next try may work, and the fault must not stay.
+                // The next attempt may succeed, and the fault must not stay.
                 Ok(Err(_)) => problem = PANIC.to_owned(),
                 Err(_) => {}
             }
@@ -641,7 +501,7 @@ impl FaultTask {
         self.left(problem);
     }
 
-    /// Reports how often each problem of the undo came again.
+    /// Reports how many times each problem of the undo was repeated.
     fn count(&self, problems: &Problems) {
         for (problem, more) in problems.0.iter().filter(|(_, more)| *more > 0) {
             let problem = problem.lines().next().unwrap_or_default();
@@ -666,8 +526,8 @@ impl FaultTask {
     }
 }
 
-/// The problems of an undo, which fails again and again for few reasons: each is reported once, with the number of repetitions
-/// at the end.
+/// The problems of an undo. Repeated failures have few causes, so each is reported once, with the number of repetitions at
+/// the end.
 #[derive(Default)]
 struct Problems(Vec<(String, u32)>);
 
@@ -687,7 +547,7 @@ impl Problems {
     }
 }
 
-/// Undoes, and reads back what is there.
+/// Undoes, and reads back the state.
 async fn try_undo(driver: &mut Box<dyn FaultDriver>) -> Result<Vec<Finding>, FaultError> {
     driver.undo().await?;
     driver.prove_undone().await

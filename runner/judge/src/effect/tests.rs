@@ -177,7 +177,7 @@ fn data_in_order_proves_nothing_before_it_repeats() {
     for effect in [json!("any"), ratio] {
         let (verdict, reason) = judge(800, 1.0, &effect);
         assert_eq!(verdict, Verdict::Inconclusive, "{reason}");
-        assert!(reason.contains("takes its 800 rows of data in order, and 400 requests of `baseline`"), "{reason}");
+        assert!(reason.contains("takes its 800 rows of data in order, and 400 requests in `baseline`"), "{reason}");
         assert_eq!(judge(10, 3.0, &effect).0, Verdict::Pass);
     }
     // With 3.5 rounds in each phase, the one has more of the heavy rows and the other more of the light ones.
@@ -185,4 +185,66 @@ fn data_in_order_proves_nothing_before_it_repeats() {
         let (verdict, reason) = judge(rows, 1.0, &json!("any"));
         assert_eq!(verdict, Verdict::Inconclusive, "{rows}: {reason}");
     }
+}
+
+/// A service that always fails now and then "felt" a fault that did nothing.
+#[test]
+fn a_condition_that_held_before_shows_no_effect() {
+    let observe = |before: u64, during: u64, seconds: f64| {
+        Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", seconds)
+            .answer(move |it| {
+                let failing = if it.phase == "cut" { during } else { before };
+                if it.index * 37 % 100 < failing { it.refused() } else { it.ok_in(10.0) }
+            })
+            .observe()
+    };
+    for (condition, before, during, seconds, held) in [
+        (json!({"success_rate": {"max": "99%"}}), 3, 3, 20.0, Some("97% of 400 requests succeeded in `baseline`")),
+        (json!({"success_rate": {"max": "99%"}}), 0, 30, 20.0, None),
+        (
+            json!({"errors": {"connection": {"min": 1}}}),
+            1,
+            1,
+            20.0,
+            Some("of 400 requests: connection 4 in `baseline`"),
+        ),
+        (json!({"errors": {"connection": {"min": 1}}}), 0, 10, 20.0, None),
+        // As many in a phase that is three times as long.
+        (json!({"errors": {"connection": {"min": 10}}}), 1, 1, 60.0, Some("connection 4 in `baseline`")),
+        (json!({"errors": {"connection": {"min": 10}}}), 1, 10, 20.0, None),
+    ] {
+        let result = judge(&observe(before, during, seconds), condition.clone());
+        match held {
+            None => assert_eq!(result.verdict, Verdict::Pass, "{condition}: {}", result.reason),
+            Some(words) => {
+                assert_eq!(result.verdict, Verdict::Inconclusive, "{condition}: {}", result.reason);
+                assert!(
+                    result.reason.starts_with("the condition held before the faults of `cut`"),
+                    "{}",
+                    result.reason
+                );
+                assert!(result.reason.ends_with(words), "{}", result.reason);
+            }
+        }
+    }
+}
+
+/// "No request changed" stood above 20 failed requests.
+#[test]
+fn failures_that_are_too_few_are_still_told() {
+    let observed = |seconds: f64| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 10.0)
+            .fault_phase("cut", 10.0)
+            .answer(move |it| match it.phase {
+                "cut" if (4.0..4.0 + seconds).contains(&it.into) => it.refused(),
+                _ => it.ok_in(10.0),
+            })
+            .observe();
+        judge(&observations, json!("any")).observed_text
+    };
+    assert_eq!(observed(1.0), "no significant change (20 of 200 requests failed, too few to tell)");
+    assert_eq!(observed(0.0), "no change");
 }

@@ -96,7 +96,7 @@ impl Unpacked {
 }
 
 fn broken(error: &io::Error) -> NotUnpacked {
-    NotUnpacked::Broken(format!("the body is not the gzip that its `content-encoding` announces: {error}"))
+    NotUnpacked::Broken(format!("the body is not gzip, although its `content-encoding` says so: {error}"))
 }
 
 #[cfg(test)]

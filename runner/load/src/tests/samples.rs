@@ -92,7 +92,7 @@ async fn names_the_progress_of_an_answer() {
             "the server closed the connection before the body was whole; 5 of 100 bytes of its body were received",
         ),
         ("/garbage", Failure::Protocol, "the answer is not HTTP/1.1"),
-        ("/bad-chunks", Failure::Protocol, "the body is not chunked as its head announces"),
+        ("/bad-chunks", Failure::Protocol, "the body is not chunked, although its head says so"),
         ("/flood", Failure::Protocol, "the head of the answer is longer than 64 KiB"),
     ] {
         let load = json!({"http": {"path": path}, "rate": "20/s", "timeout": "1s"});

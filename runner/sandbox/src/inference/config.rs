@@ -220,7 +220,7 @@ pub struct FrontendConfig {
     /// How long a worker may take to accept a request. Then the request fails: with status 503 if it went over the bus, and 504
     /// if it went to the worker directly.
     pub accept_timeout: Duration,
-    /// How often a request is sent to another worker after a failure. It goes on with the token at which it failed.
+    /// How often a request is sent to another worker after a failure. It continues with the token at which it failed.
     pub migration_limit: u32,
     /// The interval at which all workers that were set aside return. Without it, each returns after `sidelined`, with one
     /// request as a trial.

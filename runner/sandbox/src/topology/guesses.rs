@@ -12,7 +12,8 @@ fn around(spot: &str) -> (String, &'static str) {
         format!(
             "namespace: shop\nworkloads:\n  - {{name: redis, program: {{redis: {{}}}}}}\n  \
              - {{name: postgres, program: {{postgres: {{}}}}}}\n  \
-             - {{name: payments, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
+             - {{name: payments, program: {{service: {{}}}}}}\n  \
+             - {{name: seats, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
         )
     };
     match spot {
@@ -23,8 +24,11 @@ fn around(spot: &str) -> (String, &'static str) {
         "program" => (web("program: {"), "}"),
         "service" => (web("program: {service: {"), "}}"),
         "redis" => (web("program: {redis: {"), "}}"),
+        "postgres" => (web("program: {postgres: {"), "}}"),
+        "table" => (web("program: {postgres: {tables: {"), "}}}"),
         "http call" => (web("program: {service: {calls: [{http: {server: \"payments:8080\", "), "}}]}}"),
         "whole http call" => (web("program: {service: {calls: [{http: {"), "}}]}}"),
+        "redis call" => (web("program: {service: {calls: [{redis: {key: a, "), "}}]}}"),
         other => panic!("no place {other}"),
     }
 }
@@ -64,6 +68,12 @@ const ANSWERED: &[(&str, &str, &str)] = &[
     ("http call", "optional: true", ""),
     ("http call", "latency: 5ms", "nowhere"),
     ("whole http call", "url: \"payments:8080\"", ""),
+    ("whole http call", "url: \"http://seats:8080/seats\"", ""),
+    ("whole http call", "server: seats", ""),
+    ("whole http call", "server: \"http://seats/seats\"", ""),
+    ("redis call", "server: redis", ""),
+    ("program", "redis:", ""),
+    ("table", "seats: []", ""),
     ("topology", "kind: Deployment", "topology without workloads"),
     ("topology without workloads", "services: {web: {image: nginx}, db: {image: \"postgres:17\"}}", ""),
 ];

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Check {
     /// The status codes that count as success. Default: 200 to 299.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [[200, 204]]))]
+    #[schemars(inner(range(min = 200, max = 599)), extend("examples" = [[200, 204]]))]
     pub status: Vec<u16>,
     /// Conditions on headers of the answer, by name. If the answer repeats a header, one of its values must meet them.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
@@ -37,7 +37,7 @@ pub struct Check {
     pub finish_reason: Vec<String>,
     /// `openai` only: the text of an answer must equal the first answer to the same prompt in this phase, such as
     /// `baseline`. For models with deterministic answers (`parameters: {temperature: 0}`). It detects streams that lose
-    /// or repeat tokens. An answer to a prompt that the phase did not have fails.
+    /// or repeat tokens. An answer to a prompt that the phase did not have is not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["baseline"]))]
     pub same_as: Option<String>,

@@ -1,5 +1,6 @@
 //! Plans the deletion or eviction of pods.
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::scenario::PodKill;
 
 use crate::plan::error::PlanError;
@@ -13,10 +14,10 @@ pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Res
         let there = request.cluster.get(&pod_key(pod)).await?.unwrap_or_default();
         let owners = there["metadata"]["ownerReferences"].as_array().into_iter().flatten();
         if !owners.into_iter().any(|owner| owner["controller"] == true) {
-            return Err(request.refuse(format!(
-                "pod {} has no controller that would replace it, so a kill could not be undone\nhelp: choose pods \
+            return Err(request.refuse(Explained::new(
+                format!("pod {} has no controller that would replace it, so a kill could not be undone", pod.name),
+                "choose pods \
                  of a Deployment, a StatefulSet or another workload",
-                pod.name
             )));
         }
     }
