@@ -88,8 +88,7 @@ fn schedule(path: &str, spec: &Value, findings: &mut Findings<'_>) {
         let help = "write `concurrencyPolicy: Forbid`, or leave it out";
         wrong(&format!("{path}.concurrencyPolicy"), message, help, findings);
     }
-    let every = spec["schedule"].as_str().and_then(|text| text.trim().strip_prefix("@every "));
-    let Some(every) = every.and_then(|every| every.trim().parse::<Duration>().ok()) else { return };
+    let Some(every) = interval(spec) else { return };
     if every.get() < SHORTEST_SCHEDULE {
         let message = format!(
             "a Schedule that creates an object every {every} continues during its deletion, which may never end"
@@ -97,6 +96,11 @@ fn schedule(path: &str, spec: &Value, findings: &mut Findings<'_>) {
         let help = "write `schedule: \"@every 1m\"` or more, or put the fault itself into several phases";
         wrong(&format!("{path}.schedule"), message, help, findings);
     }
+}
+
+/// The interval of a Schedule; none of one with a cron expression.
+pub(super) fn interval(spec: &Value) -> Option<Duration> {
+    spec["schedule"].as_str()?.trim().strip_prefix("@every ")?.trim().parse().ok()
 }
 
 fn wrong(path: &str, message: impl Into<String>, help: &str, findings: &mut Findings<'_>) {
