@@ -14,6 +14,7 @@ mod driver;
 mod ending;
 pub mod fitness;
 mod follow;
+mod half_done;
 mod memory;
 mod meter;
 mod proof;
@@ -46,7 +47,7 @@ use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use spec::{Inside, Resource, pod_id};
 
 pub use ability::{Ability, Trial, in_words, survey, trials};
-pub use contract::{failing, recovered, stuck, unsettled};
+pub use contract::{failing, recovered, stuck, unsettled, was_injected};
 pub use diagnose::{explained, remedy};
 pub use driver::ChaosFault;
 pub use ending::end;
@@ -213,7 +214,7 @@ struct Made {
     gone: bool,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
-    /// The rule that it has left outside the pods.
+    /// What its failed injection has left.
     half_done: Option<Leftover>,
     /// Its removal did not end.
     stuck: bool,

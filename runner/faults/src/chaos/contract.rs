@@ -46,7 +46,7 @@ fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {
     conditions.iter().find(|condition| condition["type"] == kind)?["status"].as_str()
 }
 
-fn records(object: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn records(object: &Value) -> impl Iterator<Item = &Value> {
     object["status"]["experiment"]["containerRecords"].as_array().into_iter().flatten()
 }
 
@@ -54,7 +54,7 @@ fn desired_phase(object: &Value) -> &str {
     object["status"]["experiment"]["desiredPhase"].as_str().unwrap_or_default()
 }
 
-fn id(record: &Value) -> &str {
+pub(super) fn id(record: &Value) -> &str {
     record["id"].as_str().unwrap_or_default()
 }
 
@@ -97,6 +97,12 @@ pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missin
     Ok(())
 }
 
+/// Whether a resource was injected on at least one target, now or before.
+pub fn was_injected(object: &Value) -> bool {
+    records(object)
+        .any(|record| record["phase"] == "Injected" || record["injectedCount"].as_u64().is_some_and(|it| it > 0))
+}
+
 /// Checks that a resource was recovered, from its last state. Its conditions lag one step behind its records.
 ///
 /// # Errors
@@ -115,31 +121,6 @@ pub fn recovered(object: &Value) -> Result<(), Missing> {
         return Err(Missing::Pending { what, failure: None });
     }
     Ok(())
-}
-
-/// The program that keeps what the first step of an injection has put in place, by kind. If a later step fails, Chaos Mesh
-/// counts the target as not injected, and never recovers it. The other kinds have one step, or none before the target is
-/// `Not Injected/Wait`, which Chaos Mesh has to finish. Source: `Apply` of each kind in Chaos Mesh 2.8.3.
-const FIRST_STEPS: [(&str, &str); 1] = [("DNSChaos", "chaos-dns-server")];
-
-/// The program that still has the rule of a resource that is gone, and the failure of the step after it; `None` without such a
-/// rule. `AllRecovered` is True all the time.
-pub fn half_done(object: &Value) -> Option<(&'static str, String)> {
-    let (_, keeper) = FIRST_STEPS.iter().find(|(kind, _)| object["kind"] == *kind)?;
-    // A recovery takes the rule back, whichever attempt has given it.
-    let after_recovery = |record: &Value| {
-        let events = record["events"].as_array().map_or(&[][..], Vec::as_slice);
-        let is_recovery = |event: &Value| event["operation"] == "Recover" && event["type"] == "Succeeded";
-        events.iter().rev().take_while(|event| !is_recovery(event)).find_map(|event| {
-            let failed = event["operation"] == "Apply" && event["type"] == "Failed";
-            let message = event["message"].as_str().unwrap_or_default();
-            (failed && !is_before_rules(message)).then(|| plain(message))
-        })
-    };
-    records(object)
-        .filter(|record| record["phase"] == "Not Injected")
-        .find_map(after_recovery)
-        .map(|why| (*keeper, why))
 }
 
 /// The latest event of a record, if it is a failure of this operation.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::contract;
 use super::ending::end;
+use super::half_done::{HalfDone, Rest};
 use super::{Inner, POLL};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{Change, Cluster, ClusterError, ObjectKey};
@@ -148,24 +149,39 @@ pub fn recovering(
     })
 }
 
-/// What a resource that is gone has left outside the pods, by its last state: the rule of an injection that failed after its
-/// first step.
+/// What a resource that is gone has left, by its last state: what an injection that failed had put in place by then.
 pub async fn half_done(cluster: &Cluster, last: &Value) -> Option<Leftover> {
-    let (keeper, failure) = contract::half_done(last)?;
-    let installed = cluster.chaos_programs().await.unwrap_or_default();
-    let server = installed.name_servers.first().map_or(&Value::Null, |server| &server["metadata"]);
-    let namespace = server["namespace"].as_str().unwrap_or("chaos-mesh");
-    let deployment = server["name"].as_str().unwrap_or(keeper);
-    Some(Leftover {
-        what: format!("rule {} in {keeper}", last["metadata"]["name"].as_str().unwrap_or_default()),
-        command: format!("kubectl -n {namespace} rollout restart deployment {deployment}"),
-        error: format!("Chaos Mesh gave the rule, failed at the next step, and did not take it back: {}", failure),
+    let HalfDone { what, why } = super::half_done::half_done(last)?;
+    let name = last["metadata"]["name"].as_str().unwrap_or_default();
+    Some(match what {
+        Rest::Rule => {
+            let installed = cluster.chaos_programs().await.unwrap_or_default();
+            let server = installed.name_servers.first().map_or(&Value::Null, |server| &server["metadata"]);
+            let namespace = server["namespace"].as_str().unwrap_or("chaos-mesh");
+            let deployment = server["name"].as_str().unwrap_or("chaos-dns-server");
+            Leftover {
+                what: format!("rule {name} in chaos-dns-server"),
+                command: format!("kubectl -n {namespace} rollout restart deployment {deployment}"),
+                error: format!("Chaos Mesh gave the rule, failed at the next step, and did not take it back: {why}"),
+            }
+        }
+        Rest::Stressors(pods) => {
+            let namespace = pods.first().and_then(|pod| pod.split_once('/')).map_or("", |(namespace, _)| namespace);
+            let names: Vec<&str> = pods.iter().map(|pod| pod.rsplit('/').next().unwrap_or(pod)).collect();
+            Leftover {
+                what: format!("stressors of {name} in pods {}", names.join(", ")),
+                command: format!("kubectl -n {namespace} delete pod {}", names.join(" ")),
+                error: format!(
+                    "Chaos Mesh may have started a stressor before it failed, and does not stop that one: {why}"
+                ),
+            }
+        }
     })
 }
 
-/// The error of an undo after which such a rule is left. No further try removes it.
+/// The error of an undo after which this is left. No further try removes it.
 pub fn left_half_done(key: &ObjectKey, left: &Leftover) -> FaultError {
-    FaultError::Dirty(format!("{key} is gone, but its {} is left: {}", left.what, left.error).into())
+    FaultError::Dirty(format!("{key} is gone, but not the {}: {}", left.what, left.error).into())
 }
 
 /// Why a resource is not gone yet, with a remedy.

@@ -18,6 +18,7 @@ use shakedown_schemas::scenario::{Fault, FaultInfo};
 use tokio::time::Instant;
 
 use self::stage::{Case, Stage, events, is_chaos, kind, mixed, turn};
+use super::half_done::half_done;
 use super::{Going, Recording, contract, go};
 use crate::{FaultDriver, FaultError, Finding};
 
@@ -192,14 +193,14 @@ async fn a_rule_that_was_given_and_never_recovered_is_left() {
     assert!(log.ends_with(left), "{log}");
     assert!(begun.elapsed() < Duration::from_secs(20), "no retry mends it");
     let mut last = events.iter().rev().find(|event| is_chaos(event)).unwrap().object.clone();
-    assert!(contract::recovered(&last).is_ok() && contract::half_done(&last).is_some());
+    assert!(contract::recovered(&last).is_ok() && half_done(&last).is_some());
     // A later attempt that was recovered has taken the rule back.
     let record = last["status"]["experiment"]["containerRecords"][0]["events"].as_array_mut().unwrap();
     record.push(serde_json::json!({"operation": "Apply", "type": "Succeeded"}));
-    assert!(contract::half_done(&last).is_some(), "without a recovery");
+    assert!(half_done(&last).is_some(), "without a recovery");
     let record = last["status"]["experiment"]["containerRecords"][0]["events"].as_array_mut().unwrap();
     record.push(serde_json::json!({"operation": "Recover", "type": "Succeeded"}));
-    assert_eq!(contract::half_done(&last), None);
+    assert_eq!(half_done(&last), None);
 }
 
 /// What `--record` writes of a run is replayed as what was recorded of a real one: the same trace, and the same verdict.
