@@ -1,29 +1,30 @@
 //! Objects of the scenario's manifests: created, watched until their conditions hold, deleted, and proven gone.
 
+mod acting;
 mod dependants;
+mod spec;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use serde::Serialize;
 use serde_json::Value;
 use shakedown_schemas::Explained;
-use shakedown_schemas::result::{Leftover, PodRef, Proof};
-use shakedown_schemas::scenario::Condition;
-use shakedown_schemas::units::as_text;
+use shakedown_schemas::result::{Leftover, Proof};
 use tokio::time::Instant;
 
 use super::chaos::{
     Going, explained, failing, first_look, force, go, half_done, held, left_half_done, recovered, recovering, stuck,
     unsettled,
 };
-use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
+use self::acting::Acting;
+pub use self::acting::acts_through_others;
 pub use self::dependants::{Dependants, dependants, kinds_of_dependants, pause};
+pub use self::spec::{Check, Limits, ManifestSpec};
 
 /// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
@@ -31,16 +32,6 @@ const POLL: Duration = Duration::from_millis(200);
 const GOING: Duration = Duration::from_secs(10);
 /// The finalizer of an object that the server deletes after its dependants.
 const FOREGROUND: &str = "foregroundDeletion";
-
-/// A condition and its object.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Check {
-    /// The object, if it is not the fault's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub of: Option<ObjectKey>,
-    /// The condition.
-    pub condition: Condition,
-}
 
 /// The driver that creates an object and deletes it again.
 pub struct Written {
@@ -55,53 +46,18 @@ pub struct Written {
     undoing_since: Option<Instant>,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
-    /// The rule that it has left outside the pods.
+    /// What its failed injection has left.
     half_done: Option<Leftover>,
     /// The forced removal, as text.
     forced: Option<String>,
     /// Whether it was observed to be gone.
     gone: bool,
+    /// The objects through which it acts.
+    acting: Acting,
     /// The objects that it had created at the last check.
     made: Dependants,
     /// The objects that it had created and that were removed by force, each with its last state.
     effects: Vec<(ObjectKey, Value)>,
-}
-
-/// The spec of the driver: plain data.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ManifestSpec {
-    /// The object's key.
-    pub key: ObjectKey,
-    /// The object. A plan lists it among the objects that will be created.
-    #[serde(skip)]
-    pub object: Value,
-    /// The conditions that hold once the fault acts.
-    pub active_when: Vec<Check>,
-    /// The conditions that hold once its effects are gone.
-    pub gone_when: Vec<Check>,
-    /// The limits of its steps.
-    pub limits: Limits,
-}
-
-impl KubernetesSpec for ManifestSpec {
-    fn driver(&self, cluster: &Cluster, _: &[PodRef]) -> Box<dyn FaultDriver> {
-        Box::new(Written::new(cluster.clone(), self.clone()))
-    }
-
-    fn objects(&self) -> Vec<&ObjectKey> {
-        vec![&self.key]
-    }
-}
-
-/// The limits of an object's steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Limits {
-    /// The time until its conditions hold.
-    #[serde(serialize_with = "as_text::duration")]
-    pub within: Duration,
-    /// The time after which an object of Chaos Mesh is removed by force; `None` for never.
-    #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
-    pub force_after: Option<Duration>,
 }
 
 impl Written {
@@ -110,6 +66,7 @@ impl Written {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
         let (begun, owner, undoing_since, last, half_done, forced) = (false, None, None, None, None, None);
         let (gone, made, effects) = (false, Dependants::default(), Vec::new());
+        let acting = Acting::of(key.kind, &object);
         Self {
             cluster,
             key,
@@ -124,6 +81,7 @@ impl Written {
             half_done,
             forced,
             gone,
+            acting,
             made,
             effects,
         }
@@ -225,11 +183,12 @@ impl Written {
     }
 
     /// The findings of the conditions for being active. Without our object, none of them holds.
-    async fn active(&self) -> Result<Vec<Finding>, ClusterError> {
+    async fn active(&mut self) -> Result<Vec<Finding>, ClusterError> {
         if let Some(detail) = self.missing().await? {
             return Ok(vec![Finding { shows: Proof::Applied, holds: false, detail }]);
         }
-        let findings = self.look(&self.active_when, Proof::Applied).await?;
+        let mut findings = self.look(&self.active_when, Proof::Applied).await?;
+        findings.extend(self.acting.look(&self.cluster, &self.key).await?);
         // Checked again afterwards, so that the conditions were read while our object existed.
         Ok(match self.missing().await? {
             Some(detail) => vec![Finding { shows: Proof::Applied, holds: false, detail }],
@@ -311,19 +270,19 @@ impl FaultDriver for Written {
             let Some(missing) = missing else { return Ok(()) };
             if begun.elapsed() >= self.limits.within {
                 let within = self.limits.within.as_secs_f64();
-                if let Some(words) = self.failing().await {
-                    let text = format!("it did not become active within {within} s: {missing}: {words}");
-                    return Err(FaultError::Impossible(explained(&text)));
-                }
-                return Err(FaultError::Impossible(Explained::new(
-                    format!("it did not become active within {within} s: {missing}"),
+                let words = self.failing().await.map(|words| format!(": {words}")).unwrap_or_default();
+                let why = explained(&format!("it did not become active within {within} s: {missing}{words}"));
+                let events = || {
+                    let Self { key, .. } = &*self;
                     format!(
                         "`kubectl -n {} describe {} {}` shows its events",
-                        self.key.namespace,
-                        self.key.kind.kubectl(),
-                        self.key.name
-                    ),
-                )));
+                        key.namespace,
+                        key.kind.kubectl(),
+                        key.name
+                    )
+                };
+                let help = why.help.or_else(|| self.acting.help()).unwrap_or_else(events);
+                return Err(FaultError::Impossible(Explained { help: Some(help), ..why }));
             }
             tokio::time::sleep(POLL).await;
         }
