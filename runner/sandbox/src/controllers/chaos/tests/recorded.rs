@@ -112,10 +112,9 @@ async fn a_pod_failure_and_a_skew_go_as_they_were_recorded() {
 async fn a_dns_fault_leaves_its_rule_as_it_was_recorded() {
     let spec = json!({"action": "error", "patterns": ["*"], "selector": {"pods": {"a": ["w-0"]}}});
     same("dns", &played(&DNS_CHAOS, spec.clone(), true).await);
-    let cluster = Cluster::new();
-    let node = json!({"metadata": {"name": "node-1", "annotations": {LACKS: "sed"}}});
-    cluster.create(&NODES, node);
     for (own_server, left) in [(false, 0), (true, 1)] {
+        let cluster = Cluster::new();
+        cluster.create(&NODES, json!({"metadata": {"name": "node-1", "annotations": {LACKS: "sed"}}}));
         let pod = cluster.get(&PODS, "w-0").unwrap();
         cluster.registry.modify(&Key::of(&PODS, &pod), object::uid(&pod), |pod| {
             pod["spec"]["nodeName"] = "node-1".into();
