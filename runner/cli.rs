@@ -54,8 +54,8 @@ use clap::{CommandFactory, FromArgMatches};
 
 use args::{Args, Command};
 pub use failure::Failure;
-use shakedown_reports::Redactor;
 use shakedown_schemas::Explained;
+use shakedown_secrets::Redactor;
 use usage::{complain, unwritten};
 
 /// Runs the program.

@@ -244,6 +244,6 @@ fn every_number_on_the_page_is_the_results() {
     assert!(problems(&mut page, "run").is_empty(), "{finished}");
     expect_numbers_of(&result, &mut page);
     let text = page.evaluate("document.body.textContent");
-    let verdict = shakedown_reports::words::verdict(reports.result.verdict);
+    let verdict = shakedown_schemas::words::verdict(reports.result.verdict);
     assert!(text.as_str().unwrap().contains(verdict), "the page lacks `{verdict}`\n{finished}");
 }

@@ -1,27 +1,26 @@
 //! The campaigns behind the promise that undo does not depend on the runner being alive.
 //!
 //! Each case is a run in a namespace of its own, with faults of several kinds: a partition with a witness, a degradation by Chaos
-//! Mesh, an object that the scenario writes out, and a kill. The real control plane has no Chaos Mesh, so a controller of the tests
-//! keeps its contract there. Three checks follow, by plain HTTP and without the program's own code: that the faults of a run that
-//! passed acted (`history`), that nothing of ours is left, and that no object of another client has changed.
+//! Mesh, an object that the scenario writes out, and a kill. The real control plane has no Chaos Mesh, so a controller of the
+//! tests keeps its contract there. Three checks follow, by plain HTTP and without the program's own code: that the faults of a
+//! run that passed acted (`history`), that nothing of ours is left, and that no object of another client has changed.
 //!
-//! `kill`: a run is killed with SIGKILL right before and right after each of its actions on the cluster (each entry of its journal),
-//! and at random moments. With no process of ours alive, everything must be gone within the fuse's deadline and ten seconds, and
-//! `cleanup --check` must agree.
+//! `kill`: a run is killed with SIGKILL right before and right after each of its actions on the cluster (each entry of its
+//! journal), and at random moments. With no process of ours alive, everything must be gone within the fuse's deadline and ten
+//! seconds, and `cleanup --check` must agree.
 //!
 //! `trouble`: each of its API calls in turn is answered with an error, a reset, a delay or silence, or is the last one
 //! that is answered at all. It must end, never pass with something left, and never exit 0 with something left; and after
 //! its fuse, `cleanup --check` finds nothing.
 //!
-//! `adversary`: scenarios are drawn from a seed. Right before one of its calls, another actor creates, deletes or changes an object;
-//! or the run's wall clock is wrong while a second run and a `cleanup --all` come, or a second run takes over what it left; or the
-//! process is stopped for longer than its fuse lives.
+//! `adversary`: scenarios are drawn from a seed. Right before one of its calls, another actor creates, deletes or changes an
+//! object; or the run's wall clock is wrong while a second run and a `cleanup --all` come, or a second run takes over what it
+//! left; or the process is stopped for longer than its fuse lives.
 //!
 //! They are ignored by default: they take minutes, and some need a cluster. `SHAKEDOWN_CAMPAIGN` is `short` (the default, as in
-//! `.ci/run`: a kill at every act, a sample of the adversary, and one kind of trouble for every call, or on the real control plane
-//! for every act and a fourth of the other calls) or `full` (fifty random moments in addition, every kind of trouble for every
-//! call, and the adversary at every call).
-//! `SHAKEDOWN_CAMPAIGN_SEED` draws others:
+//! `.ci/run`: a kill at every act, a sample of the adversary, and one kind of trouble for every call, or on the real control
+//! plane for every act and a fourth of the other calls) or `full` (fifty random moments in addition, every kind of trouble for
+//! every call, and the adversary at every call). `SHAKEDOWN_CAMPAIGN_SEED` draws others:
 //!
 //!     SHAKEDOWN_CAMPAIGN=full cargo test --test integration campaign:: -- --ignored --nocapture
 

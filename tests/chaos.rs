@@ -8,6 +8,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Leftover, Verdict};
+use shakedown_schemas::scenario::FaultEngine;
 
 use crate::support::chaos_mesh::{ChaosMesh, Manner};
 use crate::support::deployment::{Inference, TestCluster, api};
@@ -65,7 +66,7 @@ fn every_kind_is_injected_proven_and_undone() {
     reports.expect_proven_and_undone();
     assert_eq!(reports.scenario().faults.len(), 11);
     let lossy = &reports.scenario().faults[0];
-    assert_eq!((lossy.engine.as_str(), lossy.objects.len()), ("chaos-mesh", 2));
+    assert_eq!((lossy.engine, lossy.objects.len()), (FaultEngine::ChaosMesh, 2));
     let stopped =
         reports.scenario().faults[3].evidence.iter().filter(|it| it.detail.contains("do not run: it is not ready"));
     assert!(stopped.count() >= 2, "{:#?}", reports.scenario().faults[3].evidence);
@@ -222,8 +223,9 @@ fn an_injection_that_never_succeeds_names_the_pod_and_the_remedy() {
     let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Lacks("sch_netem")), Shakedown::new());
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
-    let worker = stage.workers()[0].clone();
-    refused(&shakedown.reports("out"), &[&worker, "unable to set tcs", "modprobe sch_netem"]);
+    // Both ends get rules, and either may be the first to fail.
+    let pod = format!("failed to apply for pod {}/", stage.namespace);
+    refused(&shakedown.reports("out"), &[&pod, "unable to set tcs", "modprobe sch_netem"]);
     stage.expect_clean();
 }
 
@@ -489,5 +491,5 @@ fn kills_respect_budgets_only_when_asked() {
     let finished = stage.start(&shakedown, &scenario, &["--out", "killed"]).finish(LIMIT);
     let reports = shakedown.reports("killed");
     assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
-    assert_eq!((reports.fault().engine.as_str(), reports.fault().injection), ("kubernetes", Verdict::Pass));
+    assert_eq!((reports.fault().engine, reports.fault().injection), (FaultEngine::Kubernetes, Verdict::Pass));
 }

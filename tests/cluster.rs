@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::Verdict;
+use shakedown_schemas::result::{ReachedBy, Verdict};
 
 use crate::support::deployment::{FRONTEND, Inference, TestCluster, WORKER};
 use crate::support::kubectl::name;
@@ -301,7 +301,7 @@ phases:
     shakedown.file("forward.yaml", text.replace("REACH", "port-forward"));
     run(&shakedown, &inference, &["direct.yaml"]).expect_code(0);
     let direct = shakedown.reports("out");
-    assert_eq!(direct.scenario().loads[0].reach, "direct");
+    assert_eq!(direct.scenario().loads[0].reach, ReachedBy::Direct);
     assert_eq!(direct.expectation("only", "success_rate").observed, Some(1.0), "{}", direct.found());
 
     // The pod behind the forward is replaced while requests go through it; the next one takes over.
@@ -311,7 +311,7 @@ phases:
     let finished = running.finish(LIMIT).expect_code(0);
     let reports = shakedown.reports("forward");
     let load = &reports.scenario().loads[0];
-    assert_eq!(load.reach, "port-forward", "{finished}");
+    assert_eq!(load.reach, ReachedBy::PortForward, "{finished}");
     assert!(load.reconnects > 0, "it did not notice that its pod went away\n{finished}");
     assert!(reports.text("report.html").contains("port-forward"), "the page says how the service was reached");
     let warnings = reports.scenario().warnings.join("\n");

@@ -1,5 +1,5 @@
-//! NVIDIA Dynamo 1.6.1 on the real cluster. The tests are ignored by default: they need the cluster, and `../shared/dynamo`, whose
-//! `deploy.sh` brings Dynamo up from PyPI.
+//! NVIDIA Dynamo 1.6.1 on the real cluster. The tests are ignored by default: they need the cluster, and `../shared/dynamo`,
+//! whose `deploy.sh` brings Dynamo up from PyPI.
 
 mod probe;
 mod table;
@@ -7,6 +7,8 @@ mod table;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+
+use shakedown_schemas::result::ReachedBy;
 
 use crate::support::deployment::{FRONTEND, TestCluster};
 use crate::support::kubectl::Kubectl;
@@ -88,7 +90,7 @@ phases:
     let finished = finished.expect_code(0);
     let reports = shakedown.reports("out");
     let load = &reports.scenario().loads[0];
-    assert_eq!(load.reach, "port-forward", "{finished}");
+    assert_eq!(load.reach, ReachedBy::PortForward, "{finished}");
     let rate = reports.expectation("only", "success_rate");
     assert_eq!((rate.observed, rate.samples >= 380), (Some(1.0), true), "{}", reports.found());
 }

@@ -162,7 +162,9 @@ struct Rehearsed {
 const OWN: &str = "topology.yaml";
 
 const REHEARSED: [Rehearsed; 5] = [
-    Rehearsed { topology: "quick", flags: &[], fault: "fault=10s" },
+    // What a pod without the bus still gets, until its lease ends after 2 s, stays below 5 % of the phase: its p95 is that of the
+    // others.
+    Rehearsed { topology: "quick", flags: &[], fault: "fault=20s" },
     // A pod without its database gets requests until it is not ready, which takes 4 s: few among those of the phase.
     Rehearsed { topology: "shop", flags: &[], fault: "fault=40s" },
     Rehearsed { topology: "quick", flags: &["--fault", "pod-kill"], fault: "fault=10s" },

@@ -1,5 +1,6 @@
 //! JUnit as a strict reader has it: every report is valid against the common schema, in the words of Jenkins and in our own
-//! stricter ones, with the attributes that only some readers know and without them. `quick-junit` reads it back in the tests of `reports`, and of every run.
+//! stricter ones, with the attributes that only some readers know and without them. `quick-junit` reads it back in the tests of
+//! `reports`, and of every run.
 
 use std::process::Command;
 use std::time::Duration;

@@ -7,7 +7,7 @@
 //! check does not see an `impl` that continues in another file.
 
 mod graph;
-mod names;
+pub mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ use crate::support::{none_of, root};
 use graph::{circles, describe, graph};
 use names::Crate;
 
-/// The crates of this workspace that each crate may use, the lowest layer first.
+/// The crates of this workspace that each crate uses, the lowest layer first.
 const LAYERS: [(&str, &[&str]); 16] = [
     ("fakes", &[]),
     ("features", &[]),
     ("schemas", &[]),
-    ("secrets", &[]),
-    ("reports", &["schemas", "secrets"]),
-    ("observe", &["schemas"]),
+    ("secrets", &["schemas"]),
+    ("reports", &["schemas"]),
+    ("observe", &[]),
     ("judge", &["observe", "schemas"]),
     ("load", &["observe", "schemas", "secrets"]),
     ("policy", &["schemas"]),
@@ -33,8 +33,8 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("probe", &[]),
     ("faults", &["cluster", "guard", "policy", "probe", "schemas"]),
     ("sandbox", &["policy", "probe", "schemas"]),
-    ("engine", &["cluster", "faults", "guard", "judge", "load", "observe", "policy", "probe", "reports", "schemas"]),
-    (ROOT, &["cluster", "engine", "faults", "guard", "judge", "load", "probe", "reports", "sandbox", "schemas"]),
+    ("engine", &["cluster", "faults", "guard", "judge", "load", "observe", "policy", "schemas", "secrets"]),
+    (ROOT, &["cluster", "engine", "faults", "guard", "judge", "load", "reports", "sandbox", "schemas", "secrets"]),
 ];
 
 /// The crate of the program.
@@ -72,10 +72,14 @@ fn every_crate_uses_only_the_layers_below_it() {
     let layers = BTreeMap::from(LAYERS);
     let mut problems = Vec::new();
     assert!(packages.keys().map(String::as_str).eq(layers.keys().copied()), "not the crates of LAYERS");
-    for (name, (_, used)) in &packages {
+    for (name, (file, used)) in &packages {
         let may = layers[name.as_str()];
         for one in used.iter().filter(|one| packages.contains_key(*one) && !may.contains(&one.as_str())) {
             problems.push(format!("{name} must not depend on {one}"));
+        }
+        let read = Crate::read(root(), file.strip_prefix(root()).expect("below the root"));
+        for one in may.iter().filter(|one| !read.names(&format!("shakedown_{one}"))) {
+            problems.push(format!("{name} does not use {one}: remove it from LAYERS and from its Cargo.toml"));
         }
         if used.contains("kube") && name != "cluster" {
             problems.push(format!("{name} must not depend on kube: access to a cluster is the crate cluster's"));
@@ -125,6 +129,24 @@ fn a_layer_uses_none_above_it() {
 }
 
 #[test]
+fn each_crate_is_above_or_left_of_what_it_uses_in_the_picture() {
+    let text = std::fs::read_to_string(root().join(".github/CONTRIBUTING.md")).expect("the document");
+    let picture = text.split("```").find(|block| block.contains("├── ")).expect("the picture of the crates");
+    let words: Vec<&str> = picture.split(|c: char| !c.is_alphanumeric()).collect();
+    let mut problems = Vec::new();
+    for (name, may) in LAYERS {
+        let first = words.iter().position(|word| *word == name);
+        for one in may {
+            let last = words.iter().rposition(|word| word == one);
+            if first.is_none() || last < first {
+                problems.push(format!("the picture does not have {name} before {one}"));
+            }
+        }
+    }
+    none_of(&problems);
+}
+
+#[test]
 fn no_files_use_each_other_in_a_circle() {
     let mut problems = Vec::new();
     for (file, _) in packages().into_values() {
@@ -133,6 +155,18 @@ fn no_files_use_each_other_in_a_circle() {
         problems.extend(circles(&graph).iter().map(|circle| describe(&graph, circle)));
     }
     none_of(&problems);
+}
+
+/// The Rust files of all crates, without those that only tests compile. Their paths are relative to the root.
+pub fn files() -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for (file, _) in packages().into_values() {
+        let read = Crate::read(root(), file.strip_prefix(root()).expect("below the root"));
+        files.extend(read.modules.into_iter().map(|module| module.file));
+    }
+    files.retain(|file| !file.starts_with("tests"));
+    assert!(files.len() > 400, "{} are not all of them", files.len());
+    files
 }
 
 /// The Rust files below a folder, without those of tests.
@@ -176,6 +210,21 @@ fn a_help_is_a_field_and_no_part_of_a_text() {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let lines = code.lines().enumerate().filter(|(_, line)| splits_a_help(line) || joins_a_help(line));
         problems.extend(lines.map(|(at, line)| format!("{}:{}: {}", file.display(), at + 1, line.trim())));
+    }
+    none_of(&problems);
+}
+
+/// rustfmt wraps code, not comments.
+#[test]
+fn no_comment_is_wider_than_130_characters() {
+    let mut files = Vec::new();
+    ["reports", "runner", "schemas", "tests"].iter().for_each(|folder| sources(&root().join(folder), &mut files));
+    let mut problems = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        let wide = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > 130;
+        let lines = text.lines().enumerate().filter(|(_, line)| wide(line));
+        problems.extend(lines.map(|(at, _)| format!("{}:{}", file.display(), at + 1)));
     }
     none_of(&problems);
 }

@@ -1,5 +1,5 @@
-//! Faults inside pods in the sandbox: what is seen of them is reported with its figure, and what only Chaos Mesh reports is claimed
-//! in every output.
+//! Faults inside pods in the sandbox: what is seen of them is reported with its figure, and what only Chaos Mesh reports is
+//! claimed in every output.
 
 use shakedown_schemas::result::{FaultResult, Quantity, Verdict};
 

@@ -1,5 +1,5 @@
-//! How long a fault takes to act and to go, compared with what the cluster itself needs for the same acts: one run with a fault of
-//! each means in turn, and the same acts by plain HTTP in the same minute. It prints a table:
+//! How long a fault takes to act and to go, compared with what the cluster itself needs for the same acts: one run with a fault
+//! of each means in turn, and the same acts by plain HTTP in the same minute. It prints a table:
 //!
 //!     cargo test --test integration -- --ignored --nocapture reaction::
 

@@ -1,4 +1,5 @@
-//! Least privilege on the real cluster: an account that may do nothing gets exactly the Role that `plan` prints, and the run passes.
+//! Least privilege on the real cluster: an account that may do nothing gets exactly the Role that `plan` prints, and the run
+//! passes.
 
 use std::time::Duration;
 

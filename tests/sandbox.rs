@@ -327,6 +327,7 @@ fn does_not_pass(file: &str) -> Option<String> {
 fn a_single_worker_fails_the_same_scenario_and_the_run_says_why() {
     let shakedown = Shakedown::new();
     let topology = shakedown.run(&["sandbox", "--topology", "quick", "--print-topology"]).expect_code(0).stdout;
+    assert!(topology.starts_with("# yaml-language-server: $schema=topology.schema.json\n"), "{topology}");
     assert!(topology.contains("replicas: 3"), "{topology}");
     shakedown.file("one.yaml", topology.replace("replicas: 3", "replicas: 1"));
     // One worker for all requests is slow where the machine is: whether the baseline is steady is not the question here.

@@ -1,10 +1,12 @@
 //! Workflow commands for GitHub Actions: annotates the lines of the scenario file that did not pass.
 
 use shakedown_schemas::result::{Cause, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::words;
 
+use crate::sentences;
 use crate::tame::tamed;
-use crate::text::{NAME, one_line, tame};
-use crate::{sentences, words};
+use crate::text::{one_line, tame};
+use shakedown_schemas::texts::NAME;
 
 /// GitHub shows at most ten annotations of a kind for a step.
 const LIMIT: usize = 10;

@@ -17,12 +17,13 @@ use serde::Serialize;
 use shakedown_schemas::result::{
     ExpectationResult, Identity, RunDigest, RunResult, ScenarioDigest, SharedNames, Verdict,
 };
+use shakedown_schemas::words;
 
 use self::chart::chart;
 use self::moved::{Trend, changes, is_flaky, word};
+use crate::RenderError;
 use crate::html::{environment, source_hash, style};
 use crate::tame::tamed_digest;
-use crate::{RenderError, words};
 
 const PAGE: &str = include_str!("../templates/history.html");
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 use shakedown_schemas::result::{ExpectationResult, FaultResult, NotRun, Proof, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::scenario::FaultEngine;
+use shakedown_schemas::words;
 
 use crate::tame::tamed;
 use crate::text::one_line;
-use crate::{RenderError, sentences, words};
+use crate::{RenderError, sentences};
 
 /// The longest body of a case, in characters. CI systems truncate or reject much longer ones.
 const BODY: usize = 20_000;
@@ -220,7 +222,7 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
 fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, String) {
     let done = match undo {
         true => "undone, confirmed by reading back".to_owned(),
-        false if it.is_claimed() && it.engine == "network-policy" => sentences::injection(it),
+        false if it.is_claimed() && it.engine == FaultEngine::NetworkPolicy => sentences::injection(it),
         false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
         false => format!("applied and proven{}", sentences::amounts(it)),
     };

@@ -2,8 +2,8 @@
 //! same bytes. No tokio, no kube, no reqwest.
 //!
 //! Every report starts from a copy of the result with sanitised texts (see `tame`), and escapes every text for its own
-//! format. [`words`] formats numbers, [`sentences`] contains the sentences that reports share, and [`text`] makes text safe
-//! to show. The terminal uses these modules too.
+//! format. [`sentences`] contains the sentences that reports share, and [`text`] makes text safe to show. The terminal uses
+//! these modules too.
 
 mod annotations;
 mod history;
@@ -11,25 +11,19 @@ mod html;
 mod junit;
 mod markdown;
 mod matrix;
-mod redact;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
 pub mod sentences;
 mod svg;
 mod tame;
 pub mod text;
-mod texts;
-pub mod words;
-mod yaml;
 
 pub use annotations::{GITHUB_GROUP_END, github_annotations, github_group, github_problem};
 pub use history::{History, history};
 pub use html::html;
 pub use junit::{junit, junit_with};
 pub use markdown::markdown;
-pub use redact::{MASK, Redactor, SHORTEST};
 pub use tame::{tamed, tamed_event};
-pub use yaml::to_yaml;
 
 /// A report could not be rendered. This is a defect of the program: every result can be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +41,9 @@ pub enum RenderError {
 
 #[cfg(test)]
 mod tests {
-    use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
+    use shakedown_schemas::result::{RunResult, ScenarioResult, Trial, Verdict};
+    use shakedown_schemas::{texts, words};
+    use shakedown_secrets::{MASK, Redactor};
 
     use super::*;
 
@@ -81,5 +77,29 @@ mod tests {
                 assert!(text.contains(said), "{said} is not in\n{text}");
             }
         }
+    }
+
+    /// Plants a secret in every text of a result, and searches for it in every report.
+    #[test]
+    fn no_report_contains_a_planted_secret() {
+        let secret = "sup3r-s3cret";
+        let text = serde_json::to_string(&sample::failing()).unwrap();
+        let mut planted = serde_json::from_str::<RunResult>(&text).unwrap();
+        texts::of_result(&mut planted, &mut |text, _| text.push_str(secret));
+        let redactor = Redactor::default();
+        redactor.learn(secret);
+        let clean = redactor.result(&planted);
+        let outputs = [
+            serde_json::to_string(&clean).unwrap(),
+            html(&clean).unwrap(),
+            junit(&clean).unwrap(),
+            markdown(&clean),
+            github_annotations(&clean).join("\n"),
+        ];
+        for (index, output) in outputs.iter().enumerate() {
+            assert!(!output.contains(secret), "output {index}");
+            assert!(output.contains(MASK), "output {index}");
+        }
+        assert!(html(&planted).unwrap().contains(secret), "it is shown where nothing takes it out");
     }
 }

@@ -2,12 +2,13 @@
 //! the leftovers, and the command that runs it again.
 
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::words;
 
 use crate::matrix::{self, Matrix, Measures};
+use crate::sentences;
 use crate::tame::tamed;
 use crate::text::{one_line, tame};
-use crate::words::sparkline;
-use crate::{sentences, words};
+use shakedown_schemas::words::sparkline;
 
 /// GitHub rejects step summaries of 1 MiB or more. The rest is reserved for the note about omitted scenarios.
 const LIMIT: usize = 1_000_000;
@@ -30,8 +31,13 @@ pub fn markdown(result: &RunResult) -> String {
         out.push_str(&combinations(&matrix));
     }
     let mut left_out = 0;
-    for scenario in &result.scenarios {
-        let section = section(&result, scenario);
+    let folds = result.scenarios.len() > 1;
+    for scenario in worst_first(&result) {
+        let mut section = section(&result, scenario);
+        if folds && scenario.outcome() == Verdict::Pass {
+            let title = format!("{}: {}", badge(Verdict::Pass), inline(&scenario.name));
+            section = format!("<details><summary>{title}</summary>\n\n{section}\n</details>\n");
+        }
         if out.len() + section.len() > LIMIT {
             left_out += 1;
         } else {
@@ -62,6 +68,13 @@ pub fn markdown(result: &RunResult) -> String {
     out
 }
 
+/// The scenarios, the most severe outcome first.
+fn worst_first(result: &RunResult) -> Vec<&ScenarioResult> {
+    let mut scenarios: Vec<_> = result.scenarios.iter().collect();
+    scenarios.sort_by_key(|scenario| sentences::rank(scenario.outcome()));
+    scenarios
+}
+
 fn index(result: &RunResult) -> String {
     let outcomes = sentences::outcomes(result);
     let mut out = match outcomes.as_str() {
@@ -76,8 +89,7 @@ fn index(result: &RunResult) -> String {
         out.push('\n');
     }
     out.push_str("| Verdict | Scenario | Why |\n| --- | --- | --- |\n");
-    let mut scenarios: Vec<_> = result.scenarios.iter().collect();
-    scenarios.sort_by_key(|scenario| sentences::rank(scenario.outcome()));
+    let scenarios = worst_first(result);
     for (row, it) in scenarios.iter().enumerate() {
         if out.len() > LIMIT / 2 {
             out.push_str(&format!("| … | {} more | |\n", scenarios.len() - row));

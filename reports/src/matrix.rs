@@ -2,8 +2,9 @@
 //! phases with faults. Where an axis has numbers, the measures over it are a dose-response curve. Pure.
 
 use shakedown_schemas::result::{RunResult, ScenarioResult};
+use shakedown_schemas::words;
 
-use crate::{sentences, words};
+use crate::sentences;
 
 /// The most curves of one drawing.
 const CURVES: usize = 6;

@@ -6,8 +6,8 @@ mod parts;
 use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
-    Cause, ClusterInfo, Leftover, LoadInfo, NotRun, RESULT_VERSION, Recovery, RunInfo, RunResult, ScenarioResult,
-    Verdict,
+    Cause, ClusterInfo, Leftover, LoadInfo, NotRun, RESULT_VERSION, ReachedBy, Recovery, RunInfo, RunResult,
+    ScenarioResult, Verdict,
 };
 
 pub use self::parts::{SOURCE, phase_load, series};
@@ -60,7 +60,7 @@ pub fn passing() -> RunResult {
             service: "vllm-agg-0-frontend:8000".to_owned(),
             open_loop: true,
             schedule: "20/s".to_owned(),
-            reach: "direct".to_owned(),
+            reach: ReachedBy::Direct,
             address: "10.43.7.3:8000".to_owned(),
             reconnects: 0,
             issued: None,
@@ -138,7 +138,7 @@ pub fn failing() -> RunResult {
         sandbox: false,
         topology: None,
     });
-    scenario.loads[0].reach = "port-forward".to_owned();
+    scenario.loads[0].reach = ReachedBy::PortForward;
     scenario.loads[0].address = "127.0.0.1:43121".to_owned();
     scenario.loads[0].reconnects = 1;
     scenario.warnings.push(
@@ -431,7 +431,7 @@ pub fn hostile() -> RunResult {
 
 /// Replaces every free text with a hostile one. Enumerations, times and the discriminants of events stay.
 fn poison(value: &mut Value, key: &str) {
-    const FIXED: [&str; 13] = [
+    const FIXED: [&str; 15] = [
         "verdict",
         "started_at",
         "at",
@@ -444,6 +444,8 @@ fn poison(value: &mut Value, key: &str) {
         "exit_code",
         "role",
         "change",
+        "engine",
+        "reach",
         "percentile",
     ];
     const OPEN_MAPS: [&str; 5] = ["vars", "errors", "terms", "manifest", "headers"];

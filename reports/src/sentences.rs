@@ -16,11 +16,13 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use shakedown_schemas::result::{
-    Cause, ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
+    Cause, ExpectationResult, LoadInfo, PhaseResult, ReachedBy, RunInfo, RunResult, ScenarioResult, ShardRun, Trial,
+    Verdict,
 };
+use shakedown_schemas::words;
 
 pub use self::around::around;
-use self::expectation::{missed, unfelt};
+use self::expectation::{missed, undecided, unfelt};
 pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{amounts, fault, fault_verdict, injection, undo, unproven};
 pub use self::felt::{back, felt, harm, is_unseen, recovery, unseen};
@@ -28,7 +30,6 @@ pub use self::parts::{PartTable, part_lines, parts};
 pub use self::tested::tested;
 pub use self::values::{names_load, names_loads, pods, variable};
 use crate::text::shell_word;
-use crate::words;
 
 /// The order of verdicts in reports: failures first, then errors, then inconclusive ones.
 pub const fn rank(verdict: Verdict) -> u8 {
@@ -66,7 +67,9 @@ pub fn measured(scenario: &ScenarioResult) -> Option<String> {
     let decisive = scenario.expectations.get(at)?;
     let (short, word) = match scenario.verdict {
         Verdict::Fail => (missed(scenario, decisive)?, "failed"),
-        Verdict::Inconclusive => (unfelt(scenario, decisive)?, "inconclusive"),
+        Verdict::Inconclusive => {
+            (unfelt(scenario, decisive).or_else(|| undecided(scenario, decisive))?, "inconclusive")
+        }
         Verdict::Pass | Verdict::Error => return None,
     };
     let others =
@@ -278,7 +281,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for load in scenario.loads.iter().filter(|load| load.reach == "port-forward") {
+    for load in scenario.loads.iter().filter(|load| load.reach == ReachedBy::PortForward) {
         let again = match load.reconnects {
             0 => String::new(),
             1 => " It was reconnected once.".to_owned(),

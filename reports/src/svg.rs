@@ -1,8 +1,8 @@
 //! Small SVG drawings as text: scales with round ticks, elements, and paths. Pure geometry; `html` decides what to draw.
 //!
 //! By hand, because colours are not set here: each element has a class, and the page's style sheet defines its look in light and
-//! dark mode, for colour-blind eyes and in print. Chart libraries write colours into their drawings. Inline styles would also need
-//! a weaker content security policy.
+//! dark mode, for colour-blind eyes and in print. Chart libraries write colours into their drawings. Inline styles would also
+//! need a weaker content security policy.
 
 use std::fmt::{Display, Write as _};
 

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use shakedown_schemas::Event;
 use shakedown_schemas::result::{RunDigest, RunResult};
+use shakedown_schemas::texts;
 
 use crate::text::tame;
-use crate::texts;
 
 /// The result with all texts sanitised and bounded.
 pub fn tamed(result: &RunResult) -> RunResult {
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
     use crate::sample;
-    use crate::text::SOURCE;
+    use shakedown_schemas::texts::SOURCE;
 
     #[test]
     fn sanitises_every_text_of_a_hostile_result() {

@@ -6,15 +6,6 @@
 
 use std::borrow::Cow;
 
-/// The limit of a name, an address or another text in a table cell, in characters.
-pub const NAME: usize = 240;
-/// The limit of a sentence, a message or a command, in characters.
-pub const SENTENCE: usize = 4_000;
-/// The limit of an error of a run, in characters: it may contain Roles for several namespaces.
-pub const ERROR: usize = 20_000;
-/// The limit of a scenario file's text, in characters.
-pub const SOURCE: usize = 120_000;
-
 /// A text as reports may show it: without terminal escape sequences, with visible signs for control characters and those
 /// that change the reading direction, with `\n` for `\r\n`, and with a count instead of the text beyond `limit` characters.
 pub fn tame(text: &str, limit: usize) -> Cow<'_, str> {
@@ -131,6 +122,8 @@ fn skip_parameters(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::texts::NAME;
+
     use super::*;
 
     #[test]

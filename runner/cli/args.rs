@@ -7,6 +7,8 @@ mod suite;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use shakedown_engine::plan::{Fuse, Options, Proof};
+use shakedown_faults::chaos::Limits;
 use shakedown_schemas::units::Duration;
 
 pub use suite::{Course, Selection, SuitePart};
@@ -307,18 +309,21 @@ fn fuse_margin(text: &str) -> Result<Duration, String> {
 const LEAST_MARGIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Safety {
-    /// The fuses of the run. None without a fuse.
-    pub fn fuse(&self) -> Option<shakedown_engine::plan::Fuse> {
-        let fuse = || shakedown_engine::plan::Fuse { life: self.fuse_margin.get(), image: self.fuse_image.clone() };
-        (!self.no_fuse).then(fuse)
-    }
-
-    /// The time limits of Chaos Mesh faults.
-    pub fn limits(&self) -> shakedown_faults::chaos::Limits {
-        shakedown_faults::chaos::Limits {
-            active: self.inject_timeout.get(),
-            failing: None,
-            force_after: self.force_cleanup.then(|| self.undo_timeout.get() / 2),
+    /// The inputs of the plan of a scenario: the run and the scenario's number in it, the seed, and what is known of proofs.
+    pub fn options(&self, target: &Target, (run, serial): (&str, usize), seed: u64, proof: &Proof) -> Options {
+        let fuse = || Fuse { life: self.fuse_margin.get(), image: self.fuse_image.clone() };
+        Options {
+            run: run.to_owned(),
+            serial,
+            seed,
+            namespace: target.namespace.clone(),
+            fuse: (!self.no_fuse).then(fuse),
+            proof: proof.clone(),
+            chaos: Limits {
+                active: self.inject_timeout.get(),
+                failing: None,
+                force_after: self.force_cleanup.then(|| self.undo_timeout.get() / 2),
+            },
         }
     }
 }
@@ -424,13 +429,13 @@ pub struct Report {
     #[arg(long, requires = "out", conflicts_with = "history")]
     pub merge: bool,
     /// Show the history of every expectation. Reads every result.json below this folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "out")]
     pub history: Option<PathBuf>,
     /// Show the newest N runs of each scenario in the history.
     #[arg(long, value_name = "N", default_value = "30", value_parser = numbers::positive::<std::num::NonZeroUsize>)]
     pub last: std::num::NonZeroUsize,
     /// Write the reports to this folder. Default: next to the result.
-    #[arg(long, value_name = "DIR", required_unless_present = "results")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 

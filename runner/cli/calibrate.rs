@@ -1,14 +1,13 @@
 //! `shakedown calibrate`: runs scenarios many times without faults and shows the rate of false alarms of each
 //! expectation.
 
-use shakedown_reports::Redactor;
-use shakedown_schemas::Explained;
-
 use super::args::Calibrate;
 use super::console::Style;
 use super::table::table;
 use super::{Failure, exit, plan, print, run, select};
 use shakedown_judge::{self as judge, Calibration};
+use shakedown_schemas::Explained;
+use shakedown_secrets::Redactor;
 
 /// Runs, writes the reports as `run` does, and prints a row per expectation.
 ///

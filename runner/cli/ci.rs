@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
-use shakedown_reports::{Redactor, words};
 use shakedown_schemas::Explained;
 use shakedown_schemas::RunResult;
+use shakedown_schemas::words;
+use shakedown_secrets::Redactor;
 
 use super::checked::Checked;
 

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use shakedown_reports::Redactor;
 use shakedown_schemas::result::Leftover;
 use shakedown_schemas::units::Duration;
 use shakedown_schemas::{Explained, read_file};
@@ -22,6 +21,7 @@ use shakedown_faults::chaos;
 use shakedown_faults::manifest::{dependants, kinds_of_dependants, pause};
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
+use shakedown_secrets::Redactor;
 
 /// The folder of all results, inside the working directory.
 const RESULTS: &str = "shakedown-results";

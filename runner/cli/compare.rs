@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use shakedown_reports::{Redactor, words};
 use shakedown_schemas::Explained;
 use shakedown_schemas::RunResult;
 
@@ -12,6 +11,8 @@ use super::previous::RESULT;
 use super::table::table;
 use super::{Failure, exit, print, report, totals};
 use shakedown_judge::{self as judge, Change, Moved};
+use shakedown_schemas::words;
+use shakedown_secrets::Redactor;
 
 /// Prints a table of the changes.
 ///

@@ -3,8 +3,8 @@
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use shakedown_reports::Redactor;
 use shakedown_schemas::Explained;
+use shakedown_secrets::Redactor;
 
 use super::args::Config;
 use super::project::Project;

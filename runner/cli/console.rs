@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use console::{Term, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
-use shakedown_reports::text::{NAME, one_line, tame};
-use shakedown_reports::{GITHUB_GROUP_END, github_group, words};
+use shakedown_reports::text::{one_line, tame};
+use shakedown_reports::{GITHUB_GROUP_END, github_group};
+use shakedown_schemas::texts::NAME;
 use shakedown_schemas::{Event, EventKind};
 
 use super::live::{Live, sentence};
 pub use super::style::Style;
 use super::wrap::fitting;
 use shakedown_engine::events::{Listener, Progress};
+use shakedown_schemas::words;
 
 /// The interval of the heartbeat without a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);

@@ -5,8 +5,6 @@ mod chaos;
 mod finding;
 mod nodes;
 
-use shakedown_reports::Redactor;
-
 use super::sandbox::Environment;
 use super::{Failure, args, exit, identity, print, proof};
 use finding::{Finding, Level, access, name};
@@ -15,6 +13,7 @@ use shakedown_cluster::{Cluster, ClusterError, Kind};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
 use shakedown_guard::{fuse, lock};
+use shakedown_secrets::Redactor;
 
 /// Runs all checks and prints the findings.
 ///

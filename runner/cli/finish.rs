@@ -3,8 +3,9 @@
 
 use std::io::Write;
 
-use shakedown_reports::text::{SENTENCE, tame};
+use shakedown_reports::text::tame;
 use shakedown_schemas::RunResult;
+use shakedown_schemas::texts::SENTENCE;
 
 use super::ci::Ci;
 use super::console::{Style, clean};

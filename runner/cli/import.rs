@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::{Explained, MAX_FILE, read_file};
+use shakedown_secrets::Redactor;
 
 use super::args::Import;
 use super::console::clean;

@@ -12,8 +12,8 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use shakedown_cluster::quoted;
-use shakedown_reports::Redactor;
 use shakedown_schemas::{Explained, Overrides, json_schema};
+use shakedown_secrets::Redactor;
 
 use answers::{Answers, Complete, Pods};
 use ask::Dialogue;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use shakedown_reports::Redactor;
+use shakedown_secrets::Redactor;
 
 use super::args::List;
 use super::console::{Style, clean};

@@ -6,15 +6,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use shakedown_reports::text::{NAME, one_line, tame};
-use shakedown_reports::{tamed_event, words};
+use shakedown_reports::tamed_event;
+use shakedown_reports::text::{one_line, tame};
 use shakedown_schemas::event::FaultState;
+use shakedown_schemas::texts::NAME;
 use shakedown_schemas::{Event, EventKind};
 
 use super::signals::TIME_UP;
 use super::style::Style;
 use shakedown_engine::events::{Expected, Measure, Progress};
 use shakedown_load as load;
+use shakedown_schemas::words;
 
 /// The maximum number of faults that are named.
 const FAULTS: usize = 4;

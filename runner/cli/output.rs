@@ -5,13 +5,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, Explained, RunResult};
 
 use super::previous::{self, RESULT};
 use super::{Failure, ci, print};
 use shakedown_cluster::journal::{self, Journal};
 use shakedown_engine::events::Listener;
+use shakedown_secrets::Redactor;
 
 /// The folder of all results, inside the working directory.
 const RESULTS: &str = "shakedown-results";

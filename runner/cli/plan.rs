@@ -1,7 +1,6 @@
 //! `shakedown plan`: what `run` would do, resolved against the cluster. It changes nothing.
 
 use serde_json::{Value, json};
-use shakedown_reports::Redactor;
 use shakedown_schemas::{Document, Explained};
 
 use super::args;
@@ -10,6 +9,7 @@ use super::sandbox::Environment;
 use super::{Failure, exit, identity, print, proof, select};
 use shakedown_cluster::Cluster;
 use shakedown_engine::plan::{self, Options, Permissions, Plan, PlanError};
+use shakedown_secrets::Redactor;
 
 /// Prints the plan of every selected scenario.
 ///
@@ -34,15 +34,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     let mut problems = Vec::new();
     for (serial, document) in documents.iter().enumerate() {
         let place = environment.place_of(serial);
-        let options = Options {
-            run: id.clone(),
-            serial,
-            seed,
-            namespace: args.target.namespace.clone(),
-            fuse: args.safety.fuse(),
-            proof: proofs[place].clone(),
-            chaos: args.safety.limits(),
-        };
+        let options = args.safety.options(&args.target, (&id, serial), seed, &proofs[place]);
         let problem = |what: &dyn std::fmt::Display| format!("{}: {what}", document.file);
         let (planned, refusal) = permitted(document, clusters[place], &options).await;
         match (planned, refusal) {
@@ -73,7 +65,7 @@ fn resolved(document: &Document, redactor: &Redactor) -> String {
     if let Some(map) = value.as_object_mut() {
         map.shift_remove("vars");
     }
-    shakedown_reports::to_yaml(&redactor.value(value))
+    shakedown_schemas::to_yaml(&redactor.value(value))
 }
 
 /// The plan of a scenario, and the error that names the permissions that this account lacks for it.
@@ -82,25 +74,16 @@ async fn permitted(
     cluster: Option<&Cluster>,
     options: &Options,
 ) -> (Result<Plan, PlanError>, Option<Explained>) {
-    let asked = match cluster {
-        Some(cluster) => Permissions::of_scenario(document, cluster, options).await.map(Some),
-        None => Ok(None),
-    };
-    let mut permissions = match asked {
+    let permissions = match Permissions::of_scenario(document, cluster, options).await {
         Ok(permissions) => permissions,
         Err(error) => return (Err(error), None),
     };
-    let planned = plan::plan(document, cluster, options).await;
-    let Some(permissions) = &mut permissions else { return (planned, None) };
-    let asked = permissions.of_plan(&planned).await;
-    if permissions.are_unknown() {
-        print::remark(format_args!("warning: {}", plan::REFUSED));
-    }
-    let refusal = permissions.refusal().await;
-    if let (None, Some([text, _])) = (&refusal, permissions.without_witness().await) {
+    let permitted = plan::permitted(document, cluster, options, permissions).await;
+    let without_witness = permitted.without_witness.map(|[text, _]| text.to_string());
+    for text in permitted.unknown.map(str::to_owned).into_iter().chain(without_witness) {
         print::remark(format_args!("warning: {text}"));
     }
-    (planned.and_then(|plan| asked.map(|()| plan)), refusal)
+    (permitted.plan, permitted.refusal)
 }
 
 /// The printed plans, without secrets.
@@ -110,6 +93,6 @@ fn printed(plans: &[Plan], format: args::PlanFormat, redactor: &Redactor) -> Res
     Ok(match format {
         args::PlanFormat::Text => plans.iter().map(|plan| redactor.text(&plan::show(plan))).collect(),
         args::PlanFormat::Json => serde_json::to_string_pretty(&data()?)? + "\n",
-        args::PlanFormat::Yaml => shakedown_reports::to_yaml(&data()?),
+        args::PlanFormat::Yaml => shakedown_schemas::to_yaml(&data()?),
     })
 }

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::Term;
-use shakedown_reports::Redactor;
 use shakedown_schemas::Diagnostic;
+use shakedown_secrets::Redactor;
 
 use super::wrap::{drawn, fitting};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shakedown_reports::Redactor;
 use shakedown_schemas::{Diagnostic, Explained};
+use shakedown_secrets::Redactor;
 
 use super::checked::{Checked, Unread};
 

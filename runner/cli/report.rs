@@ -4,10 +4,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use shakedown_reports::text::{SENTENCE, tame};
-use shakedown_reports::{History, Redactor};
+use shakedown_reports::History;
+use shakedown_reports::text::tame;
 use shakedown_schemas::result::{RESULT_VERSION, RunDigest, RunInfo};
+use shakedown_schemas::texts::SENTENCE;
 use shakedown_schemas::{Explained, RunResult, read_file};
+use shakedown_secrets::Redactor;
 
 use super::args::Report;
 use super::ci::Ci;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Trial, Verdict};
 use shakedown_schemas::{Document, EventKind, Explained};
 
@@ -28,6 +27,7 @@ use shakedown_engine::plan::{Options, Proof};
 use shakedown_engine::shorten::shorten;
 use shakedown_guard::leftovers;
 use shakedown_guard::lock::Holder;
+use shakedown_secrets::Redactor;
 
 /// The time limit for the removal of an interrupted canary.
 const CANARY_RETRY_LIMIT: Duration = Duration::from_secs(6);
@@ -134,15 +134,8 @@ impl<'a> Session<'a> {
 
     /// The inputs of a plan.
     fn options(&self, serial: usize, proof: &Proof) -> Options {
-        Options {
-            run: self.result.run.id.clone(),
-            serial,
-            seed: self.result.run.seed,
-            namespace: self.args.target.namespace.clone(),
-            fuse: self.args.safety.fuse(),
-            proof: proof.clone(),
-            chaos: self.args.safety.limits(),
-        }
+        let run = &self.result.run;
+        self.args.safety.options(&self.args.target, (&run.id, serial), run.seed, proof)
     }
 
     /// Connects to the cluster, if one is needed. A signal ends the wait.

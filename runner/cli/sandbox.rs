@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::{Document, Explained, MAX_FILE, read_file};
 
 use super::args::{self, Target};
@@ -13,6 +12,7 @@ use shakedown_cluster::{self as cluster, Cluster, ConnectOptions};
 use shakedown_sandbox::program::Program;
 use shakedown_sandbox::topology::BUILT_IN;
 use shakedown_sandbox::{Sandbox, Topology};
+use shakedown_secrets::Redactor;
 
 /// Where the scenarios of a command run: one place for all of them, or in the sandbox one for each topology.
 pub struct Environment {
@@ -143,6 +143,15 @@ async fn start(topology: Topology) -> Result<Sandbox, Failure> {
     })
 }
 
+/// A built-in topology with the line for editors that fits a user's folder, not this repository.
+fn for_users(text: &str) -> String {
+    let (_, rest) = text.split_once('\n').unwrap_or_default();
+    format!(
+        "# yaml-language-server: $schema=topology.schema.json\n\
+         # `shakedown schema topology > topology.schema.json` writes that file. With it, editors complete every key.\n{rest}"
+    )
+}
+
 /// Runs the sandbox until a signal ends it.
 ///
 /// # Errors
@@ -157,7 +166,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
                 format!("print one of {known}"),
             ))
         })?;
-        print::text(text);
+        print::text(&for_users(text));
         return Ok(exit::PASSED);
     }
     let mut stop = super::signals::listen("", None, |_| {});

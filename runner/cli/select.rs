@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use shakedown_reports::{Redactor, SHORTEST};
 use shakedown_sandbox::Topology;
 use shakedown_schemas::{Diagnostic, Document, Explained, FileError, MAX_FILE, Overrides, read_file};
+use shakedown_secrets::{Redactor, SHORTEST};
 
 use super::args::Selection;
 use super::checked::{Checked, Unread};

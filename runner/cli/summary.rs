@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use shakedown_reports::text::{one_line, tame};
-use shakedown_reports::{sentences, tamed, words};
+use shakedown_reports::{sentences, tamed};
 use shakedown_schemas::result::{Cause, ScenarioResult, Verdict};
+use shakedown_schemas::words;
 use shakedown_schemas::{Explained, RunResult, first_few};
 
 use super::console::{Style, clean};
@@ -192,8 +193,9 @@ fn not_run(out: &mut String, result: &RunResult) {
 mod tests {
     use super::*;
     use crate::cli::args::Color;
-    use shakedown_reports::{Redactor, sample};
+    use shakedown_reports::sample;
     use shakedown_schemas::result::Trial;
+    use shakedown_secrets::Redactor;
 
     fn summary(result: &RunResult) -> String {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Tables on stdout: aligned columns, or Markdown.
+//! Tables on stdout: aligned columns, or Markdown. By hand, because it is one loop: no borders, no wrapped cells, no colours.
 
 use super::console::clean;
 

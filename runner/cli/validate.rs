@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shakedown_reports::Redactor;
+use shakedown_secrets::Redactor;
 
 use super::args::{Validate, ValidateFormat};
 use super::console::{Style, clean};

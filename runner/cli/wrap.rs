@@ -1,4 +1,5 @@
-//! Text for a terminal: lines that end between words.
+//! Text for a terminal: lines that end between words. By hand, because commands and YAML must stay whole and columns must keep
+//! their spaces: a crate that wraps paragraphs joins both.
 
 use console::{Term, measure_text_width};
 use shakedown_schemas::Diagnostic;

@@ -1,9 +1,10 @@
 //! `--notify`: a summary of the run as JSON, for the webhook of a chat or a bot.
 
 use serde_json::{Value, json};
-use shakedown_reports::{sentences, tamed, words};
+use shakedown_reports::{sentences, tamed};
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::Verdict;
+use shakedown_schemas::words;
 
 /// POSTs the summary.
 ///

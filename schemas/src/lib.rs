@@ -39,10 +39,13 @@ pub mod tables;
 mod template;
 #[cfg(test)]
 mod tests;
+pub mod texts;
+mod to_yaml;
 mod typed;
 pub mod units;
 mod variables;
 mod verdict;
+pub mod words;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
@@ -56,5 +59,6 @@ pub use import::{ImportNote, Imported, import};
 pub use result::RunResult;
 pub use scenario::Scenario;
 pub use source::{MAX_BYTES, Span};
+pub use to_yaml::to_yaml;
 pub use variables::Overrides;
 pub use yaml::{Problems, read_yaml};

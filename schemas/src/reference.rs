@@ -169,7 +169,7 @@ impl Reference {
 
 /// The engines of a kind of fault, how far the sandbox models it, and an example.
 fn fault(out: &mut String, kind: &FaultInfo) {
-    let means: Vec<String> = kind.facts.means.iter().map(|it| format!("`{}`", it.name())).collect();
+    let means: Vec<String> = kind.facts.means.iter().map(|it| format!("`{}`", it.engine())).collect();
     let sandbox = match kind.facts.sandbox {
         Sandbox::Modelled => "modelled".to_owned(),
         Sandbox::Partly(limits) => format!("modelled in part: {limits}"),

@@ -17,8 +17,8 @@ pub use generator::{Corrected, Generator, Timing};
 pub use identity::{Identity, SharedNames};
 pub use latency::LatencyStats;
 pub use load::{
-    AddressInfo, AnswerStats, Around, FailureSample, Heat, LoadInfo, LoadSeries, PartStats, PhaseLoad, Point, Recovery,
-    RequestInfo, Stats,
+    AddressInfo, AnswerStats, Around, FailureSample, Heat, LoadInfo, LoadSeries, PartStats, PhaseLoad, Point,
+    ReachedBy, Recovery, RequestInfo, Stats,
 };
 pub use pods::{LogExcerpt, LogLine, PodChange, PodEvent, PodRole};
 

@@ -217,11 +217,15 @@ impl Scenario {
     /// How long the requests of a load are observed, as a multiple of their timeout: the largest `times` of any `stuck`
     /// for this load, at least 1.
     pub fn observed_timeouts(&self, load: &str) -> f64 {
-        let asked = self.phases.iter().flat_map(|phase| &phase.expect).filter_map(|expectation| match expectation {
-            Expectation::Stuck(it) if it.load.as_deref().is_none_or(|name| name == load) => Some(it.times),
-            _ => None,
-        });
-        asked.fold(1.0, f64::max)
+        let mut times = 1.0_f64;
+        for expectation in self.phases.iter().flat_map(|phase| &phase.expect) {
+            if let Expectation::Stuck(it) = expectation
+                && it.load.as_deref().is_none_or(|name| name == load)
+            {
+                times = times.max(it.times);
+            }
+        }
+        times
     }
 
     /// The bounds of all `goodput` expectations for a load, without duplicates, in the order of the file.

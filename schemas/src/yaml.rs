@@ -26,7 +26,8 @@ impl Problems<'_> {
     }
 }
 
-/// Reads a value from YAML. `file` is its name for messages. `begin` says how to begin such a file, for an empty one. `check` adds the problems that the types cannot express.
+/// Reads a value from YAML. `file` is its name for messages. `begin` says how to begin such a file, for an empty one. `check`
+/// adds the problems that the types cannot express.
 ///
 /// # Errors
 /// All problems of the file, in its order.

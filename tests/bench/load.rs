@@ -5,10 +5,10 @@
 //! (`closed`, `open`, `stall`, `memory`, `compete`, `streams`), `--rounds 5 --seconds 8` do it more thoroughly.
 //! `-- --soak 3600 --rate 1000` sends for an hour and tells every minute how much memory the engine has.
 //!
-//! Peers take part where they are installed: `wrk` and `h2load` (Debian: `wrk`, `nghttp2-client`), `oha` (`cargo install oha`) and
-//! `wrk2`; `--peers FOLDER` looks there first. The server is Debian's `nginx` (`nginx-light`) with a small answer, on loopback,
-//! or a server of this program's own; both are started and stopped by it. `reference` in the table is a plain client of its own:
-//! on reqwest for token streams (`support/reference.rs`), one that does next to nothing for a stall (`support/bare.rs`).
+//! Peers take part where they are installed: `wrk` and `h2load` (Debian: `wrk`, `nghttp2-client`), `oha` (`cargo install oha`)
+//! and `wrk2`; `--peers FOLDER` looks there first. The server is Debian's `nginx` (`nginx-light`) with a small answer, on
+//! loopback, or a server of this program's own; both are started and stopped by it. `reference` in the table is a plain client of
+//! its own: on reqwest for token streams (`support/reference.rs`), one that does next to nothing for a stall (`support/bare.rs`).
 //!
 //! Every measured program is a child of its own. Rounds are interleaved, so that whatever else the machine does meets all
 //! programs alike, and a ratio is formed within each round; the table gives medians and, in brackets, the smallest and the

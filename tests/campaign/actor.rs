@@ -291,7 +291,8 @@ fn change(plural: &str) -> Value {
     }
 }
 
-/// What an object says, but for what its controllers write: without its status, the runner's marks, and the finalizers of Chaos Mesh.
+/// What an object says, but for what its controllers write: without its status, the runner's marks, and the finalizers of Chaos
+/// Mesh.
 fn content(object: &Value) -> Value {
     let mut labels = object["metadata"]["labels"].clone();
     for mark in marks(object) {

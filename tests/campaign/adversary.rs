@@ -1,5 +1,6 @@
-//! Scenarios that are drawn from a seed, and an adversary: another actor in the namespace, wall clocks that are wrong, and a process
-//! that is stopped. A run may fail under them. It must not pass without its faults, leave an object, or change objects of others.
+//! Scenarios that are drawn from a seed, and an adversary: another actor in the namespace, wall clocks that are wrong, and a
+//! process that is stopped. A run may fail under them. It must not pass without its faults, leave an object, or change objects of
+//! others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

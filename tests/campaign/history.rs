@@ -13,8 +13,8 @@ use super::actor::is_strange;
 use super::mix::{Fault, FaultKind, Mix};
 use super::server::{Collection, Server, is_managed};
 
-/// How much of its planned time a fault must have acted in a run that passed. The program itself asks for nine tenths; the rest is
-/// for the delay of a watch on a busy machine.
+/// How much of its planned time a fault must have acted in a run that passed. The program itself asks for nine tenths; the rest
+/// is for the delay of a watch on a busy machine.
 const ENOUGH: f64 = 0.8;
 /// The pause after a watch that broke.
 const AGAIN: Duration = Duration::from_millis(200);

@@ -61,7 +61,8 @@ impl Shown {
         }
     }
 
-    /// Looks at the namespace when no process of ours acts in it any more: after the fuse's deadline at the latest nothing is there.
+    /// Looks at the namespace when no process of ours acts in it any more: after the fuse's deadline at the latest nothing is
+    /// there.
     pub async fn look(&mut self, case: &Case) {
         if !case.left().await.is_empty() {
             self.wait(case).await;

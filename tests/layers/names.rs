@@ -93,6 +93,12 @@ impl Crate {
         index
     }
 
+    /// Whether its code, or a `use` of it, has this word.
+    pub fn names(&self, word: &str) -> bool {
+        let begins = |path: &Segments| path.first().is_some_and(|first| first == word);
+        self.modules.iter().any(|it| it.words.contains(word) || it.uses.iter().any(|one| begins(&one.path)))
+    }
+
     /// What a path names in a module, `None` for what another crate defines.
     ///
     /// A re-export is followed to the file that defines the item. A name that is in no list of a module of this crate (a

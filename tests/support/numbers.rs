@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shakedown_reports::words;
 use shakedown_schemas::result::Unit;
+use shakedown_schemas::words;
 
 /// The runs of digits in a text, with the points and commas within them.
 pub fn tokens(text: &str) -> impl Iterator<Item = &str> {

@@ -1,9 +1,9 @@
 //! The observed values of an expectation over its runs, each with its interval and the limits of its run.
 
 use shakedown_schemas::result::{ExpectationResult, Verdict};
+use shakedown_schemas::words;
 
 use crate::svg::{Anchor, Path, Scale, Svg, fit};
-use crate::words;
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 84.0;

@@ -1,9 +1,9 @@
 //! The small chart in an expectation's row: the passing range, the interval, the observed value and the limits.
 
 use shakedown_schemas::result::{ExpectationResult, Unit};
+use shakedown_schemas::words;
 
 use crate::svg::{Anchor, Path, Scale, Svg};
-use crate::words;
 
 const WIDTH: f64 = 170.0;
 const HEIGHT: f64 = 30.0;

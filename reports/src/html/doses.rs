@@ -1,8 +1,8 @@
 //! A measure over the numeric axis of a matrix: the dose-response curve, one line for each combination of the other axes.
+use shakedown_schemas::words;
 
 use crate::matrix::{Curve, Dose, Matrix, Measures};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, nice_end, text_width};
-use crate::words;
 
 /// The size of a drawing, in pixels.
 const SIZE: (f64, f64) = (420.0, 240.0);

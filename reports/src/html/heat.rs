@@ -2,10 +2,10 @@
 //! such as a fast and a slow group of answers.
 
 use shakedown_schemas::result::Heat;
+use shakedown_schemas::words;
 
 use super::panels::Area;
 use crate::svg::{Path, Scale, Svg};
-use crate::words;
 
 /// The number of shades.
 const SHADES: usize = 6;

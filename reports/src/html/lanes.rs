@@ -1,10 +1,10 @@
 //! The cluster's events as a drawing: a lane for each pod with an event, on the timeline's axis, with the faults above.
 
 use shakedown_schemas::result::{PodChange, PodEvent, PodRole, ScenarioResult};
+use shakedown_schemas::words;
 
 use super::timeline::{Frame, end_of_scenario};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, text_width, time_ticks};
-use crate::words;
 
 /// The maximum number of lanes. Targets and peers come first.
 const LANES: usize = 14;

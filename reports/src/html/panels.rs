@@ -2,10 +2,10 @@
 
 use shakedown_schemas::result::{ExpectationResult, PhaseResult, ScenarioResult, Unit};
 use shakedown_schemas::scenario::{ExpectationInfo, Panel, Shown};
+use shakedown_schemas::words;
 
 use super::slots::{Slot, Slots, Span};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, nice_end, text_width};
-use crate::words;
 
 /// The widths of a legend's key with its spacing, of its longest word, and of the title in front, in pixels.
 const KEY: f64 = 36.0;

@@ -4,9 +4,10 @@ use base64::Engine as _;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use shakedown_schemas::result::{LatencyStats, PhaseLoad, ScenarioResult};
+use shakedown_schemas::words;
 
+use crate::sentences;
 use crate::svg::{Anchor, Path, Scale, Svg, nice_end};
-use crate::{sentences, words};
 
 /// The colour classes of a scenario's phases: the reference, phases before it, phases with faults, and phases after. Each
 /// has three shades, and the same again dashed.

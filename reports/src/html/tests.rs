@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shakedown_schemas::result::{PartStats, RunResult, Verdict};
+use shakedown_schemas::words;
 
 use super::html;
-use crate::{sample, words};
+use crate::sample;
 
 /// An opening tag.
 #[derive(Debug)]

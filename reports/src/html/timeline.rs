@@ -3,13 +3,14 @@
 
 use shakedown_schemas::result::{ExpectationResult, FaultResult, LoadSeries, Recovery, ScenarioResult, Verdict};
 use shakedown_schemas::scenario::{ExpectationInfo, Panel, Shown};
+use shakedown_schemas::words;
 
 use super::heat::heat;
 use super::panels::{Area, in_flight, latency, requests, success};
 use super::places::places;
 use super::slots::Slots;
+use crate::sentences;
 use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
-use crate::{sentences, words};
 
 /// The format of a drawing.
 #[derive(Debug, Clone, Copy)]

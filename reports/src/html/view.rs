@@ -10,13 +10,14 @@ mod scenario;
 
 use serde::Serialize;
 use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::words;
 
 use self::diagnostics::{EventRow, event_row};
 use self::matrices::{MatrixView, matrices};
 use self::parts::{Badge, ROWS, anchor, clock, trial};
 use self::scenario::ScenarioView;
 use crate::text::one_line;
-use crate::{RenderError, sentences, words};
+use crate::{RenderError, sentences};
 
 /// The whole page.
 #[derive(Debug, Serialize)]

@@ -9,6 +9,7 @@ use shakedown_schemas::result::{
     LogLine, Measure, ObjectRecord, PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats,
     Timing, Unit, Verdict,
 };
+use shakedown_schemas::scenario::FaultEngine;
 
 /// The scenario of the samples.
 pub const SOURCE: &str = r#"version: 1
@@ -343,7 +344,7 @@ pub(super) fn fault(start: f64, end: f64) -> FaultResult {
         name: "nats-cut".to_owned(),
         phase: "partition".to_owned(),
         kind: "partition".to_owned(),
-        engine: "network-policy".to_owned(),
+        engine: FaultEngine::NetworkPolicy,
         description: "Cuts 1 pod off from service nats in both directions; everything else stays reachable.".to_owned(),
         targets: vec![pod("vllm-agg-0-vllmdecodeworker-7c9f8-x2k4p", 17)],
         peers: vec!["service nats (10.43.7.12:4222; pod nats-0 10.42.0.9)".to_owned()],
@@ -405,7 +406,7 @@ fn expectation(
     reason: &str,
 ) -> ExpectationResult {
     // A factor has no sign in a limit.
-    let show = |value| crate::words::value(unit, value).trim_end_matches('x').to_owned();
+    let show = |value| shakedown_schemas::words::value(unit, value).trim_end_matches('x').to_owned();
     let limit = match (min, max) {
         (Some(min), _) => format!("at least {}", show(min)),
         (None, Some(max)) => format!("at most {}", show(max)),
@@ -415,7 +416,7 @@ fn expectation(
     ExpectationResult {
         verdict,
         observed: Some(observed),
-        observed_text: crate::words::value(unit, observed),
+        observed_text: shakedown_schemas::words::value(unit, observed),
         unit,
         interval,
         samples,

@@ -3,9 +3,9 @@
 
 use shakedown_schemas::result::{Around, ScenarioResult, Stats};
 use shakedown_schemas::scenario::Including;
+use shakedown_schemas::words;
 
 use super::values::names_loads;
-use crate::words;
 
 /// A sentence for each group with something to report: requests in flight, and failures during injection and removal.
 pub fn around(scenario: &ScenarioResult) -> Vec<String> {

@@ -29,6 +29,17 @@ pub(super) fn unfelt(scenario: &ScenarioResult, it: &ExpectationResult) -> Optio
     Some(format!("{} had too little effect: {subject}{load} {}, {limit} required", it.phase, it.observed_text))
 }
 
+/// The longest reason that is a heading, in characters: two lines on a desktop, five on a phone.
+const LONGEST_HEADING: usize = 140;
+
+/// An expectation that was not decided, for a reason that is too long for a heading, as the observed value and the limit:
+/// `undecided: p95 1.28x in stress, at least 1.1 times baseline expected`. The reason is shown with the expectation.
+pub(super) fn undecided(scenario: &ScenarioResult, it: &ExpectationResult) -> Option<String> {
+    let reason = scenario.reason.lines().next().unwrap_or_default();
+    let is_long = reason.chars().count() > LONGEST_HEADING;
+    missed(scenario, it).filter(|_| is_long).map(|missed| format!("undecided: {missed}"))
+}
+
 /// An expectation with one limit, in words.
 struct Parts<'a> {
     /// What is measured: `p95`.
@@ -111,6 +122,10 @@ mod tests {
         assert_eq!(headline(&scenario), said);
         scenario.expectations[1].kind = "success_rate".to_owned();
         assert!(headline(&scenario).starts_with("the faults of `cut`"));
+        scenario.reason = "the baseline is unlike the recovery, so ".repeat(4);
+        let said = "undecided: success rate no significant change (16 of 117 requests failed, too few to tell) in cut, \
+                    at most 50% expected; 1 more inconclusive";
+        assert_eq!(headline(&scenario), said);
     }
 
     #[test]

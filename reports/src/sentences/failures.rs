@@ -1,9 +1,9 @@
 //! Samples of failed requests, each on one line.
 
 use shakedown_schemas::result::{FailureSample, PhaseLoad, ScenarioResult};
+use shakedown_schemas::words;
 
 use crate::text::one_line;
-use crate::words;
 
 /// A failure in one phase and load, with a sample.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use serde_json::Value;
 use shakedown_schemas::first_few;
 use shakedown_schemas::result::{FaultResult, Measured, ScenarioResult, UnprovenStretch, Verdict};
-use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::scenario::{FaultEngine, FaultInfo};
+use shakedown_schemas::words;
 
 use super::values::{pods, variable};
-use crate::words;
 
 /// The most stretches without proof that are listed.
 const SHOWN: usize = 5;
@@ -65,7 +65,7 @@ fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
 /// Whether and when a fault was injected and proven, and the observed amounts.
 pub fn injection(it: &FaultResult) -> String {
     let said = match (it.proven_s.or(it.claimed_s), it.injecting_s) {
-        (Some(at), _) if it.is_claimed() && it.engine == "network-policy" => {
+        (Some(at), _) if it.is_claimed() && it.engine == FaultEngine::NetworkPolicy => {
             format!("applied at {}, not proven", words::moment(at))
         }
         (Some(at), _) if it.is_claimed() => {
@@ -115,8 +115,11 @@ pub fn unproven(it: &FaultResult) -> String {
 }
 
 /// The display name of the engine.
-fn engine(it: &FaultResult) -> &str {
-    if it.engine == "chaos-mesh" { "Chaos Mesh" } else { &it.engine }
+const fn engine(it: &FaultResult) -> &'static str {
+    match it.engine {
+        FaultEngine::ChaosMesh => "Chaos Mesh",
+        other @ (FaultEngine::NetworkPolicy | FaultEngine::Kubernetes) => other.name(),
+    }
 }
 
 /// Whether and when its removal was confirmed.
@@ -218,9 +221,9 @@ mod tests {
         (it.proven_s, it.undone_s) = (None, None);
         assert_eq!((injection(&it), undo(&it)), ("not proven".to_owned(), "removal not confirmed".to_owned()));
         it.claimed_s = Some(31.0);
-        it.engine = "chaos-mesh".to_owned();
+        it.engine = FaultEngine::ChaosMesh;
         assert_eq!(injection(&it), "claimed by Chaos Mesh at 31.0s, not proven");
-        it.engine = "network-policy".to_owned();
+        it.engine = FaultEngine::NetworkPolicy;
         assert_eq!(injection(&it), "applied at 31.0s, not proven");
         it.claimed_s = None;
         it.injecting_s = None;

@@ -3,9 +3,9 @@
 
 use shakedown_schemas::result::{PhaseLoad, Recovery, ScenarioResult};
 use shakedown_schemas::scenario::Including;
+use shakedown_schemas::words;
 
 use super::reference;
-use crate::words;
 
 /// The requests of a phase with faults compared with the reference: the success rate and p95. None without a reference, or
 /// if one of the two has no requests.

@@ -1,8 +1,7 @@
 //! The requests of each load by step, and by the group that their answers name.
 
 use shakedown_schemas::result::{PartStats, PhaseLoad, ScenarioResult};
-
-use crate::words;
+use shakedown_schemas::words;
 
 /// The most rows of one table.
 const MOST: usize = 200;

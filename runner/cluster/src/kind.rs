@@ -7,51 +7,86 @@ use kube::core::ApiResource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shakedown_schemas::scenario::{FaultInfo, Resource};
 
-/// The kinds of objects that the runner handles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// networking.k8s.io/v1 NetworkPolicy
-    NetworkPolicy,
-    /// batch/v1 Job
-    Job,
-    /// coordination.k8s.io/v1 Lease
-    Lease,
-    /// v1 Pod
-    Pod,
-    /// v1 Namespace
-    Namespace,
-    /// v1 Endpoints
-    Endpoints,
-    /// apps/v1 ReplicaSet
-    ReplicaSet,
-    /// chaos-mesh.org/v1alpha1 NetworkChaos
-    NetworkChaos,
-    /// chaos-mesh.org/v1alpha1 PodChaos
-    PodChaos,
-    /// chaos-mesh.org/v1alpha1 StressChaos
-    StressChaos,
-    /// chaos-mesh.org/v1alpha1 HTTPChaos
-    HttpChaos,
-    /// chaos-mesh.org/v1alpha1 DNSChaos
-    DnsChaos,
-    /// chaos-mesh.org/v1alpha1 IOChaos
-    IoChaos,
-    /// chaos-mesh.org/v1alpha1 TimeChaos
-    TimeChaos,
-    /// chaos-mesh.org/v1alpha1 PodNetworkChaos: the network faults of Chaos Mesh in one pod
-    PodNetworkChaos,
-    /// chaos-mesh.org/v1alpha1 PodHttpChaos: the proxy of Chaos Mesh in one pod
-    PodHttpChaos,
-    /// chaos-mesh.org/v1alpha1 PodIOChaos: the file faults of Chaos Mesh in one pod
-    PodIoChaos,
-    /// v1 Event
-    Event,
-    /// v1 Service
-    Service,
-    /// v1 Node
-    Node,
-    /// A kind that a manifest names.
-    Other(OtherKind),
+/// The list of kinds, one row each: its group, version, name and plural. A row of Chaos Mesh has the name, the plural, and
+/// the kind that Chaos Mesh keeps for each pod because of it.
+macro_rules! kinds {
+    (
+        kubernetes { $($own:ident = $own_parts:expr;)* }
+        chaos { $($chaos:ident = ($chaos_name:literal, $chaos_plural:literal), $child:expr;)* }
+        of_pods { $($of_pod:ident = ($of_pod_name:literal, $of_pod_plural:literal);)* }
+        read { $($read:ident = $read_parts:expr;)* }
+    ) => {
+        /// The kinds of objects that the runner handles.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Kind {
+            $(#[doc = concat!("`", stringify!($own), "` of Kubernetes.")] $own,)*
+            $(#[doc = concat!("`", $chaos_name, "` of Chaos Mesh.")] $chaos,)*
+            $(#[doc = concat!("`", $of_pod_name, "` of Chaos Mesh: its faults in one pod.")] $of_pod,)*
+            $(#[doc = concat!("`", stringify!($read), "` of Kubernetes.")] $read,)*
+            /// A kind that a manifest names.
+            Other(OtherKind),
+        }
+
+        impl Kind {
+            /// The kinds of Chaos Mesh that a run creates in namespaces. They come before all others when a run is removed.
+            pub const CHAOS: [Self; [$($chaos_name),*].len()] = [$(Self::$chaos),*];
+
+            /// Kinds of Kubernetes' own that a run only reads, and that manifests may name.
+            const READ: [Self; [$(stringify!($read)),*].len()] = [$(Self::$read),*];
+
+            /// The kind of the per-pod objects that Chaos Mesh creates for this kind. None if there is none.
+            pub const fn child(self) -> Option<Self> {
+                match self {
+                    $(Self::$chaos => $child,)*
+                    $(Self::$own)|* | $(Self::$of_pod)|* | $(Self::$read)|* | Self::Other(_) => None,
+                }
+            }
+
+            const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
+                match self {
+                    $(Self::$own => $own_parts,)*
+                    $(Self::$chaos => (CHAOS_GROUP, CHAOS_VERSION, $chaos_name, $chaos_plural),)*
+                    $(Self::$of_pod => (CHAOS_GROUP, CHAOS_VERSION, $of_pod_name, $of_pod_plural),)*
+                    $(Self::$read => $read_parts,)*
+                    Self::Other(other) => {
+                        let Parts { group, version, kind, plural } = other.0;
+                        (group.as_str(), version.as_str(), kind.as_str(), plural.as_str())
+                    }
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    kubernetes {
+        NetworkPolicy = ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies");
+        Job = ("batch", "v1", "Job", "jobs");
+        Lease = ("coordination.k8s.io", "v1", "Lease", "leases");
+        Pod = ("", "v1", "Pod", "pods");
+        Namespace = ("", "v1", "Namespace", "namespaces");
+        Endpoints = ("", "v1", "Endpoints", "endpoints");
+        ReplicaSet = ("apps", "v1", "ReplicaSet", "replicasets");
+    }
+    chaos {
+        NetworkChaos = ("NetworkChaos", "networkchaos"), Some(Self::PodNetworkChaos);
+        PodChaos = ("PodChaos", "podchaos"), None;
+        StressChaos = ("StressChaos", "stresschaos"), None;
+        HttpChaos = ("HTTPChaos", "httpchaos"), Some(Self::PodHttpChaos);
+        DnsChaos = ("DNSChaos", "dnschaos"), None;
+        IoChaos = ("IOChaos", "iochaos"), Some(Self::PodIoChaos);
+        TimeChaos = ("TimeChaos", "timechaos"), None;
+    }
+    of_pods {
+        PodNetworkChaos = ("PodNetworkChaos", "podnetworkchaos");
+        PodHttpChaos = ("PodHttpChaos", "podhttpchaos");
+        PodIoChaos = ("PodIOChaos", "podiochaos");
+    }
+    read {
+        Event = ("", "v1", "Event", "events");
+        Service = ("", "v1", "Service", "services");
+        Node = ("", "v1", "Node", "nodes");
+    }
 }
 
 /// A kind that is not in the list, identified by its API version and its name.
@@ -105,6 +140,8 @@ impl From<Resource> for Kind {
 
 /// The API group of Chaos Mesh.
 pub const CHAOS_GROUP: &str = "chaos-mesh.org";
+/// The version of its objects.
+const CHAOS_VERSION: &str = "v1alpha1";
 
 impl Kind {
     /// The kinds of Kubernetes' own that every run may create in namespaces, in the order in which they are removed.
@@ -114,20 +151,6 @@ impl Kind {
     pub fn created() -> impl Iterator<Item = Self> {
         FaultInfo::created().map(Self::from).chain(Self::CREATED)
     }
-
-    /// The kinds of Chaos Mesh that a run creates in namespaces. They come before all others when a run is removed.
-    pub const CHAOS: [Self; 7] = [
-        Self::NetworkChaos,
-        Self::PodChaos,
-        Self::StressChaos,
-        Self::HttpChaos,
-        Self::DnsChaos,
-        Self::IoChaos,
-        Self::TimeChaos,
-    ];
-
-    /// Kinds of Kubernetes' own that a run only reads, and that manifests may name.
-    const READ: [Self; 3] = [Self::Event, Self::Service, Self::Node];
 
     /// A kind by its API version and its names.
     pub fn other(api_version: &str, kind: &str, plural: &str) -> Self {
@@ -142,51 +165,9 @@ impl Kind {
         })
     }
 
-    /// The kind of the per-pod objects that Chaos Mesh creates for this kind. None if there is none.
-    pub const fn child(self) -> Option<Self> {
-        match self {
-            Self::NetworkChaos => Some(Self::PodNetworkChaos),
-            Self::HttpChaos => Some(Self::PodHttpChaos),
-            Self::IoChaos => Some(Self::PodIoChaos),
-            Self::PodChaos | Self::StressChaos | Self::DnsChaos | Self::TimeChaos => None,
-            Self::NetworkPolicy | Self::Job | Self::Lease | Self::Pod | Self::Namespace | Self::Endpoints => None,
-            Self::ReplicaSet | Self::Event | Self::Service | Self::Node => None,
-            Self::PodNetworkChaos | Self::PodHttpChaos | Self::PodIoChaos | Self::Other(_) => None,
-        }
-    }
-
     /// Whether Chaos Mesh's controllers act on it.
     pub fn is_chaos(self) -> bool {
         self.parts().0 == CHAOS_GROUP
-    }
-
-    const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
-        match self {
-            Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
-            Self::Job => ("batch", "v1", "Job", "jobs"),
-            Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
-            Self::Pod => ("", "v1", "Pod", "pods"),
-            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::Endpoints => ("", "v1", "Endpoints", "endpoints"),
-            Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
-            Self::NetworkChaos => (CHAOS_GROUP, "v1alpha1", "NetworkChaos", "networkchaos"),
-            Self::PodChaos => (CHAOS_GROUP, "v1alpha1", "PodChaos", "podchaos"),
-            Self::StressChaos => (CHAOS_GROUP, "v1alpha1", "StressChaos", "stresschaos"),
-            Self::HttpChaos => (CHAOS_GROUP, "v1alpha1", "HTTPChaos", "httpchaos"),
-            Self::DnsChaos => (CHAOS_GROUP, "v1alpha1", "DNSChaos", "dnschaos"),
-            Self::IoChaos => (CHAOS_GROUP, "v1alpha1", "IOChaos", "iochaos"),
-            Self::TimeChaos => (CHAOS_GROUP, "v1alpha1", "TimeChaos", "timechaos"),
-            Self::PodNetworkChaos => (CHAOS_GROUP, "v1alpha1", "PodNetworkChaos", "podnetworkchaos"),
-            Self::PodHttpChaos => (CHAOS_GROUP, "v1alpha1", "PodHttpChaos", "podhttpchaos"),
-            Self::PodIoChaos => (CHAOS_GROUP, "v1alpha1", "PodIOChaos", "podiochaos"),
-            Self::Event => ("", "v1", "Event", "events"),
-            Self::Service => ("", "v1", "Service", "services"),
-            Self::Node => ("", "v1", "Node", "nodes"),
-            Self::Other(other) => {
-                let Parts { group, version, kind, plural } = other.0;
-                (group.as_str(), version.as_str(), kind.as_str(), plural.as_str())
-            }
-        }
     }
 
     pub(super) fn resource(self) -> ApiResource {

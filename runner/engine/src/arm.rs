@@ -1,5 +1,5 @@
-//! Creates the drivers, the port-forwards and the load engine from a plan. Only this file opens connections and watches for a
-//! run.
+//! Creates the drivers, the port-forwards and the load engine from a plan. Reads of the cluster that a run needs besides, such
+//! as the watch of its pods, are opened by the module that uses them.
 
 use std::net::TcpStream;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ mod zero;
 use std::collections::BTreeMap;
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::scenario::{Expectation, PodSelector};
+use shakedown_schemas::scenario::{Collected, Expectation, PodSelector};
 
 use self::pods::Selectors;
 pub use self::zero::Zero;
@@ -64,9 +64,9 @@ impl<'a> Collectors<'a> {
         let Some(cluster) = cluster else { return collectors };
         let mut watched = Vec::new();
         for (_, path, expectation) in asked(scenario) {
-            match expectation {
-                Expectation::Pods(it) => watched.push((path, selectors(scenario, it.select.as_ref()))),
-                Expectation::Logs(it) => {
+            match expectation.collected() {
+                Some(Collected::Pods(it)) => watched.push((path, selectors(scenario, it.select.as_ref()))),
+                Some(Collected::Logs(it)) => {
                     let selectors = selectors(scenario, it.select.as_ref());
                     match pods::matching(cluster, &selectors, namespace).await {
                         Ok(pods) => collectors.before.push((path.clone(), pods)),
@@ -74,7 +74,7 @@ impl<'a> Collectors<'a> {
                     }
                     watched.push((path, selectors));
                 }
-                _ => {}
+                Some(Collected::Prometheus(_)) | None => {}
             }
         }
         if !watched.is_empty() {
@@ -94,12 +94,13 @@ impl<'a> Collectors<'a> {
         }
         for (phase, path, expectation) in asked(self.scenario) {
             let looks = looks.remove(&path);
-            let seen = match expectation {
-                Expectation::Pods(_) => looks.map(Outside::Pods),
-                Expectation::Prometheus(it) => {
+            let seen = match expectation.collected() {
+                Some(Collected::Pods(_)) => looks.map(Outside::Pods),
+                Some(Collected::Prometheus(it)) => {
                     Some(Outside::Series(prometheus::series(it, phase, observations, &zero).await))
                 }
-                Expectation::Logs(it) => match (self.cluster, self.before.iter().find(|(asked, _)| *asked == path)) {
+                Some(Collected::Logs(it)) => match (self.cluster, self.before.iter().find(|(asked, _)| *asked == path))
+                {
                     (Some(cluster), Some((_, before))) => {
                         let selectors = selectors(self.scenario, it.select.as_ref());
                         let end_ns = observations.phases.last().map_or(0, |span| span.end_ns);
@@ -109,7 +110,7 @@ impl<'a> Collectors<'a> {
                     }
                     _ => None,
                 },
-                _ => None,
+                None => None,
             };
             if let Some(seen) = seen {
                 observations.outside.insert(path, seen);

@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shakedown_reports::Redactor;
 use shakedown_schemas::scenario::{Expectation, LatencyOf, Phase};
 use shakedown_schemas::units::Percent;
 use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
 use shakedown_load::Live;
+use shakedown_secrets::Redactor;
 
 /// The numbers of the live display. They are approximate and not stored; the result has the exact ones.
 #[derive(Debug, Clone, Default)]
@@ -86,17 +86,18 @@ impl Expected {
 
 impl Measure {
     fn of(expectation: &Expectation) -> Self {
-        match expectation {
-            Expectation::SuccessRate(it) => Self::SuccessRate {
-                min: it.min.map_or(0.0, Percent::fraction),
-                max: it.max.map_or(1.0, Percent::fraction),
-            },
-            Expectation::Latency(it) if it.of == LatencyOf::All => Self::Latency {
+        if let Expectation::SuccessRate(it) = expectation {
+            Self::SuccessRate { min: it.min.map_or(0.0, Percent::fraction), max: it.max.map_or(1.0, Percent::fraction) }
+        } else if let Expectation::Latency(it) = expectation
+            && it.of == LatencyOf::All
+        {
+            Self::Latency {
                 quantile: it.percentile.fraction(),
                 min_ms: it.min.map_or(0.0, |min| min.as_secs_f64() * 1e3),
                 max_ms: it.max.map_or(f64::INFINITY, |max| max.as_secs_f64() * 1e3),
-            },
-            _ => Self::AtTheEnd,
+            }
+        } else {
+            Self::AtTheEnd
         }
     }
 }

@@ -66,7 +66,7 @@ impl Execution<'_> {
             cluster.clone().notifying(Arc::new(move |kind| events.emit(kind)))
         });
         let guard = cluster.as_ref().map(|cluster| Guard::new(cluster, self.context.wait_lock));
-        let (plan, armed) = self.ready(done, cluster.as_ref(), guard.as_ref()).await?;
+        let (plan, armed) = self.plan_and_arm(done, cluster.as_ref(), guard.as_ref()).await?;
         let seen = self.run(&plan, armed, guard, result).await;
         let judged = self.judge(&plan, &seen);
         self.report(seen, judged, result).await;
@@ -75,45 +75,28 @@ impl Execution<'_> {
 
     /// Plans and arms the scenario, once no other run acts on the same namespaces. Permissions are checked first: without them
     /// the run waits for nothing.
-    async fn ready(
+    async fn plan_and_arm(
         &self,
         done: &Document,
         cluster: Option<&Cluster>,
         guard: Option<&Guard>,
     ) -> Result<(Plan, Armed), String> {
-        let mut permissions = match cluster {
-            Some(cluster) => {
-                Some(self.unless_interrupted(Permissions::of_scenario(done, cluster, self.options)).await?)
-            }
-            None => None,
-        };
+        let permissions = self.unless_interrupted(Permissions::of_scenario(done, cluster, self.options)).await?;
         let lacks_some = permissions.as_ref().is_some_and(Permissions::are_missing);
         if let (Some(guard), Some(cluster), false) = (guard, cluster, lacks_some) {
             let namespaces = plan::target_namespaces(&done.scenario, cluster, self.options);
             let waited = guard.wait(&namespaces, self.context.holder, &mut self.context.signal.clone()).await;
             waited.map_err(|error| error.to_string())?;
         }
-        let planning = async {
-            let planned = plan::plan(done, cluster, self.options).await;
-            let asked = match &mut permissions {
-                Some(permissions) => permissions.of_plan(&planned).await,
-                None => Ok(()),
-            };
-            Ok((planned, asked))
-        };
-        let (planned, asked) = self.unless_interrupted::<_, PlanError>(planning).await?;
-        if let Some(permissions) = &permissions {
-            if let Some(message) = permissions.refusal().await {
-                return Err(message.to_string());
-            }
-            if let Some([_, message]) = permissions.without_witness().await {
-                self.events.emit(EventKind::Warning { message: message.to_string() });
-            }
-            if permissions.are_unknown() {
-                self.events.emit(EventKind::Warning { message: plan::REFUSED.to_owned() });
-            }
+        let planning = async { Ok(plan::permitted(done, cluster, self.options, permissions).await) };
+        let permitted = self.unless_interrupted::<_, PlanError>(planning).await?;
+        if let Some(message) = permitted.refusal {
+            return Err(message.to_string());
         }
-        let plan = planned.and_then(|plan| asked.map(|()| plan)).map_err(|error| error.to_string())?;
+        let without_witness = permitted.without_witness.map(|[_, message]| message.to_string());
+        let warnings = without_witness.into_iter().chain(permitted.unknown.map(str::to_owned));
+        warnings.for_each(|message| self.events.emit(EventKind::Warning { message }));
+        let plan = permitted.plan.map_err(|error| error.to_string())?;
         let armed = self.unless_interrupted(arm::arm(&plan, cluster)).await?;
         Ok((plan, armed))
     }

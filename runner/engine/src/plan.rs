@@ -38,7 +38,7 @@ use shakedown_guard::fuse;
 
 pub use error::PlanError;
 pub use options::{Fuse, Options, Proof};
-pub use permissions::{Permissions, REFUSED};
+pub use permissions::{Permissions, Permitted, permitted};
 pub use show::show;
 pub use spec::{Action, FaultSpec, LoadSpec, PhaseSpec, Plan, Route};
 
@@ -127,9 +127,10 @@ pub fn namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> 
 
 /// The namespace in which a fault creates its objects: that of its targets, or of the object that a manifest is.
 fn own_namespace<'a>(fault: &'a Fault, default: &'a str) -> &'a str {
-    let named = match fault {
-        Fault::Manifest(it) => it.object.get("metadata").and_then(|metadata| metadata["namespace"].as_str()),
-        fault => fault.pods().and_then(|pods| pods.namespace.as_deref()),
+    let named = if let Fault::Manifest(it) = fault {
+        it.object.get("metadata").and_then(|metadata| metadata["namespace"].as_str())
+    } else {
+        fault.pods().and_then(|pods| pods.namespace.as_deref())
     };
     named.unwrap_or(default)
 }

@@ -38,9 +38,9 @@ fn needed(phase: &Phase) -> Duration {
         fault.after().get() + fault.lasts().map_or(SHORTEST, |lasts| lasts.get())
     };
     let faults = phase.faults.values().map(end).max().unwrap_or_default();
-    let recovery = phase.expect.iter().filter_map(|expectation| match expectation {
-        Expectation::RecoveryTime(it) => Some(it.max.map_or(SHORTEST, |max| max.get()) + it.hold.get()),
-        _ => None,
+    let recovery = phase.expect.iter().filter_map(|expectation| {
+        let (max, hold) = expectation.demands().recovery?;
+        Some(max.map_or(SHORTEST, |max| max.get()) + hold.get())
     });
     phase.settle.get() + faults.max(recovery.max().unwrap_or_default()).max(SHORTEST)
 }

@@ -1,5 +1,5 @@
-//! The timeline: the only part that acts. It runs the phases in order, commands the injections and the undos, marks the
-//! boundaries for the load, and records what happened.
+//! The timeline: the only part that injects and undoes faults. It runs the phases in order, commands the injections and the
+//! undos, marks the boundaries for the load, and records what happened.
 //!
 //! `phase` and `state` decide what is due. They are pure. Each fault is a task of its own (`fault`). The loop in `drive` waits
 //! for events only, never for an action. Nothing can therefore delay a signal, a stop condition or the next undo.

@@ -175,6 +175,8 @@ struct ChaosState {
     /// Changes to the targets while the fault acted, as text.
     notes: Vec<String>,
     undoing_since: Option<Instant>,
+    /// A resource that the undo found missing, as text.
+    missed: Option<String>,
     /// The forced removals, as text.
     forced: Option<String>,
     /// The restarts of the targets before the fault, by the ids of records: of pods, and of containers.

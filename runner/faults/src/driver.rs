@@ -132,6 +132,12 @@ pub trait FaultDriver: Send {
         Vec::new()
     }
 
+    /// What the undo found missing: an object of the fault that another client had removed by then, in words. When it went is
+    /// unknown.
+    fn missed(&self) -> Option<String> {
+        None
+    }
+
     /// Removes all changes that `prepare` and `inject` made or may have made.
     async fn undo(&mut self) -> Result<(), FaultError>;
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Evidence, FaultResult, Proof, Verdict};
-use shakedown_schemas::scenario::{Direction, FaultInfo};
+use shakedown_schemas::scenario::{Direction, FaultEngine, FaultInfo};
 
 use super::witness::KEPT;
 
@@ -98,7 +98,7 @@ pub fn conclude(
     let shown = has(|it| it.shows.is_effect() && it.shows != Proof::ConnectionsKept && it.holds) && !refuted;
     let kept = has(|it| it.shows == Proof::ConnectionsKept);
     if fault.injection != Verdict::Pass {
-        if fault.injection == Verdict::Inconclusive && refuted && fault.engine == "network-policy" {
+        if fault.injection == Verdict::Inconclusive && refuted && fault.engine == FaultEngine::NetworkPolicy {
             explain(fault);
         }
         return None;
@@ -138,9 +138,9 @@ pub fn conclude(
             Traffic::Shared { .. } | Traffic::Unchanged { .. } | Traffic::Incomparable { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
                 fault.proven_s = None;
-                fault.problem = Some(match fault.engine.as_str() {
-                    "network-policy" => unproven(wanted, direction, traffic, kept),
-                    _ => {
+                fault.problem = Some(match fault.engine {
+                    FaultEngine::NetworkPolicy => unproven(wanted, direction, traffic, kept),
+                    FaultEngine::Kubernetes | FaultEngine::ChaosMesh => {
                         let unseen =
                             fault.claimed_because.as_ref().filter(|_| matches!(wanted, RequiredProof::Observed { .. }));
                         let unseen = unseen.map_or_else(String::new, |why| format!("; {why}"));
@@ -155,7 +155,7 @@ pub fn conclude(
         fault.claimed_because.get_or_insert_with(|| "`prove: applied` asks for no more".to_owned());
     }
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
-    if fault.engine == "chaos-mesh" && !shown {
+    if fault.engine == FaultEngine::ChaosMesh && !shown {
         return unnoticed_claim(fault, traffic);
     }
     // Connections that stay open weaken the cut, even if a few requests hint at a change.
@@ -283,9 +283,9 @@ const KEPT_HELP: &str = "its network plugin leaves established connections open,
 
 /// The warning about a fault that acts without a change in the requests.
 fn unnoticed(fault: &FaultResult, direction: Direction) -> String {
-    let (tolerated, unless) = match fault.kind.as_str() {
-        "partition" => ("does not need this link", wrong_way(direction)),
-        _ => ("tolerates it", ""),
+    let (tolerated, unless) = match FaultInfo::of(&fault.kind).is_some_and(|info| info.facts.cuts_links) {
+        true => ("does not need this link", wrong_way(direction)),
+        false => ("tolerates it", ""),
     };
     format!(
         "fault {} acts, but the requests did not change: the service {tolerated}, or other pods carry the load{unless}",

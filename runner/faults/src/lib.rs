@@ -20,6 +20,7 @@ pub mod witness;
 
 use serde::Serialize;
 use shakedown_schemas::result::{ObjectRecord, PodRef};
+use shakedown_schemas::scenario::FaultEngine;
 use shakedown_schemas::units::as_text;
 
 pub use driver::{FaultDriver, FaultError, Finding, Observed};
@@ -35,8 +36,8 @@ pub struct FaultPlan {
     pub phase: usize,
     /// Its kind, such as `partition`.
     pub kind: &'static str,
-    /// Its engine, such as `network-policy`.
-    pub engine: &'static str,
+    /// The engine that carries it out.
+    pub engine: FaultEngine,
     /// What it does and what it leaves unchanged, in one sentence.
     pub description: String,
     /// The pods that it acts on.
@@ -60,7 +61,7 @@ pub struct FaultPlan {
     pub lasts: Option<std::time::Duration>,
     /// The required proof that it acts.
     #[serde(rename = "prove")]
-    pub effect: effect::RequiredProof,
+    pub required_proof: effect::RequiredProof,
 }
 
 kubernetes_kinds! {

@@ -44,6 +44,8 @@ pub struct Written {
     begun: bool,
     owner: Option<Value>,
     undoing_since: Option<Instant>,
+    /// What the first attempt at the undo found instead of the object, as text.
+    missed: Option<String>,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
     /// What its failed injection has left.
@@ -64,7 +66,8 @@ impl Written {
     /// An object that is not created yet.
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
-        let (begun, owner, undoing_since, last, half_done, forced) = (false, None, None, None, None, None);
+        let (begun, owner, undoing_since, missed) = (false, None, None, None);
+        let (last, half_done, forced) = (None, None, None);
         let (gone, made, effects) = (false, Dependants::default(), Vec::new());
         let acting = Acting::of(key.kind, &object);
         Self {
@@ -77,6 +80,7 @@ impl Written {
             begun,
             owner,
             undoing_since,
+            missed,
             last,
             half_done,
             forced,
@@ -298,9 +302,16 @@ impl FaultDriver for Written {
         Ok(findings)
     }
 
+    fn missed(&self) -> Option<String> {
+        self.missed.clone()
+    }
+
     async fn undo(&mut self) -> Result<(), FaultError> {
         if !self.begun {
             return Ok(());
+        }
+        if self.undoing_since.is_none() && self.key.uid.is_some() {
+            self.missed = self.missing().await.ok().flatten();
         }
         let since = *self.undoing_since.get_or_insert_with(Instant::now);
         if let Some(forced) = &self.forced {

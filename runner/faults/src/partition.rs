@@ -145,6 +145,10 @@ impl FaultDriver for NetworkPolicyPartition {
         stretches
     }
 
+    fn missed(&self) -> Option<String> {
+        self.switch.missed(self.part)
+    }
+
     async fn undo(&mut self) -> Result<(), FaultError> {
         let taken = if self.begun { self.switch.take_down(self.part).await } else { Ok(()) };
         if let Some(witness) = &mut self.witness {

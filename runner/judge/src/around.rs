@@ -1,6 +1,6 @@
-//! The requests around the faults of a phase: those in flight when the first fault struck, and those that were due while
-//! the injection waited for them and while the faults were being injected and undone. Reports show them separately, and the phase defines which of them its
-//! expectations include.
+//! The requests around the faults of a phase: those in flight when the first fault struck, and those that were due while the
+//! injection waited for them and while the faults were being injected and undone. Reports show them separately, and the phase
+//! defines which of them its expectations include.
 //!
 //! - A request that was due before the strike and had not ended by then belongs to the fault's phase, not to the previous
 //!   one: its outcome is an effect of the fault. With answers of 10 to 60 s these requests are the main damage.
@@ -38,17 +38,19 @@ impl<'a> Views<'a> {
 
     /// The observations that an expectation uses.
     pub(super) fn of(&self, expectation: &Expectation) -> &Observations {
-        match expectation {
-            Expectation::RecoveryTime(_) => self.plain,
-            it if is_by_due(it) => &self.by_due,
-            _ => &self.included,
+        if expectation.demands().recovery.is_some() {
+            self.plain
+        } else if is_by_due(expectation) {
+            &self.by_due
+        } else {
+            &self.included
         }
     }
 }
 
 /// True when an expectation counts requests by their due moment, independent of the groups around a fault.
 pub(super) fn is_by_due(expectation: &Expectation) -> bool {
-    expectation.info().facts.counts_work || matches!(expectation, Expectation::RecoveryTime(_))
+    expectation.info().facts.counts_work || expectation.demands().recovery.is_some()
 }
 
 /// The part of a group's requests.

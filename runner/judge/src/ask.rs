@@ -2,7 +2,7 @@
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::Verdict;
-use shakedown_schemas::scenario::Expectation;
+use shakedown_schemas::scenario::{Expectation, Reference};
 
 use super::answer::{Answer, Asked};
 use super::measure::{Timing, Work};
@@ -50,11 +50,10 @@ const fn asks_for_the_unsent(expectation: &Expectation) -> bool {
 
 /// The phase whose requests an expectation about requests compares with.
 fn reference(asked: &Asked<'_>, expectation: &Expectation) -> Option<usize> {
-    match expectation {
-        Expectation::RecoveryTime(it) => recovery::baseline(asked.observations, it.to.as_deref()).ok(),
-        // Its ratio only describes.
-        Expectation::Goodput(_) => None,
-        it => it.to().and_then(|name| asked.complete_phase(name).ok()),
+    match expectation.info().facts.reference {
+        Reference::Baseline => recovery::baseline(asked.observations, expectation.to()).ok(),
+        Reference::Nothing | Reference::Described => None,
+        Reference::Named => expectation.to().and_then(|name| asked.complete_phase(name).ok()),
     }
 }
 
@@ -112,9 +111,9 @@ fn evaluate(asked: &Asked<'_>, expectation: &Expectation) -> Answer {
 /// The answer, unless the load generator was too late in one of the phases whose requests it is of: the delays of the
 /// service and of the machine cannot be separated then. The number of due requests is always known.
 fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
-    let since = match expectation {
-        Expectation::RecoveryTime(_) => recovery::watched_before(asked.observations, asked.phase),
-        _ => 0..0,
+    let since = match expectation.demands().recovery {
+        Some(_) => recovery::watched_before(asked.observations, asked.phase),
+        None => 0..0,
     };
     let mut phases = asked.to.into_iter().chain(since).chain([asked.phase]);
     let late = phases.find_map(|phase| Some((phase, lateness::too_late(asked.load, phase)?)));

@@ -1,7 +1,7 @@
 //! Expectations about counts of requests: `success_rate`, `errors`, `stuck` and `requests`.
 
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{CountLimits, Errors, Expectation, Requests, Stuck, SuccessRate};
+use shakedown_schemas::scenario::{CountLimits, Errors, Expectation, FailureKind, Requests, Stuck, SuccessRate};
 use shakedown_schemas::units::Percent;
 
 use super::answer::{Answer, Asked, Rules, named};
@@ -131,7 +131,7 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     let total = stats::total(asked.load, asked.phase);
     let n = total.requests();
     let show = |value: f64| format!("{value}");
-    let counts: Vec<(&str, u64, Limits)> =
+    let counts: Vec<(FailureKind, u64, Limits)> =
         it.kinds().into_iter().map(|(kind, it)| (kind, failures(&total, kind), limits(it))).collect();
     let sum: u64 = counts.iter().map(|(_, count, _)| count).sum();
     let mut answer = Answer::new(Unit::Count, Limits::default(), show).observed(sum as f64, sum.to_string(), None);
@@ -139,7 +139,7 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     answer.term("decided by", "the exact count".to_owned());
     let mut words = Vec::new();
     for (kind, count, limits) in &counts {
-        answer.term(kind, count.to_string());
+        answer.term(kind.key(), count.to_string());
         words.push(format!("{kind} {count}, {}", limits.against(*count as f64, show)));
     }
     let facts: Vec<String> = counts.iter().map(|(kind, count, _)| format!("{kind} {count}")).collect();
@@ -162,24 +162,25 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
 /// later phase has.
 pub(super) fn held_before(expectation: &Expectation, before: &Cell, now: &Cell) -> Option<String> {
     let n = before.requests();
-    match expectation {
-        Expectation::SuccessRate(it) if n > 0 => {
-            let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
-            let rate = before.succeeded as f64 / n as f64;
-            limits.hold(rate).then(|| format!("{} of {} succeeded", text::percent(rate), text::requests(n)))
-        }
-        Expectation::Errors(it) if n > 0 => {
-            let longer = (now.requests() as f64 / n as f64).max(1.0);
-            let counts = it.kinds().into_iter().map(|(kind, it)| (kind, failures(before, kind), limits(it)));
-            let counts: Vec<(&str, u64, Limits)> = counts.collect();
-            let held = counts.iter().all(|(_, count, limits)| {
-                let count = *count as f64;
-                limits.low_enough(count) && limits.min.is_none_or(|min| count * longer >= min)
-            });
-            let words: Vec<String> = counts.iter().map(|(kind, count, _)| format!("{kind} {count}")).collect();
-            held.then(|| format!("of {}: {}", text::requests(n), words.join(", ")))
-        }
-        _ => None,
+    if n == 0 {
+        return None;
+    }
+    if let Expectation::SuccessRate(it) = expectation {
+        let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
+        let rate = before.succeeded as f64 / n as f64;
+        limits.hold(rate).then(|| format!("{} of {} succeeded", text::percent(rate), text::requests(n)))
+    } else if let Expectation::Errors(it) = expectation {
+        let longer = (now.requests() as f64 / n as f64).max(1.0);
+        let counts = it.kinds().into_iter().map(|(kind, it)| (kind, failures(before, kind), limits(it)));
+        let counts: Vec<(FailureKind, u64, Limits)> = counts.collect();
+        let held = counts.iter().all(|(_, count, limits)| {
+            let count = *count as f64;
+            limits.low_enough(count) && limits.min.is_none_or(|min| count * longer >= min)
+        });
+        let words: Vec<String> = counts.iter().map(|(kind, count, _)| format!("{kind} {count}")).collect();
+        held.then(|| format!("of {}: {}", text::requests(n), words.join(", ")))
+    } else {
+        None
     }
 }
 
@@ -204,26 +205,38 @@ pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
     }
 }
 
-/// The number of failures of a kind that a scenario names.
-fn failures(requests: &Cell, kind: &str) -> u64 {
-    let of_kind = |failure: &Failure| match failure {
-        Failure::Timeout | Failure::TimeoutAfterWait | Failure::Unfinished => kind == "timeout",
-        Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls | Failure::TlsAlert => kind == "connection",
-        Failure::Reset | Failure::Closed | Failure::GoAway | Failure::StreamRefused | Failure::StreamReset => {
-            kind == "reset"
-        }
-        Failure::Status(400..=499) => kind == "http_4xx",
-        Failure::Status(500..=599) => kind == "http_5xx",
-        Failure::Status(_) => false,
-        Failure::BrokenStream | Failure::Truncated | Failure::Protocol | Failure::TooLarge => kind == "broken_stream",
-        Failure::Stalled => kind == "stalled",
-        Failure::ApiError | Failure::FinishAbort | Failure::FinishError => kind == "api_error",
-        Failure::Check => kind == "check",
-        Failure::NotSentLimit | Failure::NotSentConnections | Failure::NotSentForward | Failure::NotSentLate => {
-            kind == "not_sent" || kind == failure.to_string()
-        }
+/// The number of failures of a kind.
+fn failures(requests: &Cell, kind: FailureKind) -> u64 {
+    let is_of = |failure: &Failure| {
+        let [narrow, wide] = kinds(failure);
+        kind == FailureKind::Any || narrow == Some(kind) || wide == Some(kind)
     };
-    requests.failed.iter().filter(|(failure, _)| kind == "any" || of_kind(failure)).map(|(_, count)| count).sum()
+    requests.failed.iter().filter(|(failure, _)| is_of(failure)).map(|(_, count)| count).sum()
+}
+
+/// The kind of a failure, and the kind that includes it. Every failure is also of the kind `any`.
+const fn kinds(failure: &Failure) -> [Option<FailureKind>; 2] {
+    let kind = match failure {
+        Failure::Timeout | Failure::TimeoutAfterWait | Failure::Unfinished => FailureKind::Timeout,
+        Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls | Failure::TlsAlert => {
+            FailureKind::Connection
+        }
+        Failure::Reset | Failure::Closed | Failure::GoAway | Failure::StreamRefused | Failure::StreamReset => {
+            FailureKind::Reset
+        }
+        Failure::Status(400..=499) => FailureKind::Http4xx,
+        Failure::Status(500..=599) => FailureKind::Http5xx,
+        Failure::Status(_) => return [None, None],
+        Failure::BrokenStream | Failure::Truncated | Failure::Protocol | Failure::TooLarge => FailureKind::BrokenStream,
+        Failure::Stalled => FailureKind::Stalled,
+        Failure::ApiError | Failure::FinishAbort | Failure::FinishError => FailureKind::ApiError,
+        Failure::Check => FailureKind::Check,
+        Failure::NotSentLimit => return [Some(FailureKind::NotSentLimit), Some(FailureKind::NotSent)],
+        Failure::NotSentConnections => return [Some(FailureKind::NotSentConnections), Some(FailureKind::NotSent)],
+        Failure::NotSentForward => return [Some(FailureKind::NotSentForward), Some(FailureKind::NotSent)],
+        Failure::NotSentLate => return [Some(FailureKind::NotSentLate), Some(FailureKind::NotSent)],
+    };
+    [Some(kind), None]
 }
 
 #[cfg(test)]
@@ -323,7 +336,8 @@ mod tests {
         assert!(most.reason.contains("; but most were not compared: `a` has no answer"), "{}", most.reason);
     }
 
-    /// 10/s for 10 s were 97 requests, because blocks of jittered requests lay across the ends of the phase, and `min: 100` failed.
+    /// 10/s for 10 s were 97 requests, because blocks of jittered requests lay across the ends of the phase, and `min: 100`
+    /// failed.
     #[test]
     fn requests_that_jitter_moves_over_an_end_are_not_missing() {
         let ask = |sent: f64, late_s: f64, arrival: Arrival, limits: serde_json::Value| {
@@ -349,29 +363,31 @@ mod tests {
     #[test]
     fn every_failure_has_its_kind() {
         use Failure as F;
-        let of_kind: [(&str, &[Failure]); 10] = [
-            ("timeout", &[F::Timeout, F::TimeoutAfterWait, F::Unfinished]),
-            ("connection", &[F::Dns, F::Refused, F::Connect, F::Tls, F::TlsAlert]),
-            ("reset", &[F::Reset, F::Closed, F::GoAway, F::StreamRefused, F::StreamReset]),
-            ("http_4xx", &[F::Status(400), F::Status(499)]),
-            ("http_5xx", &[F::Status(500), F::Status(599)]),
-            ("broken_stream", &[F::BrokenStream, F::Truncated, F::Protocol, F::TooLarge]),
-            ("stalled", &[F::Stalled]),
-            ("api_error", &[F::ApiError, F::FinishAbort, F::FinishError]),
-            ("check", &[F::Check]),
-            ("not_sent", &[F::NotSentLimit, F::NotSentConnections, F::NotSentForward, F::NotSentLate]),
+        use FailureKind as K;
+        let of_kind: [(FailureKind, &[Failure]); 14] = [
+            (K::Timeout, &[F::Timeout, F::TimeoutAfterWait, F::Unfinished]),
+            (K::Connection, &[F::Dns, F::Refused, F::Connect, F::Tls, F::TlsAlert]),
+            (K::Reset, &[F::Reset, F::Closed, F::GoAway, F::StreamRefused, F::StreamReset]),
+            (K::Http4xx, &[F::Status(400), F::Status(499)]),
+            (K::Http5xx, &[F::Status(500), F::Status(599)]),
+            (K::BrokenStream, &[F::BrokenStream, F::Truncated, F::Protocol, F::TooLarge]),
+            (K::Stalled, &[F::Stalled]),
+            (K::ApiError, &[F::ApiError, F::FinishAbort, F::FinishError]),
+            (K::Check, &[F::Check]),
+            (K::NotSent, &[F::NotSentLimit, F::NotSentConnections, F::NotSentForward, F::NotSentLate]),
+            (K::NotSentLimit, &[F::NotSentLimit]),
+            (K::NotSentConnections, &[F::NotSentConnections]),
+            (K::NotSentForward, &[F::NotSentForward]),
+            (K::NotSentLate, &[F::NotSentLate]),
         ];
         let mut all = Cell { succeeded: 1000, ..Cell::default() };
-        let each = of_kind.iter().flat_map(|(_, failures)| *failures).chain(&[F::Status(302)]);
+        let each = of_kind[..10].iter().flat_map(|(_, failures)| *failures).chain(&[F::Status(302)]);
         // Each count is twice the previous one, so that no two sums are equal.
         each.enumerate().for_each(|(at, failure)| *all.failed.entry(*failure).or_default() += 1 << at);
         for (kind, expected) in of_kind {
             let count: u64 = expected.iter().map(|failure| all.failed[failure]).sum();
             assert_eq!(failures(&all, kind), count, "{kind}");
         }
-        for one in [F::NotSentLimit, F::NotSentConnections, F::NotSentForward, F::NotSentLate] {
-            assert_eq!(failures(&all, &one.to_string()), all.failed[&one], "{one}");
-        }
-        assert_eq!(failures(&all, "any"), all.requests() - 1000);
+        assert_eq!(failures(&all, K::Any), all.requests() - 1000);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shakedown_schemas::first_few;
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{Expectation, Logs, Over, Pods, Prometheus};
+use shakedown_schemas::scenario::{Collected, Expectation, Logs, Over, Pods, Prometheus};
 
 use super::answer::Answer;
 use super::limits::Limits;
@@ -25,11 +25,13 @@ const QUOTED: usize = 3;
 /// The answer to such an expectation.
 pub(super) fn answer(observations: &Observations, phase: usize, expectation: &Expectation, path: &str) -> Answer {
     let seen = observations.outside.get(path);
-    match (expectation, seen) {
-        (Expectation::Pods(it), Some(Outside::Pods(looks))) => pods(observations, phase, it, looks),
-        (Expectation::Prometheus(it), Some(Outside::Series(series))) => prometheus(observations, phase, it, series),
-        (Expectation::Logs(it), Some(Outside::Lines(lines))) => logs(observations, phase, it, lines),
-        _ => Answer::inconclusive("not observed: the run ended first".to_owned()),
+    match (expectation.collected(), seen) {
+        (Some(Collected::Pods(it)), Some(Outside::Pods(looks))) => pods(observations, phase, it, looks),
+        (Some(Collected::Prometheus(it)), Some(Outside::Series(series))) => prometheus(observations, phase, it, series),
+        (Some(Collected::Logs(it)), Some(Outside::Lines(lines))) => logs(observations, phase, it, lines),
+        (Some(Collected::Pods(_) | Collected::Prometheus(_) | Collected::Logs(_)) | None, _) => {
+            Answer::inconclusive("not observed: the run ended first".to_owned())
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 //! quantile with its degrees of freedom. A count of zero has no such variance. The rule of three then bounds it: at most
 //! three answers in that time, at 95 %.
 //!
-//! In a closed loop, the workers' requests may come in waves: ten workers whose answers take 3 s begin ten requests every 3 s, and a
-//! phase of 20 s has six waves of them or seven. A verdict that one wave more or less would change is inconclusive.
+//! In a closed loop, the workers' requests may come in waves: ten workers whose answers take 3 s begin ten requests every 3 s,
+//! and a phase of 20 s has six waves of them or seven. A verdict that one wave more or less would change is inconclusive.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};

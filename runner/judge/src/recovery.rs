@@ -13,8 +13,8 @@
 //! - A window that is slow only by the load generator's own lateness is unknown, and neither begins nor ends a run of good ones.
 //! - In a closed loop, a window with few requests is bad if the workers waited for slow answers in it ([`waiting`]).
 //! - A window with failures that has too few requests for the tolerance (100 for 1 %) is compared with the band together
-//!   with its neighbours. So is a window whose slow requests are too few to be significant, and a window with failures if requests
-//!   of the baseline failed as well: a service with 3 % of failures all the time is often beyond a tolerance of 1 %.
+//!   with its neighbours. So is a window whose slow requests are too few to be significant, and a window with failures if
+//!   requests of the baseline failed as well: a service with 3 % of failures all the time is often beyond a tolerance of 1 %.
 //! - Consecutive unknown windows that together have 10 requests are bad if most of those failed or were slow.
 //! - The recovery is the start of the last run of good windows, which must last `hold`. A window that leaves the band after
 //!   such a run is a relapse ([`settling`]). A number of consecutive successes would not be enough: with 5 % of requests
@@ -251,13 +251,14 @@ pub fn recoveries(
 fn settings(scenario: &Scenario, observations: &Observations, fault_phase: usize, load: &str) -> RecoveryTime {
     let next = observations.phases.iter().skip(fault_phase + 1).take_while(|span| !span.has_faults).count();
     let asked = scenario.phases.iter().skip(fault_phase + 1).take(next).flat_map(|phase| &phase.expect);
-    asked
-        .filter_map(|expectation| match expectation {
-            Expectation::RecoveryTime(it) if it.load.as_deref().is_none_or(|name| name == load) => Some(it.clone()),
-            _ => None,
-        })
-        .next()
-        .unwrap_or_default()
+    for expectation in asked {
+        if let Expectation::RecoveryTime(it) = expectation
+            && it.load.as_deref().is_none_or(|name| name == load)
+        {
+            return it.clone();
+        }
+    }
+    RecoveryTime::default()
 }
 
 fn recovery(

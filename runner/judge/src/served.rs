@@ -3,7 +3,6 @@
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
-use shakedown_schemas::scenario::Expectation;
 
 use super::answer::named;
 use super::stats::sum;
@@ -77,13 +76,7 @@ fn of_phases(load: &LoadObservations, is: impl Fn(usize) -> bool) -> Cell {
 /// True if an expectation about a load asks for failures in a phase without faults.
 fn is_asked(scenario: &Scenario, load: &str) -> bool {
     let calm = scenario.phases.iter().filter(|phase| phase.faults.is_empty()).flat_map(|phase| &phase.expect);
-    calm.filter(|it| it.load().is_none_or(|asked| asked == load)).any(|it| match it {
-        Expectation::SuccessRate(it) => it.max.is_some(),
-        Expectation::Goodput(it) => it.max.is_some(),
-        Expectation::Errors(it) => it.kinds().iter().any(|(_, limits)| limits.min.is_some_and(|min| min > 0)),
-        Expectation::Stuck(it) => it.min.is_some_and(|min| min > 0),
-        _ => false,
-    })
+    calm.filter(|it| it.load().is_none_or(|asked| asked == load)).any(|it| it.demands().failures)
 }
 
 #[cfg(test)]

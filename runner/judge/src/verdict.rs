@@ -6,7 +6,7 @@ use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{
     Cause, ExpectationResult, FaultResult, Leftover, PodChange, PodEvent, ScenarioResult, Verdict,
 };
-use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::scenario::{FaultEngine, FaultInfo};
 
 use super::text;
 
@@ -107,9 +107,11 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
     let injected = || result.faults.iter().filter(|fault| fault.injected_s.is_some());
     let claimed = injected().filter(|fault| fault.is_claimed()).map(|fault| {
         let why = fault.claimed_because.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        match fault.engine.as_str() {
-            "network-policy" => format!("the fault `{}` is applied, not proven{why}", fault.name),
-            engine => format!("the fault `{}` is claimed by its engine ({engine}), not proven{why}", fault.name),
+        match fault.engine {
+            FaultEngine::NetworkPolicy => format!("the fault `{}` is applied, not proven{why}", fault.name),
+            engine @ (FaultEngine::ChaosMesh | FaultEngine::Kubernetes) => {
+                format!("the fault `{}` is claimed by its engine ({engine}), not proven{why}", fault.name)
+            }
         }
     });
     let restarts: Vec<(&FaultResult, String)> = result

@@ -1,5 +1,6 @@
 //! From a host name to a connection. A name is looked up once for all that wait for it. Its addresses are tried as every
-//! client does, without waiting for one that does not answer (Happy Eyeballs, RFC 8305, sections 4 and 5).
+//! client does, without waiting for one that does not answer (Happy Eyeballs, RFC 8305, sections 4 and 5). By hand, because the
+//! connector of hyper-util looks a name up for each connection, and tries the addresses of one family one after the other.
 
 use std::collections::VecDeque;
 use std::future::Future;

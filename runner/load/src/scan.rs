@@ -1,5 +1,6 @@
 //! Searches for texts and patterns in a body that arrives in chunks, without buffering it. Texts are found by the algorithm
-//! of Knuth, Morris and Pratt (1977), patterns by a DFA.
+//! of Knuth, Morris and Pratt (1977), patterns by a DFA. By hand, because `memmem` of memchr searches one slice: a text that two
+//! chunks share would be missed, or every chunk would have to be copied behind the end of the one before it.
 
 use regex_automata::Input;
 use regex_automata::dfa::Automaton;

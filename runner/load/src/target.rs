@@ -197,11 +197,10 @@ impl Target {
             sharing,
             fresh,
             stall_after,
-            requests: match sent {
-                Sent::Http(Http { steps, .. }) if !steps.is_empty() => {
-                    Requests::new(requests, rows, dice).with_steps(captures.len())
-                }
-                _ => Requests::new(requests, rows, dice),
+            requests: if matches!(sent, Sent::Http(Http { steps, .. }) if !steps.is_empty()) {
+                Requests::new(requests, rows, dice).with_steps(captures.len())
+            } else {
+                Requests::new(requests, rows, dice)
             },
             group: load.group_by.as_ref().map(GroupRule::new).transpose()?,
             group_by: load.group_by.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -1,9 +1,13 @@
-//! Finds secrets in texts: as they are, in every ordinary spelling, in base64 and in hexadecimal.
+//! Finds secrets in texts and redacts them: as they are, in every ordinary spelling, in base64 and in hexadecimal.
 //!
 //! A text repeats a secret as the programs before it wrote it down. Each character may be escaped, as in JSON, URLs, HTML, YAML,
 //! a shell or a language, and escapes may be escaped again, up to three times. In base64 a secret has three forms, because what
 //! is in front of it shifts its bits: `user:SECRET` does.
+//!
+//! By hand, because a search for fixed texts, such as that of aho-corasick, would need every spelling of every character in every
+//! combination. In an ordinary text, the pairs of [`Starts`] already rule out almost every place.
 
+mod redact;
 mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+pub use redact::Redactor;
 use spelling::{Character, Code, DEPTH, Place, SIGNS, codes_at};
 
 /// The replacement of a secret.

@@ -7,7 +7,7 @@ mod proof;
 
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Effect, Expectation, Load, Model, Pace, Prove, Scenario};
+use crate::scenario::{Effect, Expectation, Load, Model, Pace, Prove, Reference, Scenario};
 use crate::units::{Duration, short};
 use counted::{Count, asked, count, is_doubtful, is_silent};
 
@@ -54,15 +54,14 @@ impl Need {
 fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<Need> {
     let sample = expectation.sample()?;
     let named = expectation.to().and_then(|to| scenario.phases.iter().position(|phase| phase.name == to));
-    let phases = match expectation {
-        Expectation::RecoveryTime(it) => {
+    let phases = match expectation.info().facts.reference {
+        Reference::Baseline => {
             let first_fault = scenario.phases.iter().position(|phase| !phase.faults.is_empty());
-            let default = if it.to.is_none() { first_fault.and_then(|at| at.checked_sub(1)) } else { None };
+            let default = expectation.to().is_none().then(|| first_fault.and_then(|at| at.checked_sub(1))).flatten();
             named.or(default).into_iter().collect()
         }
-        // The earlier phase of a goodput decides nothing.
-        Expectation::Goodput(_) => vec![index],
-        _ => named.into_iter().chain([index]).collect(),
+        Reference::Described | Reference::Nothing => vec![index],
+        Reference::Named => named.into_iter().chain([index]).collect(),
     };
     let given = sample.sampling.and_then(|it| it.min_samples);
     Some(Need {

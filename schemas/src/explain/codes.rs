@@ -161,7 +161,7 @@ fn explanation(code: Code) -> About {
         ),
         Code::InvalidValue => about(
             "The value cannot be read. Quantities have units, so that 30 seconds are never 30 minutes.",
-            "Add the unit: `30s`, `95%`, `20/s`, `512MiB`, `10mbit`.",
+            "Add the unit: `30s`, `95%`, `20/s`, `512MiB`, `10Mbit/s`.",
             Phase,
             "duration: 30",
             "duration: 30s",

@@ -74,7 +74,9 @@ impl Keys {
         if path.is_empty() {
             return Ok(self.text(&self.top(), recursive));
         }
-        let places = self.find(&parts)?;
+        let mut places = self.find(&parts)?;
+        // Stop conditions share names with expectations, which are asked for more often.
+        places.sort_by_key(|place| place.path.starts_with("abort_if"));
         let mut texts: Vec<String> = Vec::new();
         for text in places.iter().map(|place| self.text(place, recursive)) {
             // The same key in two places differs in its path, on the first line.

@@ -1,4 +1,5 @@
-//! Files of the other tools in `tests-cases/import`: each becomes a scenario that is valid, and what is not carried over is noted.
+//! Files of the other tools in `tests-cases/import`: each becomes a scenario that is valid, and what is not carried over is
+//! noted.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::FaultState;
+use crate::scenario::FaultEngine;
 use crate::units::{self, short};
 use crate::verdict::Verdict;
 
@@ -19,8 +20,8 @@ pub struct FaultResult {
     pub phase: String,
     /// Its kind, such as `partition`.
     pub kind: String,
-    /// The engine, such as `network-policy`.
-    pub engine: String,
+    /// The engine that carries it out.
+    pub engine: FaultEngine,
     /// What it changes and what it leaves unchanged, in one sentence.
     pub description: String,
     /// The target pods.

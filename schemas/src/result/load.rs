@@ -1,6 +1,8 @@
 //! The measurements of the loads: how they reached their services, counts and latencies, their course over time, and
 //! recovery. The measurements of the load generator itself are in `generator`.
 
+use std::fmt;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,8 +26,8 @@ pub struct LoadInfo {
     pub open_loop: bool,
     /// The planned schedule, in words: `20/s`, `8 at a time`.
     pub schedule: String,
-    /// How the service was reached: `direct`, `port-forward` or `url`.
-    pub reach: String,
+    /// How the service was reached.
+    pub reach: ReachedBy,
     /// The address that requests were sent to. Empty for a port-forward.
     #[serde(default)]
     pub address: String,
@@ -72,6 +74,31 @@ impl LoadInfo {
     pub fn reached(&self) -> String {
         let at = self.behind().map_or_else(String::new, |address| format!(", {address}"));
         format!("{}{}{at} ({})", self.target, self.endpoint_words(), self.reach)
+    }
+}
+
+/// How the requests of a load reach their service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReachedBy {
+    /// By the URL's own host.
+    Url,
+    /// By an address of the service.
+    Direct,
+    /// By the addresses of its ready pods, for a headless service.
+    Endpoints,
+    /// Through a port-forward by the API server.
+    PortForward,
+}
+
+impl fmt::Display for ReachedBy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::Url => "url",
+            Self::Direct => "direct",
+            Self::Endpoints => "endpoints",
+            Self::PortForward => "port-forward",
+        })
     }
 }
 
@@ -253,8 +280,8 @@ pub struct LoadSeries {
     pub heat: Option<Heat>,
 }
 
-/// A heat map of the time until the outcome of every request: time by latency, with the number of requests in each cell. It shows patterns that
-/// percentiles hide, such as a fast and a slow group of answers.
+/// A heat map of the time until the outcome of every request: time by latency, with the number of requests in each cell. It shows
+/// patterns that percentiles hide, such as a fast and a slow group of answers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Heat {
     /// The length of a column, in seconds.

@@ -18,9 +18,9 @@ mod stuck;
 mod success_rate;
 
 pub use effect::Effect;
-pub use errors::Errors;
+pub use errors::{Errors, FailureKind};
 pub use goodput::{Goodput, GoodputBounds};
-pub use kind::{About, ExpectationFacts, ExpectationInfo, Panel, PodsRead, Shown};
+pub use kind::{About, Ahead, Demands, ExpectationFacts, ExpectationInfo, Panel, PodsRead, Reference, Shown};
 pub(crate) use kind::{At, PhaseFacts, Sample};
 pub use latency::{Latency, LatencyOf, LatencyRatio};
 pub use limits::{CountLimits, Decide, Sampling};
@@ -83,10 +83,45 @@ expectation_kinds! {
     "logs" => Logs(Logs), logs::LOGS;
 }
 
+/// An expectation whose data a collector reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Collected<'e> {
+    /// Pods.
+    Pods(&'e Pods),
+    /// Values of Prometheus.
+    Prometheus(&'e Prometheus),
+    /// Lines of logs.
+    Logs(&'e Logs),
+}
+
 impl Expectation {
     /// The description of its kind.
     pub fn info(&self) -> &'static ExpectationInfo {
         &Self::KINDS[self.index()]
+    }
+
+    /// What it reads of another source than the run's own requests. None for requests.
+    pub const fn collected(&self) -> Option<Collected<'_>> {
+        match self {
+            Self::Pods(it) => Some(Collected::Pods(it)),
+            Self::Prometheus(it) => Some(Collected::Prometheus(it)),
+            Self::Logs(it) => Some(Collected::Logs(it)),
+            Self::SuccessRate(_)
+            | Self::Latency(_)
+            | Self::LatencyRatio(_)
+            | Self::TimeToFirstToken(_)
+            | Self::TimeToFirstTokenRatio(_)
+            | Self::InterTokenLatency(_)
+            | Self::InterTokenLatencyRatio(_)
+            | Self::OutputTokensPerSecond(_)
+            | Self::OutputTokensPerSecondRatio(_)
+            | Self::ThroughputRatio(_)
+            | Self::Goodput(_)
+            | Self::Errors(_)
+            | Self::Stuck(_)
+            | Self::RecoveryTime(_)
+            | Self::Requests(_) => None,
+        }
     }
 
     /// True if the expectation is about requests, so that it is judged per load. False for pods, logs and Prometheus,

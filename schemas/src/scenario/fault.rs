@@ -22,7 +22,7 @@ pub use container_kill::ContainerKill;
 pub use dns::{DnsAnswer, DnsFault};
 pub use http::HttpFault;
 pub use io::{IoError, IoFault, IoMethod};
-pub use kind::{Access, AccessNeeds, ChaosMesh, FaultFacts, FaultInfo, Means, Resource, Sandbox};
+pub use kind::{Access, AccessNeeds, ChaosMesh, Ends, FaultFacts, FaultInfo, Means, Resource, Sandbox};
 pub use manifest::{Condition, Field, Manifest, ObjectName};
 pub use netem::Netem;
 pub use partition::{Engine, Partition};
@@ -30,7 +30,7 @@ pub use pod_failure::PodFailure;
 pub use pod_kill::PodKill;
 pub use port::{PeerPort, PortRange};
 pub use stress::{Stress, StressCpu, StressMemory};
-pub use terms::{Direction, Prove};
+pub use terms::{Direction, FaultEngine, Prove};
 pub use time::{Clock, TimeFault};
 
 use schemars::JsonSchema;

@@ -6,7 +6,7 @@ use shakedown_schemas::RunResult;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(result) = serde_json::from_slice::<RunResult>(bytes) else { return };
-    let redactor = shakedown_reports::Redactor::default();
+    let redactor = shakedown_secrets::Redactor::default();
     redactor.learn("secret");
     let result = redactor.result(&result);
     // A report may say that it cannot be made; it does not panic.

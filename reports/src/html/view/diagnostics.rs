@@ -4,12 +4,14 @@ use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::first_few;
 use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, ScenarioResult, Verdict};
+use shakedown_schemas::to_yaml;
+use shakedown_schemas::words;
 
 use super::parts::{Badge, ROWS};
 use crate::html::lanes;
 use crate::html::timeline::{NARROW, WIDE};
+use crate::sentences;
 use crate::text::tame;
-use crate::{sentences, words, yaml};
 
 /// The most log excerpts.
 const LOGS: usize = 40;
@@ -20,7 +22,7 @@ const YAML: usize = 60_000;
 pub(super) struct FaultView {
     name: String,
     kind: String,
-    engine: String,
+    engine: &'static str,
     phase: String,
     description: String,
     /// The fault and its targets in one line.
@@ -75,7 +77,7 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
         .objects
         .iter()
         .map(|object| {
-            let manifest = yaml::to_yaml(&object.manifest);
+            let manifest = to_yaml(&object.manifest);
             let manifest = tame(&manifest, budget).into_owned();
             budget = budget.saturating_sub(manifest.len());
             (format!("{} {}/{}", object.kind, object.namespace, object.name), manifest)
@@ -85,7 +87,7 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
     FaultView {
         name: it.name.clone(),
         kind: it.kind.clone(),
-        engine: it.engine.clone(),
+        engine: it.engine.name(),
         phase: it.phase.clone(),
         description: it.description.clone(),
         brief: sentences::fault(scenario, it),

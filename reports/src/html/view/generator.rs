@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 use shakedown_schemas::result::{Generator, LatencyStats, LoadInfo, PhaseLoad, PhaseResult, ScenarioResult};
-
-use crate::words;
+use shakedown_schemas::words;
 
 /// The load generator's panel of one load.
 #[derive(Debug, Serialize)]

@@ -4,11 +4,12 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::json;
 use shakedown_schemas::result::{AnswerStats, LatencyStats, LoadSeries, PhaseLoad, ScenarioResult};
+use shakedown_schemas::words;
 
 use crate::html::quantiles::{phase_classes, quantiles};
 use crate::html::slots::{Slot, Slots, Span};
 use crate::html::timeline::{NARROW, WIDE, timeline};
-use crate::{RenderError, sentences, words};
+use crate::{RenderError, sentences};
 
 /// The number of rows in the table of the timeline.
 const TABLE_SLOTS: usize = 40;

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use shakedown_schemas::result::{Trial, Verdict};
-
-use crate::words;
+use shakedown_schemas::words;
 
 /// The most rows of a long table, such as events. The rest are only counted.
 pub(super) const ROWS: usize = 300;

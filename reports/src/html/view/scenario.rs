@@ -4,6 +4,8 @@
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{Attempt, ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::to_yaml;
+use shakedown_schemas::words;
 
 use super::diagnostics::{
     EventRow, FaultView, PodDiagnostics, RecoveryRow, event_row, fault_view, first_and_last, pod_diagnostics,
@@ -14,8 +16,9 @@ use super::measures::{ChartView, Comparison, chart, comparisons};
 use super::parts::{Badge, ROWS, anchor, clock, trial};
 use crate::html::bar::interval_bar;
 use crate::html::places::{Place, place};
-use crate::text::{SOURCE, tame};
-use crate::{RenderError, sentences, words, yaml};
+use crate::text::tame;
+use crate::{RenderError, sentences};
+use shakedown_schemas::texts::SOURCE;
 
 /// The most kinds of failures that are shown with a sample.
 const FAILURES: usize = 60;
@@ -302,7 +305,7 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.behind(), it.reconnects) {
-            (None, 0) => it.reach.clone(),
+            (None, 0) => it.reach.to_string(),
             (None, n) => format!("{}, reconnected {}", it.reach, words::plural(n as usize, "time")),
             (Some(address), 0) => format!("{}, {address}", it.reach),
             (Some(address), n) => format!("{}, {address}, reconnected {}", it.reach, words::plural(n as usize, "time")),
@@ -367,7 +370,7 @@ fn resolved(scenario: &ScenarioResult) -> String {
     if scenario.resolved.is_null() || scenario.vars.is_empty() {
         return String::new();
     }
-    tame(&yaml::to_yaml(&scenario.resolved), SOURCE).into_owned()
+    tame(&to_yaml(&scenario.resolved), SOURCE).into_owned()
 }
 
 /// The scenario's text, each line with the worst verdict of its expectations and faults.

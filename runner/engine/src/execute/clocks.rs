@@ -5,6 +5,7 @@ use std::ops::Range;
 use shakedown_faults::chaos::Recipe;
 use shakedown_observe::DateSample;
 use shakedown_schemas::result::{Evidence, FaultResult, Measured, Proof, Quantity, Verdict};
+use shakedown_schemas::scenario::FaultInfo;
 use shakedown_schemas::units::Offset;
 
 use crate::plan::{Action, FaultSpec};
@@ -73,7 +74,8 @@ type Shifted = Range<f64>;
 
 /// The time of a fault that shifts clocks. Without an end, it lasts.
 fn shifted(fault: &FaultResult) -> Option<Shifted> {
-    let begin = fault.injecting_s.filter(|_| fault.kind == "time")?;
+    let begin =
+        fault.injecting_s.filter(|_| FaultInfo::of(&fault.kind).is_some_and(|info| info.facts.shifts_clocks))?;
     Some(begin..fault.undone_s.map_or(f64::INFINITY, |end| end + LATE))
 }
 

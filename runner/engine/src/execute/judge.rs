@@ -1,7 +1,7 @@
 //! Judges a run: pure, from the plan and the observations.
 
 use shakedown_schemas::result::{
-    Evidence, ExpectationResult, FaultResult, LoadInfo, LoadSeries, PhaseResult, Proof, Recovery, Verdict,
+    Evidence, ExpectationResult, FaultResult, LoadInfo, LoadSeries, PhaseResult, Proof, ReachedBy, Recovery, Verdict,
 };
 use shakedown_schemas::scenario::Direction;
 
@@ -97,7 +97,7 @@ impl Execution<'_> {
                 .collect();
             let traffic = traffic::of(&fault.phase, &felt, &others);
             let direction = spec.direction.unwrap_or(Direction::Both);
-            warnings.extend(effect::conclude(&mut fault, &spec.plan.effect, direction, &traffic));
+            warnings.extend(effect::conclude(&mut fault, &spec.plan.required_proof, direction, &traffic));
             fault.felt = match &traffic {
                 _ if fault.injected_s.is_none() => None,
                 Traffic::Changed { .. } => Some(true),
@@ -131,7 +131,7 @@ fn acting_s(faults: &[FaultResult], phase: &str) -> Option<f64> {
 /// Warnings about how the sending of the loads affects their numbers.
 fn of_loads(loads: &[LoadInfo]) -> Vec<String> {
     let closed = loads.iter().filter(|load| !load.open_loop).map(|load| judge::closed_loop_warning(&load.name));
-    let forwarded = loads.iter().filter(|load| load.reach == "port-forward").map(|load| {
+    let forwarded = loads.iter().filter(|load| load.reach == ReachedBy::PortForward).map(|load| {
         let anew = match load.reconnects {
             0 => String::new(),
             times => format!(" and reconnected {times} times"),

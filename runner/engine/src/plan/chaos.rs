@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use shakedown_schemas::Explained;
 use shakedown_schemas::result::ObjectRecord;
-use shakedown_schemas::scenario::{Fault, Phase, Prove};
+use shakedown_schemas::scenario::{Fault, FaultEngine, Phase, Prove};
 use shakedown_schemas::units::Duration as Written;
 
 use super::error::PlanError;
@@ -54,10 +54,12 @@ pub(super) async fn plan(
         };
         targets.push((Inside { pod: pod.clone(), containers: container_names(&there) }, there));
     }
-    let draft = match request.fault {
-        Fault::Netem(it) => links::netem(&request, it.clone(), &targets, cluster, namespace).await?,
-        Fault::Partition(it) => links::partition(&request, it.clone(), &targets, cluster, namespace).await?,
-        _ => inside::draft(&request, &targets, cluster).await?,
+    let draft = if let Fault::Netem(it) = request.fault {
+        links::netem(&request, it.clone(), &targets, cluster, namespace).await?
+    } else if let Fault::Partition(it) = request.fault {
+        links::partition(&request, it.clone(), &targets, cluster, namespace).await?
+    } else {
+        inside::draft(&request, &targets, cluster).await?
     };
     let targets: Vec<Inside> = targets.into_iter().map(|(target, _)| target).collect();
     let resources = draft.recipe.resources(&targets);
@@ -104,7 +106,7 @@ pub(super) async fn plan(
         name: request.name.to_owned(),
         phase: request.phase,
         kind: request.fault.kind(),
-        engine: "chaos-mesh",
+        engine: FaultEngine::ChaosMesh,
         description,
         targets: request.targets.clone(),
         peers: draft.peers,
@@ -113,7 +115,7 @@ pub(super) async fn plan(
         namespaces: vec![home],
         after,
         lasts,
-        effect: draft.effect,
+        required_proof: draft.required_proof,
     };
     let standing = Standing {
         fault: request.name.to_owned(),

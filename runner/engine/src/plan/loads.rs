@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shakedown_schemas::Document;
 use shakedown_schemas::Explained;
-use shakedown_schemas::scenario::{Arrival, Fault, Load, Sent};
+use shakedown_schemas::scenario::{Arrival, Load, Sent};
 use tokio::net::TcpStream;
 
 use super::error::PlanError;
@@ -59,7 +59,7 @@ fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64)
     .map_err(|error| PlanError::Scenario(error.to_string().into()))?
     .in_phases(&document.scenario);
     let faults = document.scenario.phases.iter().flat_map(|phase| phase.faults.values());
-    let shifts_clocks = faults.into_iter().any(|fault| matches!(fault, Fault::Time(_)));
+    let shifts_clocks = faults.into_iter().any(|fault| fault.info().facts.shifts_clocks);
     let compiled = if shifts_clocks { compiled.reading_dates() } else { compiled };
     Ok(LoadSpec {
         name: name.to_owned(),

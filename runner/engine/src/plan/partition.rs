@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shakedown_schemas::Explained;
 use shakedown_schemas::result::ObjectRecord;
-use shakedown_schemas::scenario::{Engine, Phase, Prove};
+use shakedown_schemas::scenario::{Engine, FaultEngine, Partition, Phase, Prove};
 
 use super::error::PlanError;
 use super::options::Options;
@@ -111,8 +111,8 @@ pub(super) async fn plan(
             Prove::Applied if unevaluated.is_some() => Prove::Auto,
             prove => prove,
         };
-        let (witness, effect) = witness(request, at, &scheme, &found, options, prove)?;
-        plan.effect = effect;
+        let (witness, required_proof) = witness(request, at, &scheme, &found, options, prove)?;
+        plan.required_proof = required_proof;
         for note in found.notes.get(&at).into_iter().flatten() {
             plan.description.push_str(&format!(" Note: {note}."));
         }
@@ -195,8 +195,8 @@ fn fault_plan(
     Ok(FaultPlan {
         name: request.name.to_owned(),
         phase: request.phase,
-        kind: "partition",
-        engine: "network-policy",
+        kind: Partition::KIND,
+        engine: FaultEngine::NetworkPolicy,
         description,
         targets: request.targets.clone(),
         peers: part.blocks.iter().map(peer_text).collect(),
@@ -209,7 +209,7 @@ fn fault_plan(
         namespaces,
         after: own.begin,
         lasts: request.partition.lasts.map(|lasts| lasts.get()),
-        effect: RequiredProof::Applied,
+        required_proof: RequiredProof::Applied,
     })
 }
 

@@ -16,7 +16,7 @@ use shakedown_cluster::permissions::{Answers, Need, Needs, grant};
 use shakedown_cluster::{Cluster, ClusterError, labels};
 
 /// The warning for a server that does not support access reviews.
-pub const REFUSED: &str = "this API server does not report the permissions of an account, so a missing permission is an error \
+const REFUSED: &str = "this API server does not report the permissions of an account, so a missing permission is an error \
                            only when it is needed";
 
 /// The permissions of this account that one scenario needs.
@@ -32,21 +32,22 @@ pub struct Permissions<'a> {
 }
 
 impl<'a> Permissions<'a> {
-    /// Checks the permissions that follow from the scenario.
+    /// Checks the permissions that follow from the scenario. Without a cluster, it needs none.
     ///
     /// # Errors
     /// When the cluster does not answer.
     pub async fn of_scenario(
         document: &'a Document,
-        cluster: &'a Cluster,
+        cluster: Option<&'a Cluster>,
         options: &'a Options,
-    ) -> Result<Self, PlanError> {
+    ) -> Result<Option<Self>, PlanError> {
+        let Some(cluster) = cluster else { return Ok(None) };
         let namespace = default_namespace(&document.scenario, Some(cluster), options);
         let (needs, answers) = (Sorted::default(), Answers::default());
         let mut it = Self { document, cluster, namespace, options, needs, refused: None, answers };
         it.needs = it.sorted(None, &Kinds::default());
         cluster.ask(&it.needs.certain, &mut it.answers).await?;
-        Ok(it)
+        Ok(Some(it))
     }
 
     fn sorted(&self, plan: Option<&Plan>, kinds: &Kinds) -> Sorted {
@@ -58,7 +59,7 @@ impl<'a> Permissions<'a> {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub async fn of_plan(&mut self, planned: &Result<Plan, PlanError>) -> Result<(), PlanError> {
+    async fn of_plan(&mut self, planned: &Result<Plan, PlanError>) -> Result<(), PlanError> {
         match planned {
             Ok(plan) => self.needs = self.sorted(Some(plan), &Kinds::default()),
             Err(PlanError::Cluster(error @ ClusterError::Forbidden { .. })) => {
@@ -77,20 +78,13 @@ impl<'a> Permissions<'a> {
     async fn kinds(&self) -> Kinds {
         let faults = self.document.scenario.phases.iter().flat_map(|phase| phase.faults.values());
         let mut kinds = Kinds::default();
-        for name in faults.flat_map(|fault| match fault {
-            Fault::Manifest(it) => needs::kinds_of(it),
-            _ => Vec::new(),
-        }) {
+        let manifests = faults.filter_map(|fault| if let Fault::Manifest(it) = fault { Some(it) } else { None });
+        for name in manifests.flat_map(needs::kinds_of) {
             if let Ok(Some(found)) = self.cluster.discover(&name.0, &name.1).await {
                 kinds.insert(name, found);
             }
         }
         kinds
-    }
-
-    /// Whether the server refuses to answer.
-    pub const fn are_unknown(&self) -> bool {
-        self.answers.refused
     }
 
     fn lacking<'n>(&self, needs: &'n Needs) -> Vec<&'n Need> {
@@ -104,7 +98,7 @@ impl<'a> Permissions<'a> {
 
     /// The error that names the missing permissions. Its help contains the Roles that grant everything that the scenario
     /// needs in these places. None if nothing is missing.
-    pub async fn refusal(&self) -> Option<Explained> {
+    async fn refusal(&self) -> Option<Explained> {
         let missing = self.lacking(&self.needs.certain);
         if missing.is_empty() {
             return None;
@@ -121,7 +115,7 @@ impl<'a> Permissions<'a> {
 
     /// A warning about the missing permissions of planned witnesses, with and without the Roles that grant them. None if
     /// nothing is missing.
-    pub async fn without_witness(&self) -> Option<[Explained; 2]> {
+    async fn without_witness(&self) -> Option<[Explained; 2]> {
         let missing = self.lacking(&self.needs.witness);
         if missing.is_empty() {
             return None;
@@ -153,6 +147,37 @@ impl<'a> Permissions<'a> {
         let who = account.map(|name| format!(" ({name})")).unwrap_or_default();
         (who, format!("`kubectl apply -f` this, as an administrator:\n{roles}"))
     }
+}
+
+/// A plan, and what this account lacks for it.
+pub struct Permitted {
+    /// The plan, or why there is none.
+    pub plan: Result<Plan, PlanError>,
+    /// The error that names the missing permissions, with the Roles that grant them. None if nothing is missing.
+    pub refusal: Option<Explained>,
+    /// A warning about the missing permissions of planned witnesses, with and without the Roles that grant them. None if
+    /// nothing is missing, or if there is a refusal.
+    pub without_witness: Option<[Explained; 2]>,
+    /// The warning that the server refuses to answer, if it does.
+    pub unknown: Option<&'static str>,
+}
+
+/// Plans a scenario, and checks the permissions that follow from the plan. `permissions` are those of the scenario.
+pub async fn permitted(
+    document: &Document,
+    cluster: Option<&Cluster>,
+    options: &Options,
+    permissions: Option<Permissions<'_>>,
+) -> Permitted {
+    let plan = super::plan(document, cluster, options).await;
+    let Some(mut permissions) = permissions else {
+        return Permitted { plan, refusal: None, without_witness: None, unknown: None };
+    };
+    let asked = permissions.of_plan(&plan).await;
+    let refusal = permissions.refusal().await;
+    let without_witness = if refusal.is_none() { permissions.without_witness().await } else { None };
+    let unknown = permissions.answers.refused.then_some(REFUSED);
+    Permitted { plan: plan.and_then(|plan| asked.map(|()| plan)), refusal, without_witness, unknown }
 }
 
 fn list(missing: &[&Need]) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Fault, Partition, Scenario};
+use shakedown_schemas::scenario::{Fault, FaultEngine, Partition, Scenario};
 
 use super::error::PlanError;
 use super::options::Options;
@@ -84,7 +84,7 @@ impl KubernetesRequest<'_> {
             name: self.name.to_owned(),
             phase: self.phase,
             kind: self.fault.kind(),
-            engine: "kubernetes",
+            engine: FaultEngine::Kubernetes,
             description,
             targets: self.targets.clone(),
             peers: Vec::new(),
@@ -93,7 +93,7 @@ impl KubernetesRequest<'_> {
             namespaces: namespaces.into_iter().collect(),
             after: self.fault.after().get(),
             lasts: self.fault.lasts().map(|lasts| lasts.get()),
-            effect: RequiredProof::Applied,
+            required_proof: RequiredProof::Applied,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
+use shakedown_schemas::scenario::FaultEngine;
 use shakedown_schemas::{Document, Overrides};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -331,7 +332,7 @@ async fn standing_policies_are_refused_by_name() {
         assert!([name, part, "Chaos Mesh"].iter().all(|part| refused.contains(part)), "{refused}");
         // Where the scenario leaves the choice, Chaos Mesh does it, and the plan says why.
         let (chosen, _) = world.plan(&choice).await.unwrap().remove(0);
-        assert_eq!(chosen.engine, "chaos-mesh");
+        assert_eq!(chosen.engine, FaultEngine::ChaosMesh);
         assert!(
             chosen.description.contains("By Chaos Mesh, because") && chosen.description.contains(name),
             "{chosen:?}"
@@ -339,5 +340,5 @@ async fn standing_policies_are_refused_by_name() {
         let key = ObjectKey { kind: Kind::NetworkPolicy, namespace: "one".into(), name: name.into(), uid: None };
         world.cluster.delete(&key).await.unwrap();
     }
-    assert_eq!(world.plan(&choice).await.unwrap().remove(0).0.engine, "network-policy");
+    assert_eq!(world.plan(&choice).await.unwrap().remove(0).0.engine, FaultEngine::NetworkPolicy);
 }

@@ -60,7 +60,7 @@ fn masked(plan: &Plan) -> String {
     ] {
         text = Regex::new(pattern).unwrap().replace_all(&text, mask).into_owned();
     }
-    shakedown_reports::to_yaml(&serde_json::from_str(&text).unwrap())
+    shakedown_schemas::to_yaml(&serde_json::from_str(&text).unwrap())
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::scenario::{FaultEngine, FaultInfo};
 use shakedown_schemas::units::Duration;
 
 use super::spec::{FaultSpec, Plan};
@@ -29,7 +29,7 @@ pub fn show(plan: &Plan) -> String {
     if !plan.faults.is_empty() {
         out.push_str("\nobjects that will be created, and deleted again\n");
         for job in &plan.fuses {
-            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(job).trim_end());
+            _ = writeln!(out, "---\n{}", shakedown_schemas::to_yaml(job).trim_end());
         }
         let mut shown = Vec::new();
         for object in plan.faults.iter().flat_map(|fault| &fault.plan.objects) {
@@ -38,7 +38,7 @@ pub fn show(plan: &Plan) -> String {
                 continue;
             }
             shown.push(object);
-            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(&object.manifest).trim_end());
+            _ = writeln!(out, "---\n{}", shakedown_schemas::to_yaml(&object.manifest).trim_end());
         }
     }
     out.push('\n');
@@ -99,8 +99,8 @@ fn targets(out: &mut String, fault: &FaultSpec) {
     for peer in &fault.peers {
         _ = writeln!(out, "  peer   {peer}");
     }
-    let is_observed = matches!(fault.effect, RequiredProof::Observed { .. });
-    if fault.engine == "chaos-mesh" && (fault.effect == RequiredProof::Applied || is_observed) {
+    let is_observed = matches!(fault.required_proof, RequiredProof::Observed { .. });
+    if fault.engine == FaultEngine::ChaosMesh && (fault.required_proof == RequiredProof::Applied || is_observed) {
         let info = FaultInfo::of(fault.kind);
         let more = info.map_or("", |info| info.facts.confirmed_by);
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");
@@ -109,14 +109,14 @@ fn targets(out: &mut String, fault: &FaultSpec) {
                 "" => String::new(),
                 by => format!("{by}, or "),
             };
-            let otherwise = match fault.effect {
+            let otherwise = match fault.required_proof {
                 RequiredProof::Observed { required: true } => "inconclusive",
                 _ => "claimed, not proven",
             };
             _ = writeln!(out, "         and {seen}a change in the run's own requests; without it {otherwise}");
         }
     } else {
-        _ = writeln!(out, "  proof  {}", fault.effect);
+        _ = writeln!(out, "  proof  {}", fault.required_proof);
     }
     for mark in &fault.marks {
         _ = writeln!(out, "  {mark}");

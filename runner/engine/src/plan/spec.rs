@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
-use shakedown_schemas::result::{ClusterInfo, LoadInfo};
+use shakedown_schemas::result::{ClusterInfo, LoadInfo, ReachedBy};
 use shakedown_schemas::scenario::{Direction, Expectation, Fault};
 use shakedown_schemas::units::as_text;
 use shakedown_schemas::{Document, first_few};
@@ -127,10 +127,10 @@ impl LoadSpec {
     /// The load as the reports show it, without counts.
     pub fn info(&self) -> LoadInfo {
         let (reach, address) = match &self.route {
-            Route::Url => ("url", self.base.clone()),
-            Route::Direct { address, .. } => ("direct", address.to_string()),
-            Route::Endpoints { addresses, .. } => ("endpoints", endpoints(addresses)),
-            Route::PortForward { .. } => ("port-forward", String::new()),
+            Route::Url => (ReachedBy::Url, self.base.clone()),
+            Route::Direct { address, .. } => (ReachedBy::Direct, address.to_string()),
+            Route::Endpoints { addresses, .. } => (ReachedBy::Endpoints, endpoints(addresses)),
+            Route::PortForward { .. } => (ReachedBy::PortForward, String::new()),
         };
         LoadInfo {
             name: self.name.clone(),
@@ -139,7 +139,7 @@ impl LoadSpec {
             service: self.route.service().map_or_else(String::new, |it| format!("{}:{}", it.name, it.port)),
             open_loop: self.open_loop,
             schedule: self.schedule.clone(),
-            reach: reach.to_owned(),
+            reach,
             address,
             reconnects: 0,
             issued: None,
@@ -223,11 +223,7 @@ impl FaultSpec {
     /// A planned fault at its place in the scenario.
     pub(super) fn new(document: &Document, plan: FaultPlan, action: Action) -> Self {
         let phase = &document.scenario.phases[plan.phase];
-        let direction = match phase.faults.get(&plan.name) {
-            Some(Fault::Partition(partition)) => Some(partition.direction),
-            Some(Fault::Netem(netem)) => netem.direction,
-            _ => None,
-        };
+        let direction = phase.faults.get(&plan.name).and_then(Fault::direction);
         let line = document.line(&format!("phases[{}].faults.{}", plan.phase, plan.name));
         Self { phase: phase.name.clone(), line, direction, clocks: Vec::new(), plan, action }
     }

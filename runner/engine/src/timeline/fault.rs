@@ -131,10 +131,10 @@ pub(super) struct FaultTask {
     problem: Option<String>,
     /// The injection was interrupted: the server may execute one of its requests late.
     cut_off: bool,
+    /// When it was last seen to act.
+    held_at: Option<Instant>,
     /// The result of the last check, once one was commanded.
     last_check: Option<Result<Vec<Finding>, String>>,
-    /// When the last check was that held.
-    held_s: Option<f64>,
     /// Its driver failed to observe it.
     is_blind: bool,
 }
@@ -161,7 +161,7 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
         name: plan.name.clone(),
         phase: String::new(),
         kind: plan.kind.to_owned(),
-        engine: plan.engine.to_owned(),
+        engine: plan.engine,
         description: plan.description.clone(),
         targets: plan.targets.clone(),
         peers: plan.peers.clone(),
@@ -269,8 +269,8 @@ impl FaultTask {
             state: FaultState::Planned,
             problem: None,
             cut_off: false,
+            held_at: None,
             last_check: None,
-            held_s: None,
             is_blind: false,
         }
     }
@@ -310,6 +310,7 @@ impl FaultTask {
         self.conclude();
         self.keep_observed();
         self.undo().await;
+        self.count_missed();
     }
 
     /// Records what was seen of the fault.
@@ -373,6 +374,7 @@ impl FaultTask {
         let begun = Instant::now();
         let mut seen = None;
         loop {
+            let asked = Instant::now();
             let look = bounded(PROOF_LIMIT, self.driver.prove());
             let Some(looked) = self.commands.during(look, Duration::ZERO).await else { return self.unproven(seen) };
             match looked {
@@ -384,6 +386,7 @@ impl FaultTask {
                             self.note(self.seconds(), findings);
                             return self.unproven(Some(details));
                         }
+                        self.held_at = Some(asked);
                         let claimed = self.is_claimed(&findings);
                         let state = if claimed { FaultState::Claimed } else { FaultState::Proven };
                         let at_s = self.enter(state, &details);

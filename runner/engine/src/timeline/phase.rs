@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use shakedown_reports::words;
 use shakedown_schemas::result::{FaultResult, Verdict};
 use shakedown_schemas::scenario::FaultInfo;
 use tokio::time::Instant;
 
 use super::stretch;
 use shakedown_observe::PhaseSpan;
+use shakedown_schemas::words;
 
 /// The smallest share of its planned time that a fault has to last.
 const ENOUGH: f64 = 0.9;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shakedown_reports::words;
 use shakedown_schemas::result::UnprovenStretch;
 use tokio::time::Instant;
 
 use shakedown_faults::Stretch;
+use shakedown_schemas::words;
 
 /// The longest time before its undo at which a fault is checked. The undo does not wait for the result.
 pub(super) const LAST_CHECK: Duration = Duration::from_secs(5);

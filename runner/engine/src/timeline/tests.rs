@@ -96,7 +96,8 @@ async fn a_signal_undoes_and_ends_the_load_at_once() {
     assert_eq!(case.outcome.observations.phases.len(), 2, "the last phase never began");
 }
 
-/// At any moment before the undo is confirmed, however close to its end: the fault may not have lasted. After it, nothing is lost.
+/// At any moment before the undo is confirmed, however close to its end: the fault may not have lasted. After it, nothing is
+/// lost.
 #[tokio::test(start_paused = true)]
 async fn a_fuse_that_burns_down_takes_the_proof_from_every_fault_that_is_not_undone() {
     let faults = [("cut", Behaviour::Works)];
@@ -335,6 +336,24 @@ async fn a_fault_that_did_not_last_loses_its_proof() {
     let fault = &case.outcome.faults[0];
     assert_eq!((fault.injection, fault.undo), (Verdict::Inconclusive, Verdict::Pass));
     assert!(fault.problem.as_deref().unwrap().contains("lasted"), "{fault:?}");
+}
+
+/// When it went is unknown: the time since the last look does not count.
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_its_undo_finds_gone_is_unproven_since_the_last_look() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsMissed)], None).await;
+    let fault = &case.outcome.faults[0];
+    let [stretch] = &fault.unproven[..] else { panic!("{fault:?}") };
+    assert_eq!(Some(stretch.to_s), fault.undoing_s);
+    assert!((0.9..1.2).contains(&(stretch.to_s - stretch.from_s)), "{stretch:?}");
+    assert!(stretch.why.starts_with("it is gone, between"), "{stretch:?}");
+    assert_eq!(fault.injection, Verdict::Pass);
+    let short = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}], "for": "2s"}"#;
+    let case = play(&three_phases(short), &[("cut", Behaviour::IsMissed)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!(fault.injection, Verdict::Inconclusive, "{fault:?}");
+    let problem = fault.problem.as_deref().unwrap();
+    assert!(problem.contains("in place for 2s of its planned 2s, 1s of which are without proof"), "{problem}");
 }
 
 /// A look that shows nothing is repeated, the very last one as well.

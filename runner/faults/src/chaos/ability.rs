@@ -201,7 +201,13 @@ pub fn survey(namespace: &str, node: &str) -> Vec<Trial> {
             Fault::Partition(_) => Recipe::Partition { ends: none(), direction: Direction::Egress },
             Fault::Stress(it) => Recipe::Stress(it),
             Fault::Time(it) => Recipe::Time(it),
-            _ => return None,
+            Fault::PodKill(_)
+            | Fault::PodFailure(_)
+            | Fault::ContainerKill(_)
+            | Fault::Http(_)
+            | Fault::Dns(_)
+            | Fault::Io(_)
+            | Fault::Manifest(_) => return None,
         })
     };
     let trial = |recipe: Recipe| {

@@ -170,6 +170,11 @@ impl FaultDriver for ChaosFault {
         stretches
     }
 
+    fn missed(&self) -> Option<String> {
+        let state = self.inner.state();
+        state.missed.clone().filter(|_| !state.is_once())
+    }
+
     async fn undo(&mut self) -> Result<(), FaultError> {
         self.inner.remove_all().await
     }

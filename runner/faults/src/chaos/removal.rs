@@ -221,11 +221,27 @@ impl Inner {
         failed.into_iter().chain(recovering).next().map_or(Ok(()), Err)
     }
 
+    /// Records that another client has removed a resource before its undo.
+    async fn look_for_missed(&self, key: &ObjectKey) {
+        let what = match self.cluster.get_once(key).await {
+            Ok(None) => format!("{key} no longer exists: another client deleted it"),
+            Ok(Some(object)) if !object["metadata"]["deletionTimestamp"].is_null() => {
+                format!("{key} is being deleted by another client")
+            }
+            _ => return,
+        };
+        self.state().missed.get_or_insert(what);
+    }
+
     /// Removes one resource.
     pub(super) async fn remove(&self, place: usize) -> Result<(), FaultError> {
         let made = self.state().made[place].clone();
         if made.gone {
             return Ok(());
+        }
+        let is_first = !made.going && self.state().undoing_since.is_some();
+        if is_first && made.key.uid.is_some() {
+            self.look_for_missed(&made.key).await;
         }
         self.state().made[place].going = true;
         first_look(&self.cluster, &made.key).await?;

@@ -176,3 +176,26 @@ async fn a_removal_waits_for_the_controllers_first_look() {
     fault.undo().await.unwrap();
     assert_eq!(seen.lock().unwrap()[..5], ["POST", "GET", "GET", "GET", "DELETE"]);
 }
+
+#[tokio::test]
+async fn an_undo_reports_a_resource_that_was_gone_before_it() {
+    for is_there in [true, false] {
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = seen.clone();
+        let cluster = server(move |asked| {
+            let (method, path) = asked.split_once(' ').unwrap();
+            if !path.contains("/networkchaos") {
+                return ok(&worker());
+            }
+            let mut seen = told.lock().unwrap();
+            seen.push(method.to_owned());
+            let is_gone = method == "GET" && (!is_there || seen.contains(&"DELETE".to_owned()));
+            if is_gone { refusal(404, "gone") } else { ok(&failing("Injected", "Apply", "")) }
+        })
+        .await;
+        let mut fault = lossy(cluster);
+        fault.inject().await.unwrap();
+        fault.undo().await.unwrap();
+        assert_eq!(fault.missed().is_none(), is_there, "{:?}", fault.missed());
+    }
+}

@@ -7,7 +7,7 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
         name: "cut".into(),
         phase: "partition".into(),
         kind: "partition".into(),
-        engine: "network-policy".into(),
+        engine: FaultEngine::NetworkPolicy,
         description: String::new(),
         targets: Vec::new(),
         peers: Vec::new(),
@@ -199,7 +199,7 @@ fn a_claimed_fault_without_an_effect_is_reported_with_the_possible_reasons() {
     ] {
         let by_chaos_mesh = || {
             let mut fault = fault(&[APPLIED], Verdict::Pass);
-            (fault.kind, fault.engine) = (kind.into(), "chaos-mesh".into());
+            (fault.kind, fault.engine) = (kind.into(), FaultEngine::ChaosMesh);
             fault
         };
         let mut fault = by_chaos_mesh();
@@ -226,7 +226,7 @@ fn a_fault_that_was_observed_is_not_called_reported_only() {
     {
         for wanted in [RequiredProof::Observed { required: false }, RequiredProof::Applied] {
             let mut fault = fault(&[APPLIED, seen], Verdict::Pass);
-            (fault.kind, fault.engine) = (kind.into(), "chaos-mesh".into());
+            (fault.kind, fault.engine) = (kind.into(), FaultEngine::ChaosMesh);
             let warning = conclude(&mut fault, &wanted, Direction::Both, &unchanged()).unwrap();
             let says = format!(
                 "fault cut acts, but the requests did not change: the service {why}, or other pods carry the load"
@@ -239,7 +239,7 @@ fn a_fault_that_was_observed_is_not_called_reported_only() {
 /// A fault inside pods that only Chaos Mesh reports.
 fn claimed(kind: &str) -> FaultResult {
     let mut fault = fault(&[APPLIED], Verdict::Pass);
-    (fault.kind, fault.engine) = (kind.into(), "chaos-mesh".into());
+    (fault.kind, fault.engine) = (kind.into(), FaultEngine::ChaosMesh);
     (fault.claimed_s, fault.proven_s) = (Some(2.0), None);
     fault
 }

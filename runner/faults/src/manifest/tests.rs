@@ -97,6 +97,25 @@ async fn no_condition_holds_without_our_object() {
     }
 }
 
+/// However often it is tried.
+#[tokio::test(start_paused = true)]
+async fn an_undo_reports_an_object_that_was_gone_before_it() {
+    for other in [OtherClient::Nothing, OtherClient::Deletes, OtherClient::DeletesWithFinalizer, OtherClient::Replaces]
+    {
+        let (store, mut fault) = injected(json!({"field": "data.key", "equals": "value"}), None).await;
+        other.act(&store);
+        for _ in 0..2 {
+            _ = fault.undo().await;
+            assert_eq!(
+                fault.missed().is_none(),
+                matches!(other, OtherClient::Nothing),
+                "{other:?}: {:?}",
+                fault.missed()
+            );
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_object_that_another_client_made_meanwhile_is_left_alone() {
     let store = Store::default();

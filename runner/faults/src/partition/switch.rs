@@ -67,6 +67,8 @@ pub(super) struct SwitchState {
     unset: BTreeSet<Mark>,
     /// Policies that may exist: created, and not confirmed to be gone.
     pub policies: BTreeMap<ObjectKey, Sent>,
+    /// Policies that another client had removed before their undo.
+    missed: BTreeSet<ObjectKey>,
     /// What the watching task does not know or has not done yet.
     pub doubts: Doubts<Source>,
     /// The sources whose changes concern a partition, by its number.
@@ -192,6 +194,7 @@ impl Switch {
             unmarked: BTreeSet::new(),
             unset: BTreeSet::new(),
             policies: BTreeMap::new(),
+            missed: BTreeSet::new(),
             doubts: Doubts::default(),
             sources: BTreeMap::new(),
         };
@@ -257,8 +260,11 @@ impl Switch {
         let mut problem = Ok(());
         for key in keys {
             let done = match self.align(&key, false).await {
-                // Another client deleted it. If it was still needed, the next check reports that.
-                Err(FaultError::Gone(_)) => Ok(()),
+                // Another client deleted it. If it is still needed, the next check of the partition that needs it reports that.
+                Err(FaultError::Gone(_)) => {
+                    self.state().missed.insert(key);
+                    Ok(())
+                }
                 other => other,
             };
             problem = problem.and(done);
@@ -318,6 +324,14 @@ impl Switch {
         let state = self.state();
         let nothing = BTreeSet::new();
         state.doubts.of(part, state.sources.get(&part).unwrap_or(&nothing))
+    }
+
+    /// What the undo of a partition found missing: a policy that another client had removed by then.
+    pub fn missed(&self, part: usize) -> Option<String> {
+        let state = self.state();
+        let mut keys = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group));
+        let key = keys.find(|key| state.missed.contains(key))?;
+        Some(format!("{key} no longer exists: another client deleted it"))
     }
 
     async fn mark(&self, wanted: &Desired) -> Result<(), FaultError> {
@@ -397,7 +411,11 @@ impl Switch {
     async fn create(&self, key: &ObjectKey, version: &Version) -> Result<(), FaultError> {
         let (confirmed, coming) = (version.clone(), None);
         let mut sent = Sent { uid: None, confirmed, coming, deleted: false, may_be_deleted: false };
-        self.state().policies.insert(key.clone(), sent.clone());
+        {
+            let mut state = self.state();
+            state.missed.remove(key);
+            state.policies.insert(key.clone(), sent.clone());
+        }
         let made = self.cluster.create(Kind::NetworkPolicy, &key.namespace, &version.policy).await?;
         sent.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
         self.state().policies.insert(key.clone(), sent);
@@ -429,6 +447,9 @@ impl Switch {
             let Some(mut object) = there else {
                 let mut state = self.state();
                 if state.wanted(key).is_none() {
+                    if !sent.may_be_deleted && sent.uid.is_some() {
+                        state.missed.insert(key.clone());
+                    }
                     return Ok(());
                 }
                 match state.policies.get_mut(key) {

@@ -606,8 +606,8 @@ proptest! {
     }
 }
 
-/// Windows of 19 requests, as those of a jittered pace of 20/s are, have their slowest request as p95. Unchanged services "recovered
-/// after 8s" because of one slow request: of 100 runs, 16 to 56 failed.
+/// Windows of 19 requests, as those of a jittered pace of 20/s are, have their slowest request as p95. Unchanged services
+/// "recovered after 8s" because of one slow request: of 100 runs, 16 to 56 failed.
 #[test]
 fn unchanged_services_need_no_recovery() {
     for (shape, most) in Shape::ALL.into_iter().zip([0, 20, 0, 0, 10, 2, 5, 0, 35, 32]) {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shakedown_schemas::result::{PhaseResult, PodRef, Unit};
+use shakedown_schemas::scenario::FaultEngine;
 
 use super::*;
 
@@ -19,7 +20,7 @@ fn fault(injection: Verdict, undo: Verdict) -> FaultResult {
         name: "nats-cut".to_owned(),
         phase: "partition".to_owned(),
         kind: "partition".to_owned(),
-        engine: "network-policy".to_owned(),
+        engine: FaultEngine::NetworkPolicy,
         description: String::new(),
         targets: vec![],
         peers: vec![],
@@ -161,11 +162,11 @@ fn a_pass_says_what_it_does_not_show() {
         ..fault(GOOD, GOOD)
     };
     let stress = FaultResult { claimed_s: Some(22.0), ..injected("stress", "busy", Some(true)) };
-    result.faults = vec![FaultResult { engine: "chaos-mesh".to_owned(), ..stress }];
+    result.faults = vec![FaultResult { engine: FaultEngine::ChaosMesh, ..stress }];
     assert_eq!(remarks(&result), ["the fault `busy` is claimed by its engine (chaos-mesh), not proven"]);
     let because = Some("`prove: applied` asks for no more".to_owned());
     let applied = FaultResult { claimed_s: Some(22.0), claimed_because: because, ..injected("partition", "cut", None) };
-    result.faults = vec![FaultResult { engine: "network-policy".to_owned(), ..applied }];
+    result.faults = vec![FaultResult { engine: FaultEngine::NetworkPolicy, ..applied }];
     assert_eq!(remarks(&result), ["the fault `cut` is applied, not proven: `prove: applied` asks for no more"]);
     result.faults = vec![injected("partition", "cut", Some(false)), injected("partition", "other", None)];
     assert_eq!(remarks(&result), ["`cut` had no effect on any request"]);

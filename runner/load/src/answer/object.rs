@@ -156,8 +156,8 @@ const WITH_MESSAGE: [&str; 8] =
     ["message", "code", "param", "path", "timestamp", "request_id", "requestId", "trace_id"];
 
 /// The failure that an object without choices reports in another form than by `error`, as web frameworks and proxies do: by a
-/// type or a status `error`, a code of 400 to 599, an error code of its own, a `detail`, `errors`, or a message with nothing but a
-/// code or what identifies the request. All other objects are events of other kinds.
+/// type or a status `error`, a code of 400 to 599, an error code of its own, a `detail`, `errors`, or a message with nothing but
+/// a code or what identifies the request. All other objects are events of other kinds.
 fn unnamed_failure(object: &Value) -> Option<String> {
     let known = object.as_object().filter(|it| !it.contains_key("choices"))?;
     let is_error =

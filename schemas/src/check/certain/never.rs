@@ -4,35 +4,21 @@
 use super::counted::{asked, count, is_doubtful, is_silent};
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Arrival, Decide, Expectation, Latency, Load, Model, Requests, Scenario};
-use crate::units::Percent;
+use crate::scenario::{Ahead, Arrival, CountLimits, Decide, Expectation, Load, Model, Scenario};
+use crate::units::{Duration, Percent};
 
 /// Checks one expectation.
 pub(super) fn check(scenario: &Scenario, index: usize, asks: &Expectation, path: &str, findings: &mut Findings<'_>) {
-    match asks {
-        Expectation::SuccessRate(it) => whole_interval(path, it.min, it.max, it.decide, findings),
-        Expectation::Goodput(it) => whole_interval(path, it.min, it.max, it.decide, findings),
-        Expectation::Requests(it) => due(scenario, index, asks, it, path, findings),
-        Expectation::RecoveryTime(_) => recovery(scenario, index, asks, path, findings),
-        Expectation::Latency(it) => beyond_timeout(scenario, index, asks, it, path, findings),
-        _ => {}
+    let needs_tokens = asks.needs_tokens();
+    match asks.demands().ahead {
+        Ahead::Share { min, max, decide } => whole_interval(path, min, max, decide, findings),
+        Ahead::Due(limits) => due(scenario, index, asks, limits, path, findings),
+        Ahead::Recovery => recovery(scenario, index, asks, path, findings),
+        Ahead::Longest(max) if !needs_tokens => beyond_timeout(scenario, index, asks, max, path, findings),
+        Ahead::Longest(_) | Ahead::Nothing => {}
     }
-    if needs_tokens(asks) {
+    if needs_tokens {
         tokens(scenario, index, asks, path, findings);
-    }
-}
-
-/// True if only streams of tokens answer the question.
-fn needs_tokens(asks: &Expectation) -> bool {
-    match asks {
-        Expectation::TimeToFirstToken(_)
-        | Expectation::TimeToFirstTokenRatio(_)
-        | Expectation::InterTokenLatency(_)
-        | Expectation::InterTokenLatencyRatio(_)
-        | Expectation::OutputTokensPerSecond(_)
-        | Expectation::OutputTokensPerSecondRatio(_) => true,
-        Expectation::Goodput(it) => it.of.is_of_streams(),
-        _ => false,
     }
 }
 
@@ -58,11 +44,10 @@ fn beyond_timeout(
     scenario: &Scenario,
     index: usize,
     asks: &Expectation,
-    it: &Latency,
+    max: Duration,
     path: &str,
     findings: &mut Findings<'_>,
 ) {
-    let (Some(max), None) = (it.max, it.min) else { return };
     let sure = asked(scenario, asks).filter(|(name, _)| !is_doubtful(index, name, findings));
     let longest = sure.map(|(_, load)| load.timeout).max();
     if let Some(longest) = longest.filter(|longest| *longest < max) {
@@ -88,7 +73,14 @@ fn whole_interval(path: &str, min: Option<Percent>, max: Option<Percent>, decide
 }
 
 /// The number of requests that are due follows from the schedule.
-fn due(scenario: &Scenario, index: usize, asks: &Expectation, it: &Requests, path: &str, findings: &mut Findings<'_>) {
+fn due(
+    scenario: &Scenario,
+    index: usize,
+    asks: &Expectation,
+    limits: CountLimits,
+    path: &str,
+    findings: &mut Findings<'_>,
+) {
     let phase = &scenario.phases[index];
     let mut problem = None;
     for (name, load) in asked(scenario, asks).filter(|(name, _)| !is_doubtful(index, name, findings)) {
@@ -103,7 +95,7 @@ fn due(scenario: &Scenario, index: usize, asks: &Expectation, it: &Requests, pat
                 phase.name
             )
         };
-        let (too_many, too_few) = (count.most.zip(it.min), it.max.map(|max| (fewest, max)));
+        let (too_many, too_few) = (count.most.zip(limits.min), limits.max.map(|max| (fewest, max)));
         problem = match (too_many, too_few) {
             (Some((most, min)), _) if most < min as f64 => Some(("min", impossible(&format!("`min: {min}`")))),
             (_, Some((fewest, max))) if fewest > max as f64 => Some(("max", impossible(&format!("`max: {max}`")))),

@@ -1,6 +1,10 @@
 //! `errors`: how many requests failed, by the kind of failure.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use std::fmt;
+
+use super::kind::{
+    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -13,29 +17,65 @@ pub(super) const ERRORS: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Measure(Panel::Requests),
     limit: "0",
     example: "{any: {max: 10}, timeout: {max: 0}}",
 };
 
-/// The keys of all kinds of failure.
-const KINDS: &[&str] = &[
-    "any",
-    "timeout",
-    "connection",
-    "reset",
-    "http_4xx",
-    "http_5xx",
-    "broken_stream",
-    "stalled",
-    "api_error",
-    "check",
-    "not_sent",
-    "not_sent_limit",
-    "not_sent_connections",
-    "not_sent_forward",
-    "not_sent_late",
-];
+/// Defines the kinds of failures from the fields that have their limits.
+macro_rules! failure_kinds {
+    ($($field:ident: $variant:ident,)*) => {
+        /// A kind of failures that can have limits of its own.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum FailureKind {
+            $(#[doc = concat!("The failures that `", stringify!($field), "` limits.")] $variant,)*
+        }
+
+        impl FailureKind {
+            /// Its key in a scenario.
+            pub const fn key(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($field),)* }
+            }
+        }
+
+        impl fmt::Display for FailureKind {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(self.key())
+            }
+        }
+
+        /// The keys of all kinds of failure.
+        const KINDS: &[&str] = &[$(stringify!($field),)*];
+
+        impl Errors {
+            /// The kinds that have limits, in the order of the fields.
+            pub fn kinds(&self) -> Vec<(FailureKind, CountLimits)> {
+                let all = [$((FailureKind::$variant, self.$field),)*];
+                all.into_iter().filter_map(|(kind, limits)| limits.map(|limits| (kind, limits))).collect()
+            }
+        }
+    };
+}
+
+failure_kinds! {
+    any: Any,
+    timeout: Timeout,
+    connection: Connection,
+    reset: Reset,
+    http_4xx: Http4xx,
+    http_5xx: Http5xx,
+    broken_stream: BrokenStream,
+    stalled: Stalled,
+    api_error: ApiError,
+    check: Check,
+    not_sent: NotSent,
+    not_sent_limit: NotSentLimit,
+    not_sent_connections: NotSentConnections,
+    not_sent_forward: NotSentForward,
+    not_sent_late: NotSentLate,
+}
 
 expectation! {
     /// Limits on the number of failed requests, per kind of failure. All of the limits must hold.
@@ -92,30 +132,6 @@ expectation! {
     load,
 }
 
-impl Errors {
-    /// The kinds that have limits, by key, in the order of the fields.
-    pub fn kinds(&self) -> Vec<(&'static str, CountLimits)> {
-        let all = [
-            ("any", self.any),
-            ("timeout", self.timeout),
-            ("connection", self.connection),
-            ("reset", self.reset),
-            ("http_4xx", self.http_4xx),
-            ("http_5xx", self.http_5xx),
-            ("broken_stream", self.broken_stream),
-            ("stalled", self.stalled),
-            ("api_error", self.api_error),
-            ("check", self.check),
-            ("not_sent", self.not_sent),
-            ("not_sent_limit", self.not_sent_limit),
-            ("not_sent_connections", self.not_sent_connections),
-            ("not_sent_forward", self.not_sent_forward),
-            ("not_sent_late", self.not_sent_late),
-        ];
-        all.into_iter().filter_map(|(name, limits)| limits.map(|limits| (name, limits))).collect()
-    }
-}
-
 impl ExpectationKind for Errors {
     const RULES: &'static [Rule] = &[Rule::Some(KINDS)];
 
@@ -128,6 +144,13 @@ impl ExpectationKind for Errors {
         Some(Sample { decides: 1, ..Sample::floor(kind) })
     }
 
+    fn demands(&self) -> Demands {
+        Demands {
+            failures: self.kinds().iter().any(|(_, limits)| limits.min.is_some_and(|min| min > 0)),
+            ..Demands::NONE
+        }
+    }
+
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
         let kinds = self.kinds();
         if kinds.is_empty() {
@@ -138,7 +161,7 @@ impl ExpectationKind for Errors {
             );
         }
         for (kind, it) in kinds {
-            let path = at.key(kind);
+            let path = at.key(kind.key());
             check::counts(At { path: &path, ..at }, it, findings);
         }
     }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, Ahead, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -16,6 +18,8 @@ pub(super) const GOODPUT: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Described,
     shown: Shown::Measure(Panel::Success),
     limit: "90%",
     example: "{min: 90%, of: {time_to_first_token: 500ms, inter_token_latency_mean: 50ms, latency: 10s}}",
@@ -92,6 +96,11 @@ impl ExpectationKind for Goodput {
 
     fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
         Sample::share(self.min, self.max, self.sampling())
+    }
+
+    fn demands(&self) -> Demands {
+        let ahead = Ahead::Share { min: self.min, max: self.max, decide: self.decide };
+        Demands { failures: self.max.is_some(), tokens: self.of.is_of_streams(), ahead, ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

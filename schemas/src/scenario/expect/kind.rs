@@ -1,6 +1,6 @@
 //! The description of a kind of expectation: everything that is known before a verdict.
 
-use super::limits::Sampling;
+use super::limits::{CountLimits, Decide, Sampling};
 use crate::check::Findings;
 use crate::rule::Rule;
 use crate::samples;
@@ -34,6 +34,10 @@ pub struct ExpectationFacts {
     pub counts_work: bool,
     /// True if its sample is the gaps between tokens. How many of them a request has is not known before a run.
     pub counts_gaps: bool,
+    /// True if only streams of tokens have its value.
+    pub of_tokens: bool,
+    /// Which earlier phase decides it.
+    pub reference: Reference,
     /// What a report's timeline shows of it.
     pub shown: Shown,
     /// A limit, as an example in help texts.
@@ -51,6 +55,19 @@ pub enum About {
     Cluster,
     /// Another system's view of the service, such as Prometheus. The expectation is judged once.
     Elsewhere,
+}
+
+/// The earlier phase that decides an expectation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference {
+    /// None.
+    Nothing,
+    /// None. The phase that it names only describes it.
+    Described,
+    /// The phase that it names.
+    Named,
+    /// The phase that it names. Without a name, the one before the first fault.
+    Baseline,
 }
 
 /// What a report's timeline shows of an expectation.
@@ -195,6 +212,46 @@ pub struct PodsRead<'e> {
     pub logs: bool,
 }
 
+/// What an expectation demands of a run, in addition to its limits on the observed value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Demands {
+    /// True if it passes only if requests fail, or may do so.
+    pub failures: bool,
+    /// True if its limits are on streams of tokens, although its kind has others.
+    pub tokens: bool,
+    /// The recovery that must fit into its phase: its longest time, if it has a limit, and how long it must hold.
+    pub recovery: Option<(Option<Duration>, Duration)>,
+    /// What the scenario alone decides of it.
+    pub ahead: Ahead,
+}
+
+impl Demands {
+    /// Nothing.
+    pub const NONE: Self = Self { failures: false, tokens: false, recovery: None, ahead: Ahead::Nothing };
+}
+
+/// What the scenario alone decides of an expectation, before any request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Ahead {
+    /// Nothing.
+    Nothing,
+    /// No interval of a share is within limits that contain only its end.
+    Share {
+        /// Its lower limit.
+        min: Option<Percent>,
+        /// Its upper limit.
+        max: Option<Percent>,
+        /// What is compared with the limits.
+        decide: Decide,
+    },
+    /// The number of requests that are due.
+    Due(CountLimits),
+    /// Whether a request can last longer than this, its upper limit. It has no lower one.
+    Longest(Duration),
+    /// Whether requests can show a recovery.
+    Recovery,
+}
+
 /// The interface of the type of a kind.
 pub(crate) trait ExpectationKind {
     /// Rules on combinations of its keys.
@@ -210,6 +267,9 @@ pub(crate) trait ExpectationKind {
     fn pods(&self) -> Option<PodsRead<'_>> {
         None
     }
+
+    /// What it demands of a run, in addition to its limits.
+    fn demands(&self) -> Demands;
 
     /// Checks its limits: that they can be met, can be missed and can be observed.
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>);
@@ -333,6 +393,16 @@ macro_rules! expectation_kinds {
             /// None for a kind that takes no sample of requests.
             pub fn requests_needed(&self) -> Option<u64> {
                 self.sample().map(|it| it.sampling.and_then(|it| it.min_samples).unwrap_or(it.requests))
+            }
+
+            /// What it demands of a run, in addition to its limits.
+            pub fn demands(&self) -> Demands {
+                match self { $(Self::$variant(it) => ExpectationKind::demands(it),)* }
+            }
+
+            /// True if only streams of tokens answer it.
+            pub fn needs_tokens(&self) -> bool {
+                self.info().facts.of_tokens || self.demands().tokens
             }
 
             /// The pods that it reads.

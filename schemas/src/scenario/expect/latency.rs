@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, Ahead, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -19,6 +21,8 @@ pub(super) const LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Limits(Panel::Latency),
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
@@ -29,6 +33,8 @@ pub(super) const LATENCY_RATIO: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Named,
     shown: Shown::Limits(Panel::Latency),
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
@@ -39,6 +45,8 @@ pub(super) const TIME_TO_FIRST_TOKEN: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: true,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "500ms",
     example: "{percentile: p95, max: 500ms}",
@@ -49,6 +57,8 @@ pub(super) const TIME_TO_FIRST_TOKEN_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: true,
+    reference: Reference::Named,
     shown: Shown::Nothing,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
@@ -59,6 +69,8 @@ pub(super) const INTER_TOKEN_LATENCY: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    of_tokens: true,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "100ms",
     example: "{percentile: p95, max: 100ms}",
@@ -69,6 +81,8 @@ pub(super) const INTER_TOKEN_LATENCY_RATIO: ExpectationFacts = ExpectationFacts 
     about: About::Requests,
     counts_work: false,
     counts_gaps: true,
+    of_tokens: true,
+    reference: Reference::Named,
     shown: Shown::Nothing,
     limit: "3",
     example: "{percentile: p95, to: baseline, max: 3}",
@@ -125,6 +139,14 @@ impl ExpectationKind for Latency {
 
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         Sample::percentile(self.percentile, kind, self.sampling())
+    }
+
+    fn demands(&self) -> Demands {
+        let ahead = match (self.max, self.min) {
+            (Some(max), None) => Ahead::Longest(max),
+            _ => Ahead::Nothing,
+        };
+        Demands { ahead, ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
@@ -186,6 +208,10 @@ impl ExpectationKind for LatencyRatio {
 
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         Sample::percentile(self.percentile, kind, self.sampling())
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

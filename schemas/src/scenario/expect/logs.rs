@@ -1,6 +1,8 @@
 //! `logs`: lines in the logs of pods that match a pattern.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample, Shown};
+use super::kind::{
+    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Reference, Sample, Shown,
+};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -13,6 +15,8 @@ pub(super) const LOGS: ExpectationFacts = ExpectationFacts {
     about: About::Cluster,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "0",
     example: "{matches: \"panicked at|FATAL\", max: 0}",
@@ -55,6 +59,10 @@ impl ExpectationKind for Logs {
 
     fn pods(&self) -> Option<PodsRead<'_>> {
         Some(PodsRead { select: self.select.as_ref(), logs: true })
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,8 @@
 //! `pods`: restarts and readiness of pods.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Sample, Shown};
+use super::kind::{
+    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, PodsRead, Reference, Sample, Shown,
+};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -14,6 +16,8 @@ pub(super) const PODS: ExpectationFacts = ExpectationFacts {
     about: About::Cluster,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "0",
     example: "{restarts: {max: 0}, ready_within: 30s}",
@@ -50,6 +54,10 @@ impl ExpectationKind for Pods {
 
     fn pods(&self) -> Option<PodsRead<'_>> {
         Some(PodsRead { select: self.select.as_ref(), logs: false })
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

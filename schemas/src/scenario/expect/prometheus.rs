@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Sample, Shown};
+use super::kind::{About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Reference, Sample, Shown};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -17,6 +17,8 @@ pub(super) const PROMETHEUS: ExpectationFacts = ExpectationFacts {
     about: About::Elsewhere,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "2",
     example: "{url: \"http://prometheus.monitoring:9090\", query: sum(up), min: 3}",
@@ -71,6 +73,10 @@ impl ExpectationKind for Prometheus {
 
     fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
         None
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,8 @@
 //! Work per second, absolute and relative to an earlier phase.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::rule::Rule;
@@ -11,6 +13,8 @@ pub(super) const OUTPUT_TOKENS_PER_SECOND: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    of_tokens: true,
+    reference: Reference::Nothing,
     shown: Shown::Nothing,
     limit: "100",
     example: "{min: 100}",
@@ -21,6 +25,8 @@ pub(super) const OUTPUT_TOKENS_PER_SECOND_RATIO: ExpectationFacts = ExpectationF
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    of_tokens: true,
+    reference: Reference::Named,
     shown: Shown::Nothing,
     limit: "0.8",
     example: "{to: baseline, min: 0.8}",
@@ -31,6 +37,8 @@ pub(super) const THROUGHPUT_RATIO: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Named,
     shown: Shown::Measure(Panel::Requests),
     limit: "0.8",
     example: "{to: baseline, min: 0.8}",
@@ -66,6 +74,10 @@ impl ExpectationKind for TokenRate {
 
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         Some(Sample { sampling: Some(self.sampling()), ..Sample::floor(kind) })
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
@@ -109,6 +121,10 @@ impl ExpectationKind for RateRatio {
 
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         Some(Sample { sampling: Some(self.sampling()), ..Sample::floor(kind) })
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::NONE
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,8 @@
 //! `recovery_time`: how soon the service behaves again as it did before the faults.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, Ahead, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -17,6 +19,8 @@ pub(super) const RECOVERY_TIME: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Baseline,
     shown: Shown::Moment(Panel::Success),
     limit: "15s",
     example: "{max: 15s, hold: 5s}",
@@ -95,6 +99,10 @@ impl ExpectationKind for RecoveryTime {
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         let part = "the baseline of `recovery_time`".to_owned();
         Some(Sample { requests: samples::percentile(0.95), part, ..Sample::floor(kind) })
+    }
+
+    fn demands(&self) -> Demands {
+        Demands { recovery: Some((self.max, self.hold)), ahead: Ahead::Recovery, ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,8 @@
 //! `requests`: the number of requests that were due.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, Ahead, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -12,6 +14,8 @@ pub(super) const REQUESTS: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: true,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Measure(Panel::Requests),
     limit: "100",
     example: "{min: 100}",
@@ -43,6 +47,10 @@ impl ExpectationKind for Requests {
 
     fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
         None
+    }
+
+    fn demands(&self) -> Demands {
+        Demands { ahead: Ahead::Due(CountLimits { min: self.min, max: self.max }), ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,8 @@
 //! `stuck`: requests that never end.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use super::limits::CountLimits;
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -14,6 +16,8 @@ pub(super) const STUCK: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Measure(Panel::InFlight),
     limit: "0",
     example: "{max: 0, times: 2}",
@@ -57,6 +61,10 @@ impl ExpectationKind for Stuck {
     fn sample(&self, kind: &'static ExpectationInfo) -> Option<Sample> {
         // One stuck request decides.
         Some(Sample { decides: 1, ..Sample::floor(kind) })
+    }
+
+    fn demands(&self) -> Demands {
+        Demands { failures: self.min.is_some_and(|min| min > 0), ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

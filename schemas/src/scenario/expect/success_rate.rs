@@ -1,6 +1,8 @@
 //! `success_rate`: the share of requests that succeeded.
 
-use super::kind::{About, At, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Sample, Shown};
+use super::kind::{
+    About, Ahead, At, Demands, ExpectationFacts, ExpectationInfo, ExpectationKind, Panel, Reference, Sample, Shown,
+};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
 use crate::rule::Rule;
@@ -12,6 +14,8 @@ pub(super) const SUCCESS_RATE: ExpectationFacts = ExpectationFacts {
     about: About::Requests,
     counts_work: false,
     counts_gaps: false,
+    of_tokens: false,
+    reference: Reference::Nothing,
     shown: Shown::Limits(Panel::Success),
     limit: "99%",
     example: "{min: 99%}",
@@ -44,6 +48,11 @@ impl ExpectationKind for SuccessRate {
 
     fn sample(&self, _: &'static ExpectationInfo) -> Option<Sample> {
         Sample::share(self.min, self.max, self.sampling())
+    }
+
+    fn demands(&self) -> Demands {
+        let ahead = Ahead::Share { min: self.min, max: self.max, decide: self.decide };
+        Demands { failures: self.max.is_some(), ahead, ..Demands::NONE }
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {

@@ -1,6 +1,7 @@
 //! `container_kill`: kills containers.
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::check::inside::{containers, wrong};
 use crate::scenario::Secret;
@@ -25,6 +26,10 @@ impl FaultKind for ContainerKill {
         confirmed_by: ", and the pods' own: their containers have ended",
         observed_by: "",
         unfelt_because: "",
+        ends: Ends::Containers,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}, count: 1}, containers: [worker]}",
     };
 
@@ -34,6 +39,10 @@ impl FaultKind for ContainerKill {
             wrong(&path, "no container is named", "write `containers: [worker]`", findings);
         }
         containers(path, &self.containers, findings);
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::Secret;
@@ -36,6 +37,10 @@ impl FaultKind for DnsFault {
         confirmed_by: "",
         observed_by: "",
         unfelt_because: ", or the pods resolved no name while the fault acted",
+        ends: Ends::Nothing,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}}, patterns: [\"nats.*\"]}",
     };
 
@@ -50,6 +55,10 @@ impl FaultKind for DnsFault {
                 );
             }
         }
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -1,6 +1,7 @@
 //! `http`: aborts, delays or answers HTTP requests to the target pods.
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::check::inside::wrong;
 use crate::diagnostic::{Code, Diagnostic};
@@ -51,6 +52,10 @@ impl FaultKind for HttpFault {
         observed_by: "",
         unfelt_because: ", or the connections are older than the fault, or do not come through the pods' network (a \
                          port-forward)",
+        ends: Ends::Nothing,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: web}}, port: 8000, path: /v1/*, status: 503}",
     };
 
@@ -93,6 +98,10 @@ impl FaultKind for HttpFault {
                 Diagnostic::error(Code::Request, "a path begins with `/`").help("write `path: /v1/*`"),
             );
         }
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

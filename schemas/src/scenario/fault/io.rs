@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::check::inside::{containers, is_whole, wrong};
 use crate::rule::Rule;
@@ -54,6 +55,10 @@ impl FaultKind for IoFault {
         confirmed_by: "",
         observed_by: "",
         unfelt_because: "",
+        ends: Ends::Nothing,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}}, volume: /data, error: ENOSPC}",
     };
 
@@ -90,6 +95,10 @@ impl FaultKind for IoFault {
             wrong(&format!("{path}.path"), "this pattern matches nothing on the volume", help, findings);
         }
         containers(path, &self.containers, findings);
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

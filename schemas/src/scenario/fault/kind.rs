@@ -3,7 +3,7 @@
 //! A kind is one file next to this one and one line in the list of [`super::Fault`]. A missing fact does not compile.
 //! Facts that the compiler cannot check (permissions, documents, the sandbox) fail a test.
 
-use super::terms::Prove;
+use super::terms::{Direction, FaultEngine, Prove};
 use crate::check::Findings;
 use crate::rule::Rule;
 use crate::scenario::{Peer, PodSelector, Secret};
@@ -44,8 +44,27 @@ pub struct FaultFacts {
     pub observed_by: &'static str,
     /// Why the run's own requests may not change, apart from a service that tolerates the fault. Empty for no reason.
     pub unfelt_because: &'static str,
+    /// What it ends of its targets.
+    pub ends: Ends,
+    /// True if it cuts links, which a service may not need.
+    pub cuts_links: bool,
+    /// True if the use of CPU time and memory shows whether it acts.
+    pub reads_usage: bool,
+    /// True if it shifts the clocks of its targets, which the `Date` headers of their answers show.
+    pub shifts_clocks: bool,
     /// The value of its key in a complete fault, as one line of YAML.
     pub example: &'static str,
+}
+
+/// What a kind of fault ends of its targets. No other fault can act on it then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// Nothing, as far as it is known.
+    Nothing,
+    /// Containers. The pods stay.
+    Containers,
+    /// The pods. Others replace them.
+    Pods,
 }
 
 /// An engine that carries out a kind of fault.
@@ -166,12 +185,12 @@ impl FaultInfo {
 }
 
 impl Means {
-    /// Its name in plans and reports.
-    pub const fn name(&self) -> &'static str {
+    /// The engine, without what a kind needs of it.
+    pub const fn engine(&self) -> FaultEngine {
         match self {
-            Self::NetworkPolicy => "network-policy",
-            Self::Kubernetes { .. } => "kubernetes",
-            Self::ChaosMesh(_) => "chaos-mesh",
+            Self::NetworkPolicy => FaultEngine::NetworkPolicy,
+            Self::Kubernetes { .. } => FaultEngine::Kubernetes,
+            Self::ChaosMesh(_) => FaultEngine::ChaosMesh,
         }
     }
 }
@@ -224,6 +243,9 @@ pub(crate) trait FaultKind {
     fn peers(&self) -> &[Peer] {
         &[]
     }
+
+    /// The direction of the links that it acts on, if it acts on links and its keys say so.
+    fn direction(&self) -> Option<Direction>;
 
     /// True if the fault uses this permission of [`AccessNeeds::OneOf`].
     fn uses(&self, _: &Access) -> bool {
@@ -362,6 +384,11 @@ macro_rules! fault_kinds {
             $($(#[doc = $summary])+ #[serde(rename = $name)] $variant($type),)*
         }
 
+        $(impl $type {
+            /// The key of the kind in a scenario.
+            pub const KIND: &'static str = $name;
+        })*
+
         impl Fault {
             /// All kinds, in the order of the documentation.
             pub const KINDS: &'static [FaultInfo] = &[$(FaultInfo {
@@ -374,7 +401,7 @@ macro_rules! fault_kinds {
 
             /// The key of its kind in a scenario.
             pub const fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $name,)* }
+                match self { $(Self::$variant(_) => $type::KIND,)* }
             }
 
             /// Its index in the list of kinds.
@@ -400,6 +427,11 @@ macro_rules! fault_kinds {
             /// The peers of the links that it acts on.
             pub fn peers(&self) -> &[Peer] {
                 match self { $(Self::$variant(it) => FaultKind::peers(it),)* }
+            }
+
+            /// The direction of the links that it acts on, if its keys say so.
+            pub fn direction(&self) -> Option<Direction> {
+                match self { $(Self::$variant(it) => FaultKind::direction(it),)* }
             }
 
             /// True if it uses this permission of those that its keys choose between.

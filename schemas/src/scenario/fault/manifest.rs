@@ -8,7 +8,8 @@ pub use condition::{Condition, Field, ObjectName};
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::kind::{AccessNeeds, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{AccessNeeds, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::Secret;
@@ -56,6 +57,10 @@ impl FaultKind for Manifest {
         confirmed_by: "",
         observed_by: "",
         unfelt_because: "",
+        ends: Ends::Nothing,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{object: {apiVersion: v1, kind: ConfigMap, data: {mode: maintenance}}, active_when: [{field: data.mode, \
                   equals: maintenance}]}",
     };
@@ -76,6 +81,10 @@ impl FaultKind for Manifest {
             let help = "remove `within`, or lengthen it";
             findings.push(&format!("{path}.within"), Diagnostic::error(Code::FaultTime, message).help(help));
         }
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -1,6 +1,6 @@
 //! `netem`: degraded links.
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
 use super::terms::{Direction, PASSED_BY, Prove};
 use crate::check::{Findings, peer};
 use crate::diagnostic::{Code, Diagnostic};
@@ -67,6 +67,10 @@ impl FaultKind for Netem {
         confirmed_by: ", and its rules in place",
         observed_by: "",
         unfelt_because: PASSED_BY,
+        ends: Ends::Nothing,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}}, to: [{service: nats}], delay: 100ms, loss: 1%}",
     };
 
@@ -172,6 +176,10 @@ impl FaultKind for Netem {
 
     fn peers(&self) -> &[Peer] {
         &self.to
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        self.direction
     }
 
     fn secrets(&self) -> Vec<Secret> {

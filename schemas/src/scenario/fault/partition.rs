@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox};
 use super::terms::{Direction, PASSED_BY, Prove};
 use crate::check::{Findings, peer};
 use crate::diagnostic::{Code, Diagnostic};
@@ -39,6 +39,10 @@ impl FaultKind for Partition {
         confirmed_by: ", and its rules in place",
         observed_by: "",
         unfelt_because: PASSED_BY,
+        ends: Ends::Nothing,
+        cuts_links: true,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}, count: 1}, from: [{service: nats}]}",
     };
 
@@ -91,6 +95,10 @@ impl FaultKind for Partition {
 
     fn peers(&self) -> &[Peer] {
         &self.from
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        Some(self.direction)
     }
 
     fn secrets(&self) -> Vec<Secret> {

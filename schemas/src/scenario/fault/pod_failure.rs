@@ -1,6 +1,7 @@
 //! `pod_failure`: makes pods unavailable without deleting them.
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::scenario::Secret;
 
@@ -27,10 +28,18 @@ impl FaultKind for PodFailure {
         confirmed_by: ", and the pods' own: their programs do not run",
         observed_by: "",
         unfelt_because: "",
+        ends: Ends::Containers,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}, count: 1}, for: 30s}",
     };
 
     fn check(&self, _: &str, _: &mut Findings<'_>) {}
+
+    fn direction(&self) -> Option<Direction> {
+        None
+    }
 
     fn secrets(&self) -> Vec<Secret> {
         Vec::new()

@@ -1,6 +1,7 @@
 //! `pod_kill`: deletes or evicts pods.
 
-use super::kind::{Access, AccessNeeds, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{Access, AccessNeeds, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::check::inside::wrong;
 use crate::scenario::Secret;
@@ -35,6 +36,10 @@ impl FaultKind for PodKill {
         confirmed_by: "",
         observed_by: "",
         unfelt_because: "",
+        ends: Ends::Pods,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}, count: 1}, grace_period: 5s}",
     };
 
@@ -52,6 +57,10 @@ impl FaultKind for PodKill {
 
     fn uses(&self, access: &Access) -> bool {
         *access == if self.evict { EVICT } else { DELETE }
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

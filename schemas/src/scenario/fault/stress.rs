@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::check::inside::{containers, is_whole, wrong};
 use crate::rule::Rule;
@@ -44,6 +45,10 @@ impl FaultKind for Stress {
         confirmed_by: "",
         observed_by: "what its containers use, by the metrics API or the kubelet's statistics",
         unfelt_because: "",
+        ends: Ends::Nothing,
+        cuts_links: false,
+        reads_usage: true,
+        shifts_clocks: false,
         example: "{pods: {labels: {app: worker}, count: 1}, cpu: {workers: 2, load: 80%}}",
     };
 
@@ -79,6 +84,10 @@ impl FaultKind for Stress {
             );
         }
         containers(path, &self.containers, findings);
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -1,5 +1,7 @@
 //! Values that several kinds of faults share.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,35 @@ impl Direction {
     /// True if it includes connections that the targets accept.
     pub const fn has_ingress(self) -> bool {
         matches!(self, Self::Ingress | Self::Both)
+    }
+}
+
+/// The engine that carries out a fault, as plans and results name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultEngine {
+    /// NetworkPolicy objects, which the network plugin enforces.
+    NetworkPolicy,
+    /// The Kubernetes API alone.
+    Kubernetes,
+    /// Chaos Mesh.
+    ChaosMesh,
+}
+
+impl FaultEngine {
+    /// Its name in plans and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NetworkPolicy => "network-policy",
+            Self::Kubernetes => "kubernetes",
+            Self::ChaosMesh => "chaos-mesh",
+        }
+    }
+}
+
+impl fmt::Display for FaultEngine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.name())
     }
 }
 

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::kind::{ChaosMesh, Ends, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::Direction;
 use crate::check::Findings;
 use crate::check::inside::containers;
 use crate::scenario::Secret;
@@ -39,11 +40,19 @@ impl FaultKind for TimeFault {
         confirmed_by: "",
         observed_by: "the `Date` headers of a load whose answers all come from its targets",
         unfelt_because: "",
+        ends: Ends::Nothing,
+        cuts_links: false,
+        reads_usage: false,
+        shifts_clocks: true,
         example: "{pods: {labels: {app: worker}}, offset: -10m}",
     };
 
     fn check(&self, path: &str, findings: &mut Findings<'_>) {
         containers(path, &self.containers, findings);
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        None
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -17,5 +17,5 @@ pub(super) struct Draft {
     /// Whether it also acts on replacements of targets.
     pub follow: bool,
     /// The required proof that it acts.
-    pub effect: RequiredProof,
+    pub required_proof: RequiredProof,
 }

@@ -35,7 +35,7 @@ pub(super) async fn draft(
         peers: Vec::new(),
         far: Vec::new(),
         follow,
-        effect: required_proof(request.fault.prove()),
+        required_proof: required_proof(request.fault.prove()),
     };
     Ok(match request.fault {
         Fault::PodFailure(it) => {
@@ -116,8 +116,8 @@ pub(super) async fn draft(
             let text = format!("The clocks of the targets' processes are {} too {way}.", it.offset.by());
             inside(Recipe::Time(it.clone()), text, it.follow)
         }
-        other => {
-            let kind = other.kind();
+        Fault::Partition(_) | Fault::Netem(_) | Fault::PodKill(_) | Fault::Manifest(_) => {
+            let kind = request.fault.kind();
             return Err(PlanError::fault(request.name, format!("{kind} does nothing inside pods")));
         }
     })

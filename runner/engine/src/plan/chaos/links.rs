@@ -39,7 +39,7 @@ pub(super) async fn netem(
     namespace: &str,
 ) -> Result<Draft, PlanError> {
     check_targets(request, targets)?;
-    let effect = required_proof(netem.prove);
+    let required_proof = required_proof(netem.prove);
     let what = qualities(&netem);
     let follow = netem.follow;
     if netem.to.is_empty() {
@@ -48,7 +48,14 @@ pub(super) async fn netem(
             caveats(&netem)
         );
         let recipe = Recipe::Netem { netem: Box::new(netem), ends: None, direction: Direction::Egress };
-        return Ok(Draft { recipe, text, peers: vec!["all destinations".to_owned()], far: Vec::new(), follow, effect });
+        return Ok(Draft {
+            recipe,
+            text,
+            peers: vec!["all destinations".to_owned()],
+            far: Vec::new(),
+            follow,
+            required_proof,
+        });
     }
     let reader = ends::Reader { fault: request.name, cluster, namespace, targets: &request.targets };
     let found = reader.ends(&netem.to).await?;
@@ -82,7 +89,7 @@ pub(super) async fn netem(
     }
     let far = found.ends.pods.clone();
     let recipe = Recipe::Netem { netem: Box::new(netem), ends: Some(found.ends), direction };
-    Ok(Draft { recipe, text, peers: found.described, far, follow, effect })
+    Ok(Draft { recipe, text, peers: found.described, far, follow, required_proof })
 }
 
 /// Unexpected effects of the tools that Chaos Mesh uses.
@@ -142,7 +149,7 @@ pub(super) async fn partition(
     for note in &found.notes {
         text.push_str(&format!(" Note: {note}."));
     }
-    let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, required_proof(partition.prove));
+    let (far, follow, required_proof) = (found.ends.pods.clone(), partition.follow, required_proof(partition.prove));
     let recipe = Recipe::Partition { ends: found.ends, direction };
-    Ok(Draft { recipe, text, peers: found.described, far, follow, effect })
+    Ok(Draft { recipe, text, peers: found.described, far, follow, required_proof })
 }

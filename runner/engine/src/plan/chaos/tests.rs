@@ -217,12 +217,12 @@ async fn a_partition_is_done_by_whoever_can_cut_it_whole_and_the_plan_says_why()
     let cut = "partition: {WORKER, from: [{service: nats}]}";
     let (engine, text) = planned(cut, false).await;
     assert!(
-        engine == "network-policy" && text.contains("By NetworkPolicy, which can cut exactly these links"),
+        engine == FaultEngine::NetworkPolicy && text.contains("By NetworkPolicy, which can cut exactly these links"),
         "{text}"
     );
     let (engine, text) = planned(cut, true).await;
     assert!(
-        engine == "chaos-mesh" && text.contains("leaves established connections open (a witness showed it"),
+        engine == FaultEngine::ChaosMesh && text.contains("leaves established connections open (a witness showed it"),
         "{text}"
     );
     // What Chaos Mesh would do otherwise, or not at all, stays as it is, and the plan says what that leaves.
@@ -232,11 +232,14 @@ async fn a_partition_is_done_by_whoever_can_cut_it_whole_and_the_plan_says_why()
         "partition: {WORKER, from: [{service: nats}], engine: network-policy}",
     ] {
         let (engine, text) = planned(other, true).await;
-        assert!(engine == "network-policy" && text.contains("so those continue"), "{other}: {text}");
+        assert!(engine == FaultEngine::NetworkPolicy && text.contains("so those continue"), "{other}: {text}");
     }
     let none = Some(Enforcement::now(false, "a canary showed it"));
     let text = world.plan(cut, none).await.unwrap();
-    assert!(text.engine == "chaos-mesh" && text.description.contains("nothing in this cluster enforces"), "{text:?}");
+    assert!(
+        text.engine == FaultEngine::ChaosMesh && text.description.contains("nothing in this cluster enforces"),
+        "{text:?}"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Fault, Phase};
+use shakedown_schemas::scenario::{Ends, Fault, Phase};
 
 /// A fault that ends pods or containers, and its targets.
 struct Ender<'a> {
@@ -26,7 +26,7 @@ pub(super) type Taken<'a> = BTreeMap<String, &'a str>;
 impl<'a> Victims<'a> {
     /// Records a planned fault.
     pub fn add(&mut self, name: &'a str, fault: &'a Fault, place: (usize, &Phase), targets: &[PodRef]) {
-        if ends(fault) {
+        if fault.info().facts.ends != Ends::Nothing {
             let times = times(fault, place.1);
             self.0.push(Ender { name, phase: place.0, times, fault, targets: targets.to_vec() });
         }
@@ -38,10 +38,11 @@ impl<'a> Victims<'a> {
         let times = times(fault, it);
         let replaced = |other: &Ender<'_>| {
             let is_before = (other.phase, other.times[0]) < (phase, times[0]);
-            matches!(other.fault, Fault::PodKill(_)) && is_before && !fault.follow()
+            other.fault.info().facts.ends == Ends::Pods && is_before && !fault.follow()
         };
         let ended = |other: &Ender<'_>| {
-            other.phase == phase && ends(fault) && collide((other.fault, other.times), (fault, times))
+            let ends = fault.info().facts.ends != Ends::Nothing;
+            ends && other.phase == phase && collide((other.fault, other.times), (fault, times))
         };
         by_uid(self.0.iter().filter(|other| replaced(other) || ended(other)))
     }
@@ -63,10 +64,6 @@ pub(super) fn names(taken: &Taken<'_>, of: &[PodRef]) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn ends(fault: &Fault) -> bool {
-    matches!(fault, Fault::PodKill(_) | Fault::ContainerKill(_) | Fault::PodFailure(_))
-}
-
 fn times(fault: &Fault, phase: &Phase) -> [Duration; 2] {
     let begin = fault.after().get();
     let whole = phase.duration.get().max(begin);
@@ -76,11 +73,10 @@ fn times(fault: &Fault, phase: &Phase) -> [Duration; 2] {
 
 /// Whether two faults would end the same thing of one pod.
 fn collide((a, a_times): (&Fault, [Duration; 2]), (b, b_times): (&Fault, [Duration; 2])) -> bool {
-    match (a, b) {
-        (Fault::ContainerKill(a), Fault::ContainerKill(b)) => a.containers.iter().any(|it| b.containers.contains(it)),
-        (a, b) if a.is_once() && b.is_once() => true,
-        _ => a_times[0] <= b_times[1] && b_times[0] <= a_times[1],
+    if let (Fault::ContainerKill(a), Fault::ContainerKill(b)) = (a, b) {
+        return a.containers.iter().any(|it| b.containers.contains(it));
     }
+    a.is_once() && b.is_once() || a_times[0] <= b_times[1] && b_times[0] <= a_times[1]
 }
 
 #[cfg(test)]

@@ -112,22 +112,29 @@ impl World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policies_of_other_apis_are_named_and_ask_for_a_proof() {
     let world = World::new().await;
-    assert_eq!(world.plan(&world.cluster, true).await.effect, RequiredProof::Applied);
+    assert_eq!(world.plan(&world.cluster, true).await.required_proof, RequiredProof::Applied);
     for it in KINDS {
         let (version, kind, _, namespaced, name) = it;
         let group = version.split_once('/').unwrap().0;
         let named = format!("{kind}.{group}{}", if namespaced { " in namespace one" } else { "" });
         let none = world.plan(&with(&world.cluster, it, Has::Nothing), true).await;
-        assert!(!none.description.contains("not evaluated") && none.effect == RequiredProof::Applied, "{named}");
+        assert!(
+            !none.description.contains("not evaluated") && none.required_proof == RequiredProof::Applied,
+            "{named}"
+        );
         let there = world.plan(&with(&world.cluster, it, Has::One(name)), true).await;
         assert!(there.description.contains(&format!("that are not evaluated: {named}; they")), "{}", there.description);
-        assert_eq!(there.effect, RequiredProof::Auto { no_witness: None }, "{named}");
+        assert_eq!(there.required_proof, RequiredProof::Auto { no_witness: None }, "{named}");
         let without = world.plan(&with(&world.cluster, it, Has::One(name)), false).await;
-        assert!(matches!(without.effect, RequiredProof::Auto { no_witness: Some(_) }), "{named}: {:?}", without.effect);
+        assert!(
+            matches!(without.required_proof, RequiredProof::Auto { no_witness: Some(_) }),
+            "{named}: {:?}",
+            without.required_proof
+        );
         let refused = world.plan(&with(&world.cluster, it, Has::Refused), true).await;
         let words = format!("not evaluated: {named} (this account may not list them); they");
         assert!(refused.description.contains(&words), "{}", refused.description);
-        assert_eq!(refused.effect, RequiredProof::Auto { no_witness: None }, "{named}");
+        assert_eq!(refused.required_proof, RequiredProof::Auto { no_witness: None }, "{named}");
     }
 }
 
@@ -136,7 +143,7 @@ async fn policies_of_other_apis_are_named_and_ask_for_a_proof() {
 async fn a_policy_is_not_taken_for_another_one() {
     let world = World::new().await;
     let mirrored = world.plan(&with(&world.cluster, KINDS[7], Has::One("knp.default.a")), true).await;
-    assert_eq!(mirrored.effect, RequiredProof::Applied, "{}", mirrored.description);
+    assert_eq!(mirrored.required_proof, RequiredProof::Applied, "{}", mirrored.description);
     let lists: Arc<Mutex<Vec<String>>> = Arc::default();
     let both = answering(&world.cluster, {
         let lists = lists.clone();
@@ -159,7 +166,7 @@ async fn a_policy_is_not_taken_for_another_one() {
             }
         }
     });
-    assert_eq!(world.plan(&both, true).await.effect, RequiredProof::Applied);
+    assert_eq!(world.plan(&both, true).await.required_proof, RequiredProof::Applied);
     let lists = lists.lock().unwrap().clone();
     assert!(
         lists.len() == 1 && lists[0].starts_with("/apis/crd.projectcalico.org/v1/globalnetworkpolicies?"),

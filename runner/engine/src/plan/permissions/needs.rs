@@ -273,31 +273,29 @@ impl FaultNeeds<'_> {
         if self.scenario.options.fuse.is_some() {
             needs.add(How::Certain, own, &FUSE, &self.fuse());
         }
-        match self.fault {
-            Fault::Partition(partition) => {
-                let action = self.spec.map(|spec| &spec.action);
-                let (policy, chaos) = match (action, partition.engine) {
-                    (Some(Action::NetworkPolicy(_)), _) | (None, Engine::NetworkPolicy) => (true, false),
-                    (Some(_), _) | (None, Engine::ChaosMesh) => (false, true),
-                    (None, Engine::Auto) => (false, false),
-                };
-                let is_open = !policy && !chaos;
-                if let Some(how) = How::of(policy, is_open) {
-                    self.by_policy(needs, how, &partition.from);
-                    self.witness(needs, how, partition.prove);
-                }
-                if let Some(how) = How::of(chaos, is_open) {
-                    self.by_chaos_mesh(needs, how, &partition.from);
-                }
+        if let Fault::Partition(partition) = self.fault {
+            let action = self.spec.map(|spec| &spec.action);
+            let (policy, chaos) = match (action, partition.engine) {
+                (Some(Action::NetworkPolicy(_)), _) | (None, Engine::NetworkPolicy) => (true, false),
+                (Some(_), _) | (None, Engine::ChaosMesh) => (false, true),
+                (None, Engine::Auto) => (false, false),
+            };
+            let is_open = !policy && !chaos;
+            if let Some(how) = How::of(policy, is_open) {
+                self.by_policy(needs, how, &partition.from);
+                self.witness(needs, how, partition.prove);
             }
-            Fault::Manifest(it) => self.by_manifest(needs, it),
+            if let Some(how) = How::of(chaos, is_open) {
+                self.by_chaos_mesh(needs, how, &partition.from);
+            }
+        } else if let Fault::Manifest(it) = self.fault {
+            self.by_manifest(needs, it);
+        } else {
             // Only one engine supports it. Its kind lists the permissions.
-            fault => {
-                self.by_kubernetes(needs);
-                self.by_chaos_mesh(needs, How::Certain, fault.peers());
-            }
+            self.by_kubernetes(needs);
+            self.by_chaos_mesh(needs, How::Certain, self.fault.peers());
         }
-        if matches!(self.fault, Fault::Stress(stress) if stress.prove != Prove::Applied) {
+        if self.fault.info().facts.reads_usage && self.fault.prove() != Prove::Applied {
             // The kubelets' statistics are not granted: their permission allows commands in pods on some releases.
             needs.any(How::Optional, own, &USAGE_METRICS);
         }

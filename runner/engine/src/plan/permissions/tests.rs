@@ -424,10 +424,9 @@ async fn a_role_that_allows_only_named_objects_suffices() {
         });
         let document = world.document(scenario);
         let options = world.options("20260301-105959-names");
-        let mut permissions = Permissions::of_scenario(&document, &cluster, &options).await.unwrap();
-        let planned = plan::plan(&document, Some(&cluster), &options).await;
-        permissions.of_plan(&planned).await.unwrap();
-        let refusal = permissions.refusal().await;
+        let permissions = Permissions::of_scenario(&document, Some(&cluster), &options).await.unwrap();
+        let permitted = plan::permitted(&document, Some(&cluster), &options, permissions).await;
+        let refusal = permitted.refusal;
         // Pods that take the places of others have unknown names; peers of Chaos Mesh, and pods whose logs are searched,
         // are read as they are found.
         let unknown = ["owner", "follow", "chaos", "netem", "evict"].contains(&scenario.0);

@@ -4,8 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::Verdict;
-use shakedown_schemas::scenario::FaultInfo;
+use shakedown_schemas::result::{UnprovenStretch, Verdict};
+use shakedown_schemas::scenario::{FaultEngine, FaultInfo};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::stretch;
@@ -87,8 +87,8 @@ impl FaultTask {
     /// A check without an answer, with the age of the last check that showed the fault.
     fn silence(&self) -> String {
         let limit = LOOK_LIMIT.as_secs_f64();
-        let held = self.held_s.or(self.result.proven_s).map(|at_s| self.seconds() - at_s);
-        let held = held.map(|age_s| format!("; it held {age_s:.1} s before")).unwrap_or_default();
+        let held = self.held_at.map(|at| format!("; it held {:.1} s before", at.elapsed().as_secs_f64()));
+        let held = held.unwrap_or_default();
         format!("the cluster did not answer a check of it within {limit} s{held}")
     }
 
@@ -108,19 +108,18 @@ impl FaultTask {
 
     /// One check; false when its answer did not arrive in time, or before the undo, or shows nothing.
     async fn check_once(&mut self, until: Instant) -> bool {
-        let look = timeout_at(until.min(Instant::now() + LOOK_LIMIT), caught(self.driver.settle()));
+        let asked = Instant::now();
+        let look = timeout_at(until.min(asked + LOOK_LIMIT), caught(self.driver.settle()));
         let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
         let looked = match looked {
-            Ok(Ok(findings)) => {
-                if findings.iter().all(|finding| finding.holds) {
-                    self.held_s = Some(self.seconds());
-                }
-                Ok(findings)
-            }
+            Ok(Ok(findings)) => Ok(findings),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(PANIC.to_owned()),
         };
         let is_shown = looked.is_ok();
+        if looked.as_ref().is_ok_and(|findings| findings.iter().all(|finding| finding.holds)) {
+            self.held_at = Some(asked);
+        }
         self.last_check = Some(looked);
         is_shown
     }
@@ -128,9 +127,9 @@ impl FaultTask {
     /// Whether only its engine reports that it acts, or only that its objects are in place was asked for.
     pub(super) fn is_claimed(&self, findings: &[Finding]) -> bool {
         let needs_more = match self.plan.engine {
-            "chaos-mesh" => FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed),
-            "network-policy" => self.plan.effect == RequiredProof::Applied,
-            _ => false,
+            FaultEngine::ChaosMesh => FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed),
+            FaultEngine::NetworkPolicy => self.plan.required_proof == RequiredProof::Applied,
+            FaultEngine::Kubernetes => false,
         };
         needs_more && !findings.iter().any(|finding| finding.shows.is_effect())
     }
@@ -142,6 +141,25 @@ impl FaultTask {
         let stretches = std::panic::catch_unwind(|| driver.unproven()).unwrap_or_default();
         let Some(from_s) = self.result.injected_s else { return };
         self.result.unproven = stretch::clipped(stretches, self.zero, [from_s, self.seconds()]);
+        self.withdraw_if_unproven();
+    }
+
+    /// Withdraws the proof since the last look from a fault whose undo found that it was not there any more.
+    pub(super) fn count_missed(&mut self) {
+        let driver = AssertUnwindSafe(&self.driver);
+        let missed = std::panic::catch_unwind(|| driver.missed()).ok().flatten();
+        let (Some(what), Some(from_s), Some(to_s)) = (missed, self.result.injected_s, self.result.undoing_s) else {
+            return;
+        };
+        let from_s =
+            self.held_at.map_or(from_s, |at| at.saturating_duration_since(self.zero).as_secs_f64().max(from_s));
+        let why = format!("{what}, between the last look at it and its undo");
+        self.result.unproven.push(UnprovenStretch { from_s, to_s, why, target: None });
+        self.withdraw_if_unproven();
+    }
+
+    /// Withdraws the proof if a stretch without it is too long.
+    fn withdraw_if_unproven(&mut self) {
         if self.result.injection == Verdict::Pass
             && let Some(problem) = stretch::too_long(&self.result.unproven)
         {

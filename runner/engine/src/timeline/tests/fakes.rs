@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
-use shakedown_schemas::scenario::{Fault, Scenario};
+use shakedown_schemas::scenario::{Fault, FaultEngine, Scenario};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -51,6 +51,8 @@ pub(super) enum Behaviour {
     NeverGone,
     PanicsInUndo,
     DoesNotLast,
+    /// Another client removes its object right before the undo.
+    IsMissed,
     /// Nothing shows whether it lasts, except in every second look.
     IsSeenNowAndThen,
     NeverSeenAgain,
@@ -107,7 +109,7 @@ pub(super) fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
         name: name.to_owned(),
         phase,
         kind: "partition",
-        engine: "fake",
+        engine: FaultEngine::Kubernetes,
         description: String::new(),
         targets: (0..3).map(target).collect(),
         peers: Vec::new(),
@@ -116,7 +118,7 @@ pub(super) fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
         namespaces: Vec::new(),
         after: fault.after().get(),
         lasts: fault.lasts().map(|lasts| lasts.get()),
-        effect: shakedown_faults::effect::RequiredProof::Applied,
+        required_proof: shakedown_faults::effect::RequiredProof::Applied,
     }
 }
 
@@ -213,6 +215,10 @@ impl FaultDriver for FakeFault {
             why: "blind".to_owned(),
             target: None,
         }]
+    }
+
+    fn missed(&self) -> Option<String> {
+        (self.behaviour == Behaviour::IsMissed && self.undone > 0).then(|| "it is gone".to_owned())
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {
@@ -359,10 +365,10 @@ pub(super) async fn stopped(
             let Some((name, behaviour)) = faults.iter().find(|(known, _)| known == name).copied() else { continue };
             let mut plan = plan(name, phase, fault);
             if behaviour.is_claimed() {
-                (plan.kind, plan.engine) = ("stress", "chaos-mesh");
+                (plan.kind, plan.engine) = ("stress", FaultEngine::ChaosMesh);
             }
             if matches!(behaviour, Behaviour::IsApplied) {
-                plan.engine = "network-policy";
+                plan.engine = FaultEngine::NetworkPolicy;
             }
             drivers.push((
                 plan,

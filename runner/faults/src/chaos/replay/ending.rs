@@ -118,7 +118,8 @@ async fn what_is_not_certain_to_be_gone_keeps_its_finalizer_and_is_told_with_a_c
 }
 
 /// On a node without the legacy tables of iptables the daemon fails with an empty set of rules as well, and on Kubernetes before
-/// 1.21 Chaos Mesh does not find the daemon, so that it never lets go. Where an attempt failed at a later step, something of it may be in the pod.
+/// 1.21 Chaos Mesh does not find the daemon, so that it never lets go. Where an attempt failed at a later step, something of it
+/// may be in the pod.
 #[tokio::test(start_paused = true)]
 async fn what_never_got_as_far_as_a_rule_is_ended_although_the_daemon_fails_on() {
     for (words, other_step) in [(CHAINS, false), (NO_DISCOVERY, false), ("unable to set tcs", true)] {

@@ -127,7 +127,7 @@ fn golden_files_of_every_kind_and_combination() {
             .map(|resource| {
                 let records: Vec<String> =
                     resource.records.iter().map(|record| format!("# record {} {}\n", record.key, record.id)).collect();
-                format!("{}{}", records.concat(), shakedown_reports::to_yaml(&object(resource, &naming(), 0)))
+                format!("{}{}", records.concat(), shakedown_schemas::to_yaml(&object(resource, &naming(), 0)))
             })
             .collect();
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, description => text }, {

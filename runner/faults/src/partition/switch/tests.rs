@@ -226,6 +226,27 @@ async fn a_missing_policy_is_no_proof() {
     assert!(switch.look(1).await.unwrap().iter().any(|it| !it.holds));
 }
 
+/// The undo tells a policy that was there until then from one that another client had removed, whoever still needed it.
+#[tokio::test(start_paused = true)]
+async fn an_undo_reports_a_policy_that_was_gone_before_it() {
+    for (others, ends) in [(false, vec![0]), (false, vec![0, 1]), (true, vec![0]), (true, vec![0, 1])] {
+        let store = Store::default();
+        let switch = switch_from(&store, [&["w-0"], &["w-0"]], ["bus", "bus"]);
+        for part in &ends {
+            switch.put_up(*part).await.unwrap();
+        }
+        if others {
+            let policy = store.all().into_iter().find(|path| path.contains("networkpolicies")).unwrap();
+            store.remove(&policy);
+        }
+        for part in ends {
+            switch.take_down(part).await.unwrap();
+            switch.take_down(part).await.unwrap();
+            assert_eq!(switch.missed(part).is_some(), others, "{part}: {:?}", switch.missed(part));
+        }
+    }
+}
+
 /// Each write of two partitions of one pod has no answer in turn, and is carried out when its client has given up, after the
 /// undo. It brings nothing back, and nothing is left.
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 use super::*;
 use shakedown_observe::chance::Chance;
 
-/// How many of 60 runs have each verdict: pass, and fail. These shares of requests fail in the baseline and after the cut, in which
-/// all do.
+/// How many of 60 runs have each verdict: pass, and fail. These shares of requests fail in the baseline and after the cut, in
+/// which all do.
 fn verdicts(before: f64, after: f64) -> (usize, usize) {
     let verdicts: Vec<Verdict> = (0..60)
         .map(|seed| {

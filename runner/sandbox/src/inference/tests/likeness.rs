@@ -1,10 +1,10 @@
 //! The default deployment behaves as NVIDIA Dynamo 1.6.1 does: the same faults, and what the same open-loop probe saw of both.
 //!
-//! `likeness.json` has several runs of each case with the real one, of 2026-11-29: Dynamo from PyPI with its frontend, three mocker
-//! workers, nats-server 2.9.10 and etcd as processes in network namespaces on Linux 6.18, packets dropped between two of them,
-//! `probe.py` of the project's shared folder at 10/s. A run depends on chance: where the fault falls between two ticks of the
-//! frontend, and how the kernel rounds its timers. So what the runs span, and the case's margin around it, is the bound. The model
-//! runs on paused time, so that the test takes seconds and the machine's load does not count.
+//! `likeness.json` has several runs of each case with the real one, of 2026-11-29: Dynamo from PyPI with its frontend, three
+//! mocker workers, nats-server 2.9.10 and etcd as processes in network namespaces on Linux 6.18, packets dropped between two of
+//! them, `probe.py` of the project's shared folder at 10/s. A run depends on chance: where the fault falls between two ticks of
+//! the frontend, and how the kernel rounds its timers. So what the runs span, and the case's margin around it, is the bound. The
+//! model runs on paused time, so that the test takes seconds and the machine's load does not count.
 
 mod real;
 
@@ -253,8 +253,8 @@ fn worker(case: &Case, config: &WorkerConfig) -> WorkerConfig {
     WorkerConfig { plane: case.plane, cache: None, prefill: Written::ZERO, ..config.clone() }
 }
 
-/// One request of the probe: when it was due, in seconds since the fault began; its status, 0 without a whole answer; and how long
-/// it took.
+/// One request of the probe: when it was due, in seconds since the fault began; its status, 0 without a whole answer; and how
+/// long it took.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     due: f64,

@@ -43,7 +43,8 @@ fn valid() -> [(&'static Resource, Value); 8] {
     ]
 }
 
-/// Creates the damaged chaos and a valid one after it. True if the API accepted it, as it must without damage (`what` is its kind).
+/// Creates the damaged chaos and a valid one after it. True if the API accepted it, as it must without damage (`what` is its
+/// kind).
 async fn survives(resource: &'static Resource, spec: &Value, what: &str) -> bool {
     let mut cluster = Cluster::new();
     let created = cluster.try_create(resource, json!({"metadata": {"name": "damaged"}, "spec": spec}));

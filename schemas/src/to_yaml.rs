@@ -1,4 +1,7 @@
 //! JSON values as YAML, the usual form of Kubernetes objects. Output only, and only JSON's types.
+//!
+//! By hand, because it cannot fail, and because golden files, plans and reports contain its bytes: how serde-saphyr quotes and
+//! folds texts may change with its next version.
 
 use serde_json::Value;
 

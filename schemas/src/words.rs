@@ -3,7 +3,7 @@
 //! The text never claims more precision than the number has. Sentences about a run are the judge's, and each report does
 //! its own escaping.
 
-use shakedown_schemas::result::{Unit, Verdict};
+use crate::result::{Unit, Verdict};
 
 /// A duration in seconds: `250µs`, `12.3ms`, `340ms`, `1.84s`, `42.5s`, `2m05s`, `1h02m`. NaN gives `–`.
 pub fn seconds(value: f64) -> String {
