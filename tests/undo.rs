@@ -448,6 +448,7 @@ async fn a_run_goes_on_when_the_server_is_away_for_ten_seconds(place: &Place, aw
         expect(&ended, 4, &[]);
         let reason = scenario["reason"].as_str().unwrap_or_default();
         assert!(reason.contains("`first`") && reason.contains("not proven to have lasted until its end"), "{reason}");
+        assert!(reason.contains("the cluster did not answer a check of it within 1.5 s; it held "), "{reason}");
     } else {
         assert_eq!(ended.code, Some(0), "{}: {:#}", scenario["reason"], scenario["faults"]);
         expect(&ended, 0, &[]);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use shakedown_schemas::result::Leftover;
 use shakedown_schemas::units::Duration;
 use shakedown_schemas::{Explained, read_file};
 use tokio::time::Instant;
@@ -180,7 +181,7 @@ async fn by_hand(cluster: &Cluster, item: &Item) -> (String, String) {
 
 async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     let mut failed: Vec<(Item, String)> = Vec::new();
-    let (mut going, mut forced) = (Vec::new(), false);
+    let (mut going, mut is_left) = (Vec::new(), false);
     for item in items {
         let removed = match item {
             Item::Object(key) if key.kind.is_chaos() => recovered(cluster, key, force).await,
@@ -188,8 +189,14 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
         };
         match (removed, item) {
             (Err(Unremoved::There(error)), _) => failed.push((item.clone(), error)),
+            (Err(Unremoved::Left(left)), _) => {
+                is_left = true;
+                print::line(format_args!("removed: {item}"));
+                let command = cluster.by_hand(&left.command);
+                print::remark(format_args!("left: {}: {}\n  {command}", left.what, left.error));
+            }
             (Err(Unremoved::Forced(why)), _) => {
-                forced = true;
+                is_left = true;
                 print::line(format_args!("removed by force: {item}"));
                 print::remark(format_args!(
                     "{item} was not recovered ({why}): its effects may stay in the pods until they are replaced"
@@ -221,7 +228,7 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
         let (held, command) = by_hand(cluster, item).await;
         print::remark(format_args!("could not remove {item}: {error}{held}\n  {command}"));
     }
-    if failed.is_empty() && !forced { exit::PASSED } else { exit::LEFTOVERS }
+    if failed.is_empty() && !is_left { exit::PASSED } else { exit::LEFTOVERS }
 }
 
 /// Why an object does not count as removed.
@@ -230,6 +237,8 @@ enum Unremoved {
     There(String),
     /// It is gone without a recovery, for this reason.
     Forced(String),
+    /// It is gone, and has left this.
+    Left(Leftover),
 }
 
 /// Waits until a deleted object is gone.
@@ -258,7 +267,13 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
     pause(cluster, key).await.map_err(text)?;
     let object = loop {
         match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
-            chaos::Going::Gone(_) => return Ok(()),
+            chaos::Going::Gone(last) => {
+                let left = match &last {
+                    Some(last) => chaos::half_done(cluster, last).await,
+                    None => None,
+                };
+                return left.map_or(Ok(()), |left| Err(Unremoved::Left(left)));
+            }
             chaos::Going::There(object) if chaos::recovering(key, &object, begun.elapsed(), None).is_some() => {}
             chaos::Going::There(object) => break object,
         }

@@ -14,6 +14,7 @@ mod driver;
 mod ending;
 pub mod fitness;
 mod follow;
+mod half_done;
 mod memory;
 mod meter;
 mod proof;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shakedown_schemas::Explained;
+use shakedown_schemas::result::Leftover;
 use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
@@ -45,14 +47,14 @@ use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use spec::{Inside, Resource, pod_id};
 
 pub use ability::{Ability, Trial, in_words, survey, trials};
-pub use contract::{failing, recovered, stuck, unsettled};
+pub use contract::{failing, recovered, stuck, unsettled, was_injected};
 pub use diagnose::{explained, remedy};
 pub use driver::ChaosFault;
 pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
 pub use recording::{Recording, Scope};
-pub use removal::{Going, by_force, first_look, force, go, held, recovering};
+pub use removal::{Going, by_force, first_look, force, go, half_done, held, left_half_done, recovering};
 
 /// The interval at which a status is read.
 const POLL: Duration = Duration::from_millis(200);
@@ -214,6 +216,8 @@ struct Made {
     gone: bool,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
+    /// What its failed injection has left.
+    half_done: Option<Leftover>,
     /// Its removal did not end.
     stuck: bool,
     /// How a resource that never took effect was ended, as text.
@@ -249,7 +253,17 @@ impl Inner {
                 let known = state.made.iter().position(|made| (made.key.kind, &made.key.name) == (key.kind, &key.name));
                 known.unwrap_or_else(|| {
                     let (going, gone, stuck) = (false, false, false);
-                    state.made.push(Made { key, resource, round, going, gone, last: None, stuck, ended: None });
+                    state.made.push(Made {
+                        key,
+                        resource,
+                        round,
+                        going,
+                        gone,
+                        last: None,
+                        half_done: None,
+                        stuck,
+                        ended: None,
+                    });
                     state.made.len() - 1
                 })
             };

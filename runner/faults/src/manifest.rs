@@ -1,26 +1,30 @@
 //! Objects of the scenario's manifests: created, watched until their conditions hold, deleted, and proven gone.
 
+mod acting;
 mod dependants;
+mod spec;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use serde::Serialize;
 use serde_json::Value;
 use shakedown_schemas::Explained;
-use shakedown_schemas::result::{Leftover, PodRef, Proof};
-use shakedown_schemas::scenario::Condition;
-use shakedown_schemas::units::as_text;
+use shakedown_schemas::result::{Leftover, Proof};
 use tokio::time::Instant;
 
-use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, recovering, stuck, unsettled};
-use super::kubernetes::KubernetesSpec;
+use super::chaos::{
+    Going, explained, failing, first_look, force, go, half_done, held, left_half_done, recovered, recovering, stuck,
+    unsettled,
+};
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
+use self::acting::Acting;
+pub use self::acting::acts_through_others;
 pub use self::dependants::{Dependants, dependants, kinds_of_dependants, pause};
+pub use self::spec::{Check, Limits, ManifestSpec};
 
 /// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
@@ -28,16 +32,6 @@ const POLL: Duration = Duration::from_millis(200);
 const GOING: Duration = Duration::from_secs(10);
 /// The finalizer of an object that the server deletes after its dependants.
 const FOREGROUND: &str = "foregroundDeletion";
-
-/// A condition and its object.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Check {
-    /// The object, if it is not the fault's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub of: Option<ObjectKey>,
-    /// The condition.
-    pub condition: Condition,
-}
 
 /// The driver that creates an object and deletes it again.
 pub struct Written {
@@ -54,59 +48,28 @@ pub struct Written {
     missed: Option<String>,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
+    /// What its failed injection has left.
+    half_done: Option<Leftover>,
     /// The forced removal, as text.
     forced: Option<String>,
     /// Whether it was observed to be gone.
     gone: bool,
+    /// The objects through which it acts.
+    acting: Acting,
     /// The objects that it had created at the last check.
     made: Dependants,
     /// The objects that it had created and that were removed by force, each with its last state.
     effects: Vec<(ObjectKey, Value)>,
 }
 
-/// The spec of the driver: plain data.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ManifestSpec {
-    /// The object's key.
-    pub key: ObjectKey,
-    /// The object. A plan lists it among the objects that will be created.
-    #[serde(skip)]
-    pub object: Value,
-    /// The conditions that hold once the fault acts.
-    pub active_when: Vec<Check>,
-    /// The conditions that hold once its effects are gone.
-    pub gone_when: Vec<Check>,
-    /// The limits of its steps.
-    pub limits: Limits,
-}
-
-impl KubernetesSpec for ManifestSpec {
-    fn driver(&self, cluster: &Cluster, _: &[PodRef]) -> Box<dyn FaultDriver> {
-        Box::new(Written::new(cluster.clone(), self.clone()))
-    }
-
-    fn objects(&self) -> Vec<&ObjectKey> {
-        vec![&self.key]
-    }
-}
-
-/// The limits of an object's steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Limits {
-    /// The time until its conditions hold.
-    #[serde(serialize_with = "as_text::duration")]
-    pub within: Duration,
-    /// The time after which an object of Chaos Mesh is removed by force; `None` for never.
-    #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
-    pub force_after: Option<Duration>,
-}
-
 impl Written {
     /// An object that is not created yet.
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
-        let (begun, owner, undoing_since, missed, last, forced) = (false, None, None, None, None, None);
+        let (begun, owner, undoing_since, missed) = (false, None, None, None);
+        let (last, half_done, forced) = (None, None, None);
         let (gone, made, effects) = (false, Dependants::default(), Vec::new());
+        let acting = Acting::of(key.kind, &object);
         Self {
             cluster,
             key,
@@ -119,8 +82,10 @@ impl Written {
             undoing_since,
             missed,
             last,
+            half_done,
             forced,
             gone,
+            acting,
             made,
             effects,
         }
@@ -222,11 +187,12 @@ impl Written {
     }
 
     /// The findings of the conditions for being active. Without our object, none of them holds.
-    async fn active(&self) -> Result<Vec<Finding>, ClusterError> {
+    async fn active(&mut self) -> Result<Vec<Finding>, ClusterError> {
         if let Some(detail) = self.missing().await? {
             return Ok(vec![Finding { shows: Proof::Applied, holds: false, detail }]);
         }
-        let findings = self.look(&self.active_when, Proof::Applied).await?;
+        let mut findings = self.look(&self.active_when, Proof::Applied).await?;
+        findings.extend(self.acting.look(&self.cluster, &self.key).await?);
         // Checked again afterwards, so that the conditions were read while our object existed.
         Ok(match self.missing().await? {
             Some(detail) => vec![Finding { shows: Proof::Applied, holds: false, detail }],
@@ -308,19 +274,19 @@ impl FaultDriver for Written {
             let Some(missing) = missing else { return Ok(()) };
             if begun.elapsed() >= self.limits.within {
                 let within = self.limits.within.as_secs_f64();
-                if let Some(words) = self.failing().await {
-                    let text = format!("it did not become active within {within} s: {missing}: {words}");
-                    return Err(FaultError::Impossible(explained(&text)));
-                }
-                return Err(FaultError::Impossible(Explained::new(
-                    format!("it did not become active within {within} s: {missing}"),
+                let words = self.failing().await.map(|words| format!(": {words}")).unwrap_or_default();
+                let why = explained(&format!("it did not become active within {within} s: {missing}{words}"));
+                let events = || {
+                    let Self { key, .. } = &*self;
                     format!(
                         "`kubectl -n {} describe {} {}` shows its events",
-                        self.key.namespace,
-                        self.key.kind.kubectl(),
-                        self.key.name
-                    ),
-                )));
+                        key.namespace,
+                        key.kind.kubectl(),
+                        key.name
+                    )
+                };
+                let help = why.help.or_else(|| self.acting.help()).unwrap_or_else(events);
+                return Err(FaultError::Impossible(Explained { help: Some(help), ..why }));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -413,6 +379,13 @@ impl FaultDriver for Written {
             }
             return Ok(vec![Finding { shows: Proof::Removed, holds: false, detail }]);
         }
+        if let Some(last) = self.last.as_ref().filter(|_| gone)
+            && let Some(left) = half_done(&self.cluster, last).await
+        {
+            let error = left_half_done(key, &left);
+            self.half_done = Some(left);
+            return Err(error);
+        }
         // A one-time action has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
         let last = self.last.as_ref().filter(|_| key.kind.is_chaos() && !once).map(recovered);
@@ -433,6 +406,9 @@ impl FaultDriver for Written {
     fn leftovers(&self) -> Vec<Leftover> {
         if !self.begun {
             return Vec::new();
+        }
+        if let Some(left) = &self.half_done {
+            return vec![left.clone()];
         }
         let error = self.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
         if let Some(left) =

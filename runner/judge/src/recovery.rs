@@ -284,7 +284,15 @@ fn recovery(
     let failover = match (onset_ns, acting_ns) {
         (Some(onset), Some(acting)) => {
             let acts = during.partition_point(|window| window.start_ns < onset.max(acting));
-            Settling::new(&band, &during[acts..])
+            let (before, since) = during.split_at(acts);
+            let is_known = |window: &&Window| window.state != WindowState::Unknown;
+            // What was good again before the faults acted had nothing to fail over from.
+            let is_out = before.iter().rev().find(is_known).is_some_and(|window| is_bad(&window));
+            if is_out || since.iter().any(|window| is_bad(&window)) {
+                Settling::new(&band, since)
+            } else {
+                Settling::default()
+            }
         }
         _ => Settling::default(),
     };

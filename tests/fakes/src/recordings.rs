@@ -36,13 +36,15 @@ pub fn read(name: &str) -> Vec<Recorded> {
         let word = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
         if line["kind"] == "Event" {
             let (about, its) = (word("about"), word("name"));
-            let uid = known.get(&(about.clone(), its.clone())).map(|object| object["metadata"]["uid"].clone());
+            let metadata = known.get(&(about.clone(), its.clone())).map(|object| &object["metadata"]);
+            let uid = metadata.map(|metadata| metadata["uid"].clone());
+            let namespace = metadata.and_then(|metadata| metadata["namespace"].as_str()).unwrap_or("shop");
             let name = format!("{its}.{number:04}");
             let object = json!({
-                "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": "shop"},
+                "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": namespace},
                 "type": line["type"], "reason": line["reason"], "message": line["message"],
                 "involvedObject": {
-                    "apiVersion": "chaos-mesh.org/v1alpha1", "kind": about, "namespace": "shop", "name": its, "uid": uid,
+                    "apiVersion": "chaos-mesh.org/v1alpha1", "kind": about, "namespace": namespace, "name": its, "uid": uid,
                 },
             });
             return Recorded { change: "ADDED".to_owned(), kind: word("kind"), name, object };

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use shakedown_schemas::Explained;
 
-use super::diagnose::is_before_rules;
+use super::diagnose::{is_before_rules, plain};
 use super::spec::Record;
 
 /// Why a resource does not count as injected.
@@ -46,7 +46,7 @@ fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {
     conditions.iter().find(|condition| condition["type"] == kind)?["status"].as_str()
 }
 
-fn records(object: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn records(object: &Value) -> impl Iterator<Item = &Value> {
     object["status"]["experiment"]["containerRecords"].as_array().into_iter().flatten()
 }
 
@@ -54,7 +54,7 @@ fn desired_phase(object: &Value) -> &str {
     object["status"]["experiment"]["desiredPhase"].as_str().unwrap_or_default()
 }
 
-fn id(record: &Value) -> &str {
+pub(super) fn id(record: &Value) -> &str {
     record["id"].as_str().unwrap_or_default()
 }
 
@@ -97,6 +97,12 @@ pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missin
     Ok(())
 }
 
+/// Whether a resource was injected on at least one target, now or before.
+pub fn was_injected(object: &Value) -> bool {
+    records(object)
+        .any(|record| record["phase"] == "Injected" || record["injectedCount"].as_u64().is_some_and(|it| it > 0))
+}
+
 /// Checks that a resource was recovered, from its last state. Its conditions lag one step behind its records.
 ///
 /// # Errors
@@ -121,7 +127,7 @@ pub fn recovered(object: &Value) -> Result<(), Missing> {
 fn failure(record: &Value, operation: &str) -> Option<String> {
     let last = record["events"].as_array()?.last()?;
     let failed = last["type"] == "Failed" && last["operation"] == operation;
-    failed.then(|| last["message"].as_str().unwrap_or_default().to_owned())
+    failed.then(|| plain(last["message"].as_str().unwrap_or_default()))
 }
 
 /// The current failure of a resource, in its controller's words; `None` without one.

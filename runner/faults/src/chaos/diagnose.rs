@@ -16,6 +16,13 @@ pub const NOT_TAKEN_UP: &str = "Chaos Mesh has not started its deletion (chaos-c
                                 hangs: `kubectl get pods -A -l app.kubernetes.io/component=controller-manager`; the resource is \
                                 deleted once it works again)";
 
+/// Part of the message about a shell in a container that does not find a program.
+const NO_TOOL: &str = "exit status 127";
+/// Part of the message about a container without a shell: nsexec, which enters it, panics.
+const NO_SHELL: &str = "os { code: 2, kind: notfound";
+const NO_TOOL_HELP: &str = "Chaos Mesh runs a shell in the container, which needs sh, cp, ls, cat, sed and rm: use an image that has them, or \
+     choose other pods";
+
 /// Remedies by a part of the message in lower case. The first match counts, so the more specific parts come first.
 const CAUSES: &[(&str, &str)] = &[
     (
@@ -60,6 +67,8 @@ const CAUSES: &[(&str, &str)] = &[
         "Chaos Mesh's proxy finds no default IPv4 route in the pod any more and cannot take its rules back: replace the pod, and \
          the resource goes",
     ),
+    (NO_TOOL, NO_TOOL_HELP),
+    (NO_SHELL, NO_TOOL_HELP),
     (
         "ptrace",
         "the node does not let the chaos-daemon trace the container's processes: its container has to be privileged \
@@ -194,6 +203,8 @@ const LASTING: &[&str] = &[
     "expected docker:// but got",
     "but got container",
     "with `hostnetwork`",
+    NO_TOOL,
+    NO_SHELL,
     NO_DISCOVERY,
 ];
 /// The most characters of a tool's message that are shown.
@@ -211,6 +222,15 @@ pub fn is_mute(words: &str) -> bool {
 pub fn lasts(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     LASTING.iter().any(|part| words.contains(part))
+}
+
+/// A message of Chaos Mesh without the panic of nsexec around its error.
+pub fn plain(message: &str) -> String {
+    let error = message.find("Os {").and_then(|from| message[from..].find('}').map(|to| &message[from..=from + to]));
+    match (message.split_once("thread 'main'"), error) {
+        (Some((before, _)), Some(error)) => format!("{} nsexec did not start the program: {error}", before.trim_end()),
+        _ => message.trim_end().to_owned(),
+    }
 }
 
 /// Whether an attempt with this failure put no rule into the pod.
@@ -282,11 +302,34 @@ mod tests {
             ("unable to set ip tables chains for pod worker-0", "legacy tables"),
             ("rpc error: code = Canceled desc = toda update RPC failed: context canceled", "FUSE"),
             ("rpc error: no running task found: task x not found", "2.8.3"),
+            (
+                "rpc error: code = Unknown desc = error code: exit status 127, msg: sh: sed: not found\n",
+                "cat, sed and rm",
+            ),
+            (PANIC, "cat, sed and rm"),
         ] {
             let remedy = remedy(words).unwrap_or_else(|| panic!("{words}"));
             assert!(remedy.contains(part), "{words}: {remedy}");
         }
         assert_eq!(remedy("something else"), None);
+    }
+
+    /// Chaos Mesh's message about a container without a shell.
+    const PANIC: &str = "rpc error: code = Unknown desc = error code: exit status 101, msg: \nthread 'main' (23824) panicked at \
+        src/main.rs:108:37:\ncalled `Result::unwrap()` on an `Err` value: Os { code: 2, kind: NotFound, message: \"No such file or \
+        directory\" }\nstack backtrace:\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.\n";
+
+    #[test]
+    fn a_panic_of_nsexec_is_told_by_its_error() {
+        assert_eq!(
+            plain(PANIC),
+            "rpc error: code = Unknown desc = error code: exit status 101, msg: nsexec did not start the program: Os { code: 2, \
+             kind: NotFound, message: \"No such file or directory\" }"
+        );
+        assert!(lasts(&plain(PANIC)) && lasts(PANIC) && !is_mute(&plain(PANIC)));
+        // The container is away for a moment: the next attempt may succeed.
+        let away = "msg: \nthread 'main' (24068) panicked at src/main.rs:94:65:\ncalled `Result::unwrap()` on an `Err` value: ENOENT";
+        assert_eq!((plain(away).as_str(), lasts(away)), (away, false));
     }
 
     #[test]

@@ -26,6 +26,22 @@ fn child_of(kind: Kind, id: &str) -> ObjectKey {
     ObjectKey { kind, namespace: next(), name: next(), uid: None }
 }
 
+/// The pod of a child object, as `namespace/name`.
+fn pod_of(child: &Value) -> String {
+    let text = |field: &str| child["metadata"][field].as_str().unwrap_or_default();
+    format!("{}/{}", text("namespace"), text("name"))
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// When an object was last written, by the server's clock.
+fn written(object: &Value) -> Option<Timestamp> {
+    let writes = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    writes.filter_map(|it| time(&it["time"])).chain(time(&object["metadata"]["creationTimestamp"])).max()
+}
+
 /// The number of planned records, as text. Both ends of a link count.
 fn planned(records: &BTreeSet<Record>) -> String {
     let in_pods = records.iter().any(|record| record.id.split('/').count() > 2);
@@ -186,16 +202,27 @@ impl Inner {
             return (format!("; {}: {}", down.message, down.help.unwrap_or_default()), true);
         }
         let Some(kind) = key.kind.child() else { return (String::new(), false) };
+        let answered = self.answered_since(key, kind, ids).await;
         let stuck = |child: &ObjectKey, generation: i64| {
             let namespace = installed.controllers.first().and_then(|it| it["metadata"]["namespace"].as_str());
-            format!(
+            // A manager that hangs answers for none.
+            if let Some(other) = &answered {
+                let text = format!(
+                    "; {child} has had no answer for its generation {generation} within {} s, and {other} has had one meanwhile: the \
+                     daemon is slow; wait longer with --inject-timeout, or with --undo-timeout for an undo",
+                    UNANSWERED.as_secs()
+                );
+                return (text, false);
+            }
+            let text = format!(
                 "; {child} has had no answer for its generation {generation} within {} s: the manager of Chaos Mesh hangs on a call, or the \
                  node is very slow, and every other {} waits behind it; if it hangs, only a restart helps (`kubectl -n {} rollout \
                  restart deployment chaos-controller-manager`)",
                 UNANSWERED.as_secs(),
                 key.kind.name(),
                 namespace.unwrap_or("chaos-mesh")
-            )
+            );
+            (text, true)
         };
         let mut waits = String::new();
         for id in ids {
@@ -203,32 +230,40 @@ impl Inner {
             let there = self.cluster.get_once(&child).await.ok().flatten();
             let Some(generation) = there.as_ref().and_then(contract::unanswered) else { continue };
             if waited >= UNANSWERED {
-                return (stuck(&child, generation), true);
+                return stuck(&child, generation);
             }
             waits = format!("; {child} (generation {generation}) has no answer yet");
             break;
         }
         match self.waits_behind(key, kind, waited).await {
-            Some((other, generation)) => (stuck(&other, generation), true),
+            Some((other, generation)) => stuck(&other, generation),
             None => (waits, false),
         }
     }
 
     /// Another child object that has had no answer for [`UNANSWERED`], and its generation. The server's clock counts.
     async fn waits_behind(&self, key: &ObjectKey, child: Kind, waited: Duration) -> Option<(ObjectKey, i64)> {
-        let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
         let own = self.cluster.get_once(key).await.ok()??;
         let now = time(&own["metadata"]["creationTimestamp"])?.checked_add(waited).ok()?;
         let others = self.cluster.list(child, &key.namespace, None).await.ok()?;
         others.iter().find_map(|other| {
-            let metadata = &other["metadata"];
-            let writes = metadata["managedFields"].as_array().into_iter().flatten();
-            let written =
-                writes.filter_map(|it| time(&it["time"])).chain(time(&metadata["creationTimestamp"])).max()?;
             let generation = contract::unanswered(other)?;
-            let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
-            let is_long = Duration::try_from(now.duration_since(written)).is_ok_and(|age| age >= UNANSWERED);
-            is_long.then(|| (child_of(child, &format!("{}/{}", text("namespace"), text("name"))), generation))
+            let is_long = Duration::try_from(now.duration_since(written(other)?)).is_ok_and(|age| age >= UNANSWERED);
+            is_long.then(|| (child_of(child, &pod_of(other)), generation))
+        })
+    }
+
+    /// A child object of another pod whose daemon has answered since this resource was made. The server's clock counts.
+    async fn answered_since(&self, key: &ObjectKey, child: Kind, ids: &[&str]) -> Option<ObjectKey> {
+        let own = self.cluster.get_once(key).await.ok()??;
+        let since = time(&own["metadata"]["creationTimestamp"])?;
+        let others = self.cluster.list(child, &key.namespace, None).await.ok()?;
+        others.iter().find_map(|other| {
+            let pod = pod_of(other);
+            let is_own =
+                ids.iter().any(|id| id.strip_prefix(&pod).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+            let is_answered = !other["status"]["observedGeneration"].is_null() && contract::unanswered(other).is_none();
+            (!is_own && is_answered && written(other)? >= since).then(|| child_of(child, &pod))
         })
     }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::contract;
 use super::ending::end;
+use super::half_done::{HalfDone, Rest};
 use super::{Inner, POLL};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{Change, Cluster, ClusterError, ObjectKey};
@@ -148,6 +149,41 @@ pub fn recovering(
     })
 }
 
+/// What a resource that is gone has left, by its last state: what an injection that failed had put in place by then.
+pub async fn half_done(cluster: &Cluster, last: &Value) -> Option<Leftover> {
+    let HalfDone { what, why } = super::half_done::half_done(last)?;
+    let name = last["metadata"]["name"].as_str().unwrap_or_default();
+    Some(match what {
+        Rest::Rule => {
+            let installed = cluster.chaos_programs().await.unwrap_or_default();
+            let server = installed.name_servers.first().map_or(&Value::Null, |server| &server["metadata"]);
+            let namespace = server["namespace"].as_str().unwrap_or("chaos-mesh");
+            let deployment = server["name"].as_str().unwrap_or("chaos-dns-server");
+            Leftover {
+                what: format!("rule {name} in chaos-dns-server"),
+                command: format!("kubectl -n {namespace} rollout restart deployment {deployment}"),
+                error: format!("Chaos Mesh gave the rule, failed at the next step, and did not take it back: {why}"),
+            }
+        }
+        Rest::Stressors(pods) => {
+            let namespace = pods.first().and_then(|pod| pod.split_once('/')).map_or("", |(namespace, _)| namespace);
+            let names: Vec<&str> = pods.iter().map(|pod| pod.rsplit('/').next().unwrap_or(pod)).collect();
+            Leftover {
+                what: format!("stressors of {name} in pods {}", names.join(", ")),
+                command: format!("kubectl -n {namespace} delete pod {}", names.join(" ")),
+                error: format!(
+                    "Chaos Mesh may have started a stressor before it failed, and does not stop that one: {why}"
+                ),
+            }
+        }
+    })
+}
+
+/// The error of an undo after which this is left. No further try removes it.
+pub fn left_half_done(key: &ObjectKey, left: &Leftover) -> FaultError {
+    FaultError::Dirty(format!("{key} is gone, but not the {}: {}", left.what, left.error).into())
+}
+
 /// Why a resource is not gone yet, with a remedy.
 pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> Explained {
     let explained = match super::diagnose::remedy(why) {
@@ -249,12 +285,19 @@ impl Inner {
     pub(super) async fn look_for_rests(&self) -> Result<Vec<Finding>, FaultError> {
         let mut findings = Vec::new();
         let made = self.state().made.clone();
-        for made in &made {
+        for (place, made) in made.iter().enumerate() {
             let removed = |holds: bool, detail: String| Finding { shows: Proof::Removed, holds, detail };
             let key = &made.key;
             if self.cluster.own(key).await?.is_some() {
                 findings.push(removed(false, format!("{key} still exists")));
                 continue;
+            }
+            if let Some(last) = &made.last
+                && let Some(left) = half_done(&self.cluster, last).await
+            {
+                let error = left_half_done(key, &left);
+                self.state().made[place].half_done = Some(left);
+                return Err(error);
             }
             let mut still = Vec::new();
             for pod in &made.resource.shapes {
@@ -316,6 +359,6 @@ impl Inner {
                 error: error.clone(),
             }
         });
-        left.chain(dirty).collect()
+        left.chain(dirty).chain(state.made.iter().filter_map(|made| made.half_done.clone())).collect()
     }
 }

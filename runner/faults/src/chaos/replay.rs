@@ -18,6 +18,7 @@ use shakedown_schemas::scenario::{Fault, FaultInfo};
 use tokio::time::Instant;
 
 use self::stage::{Case, Stage, events, is_chaos, kind, mixed, turn};
+use super::half_done::half_done;
 use super::{Going, Recording, contract, go};
 use crate::{FaultDriver, FaultError, Finding};
 
@@ -113,10 +114,12 @@ async fn run_on(stage: &mut Stage, case: Case, events: &[Recorded], turn: usize,
     let deadline = Instant::now() + UNDO;
     let mut problem = None;
     loop {
-        let undone = tokio::time::timeout_at(deadline, stage.fault.undo()).await;
-        match undone {
-            Ok(Ok(())) => {
-                let findings = stage.fault.prove_undone().await.unwrap();
+        let undone = tokio::time::timeout_at(deadline, async {
+            stage.fault.undo().await?;
+            stage.fault.prove_undone().await
+        });
+        match undone.await {
+            Ok(Ok(findings)) => {
                 writeln!(log, "undone").unwrap();
                 lines(&mut log, &findings);
                 break;
@@ -167,6 +170,37 @@ async fn an_http_fault_goes_as_it_was_recorded() {
     for cut in (0..events.len()).map(Some).chain([None]) {
         assert_eq!(verdict(&run(case, &events, cut).await), "claimed, undone", "cut off at event {cut:?}");
     }
+}
+
+const DNS: Case = Case { name: "dns", fault: "dns: {pods: {labels: {app: named}}, answer: error}" };
+/// A container with a shell and without `sed`: chaos-dns-server had the rule, and every name failed until it was restarted.
+const DNS_HALF: Case = Case { name: "dnshalf", ..DNS };
+
+#[tokio::test(start_paused = true)]
+async fn a_dns_fault_goes_as_it_was_recorded() {
+    assert_eq!(verdict(&run(DNS, &events(DNS), None).await), "claimed, undone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_was_given_and_never_recovered_is_left() {
+    let events = events(DNS_HALF);
+    let begun = Instant::now();
+    let log = run(DNS_HALF, &events, None).await;
+    assert_eq!(verdict(&log), "not injected, help, left, leftover", "{log}");
+    assert!(log.contains("sh: sed: not found") && log.contains("needs sh, cp, ls, cat, sed and rm"), "{log}");
+    let left = "leftover: rule shakedown-20261130-161422-c27h9-0-1-f-dns in chaos-dns-server\n  kubectl -n chaos-mesh rollout \
+                restart deployment chaos-dns-server\n";
+    assert!(log.ends_with(left), "{log}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "no retry mends it");
+    let mut last = events.iter().rev().find(|event| is_chaos(event)).unwrap().object.clone();
+    assert!(contract::recovered(&last).is_ok() && half_done(&last).is_some());
+    // A later attempt that was recovered has taken the rule back.
+    let record = last["status"]["experiment"]["containerRecords"][0]["events"].as_array_mut().unwrap();
+    record.push(serde_json::json!({"operation": "Apply", "type": "Succeeded"}));
+    assert!(half_done(&last).is_some(), "without a recovery");
+    let record = last["status"]["experiment"]["containerRecords"][0]["events"].as_array_mut().unwrap();
+    record.push(serde_json::json!({"operation": "Recover", "type": "Succeeded"}));
+    assert_eq!(half_done(&last), None);
 }
 
 /// What `--record` writes of a run is replayed as what was recorded of a real one: the same trace, and the same verdict.

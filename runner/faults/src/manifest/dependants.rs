@@ -56,42 +56,53 @@ impl Dependants {
 
 /// The kinds of the objects that an object of this kind creates. Empty except for a Schedule and a Workflow.
 pub fn kinds_of_dependants(kind: Kind) -> Vec<Kind> {
+    let makers = || [("Workflow", "workflows"), ("Schedule", "schedules")].map(|it| Kind::other(VERSION, it.0, it.1));
     match kind.is_chaos() && matches!(kind.name(), "Schedule" | "Workflow") {
-        // Workflows first: their objects are named after them.
-        true => [Kind::other(VERSION, "Workflow", "workflows")].into_iter().chain(Kind::CHAOS).collect(),
+        true => makers().into_iter().chain(Kind::CHAOS).collect(),
         false => Vec::new(),
     }
 }
 
-/// The existing objects that a Schedule or a Workflow created, directly or through a Workflow. None for another kind.
-/// A kind that is not installed has none.
+/// The existing objects that a Schedule or a Workflow created, directly or through another Schedule or Workflow. None for
+/// another kind. A kind that is not installed has none.
 ///
 /// # Errors
 /// When the cluster does not answer.
 pub async fn dependants(cluster: &Cluster, key: &ObjectKey) -> Result<Dependants, ClusterError> {
-    let mut makers = BTreeSet::from([key.name.clone()]);
-    let mut found = Dependants::default();
-    for kind in kinds_of_dependants(key.kind) {
-        let objects = match cluster.list(kind, &key.namespace, None).await {
-            Ok(objects) => objects,
-            Err(ClusterError::NotFound(_)) => continue,
-            Err(ClusterError::Forbidden { .. }) => {
-                found.unlisted.push(kind);
-                continue;
-            }
+    let (made, unlisted) = made(cluster, key, kinds_of_dependants(key.kind)).await?;
+    Ok(Dependants { left: made.into_iter().map(|(key, _)| key).collect(), unlisted })
+}
+
+/// The same objects of these kinds only, each with its state, and the kinds that the account may not list.
+pub(super) async fn made(
+    cluster: &Cluster,
+    key: &ObjectKey,
+    kinds: impl IntoIterator<Item = Kind>,
+) -> Result<(Vec<(ObjectKey, Value)>, Vec<Kind>), ClusterError> {
+    let (mut others, mut unlisted) = (Vec::new(), Vec::new());
+    for kind in kinds {
+        match cluster.list(kind, &key.namespace, None).await {
+            Ok(objects) => others.extend(objects.into_iter().map(|object| (kind, object))),
+            Err(ClusterError::NotFound(_)) => {}
+            Err(ClusterError::Forbidden { .. }) => unlisted.push(kind),
             Err(error) => return Err(error),
-        };
-        let made =
-            objects.iter().filter(|object| is_made_by(object, &makers) && !is_of_another(object, key)).map(|object| {
-                let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
-                let (name, namespace) = (text("name").unwrap_or_default(), key.namespace.clone());
-                ObjectKey { kind, namespace, name, uid: text("uid") }
-            });
-        let made: Vec<ObjectKey> = made.collect();
-        makers.extend(made.iter().map(|key| key.name.clone()));
-        found.left.extend(made);
+        }
     }
-    Ok(found)
+    let mut found = Vec::new();
+    let mut makers = BTreeSet::from([key.name.clone()]);
+    // The objects of a Schedule or a Workflow that it created carry that one's name.
+    while !makers.is_empty() {
+        let made = others.extract_if(.., |(_, object)| is_made_by(object, &makers) && !is_of_another(object, key));
+        let made: Vec<(ObjectKey, Value)> = made.map(|(kind, object)| (own_key(kind, key, &object), object)).collect();
+        makers = made.iter().map(|(key, _)| key.name.clone()).collect();
+        found.extend(made);
+    }
+    Ok((found, unlisted))
+}
+
+fn own_key(kind: Kind, maker: &ObjectKey, object: &Value) -> ObjectKey {
+    let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
+    ObjectKey { kind, namespace: maker.namespace.clone(), name: text("name").unwrap_or_default(), uid: text("uid") }
 }
 
 /// Pauses a Schedule before its deletion. Otherwise, while the deletion waits for one of its objects, it would still create

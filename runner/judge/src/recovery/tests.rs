@@ -325,6 +325,13 @@ fn nothing_is_a_failover_before_the_fault_is_proven() {
     };
     assert_eq!(failover(Some(29.5)), (Some(20.0), None));
     assert_eq!(failover(None), (Some(20.0), None), "what was never proven has no failover");
+    // Out of tolerance from 21 to 23 s, and proven at 29.3 s: nothing failed over.
+    let observations = observe(|it| match it.phase {
+        "cut" if (1.0..3.0).contains(&it.into) => it.refused(),
+        _ => it.ok_in(50.0),
+    });
+    let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| Some(29.3)).remove(0);
+    assert_eq!((it.onset_s, it.failover_s), (Some(21.0), None));
     let observations = observe(|it| match it.phase {
         "cut" if (2.0..12.0).contains(&it.into) => it.refused(),
         _ => it.ok_in(50.0),

@@ -17,6 +17,9 @@ const SLICES: &str = "discovery.k8s.io/v1";
 /// The containers of its pods, which the daemon does not find any more.
 const CONTAINERS: &str = "containers";
 
+/// The program in its pods' containers with which the daemon changes resolv.conf.
+const SED: &str = "sed";
+
 fn lacks(node: Option<&Value>, what: &str) -> bool {
     let annotation = node.and_then(|node| node["metadata"]["annotations"][LACKS].as_str()).unwrap_or_default();
     annotation.split(',').any(|one| one.trim() == what)
@@ -31,6 +34,12 @@ pub(crate) fn daemon(node: Option<&Value>) -> Option<String> {
 pub(crate) fn containers(node: Option<&Value>) -> Option<String> {
     lacks(node, CONTAINERS)
         .then(|| "rpc error: code = Unknown desc = no running task found for the container".to_owned())
+}
+
+/// Why the daemon cannot change resolv.conf in a container; `None` where it can.
+pub(crate) fn sed(node: Option<&Value>) -> Option<String> {
+    lacks(node, SED)
+        .then(|| "rpc error: code = Unknown desc = error code: exit status 127, msg: sh: sed: not found\n".to_owned())
 }
 
 /// Why a node cannot put the rules of a PodNetworkChaos in place; `None` where it can.

@@ -34,7 +34,8 @@ fault! {
         /// Each names an object with `of`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub gone_when: Vec<Condition>,
-        /// The timeout for the conditions. Default `60s`.
+        /// The timeout for the conditions. Default `60s`. The interval of a Schedule (`@every 2m`) is added to it, as its first
+        /// object is created after one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub within: Option<Duration>,
     }
@@ -73,6 +74,13 @@ impl FaultKind for Manifest {
                     .help("write `within: 60s`");
             findings.push(&format!("{path}.within"), problem);
         }
+        if let (Some(first), Some(within)) = (self.first_object(), self.within.filter(|within| !within.is_zero()))
+            && within <= first
+        {
+            let message = format!("this Schedule creates its first object after {first}, but `within` is {within}");
+            let help = "remove `within`, or lengthen it";
+            findings.push(&format!("{path}.within"), Diagnostic::error(Code::FaultTime, message).help(help));
+        }
     }
 
     fn direction(&self) -> Option<Direction> {
@@ -88,5 +96,15 @@ impl FaultKind for Manifest {
         let texts = |key: &str| values(key).filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
         let plain = texts("stringData").into_iter().map(Secret::Text);
         plain.chain(texts("data").into_iter().map(Secret::Base64)).collect()
+    }
+}
+
+impl Manifest {
+    /// How long after its creation a Schedule of Chaos Mesh creates its first object. None for a cron expression, and for every
+    /// other object.
+    pub fn first_object(&self) -> Option<Duration> {
+        let text = |key: &str| self.object.get(key).and_then(Value::as_str).unwrap_or_default();
+        let is_schedule = text("apiVersion").starts_with("chaos-mesh.org/") && text("kind") == "Schedule";
+        is_schedule.then(|| self.object.get("spec").and_then(check::interval)).flatten()
     }
 }

@@ -4,13 +4,14 @@ use serde_json::{Map, Value, json};
 use shakedown_schemas::Explained;
 use shakedown_schemas::result::ObjectRecord;
 use shakedown_schemas::scenario::{Condition, Manifest};
+use shakedown_schemas::units::Duration;
 
 use crate::plan::chaos::INSTALL;
 use crate::plan::error::PlanError;
 use crate::plan::request::KubernetesRequest;
 use shakedown_cluster::{Cluster, ObjectKey};
 use shakedown_faults::FaultPlan;
-use shakedown_faults::manifest::{Check, Limits, ManifestSpec};
+use shakedown_faults::manifest::{Check, Limits, ManifestSpec, acts_through_others};
 
 pub(super) async fn plan(
     request: &KubernetesRequest<'_>,
@@ -47,12 +48,16 @@ pub(super) async fn plan(
     }
     let gone_when = checks.pop().unwrap_or_default();
     let active_when = checks.pop().unwrap_or_default();
-    let conditions: Vec<String> = manifest.active_when.iter().map(Condition::text).collect();
+    let mut conditions: Vec<String> = manifest.active_when.iter().map(Condition::text).collect();
+    if acts_through_others(kind, &object) {
+        conditions.push("an object that it creates was injected".to_owned());
+    }
     let description =
         format!("The {kind_name} {} is created, and is active when {}.", own.name, conditions.join(" and "));
     let objects = vec![ObjectRecord::from(&object)];
     let plan = FaultPlan { objects, namespaces: vec![place], ..request.plan(description) };
-    let within = manifest.within.map_or(options.chaos.active, |within| within.get());
+    let first = manifest.first_object().map(Duration::get).unwrap_or_default();
+    let within = manifest.within.map_or(options.chaos.active + first, Duration::get);
     let limits = Limits { within, force_after: options.chaos.force_after };
     let spec = ManifestSpec { key: own, object, active_when, gone_when, limits };
     Ok((plan, spec))

@@ -24,7 +24,9 @@ impl FaultTask {
         while self.commands.undo.is_none() {
             match self.commands.check_until.take() {
                 Some(until) => {
-                    self.last_check.get_or_insert_with(|| Err("no answer in time".to_owned()));
+                    if self.last_check.is_none() {
+                        self.last_check = Some(Err(self.silence()));
+                    }
                     self.check_until(until).await;
                 }
                 None => self.watch().await,
@@ -77,9 +79,17 @@ impl FaultTask {
         let waited = self.commands.during(tokio::time::sleep_until(again), Duration::ZERO).await;
         if waited.is_some() && self.commands.check_until.is_none() {
             // The first check is too old to show that the fault lasted.
-            self.last_check = Some(Err("no answer in time".to_owned()));
+            self.last_check = Some(Err(self.silence()));
             self.checked(until).await;
         }
+    }
+
+    /// A check without an answer, with the age of the last check that showed the fault.
+    fn silence(&self) -> String {
+        let limit = LOOK_LIMIT.as_secs_f64();
+        let held = self.held_at.map(|at| format!("; it held {:.1} s before", at.elapsed().as_secs_f64()));
+        let held = held.unwrap_or_default();
+        format!("the cluster did not answer a check of it within {limit} s{held}")
     }
 
     /// Checks until an answer shows how it is. Returns how long that one took; none without one before the undo.

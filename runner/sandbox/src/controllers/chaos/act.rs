@@ -60,8 +60,12 @@ impl ChaosAction<'_> {
             (kind, _) => {
                 let ailment = ailing::ailment(kind, &self.chaos["spec"], &pod).map_err(Failed::whole)?;
                 let ip = address(&pod).ok_or_else(|| Failed::whole(format!("pod {:?} has no address", record.id)))?;
-                self.ailments.inspect(|it| it.inflict(ip.into(), &self.key(record), ailment));
-                Ok(Phase::Injected)
+                let failed = lacks::sed(node.as_deref()).filter(|_| kind == "DNSChaos");
+                // chaos-dns-server has the rule by then: a pod with a name server of its own may ask that one.
+                if failed.is_none() || object::text(&pod, "/spec/dnsPolicy") == "None" {
+                    self.ailments.inspect(|it| it.inflict(ip.into(), &self.key(record), ailment));
+                }
+                failed.map_or(Ok(Phase::Injected), |message| Err(Failed::whole(message)))
             }
         }
     }

@@ -50,13 +50,20 @@ fn places(value: &Value, at: &str, out: &mut Vec<String>) {
 }
 
 fn parsed(object: &Value) -> Result<Document, Vec<Diagnostic>> {
-    let scenario = json!({
+    planned(object, "30s", &json!({}))
+}
+
+/// In a phase of this length, with other keys of the fault.
+fn planned(object: &Value, duration: &str, others: &Value) -> Result<Document, Vec<Diagnostic>> {
+    let mut scenario = json!({
         "version": 1, "name": "x",
         "load": {"main": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-        "phases": [{"name": "p", "duration": "30s", "faults": {"f": {"manifest": {
+        "phases": [{"name": "p", "duration": duration, "faults": {"f": {"manifest": {
             "object": object, "active_when": [{"field": "metadata.name", "exists": true}],
         }}}, "expect": [{"requests": {"min": 1}}]}],
     });
+    let fault = scenario["phases"][0]["faults"]["f"]["manifest"].as_object_mut().unwrap();
+    fault.extend(others.as_object().unwrap().clone());
     parse("it.yaml", serde_json::to_string_pretty(&scenario).unwrap().as_bytes(), &Overrides::default())
 }
 
@@ -124,7 +131,8 @@ fn labels_follow_the_syntax_of_kubernetes() {
 fn problems(api: &str, spec: &Value) -> [Vec<String>; 2] {
     let tasks = json!({"entry": "all", "templates": [{"name": "all"}, {"name": "often", "schedule": spec}]});
     [("Schedule", spec), ("Workflow", &tasks)].map(|(kind, spec)| {
-        let found = parsed(&json!({"apiVersion": api, "kind": kind, "spec": spec})).err().unwrap_or_default();
+        let object = json!({"apiVersion": api, "kind": kind, "spec": spec});
+        let found = planned(&object, "2m", &json!({})).err().unwrap_or_default();
         assert!(found.iter().all(|it| it.span.is_some()), "{found:?}");
         found.into_iter().map(|it| format!("{}; {}", it.message, it.help.unwrap_or_default())).collect()
     })
@@ -159,4 +167,27 @@ fn a_schedule_makes_nothing_beside_what_is_still_there() {
     }
     assert_eq!(problems("example.com/v1", "Allow"), NONE);
     assert_eq!(problems(CHAOS, "Forbid"), NONE);
+}
+
+/// A Schedule creates its first object one interval after itself.
+#[test]
+fn a_schedule_acts_within_its_time() {
+    for (every, duration, others, wanted) in [
+        ("@every 2m", "5m", json!({}), None),
+        ("@every 2m", "2m", json!({}), Some("first object after 2m, but it is planned for only 2m")),
+        ("@every 2m", "5m", json!({"after": "3m"}), Some("it is planned for only 2m")),
+        ("@every 2m", "5m", json!({"for": "90s"}), Some("it is planned for only 1m30s")),
+        ("@every 2m", "5m", json!({"within": "2m"}), Some("`within` is 2m")),
+        ("@every 2m", "5m", json!({"within": "150s"}), None),
+        ("*/5 * * * *", "2m", json!({}), None),
+    ] {
+        let object =
+            json!({"apiVersion": CHAOS, "kind": "Schedule", "spec": {"schedule": every, "type": "NetworkChaos"}});
+        let found = planned(&object, duration, &others).err().unwrap_or_default();
+        let what = format!("{every} in {duration}, {others}: {found:?}");
+        assert_eq!(found.len(), usize::from(wanted.is_some()), "{what}");
+        if let (Some(wanted), [problem]) = (wanted, &found[..]) {
+            assert!(problem.message.contains(wanted) && problem.span.is_some(), "{what}");
+        }
+    }
 }
