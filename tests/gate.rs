@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use shakedown_fakes::{Answer, HttpServer, Request};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Trial, Verdict};
@@ -34,11 +35,21 @@ load:
     timeout: 10s
 "#;
 
-/// A Prometheus that answers every query with eight values, of which the mean is 4: enough for a phase of 8 s.
+/// A Prometheus that answers every query with values of which the mean is 4: one for each step that is asked for.
 fn prometheus() -> HttpServer {
-    let body = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"3"],[2,"5"],[3,"3"],[4,"5"],[5,"3"],[6,"5"],
-            [7,"3"],[8,"5"]]}]}}"#;
-    HttpServer::start(move |_| Answer::with_headers(200, &[("content-type", "application/json")], body))
+    HttpServer::start(|request| {
+        let asked = String::from_utf8_lossy(&request.body);
+        let [start, end, step] = ["start=", "end=", "step="].map(|key| {
+            let number = asked.split('&').find_map(|pair| pair.strip_prefix(key)).expect("a range");
+            number.parse::<f64>().expect("a number")
+        });
+        let times = (0..).map(|at| f64::from(at).mul_add(step, start)).take_while(|at| *at <= end);
+        let mut values: Vec<_> =
+            times.zip([3, 5].into_iter().cycle()).map(|(at, value)| json!([at, value.to_string()])).collect();
+        values.truncate(values.len() / 2 * 2);
+        let body = json!({"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": values}]}});
+        Answer::with_headers(200, &[("content-type", "application/json")], body.to_string())
+    })
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Queries Prometheus for phases: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +17,16 @@ const LONGEST: usize = 4 << 20;
 const MOST_WARNINGS: usize = 5;
 /// The most values of a phase when the scenario does not set their distance.
 const MOST: f64 = 300.0;
+/// How far the time of a value may be from what was asked for, in seconds: both are rounded to milliseconds.
+const ROUNDED: f64 = 0.002;
+
+/// The times that a query asks for, in seconds since 1970.
+struct Asked {
+    from: f64,
+    to: f64,
+    /// The number of values of a series without gaps.
+    count: usize,
+}
 
 /// The values of the expectation's phase and of the phase that it is compared with.
 pub(super) async fn series(
@@ -36,18 +46,21 @@ pub(super) async fn series(
 }
 
 async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<SeriesSeen, String> {
-    let seconds = |nanoseconds| format!("{:.3}", zero.wall_at(nanoseconds).as_millisecond() as f64 / 1e3);
+    let seconds = |nanoseconds| zero.wall_at(nanoseconds).as_millisecond() as f64 / 1e3;
     let (from, to) = (seconds(span.judged_from_ns), seconds(span.judged_to_ns));
+    let text = |seconds: f64| format!("{seconds:.3}");
     let lasted = span.judged_to_ns.saturating_sub(span.judged_from_ns) as f64 / 1e9;
     let step = it.step.map_or_else(|| (lasted / MOST).ceil().max(1.0), |step| step.as_secs_f64());
-    let (what, mut query) = match it.over {
-        Over::End => ("query", vec![("time", to)]),
+    let (what, mut query, asked) = match it.over {
+        // Some servers answer with an earlier value, because they do not have the last ones yet.
+        Over::End => ("query", vec![("time", text(to))], Asked { from: to - step, to, count: 1 }),
         Over::Mean | Over::Max | Over::Min => {
-            ("query_range", vec![("start", from), ("end", to), ("step", format!("{step}"))])
+            // Both ends have a value.
+            let count = (lasted / step + 1e-6).floor() as usize + 1;
+            let query = vec![("start", text(from)), ("end", text(to)), ("step", format!("{step}"))];
+            ("query_range", query, Asked { from, to, count })
         }
     };
-    // Both ends have a value.
-    let expected = if it.over == Over::End { 1 } else { (lasted / step + 1e-6).floor() as usize + 1 };
     query.push(("query", it.query.clone()));
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     // The headers may contain credentials for this server only, so redirects are not followed.
@@ -73,14 +86,23 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     let body = body.ok_or_else(|| format!("the answer has more than {} MiB", LONGEST >> 20))?;
     let value: Value = serde_json::from_slice(&body)
         .map_err(|_| format!("the server answered {}, but not with the Prometheus API", status.as_u16()))?;
-    Ok(SeriesSeen { values: read(&value)?, expected, warnings: warnings(&value) })
+    read(&value, &asked)
 }
 
-/// The server's warnings about its answer, such as a store that could not be read.
-fn warnings(answer: &Value) -> Vec<String> {
-    let lists = ["warnings", "infos"].map(|key| answer[key].as_array().map_or(&[][..], Vec::as_slice));
+/// The server's own words about its answer.
+fn words<const N: usize>(answer: &Value, keys: [&str; N]) -> impl Iterator<Item = String> {
+    let lists = keys.map(|key| answer[key].as_array().map_or(&[][..], Vec::as_slice));
     let words = lists.into_iter().flatten().filter_map(Value::as_str);
-    words.take(MOST_WARNINGS).map(|text| text.chars().take(300).collect()).collect()
+    words.map(|text| text.chars().take(300).collect())
+}
+
+/// What the answer may lack: that of VictoriaMetrics says it, and that of Thanos and of a remote read has a warning for each
+/// store that could not be read. Warnings about the query itself are no doubts.
+fn doubts(answer: &Value) -> Vec<String> {
+    let is_partial = answer["isPartial"] == true;
+    let partial = is_partial.then(|| "the server calls it partial (`isPartial`)".to_owned());
+    let warnings = words(answer, ["warnings"]).filter(|text| !text.starts_with("PromQL"));
+    partial.into_iter().chain(warnings.map(|text| format!("the server warns: {text}"))).take(MOST_WARNINGS).collect()
 }
 
 /// The body of an answer; `None` when it is longer than `longest` bytes.
@@ -104,29 +126,47 @@ fn cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// The values of an answer; empty without a series.
-fn read(answer: &Value) -> Result<Vec<f64>, String> {
+/// The values of an answer; none without a series.
+fn read(answer: &Value, asked: &Asked) -> Result<SeriesSeen, String> {
     if answer["status"] != "success" {
         let message = answer["error"].as_str().unwrap_or("no reason given");
         return Err(format!("Prometheus refused the query: {message}"));
     }
-    let number = |pair: &Value| pair[1].as_str().and_then(|text| text.parse::<f64>().ok());
     let result = &answer["data"]["result"];
-    match answer["data"]["resultType"].as_str() {
-        Some("scalar") => Ok(number(result).into_iter().collect()),
+    let pairs: Vec<&Value> = match answer["data"]["resultType"].as_str() {
+        Some("scalar") => vec![result],
         Some("matrix" | "vector") => match result.as_array().map_or(&[][..], Vec::as_slice) {
-            [] => Ok(Vec::new()),
-            [one] => {
-                let values = one["values"].as_array().map_or(&[][..], Vec::as_slice);
-                Ok(values.iter().chain(one.get("value")).filter_map(number).collect())
-            }
-            several => Err(format!(
-                "the query gives {} series, and one is needed: aggregate them, such as with `sum(...)`",
-                several.len()
-            )),
+            [] => Vec::new(),
+            [one] => one["values"].as_array().into_iter().flatten().chain(one.get("value")).collect(),
+            several => return Err(too_many(several)),
         },
-        other => Err(format!("the query gives a {}, and a number is needed", other.unwrap_or("nothing"))),
+        other => return Err(format!("the query gives a {}, and a number is needed", other.unwrap_or("nothing"))),
+    };
+    let number = |pair: &Value| Some((pair[0].as_f64()?, pair[1].as_str()?.parse::<f64>().ok()?));
+    let all: Vec<(f64, f64)> = pairs.into_iter().filter_map(number).collect();
+    if let Some(pair) = all.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
+        let (earlier, later) = (pair[0].0, pair[1].0);
+        return Err(format!("the server's values are not in order of time: one of {later} follows one of {earlier}"));
     }
+    let is_asked = |(at, _): &&(f64, f64)| (asked.from - ROUNDED..=asked.to + ROUNDED).contains(at);
+    let values: Vec<f64> = all.iter().filter(is_asked).map(|(_, value)| *value).collect();
+    Ok(SeriesSeen {
+        elsewhere: all.len() - values.len(),
+        values,
+        expected: asked.count,
+        warnings: words(answer, ["warnings", "infos"]).take(MOST_WARNINGS).collect(),
+        doubts: doubts(answer),
+    })
+}
+
+/// One series is needed. Those of replicas have the same labels, or differ in one, and their sum counts everything twice.
+fn too_many(series: &[Value]) -> String {
+    let labels: BTreeSet<String> = series.iter().map(|one| one["metric"].to_string()).collect();
+    let same = if labels.len() < series.len() { ", some of them with the same labels" } else { "" };
+    format!(
+        "the query gives {} series{same}, and one is needed: aggregate them, such as with `sum(...)`, or `max(...)` for replicas",
+        series.len()
+    )
 }
 
 #[cfg(test)]
@@ -140,12 +180,8 @@ mod tests {
         _ = rustls::crypto::ring::default_provider().install_default();
         let it = json!({"url": server.url(), "query": "up", "headers": {"authorization": "Bearer x"}});
         let span = PhaseSpan { judged_to_ns: 1_000_000_000, ..PhaseSpan::default() };
-        values(
-            &serde_json::from_value(it).unwrap(),
-            &span,
-            &Zero { at: tokio::time::Instant::now(), wall: jiff::Timestamp::now() },
-        )
-        .await
+        let wall = jiff::Timestamp::from_second(1).unwrap();
+        values(&serde_json::from_value(it).unwrap(), &span, &Zero { at: tokio::time::Instant::now(), wall }).await
     }
 
     #[tokio::test]
@@ -175,22 +211,70 @@ mod tests {
         let seen = ask(&server).await.unwrap();
         assert_eq!((seen.values, seen.expected), (vec![2.0], 2));
         assert_eq!(seen.warnings, ["one store did not answer", "metric might not be a counter"]);
+        assert_eq!(seen.doubts, ["the server warns: one store did not answer"]);
+    }
+
+    /// Ten seconds from 100 s on, by the second.
+    const ASKED: Asked = Asked { from: 100.0, to: 110.0, count: 11 };
+
+    fn answer(kind: &str, result: Value) -> Result<Vec<f64>, String> {
+        let seen = read(&json!({"status": "success", "data": {"resultType": kind, "result": result}}), &ASKED);
+        seen.map(|seen| seen.values)
     }
 
     #[test]
     fn answers_are_read_by_their_type() {
-        let answer = |kind: &str, result: Value| {
-            read(&json!({"status": "success", "data": {"resultType": kind, "result": result}}))
-        };
-        let range = json!([{"metric": {}, "values": [[1.5, "2"], [2.5, "NaN"], [3.5, "4.5"]]}]);
+        let range = json!([{"metric": {}, "values": [[101.5, "2"], [102.5, "NaN"], [103.5, "4.5"]]}]);
         let values = answer("matrix", range).unwrap();
         assert_eq!((values[0], values[1].is_nan(), values[2]), (2.0, true, 4.5));
-        assert_eq!(answer("vector", json!([{"metric": {}, "value": [1.5, "7"]}])), Ok(vec![7.0]));
-        assert_eq!(answer("scalar", json!([1.5, "3"])), Ok(vec![3.0]));
+        assert_eq!(answer("vector", json!([{"metric": {}, "value": [110, "7"]}])), Ok(vec![7.0]));
+        assert_eq!(answer("scalar", json!([110.0, "3"])), Ok(vec![3.0]));
         assert_eq!(answer("matrix", json!([])), Ok(Vec::new()));
-        assert!(answer("vector", json!([{}, {}])).unwrap_err().starts_with("the query gives 2 series"));
-        assert!(answer("string", json!([1.5, "x"])).unwrap_err().contains("a number is needed"));
-        let refused = read(&json!({"status": "error", "error": "parse error"}));
+        assert!(
+            answer("vector", json!([{"metric": {"a": "1"}}, {"metric": {}}])).unwrap_err().contains("2 series, and")
+        );
+        assert!(answer("string", json!([101.5, "x"])).unwrap_err().contains("a number is needed"));
+        let refused = read(&json!({"status": "error", "error": "parse error"}), &ASKED);
         assert_eq!(refused, Err("Prometheus refused the query: parse error".to_owned()));
+    }
+
+    #[test]
+    fn values_of_other_times_are_left_out() {
+        let at = |times: &[f64]| {
+            let values: Vec<Value> = times.iter().map(|at| json!([at, "1"])).collect();
+            let result = json!([{"metric": {}, "values": values}]);
+            let seen = read(&json!({"status": "success", "data": {"resultType": "matrix", "result": result}}), &ASKED);
+            seen.map(|seen| (seen.values.len(), seen.elsewhere))
+        };
+        assert_eq!(at(&[100.0, 105.0, 110.0]), Ok((3, 0)));
+        // Servers that align the times to the step, and those that answer about another time.
+        assert_eq!(at(&[99.6, 100.6, 109.6, 110.6]), Ok((2, 2)));
+        assert_eq!(at(&[1.0, 2.0]), Ok((0, 2)));
+        for times in [[100.0, 100.0], [105.0, 104.0]] {
+            assert!(at(&times).unwrap_err().contains("not in order of time"), "{times:?}");
+        }
+    }
+
+    /// Two replicas that scrape the same targets.
+    #[test]
+    fn a_series_that_is_there_twice_is_no_series() {
+        let one = json!({"metric": {"job": "shop"}, "values": [[101.0, "1"]]});
+        assert!(
+            answer("matrix", json!([one, one])).unwrap_err().contains("2 series, some of them with the same labels")
+        );
+    }
+
+    #[test]
+    fn an_answer_that_lacks_data_is_doubted() {
+        let doubts = |more: Value| {
+            let mut answer = json!({"status": "success", "data": {"resultType": "matrix", "result": []}});
+            answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read(&answer, &ASKED).unwrap().doubts
+        };
+        assert_eq!(doubts(json!({"isPartial": true})), ["the server calls it partial (`isPartial`)"]);
+        assert_eq!(doubts(json!({"warnings": ["a store is down"]})), ["the server warns: a store is down"]);
+        let about_the_query =
+            json!({"isPartial": false, "warnings": ["PromQL warning: x"], "infos": ["PromQL info: y"]});
+        assert!(doubts(about_the_query).is_empty());
     }
 }
