@@ -3,7 +3,7 @@
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
-use shakedown_schemas::scenario::Effect;
+use shakedown_schemas::scenario::{Effect, Expectation};
 
 use super::answer::Answer;
 use super::around::Views;
@@ -130,7 +130,8 @@ pub(super) fn result(
             Some(why) => Answer::inconclusive(unshown(name, &why)),
             None => one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
         };
-        (load, answer)
+        let before = |first| one(scenario, views.of(&expectation), first, &expectation, load, &path, seed);
+        (load, unless_before(answer, views, &expectation, before))
     });
     // A pass first, then a conclusive answer before an inconclusive one.
     let rank = |verdict: Verdict| match verdict {
@@ -154,6 +155,27 @@ pub(super) fn result(
         (result.samples, result.terms) = (answer.samples, answer.terms);
     }
     result
+}
+
+/// The same, unless the condition held before the first fault as well: then no fault is its cause. A ratio is about a change by
+/// itself.
+fn unless_before(
+    answer: Answer,
+    views: &Views<'_>,
+    expectation: &Expectation,
+    ask: impl FnOnce(usize) -> Answer,
+) -> Answer {
+    let first = baseline_index(views.plain).ok().filter(|_| expectation.to().is_none());
+    let Some(first) = first.filter(|_| answer.verdict == Verdict::Pass) else { return answer };
+    let before = ask(first);
+    if before.verdict != Verdict::Pass {
+        return answer;
+    }
+    let why = format!(
+        "it holds in `{}` as well, before any fault ({}), so that it shows no effect: {}",
+        views.plain.phases[first].name, before.reason, answer.reason
+    );
+    answer.verdict(Verdict::Inconclusive, why)
 }
 
 fn unshown(phase: &str, why: &str) -> String {

@@ -66,6 +66,29 @@ fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
     assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);
 }
 
+/// A service that fails all the time "had the effect" of a fault that did nothing.
+#[test]
+fn what_held_before_the_fault_is_no_effect() {
+    let with = |before: u64, during: u64, effect: serde_json::Value| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", 20.0)
+            .answer(|it| match if it.phase == "cut" { during } else { before } {
+                failing if it.index * 37 % 100 < failing => it.refused(),
+                _ => it.ok_in(10.0),
+            })
+            .observe();
+        judge(&observations, effect)
+    };
+    for effect in [json!({"success_rate": {"max": "80%"}}), json!({"errors": {"connection": {"min": 10}}})] {
+        assert_eq!(with(0, 30, effect.clone()).verdict, Verdict::Pass);
+        let unchanged = with(30, 30, effect.clone());
+        assert_eq!(unchanged.verdict, Verdict::Inconclusive, "{}", unchanged.reason);
+        assert!(unchanged.reason.starts_with("it holds in `baseline` as well"), "{}", unchanged.reason);
+    }
+    assert_eq!(with(15, 30, json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Pass);
+}
+
 /// What a partition does to a service that soon does without the target: failures for two seconds of a short run.
 #[test]
 fn one_clump_in_a_short_run_is_no_proof_and_still_a_hint() {
