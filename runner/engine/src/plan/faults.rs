@@ -56,7 +56,7 @@ pub(super) async fn plan(
             let targets = match fault.pods() {
                 Some(selector) => {
                     let matching = matching(name, selector, cluster, namespace).await?;
-                    untaken(name, selector, &matching, &victims.taken(fault, (phase, it)), options)?
+                    untaken(name, fault, selector, &matching, &victims.taken(fault, (phase, it)), options)?
                 }
                 None => Vec::new(),
             };
@@ -182,6 +182,7 @@ async fn matching(
 /// The pods that a fault acts on: those of its selector that no other fault has ended by then.
 fn untaken(
     name: &str,
+    fault: &Fault,
     selector: &PodSelector,
     matching: &[PodRef],
     taken: &Taken<'_>,
@@ -192,11 +193,15 @@ fn untaken(
     choose_of(matching, free, selector, options.seed, name).map_err(|_| {
         let left = matching.iter().filter(|pod| free(pod)).count();
         let by = victims::names(taken, matching);
+        let anew = match fault {
+            Fault::PodKill(_) => ", or write `follow: true` and a later `after` to choose of the pods that run then",
+            _ => "",
+        };
         PlanError::fault(
             name,
             format!(
                 "it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: {by} ends the others\nhelp: \
-                 choose other pods or fewer (`count`), or put the faults into separate scenarios",
+                 choose other pods or fewer (`count`), or put the faults into separate scenarios{anew}",
                 selector_text(selector)
             ),
         )

@@ -206,7 +206,7 @@ impl Window {
                 limit_text: format!("at least {}", limit.below),
                 samples: ended,
                 reason: format!(
-                    "the success rate of load `{}` was {observed_text} over {}, below {}; every fault was undone",
+                    "the success rate of load `{}` was {observed_text} over {}, below {}",
                     self.load, limit.lasts, limit.below
                 ),
                 observed_text,
@@ -229,7 +229,7 @@ impl Window {
                 limit_text: format!("at most {}", limit.above),
                 samples: latency.len(),
                 reason: format!(
-                    "{} of load `{}` was {observed_text} over {}, above {}; every fault was undone",
+                    "{} of load `{}` was {observed_text} over {}, above {}",
                     limit.percentile, self.load, limit.lasts, limit.above
                 ),
                 observed_text,
@@ -267,11 +267,6 @@ fn answers(limit: &StopHttp, seen: &ProbeState, now: Instant) -> Option<Breach> 
         unit: Unit::Seconds,
         limit_text: format!("at most {}", limit.lasts),
         samples: seen.bad,
-        reason: format!(
-            "{} gave no good answer for {:.1} s ({}); every fault was undone",
-            limit.url,
-            long.as_secs_f64(),
-            seen.problem
-        ),
+        reason: format!("{} gave no good answer for {:.1} s ({})", limit.url, long.as_secs_f64(), seen.problem),
     })
 }
