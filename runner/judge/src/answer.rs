@@ -185,6 +185,11 @@ impl Answer {
         self.terms.insert(name.to_owned(), value);
     }
 
+    /// Whether it is about a ratio to an earlier phase.
+    pub(super) fn is_ratio(&self) -> bool {
+        self.unit == Some(Unit::Times)
+    }
+
     /// True if the observed value is not within the limits, whatever the verdict.
     pub(super) fn misses(&self) -> bool {
         self.observed.is_some_and(|value| !self.limits.hold(value))

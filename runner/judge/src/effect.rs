@@ -131,7 +131,7 @@ pub(super) fn result(
             None => one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
         };
         let before = |first| one(scenario, views.of(&expectation), first, &expectation, load, &path, seed);
-        (load, unless_before(answer, views, &expectation, before))
+        (load, unless_by_chance(unless_before(answer, views, &expectation, before)))
     });
     // A pass first, then a conclusive answer before an inconclusive one.
     let rank = |verdict: Verdict| match verdict {
@@ -155,6 +155,19 @@ pub(super) fn result(
         (result.samples, result.terms) = (answer.samples, answer.terms);
     }
     result
+}
+
+/// The same, unless the interval of a ratio contains 1: then the requests may not have changed at all. Without a fault, this is so in
+/// all but 2.5 % of the runs that a limit on this side would take for affected.
+fn unless_by_chance(answer: Answer) -> Answer {
+    let Some([low, high]) = answer.interval.filter(|_| answer.is_ratio() && answer.verdict == Verdict::Pass) else {
+        return answer;
+    };
+    if low > 1.0 || high < 1.0 {
+        return answer;
+    }
+    let why = format!("{}; its interval contains 1, so that it may be no change", answer.reason);
+    answer.verdict(Verdict::Inconclusive, why)
 }
 
 /// The same, unless the condition held before the first fault as well: then no fault is its cause. A ratio is about a change by

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::expectations;
+use crate::testing::shapes::{Service, Shape};
 use crate::testing::{Timeline, scenario};
 use serde_json::json;
 
@@ -87,6 +88,33 @@ fn what_held_before_the_fault_is_no_effect() {
         assert!(unchanged.reason.starts_with("it holds in `baseline` as well"), "{}", unchanged.reason);
     }
     assert_eq!(with(15, 30, json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Pass);
+}
+
+/// A service that stalls by itself "had the effect" of a fault that did nothing in 4 to 19 of 40 runs.
+#[test]
+fn a_ratio_that_may_be_no_change_is_no_effect() {
+    let passes = |shape: Shape, times: f64, percentile: &str| {
+        let effect = json!({"latency_ratio": {"percentile": percentile, "to": "baseline", "min": 1.2}});
+        let is_pass = |seed: &u64| {
+            let mut service = Service::new(shape, *seed);
+            let timeline = Timeline::new(20.0).phase("baseline", 60.0).fault_phase("cut", 60.0);
+            let seen = timeline.answer(|it| {
+                let ms = service.answer_ms(it.at);
+                it.ok_in(if it.phase == "cut" { ms * times } else { ms })
+            });
+            judge(&seen.observe(), effect.clone()).verdict == Verdict::Pass
+        };
+        (0..20).filter(is_pass).count()
+    };
+    for shape in [Shape::Stalls(10), Shape::Stalls(5), Shape::Drifting(0.3), Shape::Bimodal, Shape::Queue] {
+        let unchanged = passes(shape, 1.0, "p95");
+        assert!(unchanged <= 2, "{shape}: {unchanged} of 20 unchanged");
+    }
+    for shape in [Shape::Independent, Shape::Drifting(0.15), Shape::Bimodal, Shape::HeavyTailed, Shape::Pauses] {
+        let doubled = passes(shape, 2.0, "p95");
+        assert!(doubled >= 16, "{shape}: {doubled} of 20 doubled");
+    }
+    assert!(passes(Shape::Stalls(10), 2.0, "p50") >= 16);
 }
 
 /// What a partition does to a service that soon does without the target: failures for two seconds of a short run.
