@@ -55,6 +55,7 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Args, Command};
 pub use failure::Failure;
 use shakedown_reports::Redactor;
+use shakedown_schemas::Explained;
 use usage::{complain, unwritten};
 
 /// Runs the program.
@@ -118,8 +119,10 @@ pub fn main() -> ExitCode {
         (Ok(code), Some(error)) => unwritten(&style, code, error),
         (Ok(code), _) => ExitCode::from(code),
         (Err(failure), _) => {
-            let message = redactor.text(&failure.message);
-            complain(&style, &Failure { message, ..failure })
+            let Explained { message, help } = &failure.why;
+            let text = |text: &String| redactor.text(text);
+            let why = Explained { message: text(message), help: help.as_ref().map(text) };
+            complain(&style, &Failure { why, ..failure })
         }
     }
 }

@@ -122,7 +122,7 @@ impl Sandbox {
         let kubeconfig = shakedown.path("kubeconfig");
         let path = kubeconfig.to_str().expect("a path in UTF-8");
         let process = shakedown.start(&["sandbox", "--topology", "quick", "--write-kubeconfig", path]);
-        process.stderr_line("the sandbox serves on", Duration::from_secs(60));
+        process.stderr_line("the sandbox listens on", Duration::from_secs(60));
         Self { _process: process, kubeconfig }
     }
 }

@@ -197,7 +197,7 @@ fn the_server_takes_every_combination_of_a_degradation() {
         futures::stream::iter(&resources)
             .for_each_concurrent(16, async |resource| {
                 let sent = object(resource, &naming, 0);
-                let made = cluster.rehearse(resource.kind, &stage.namespace, &sent).await;
+                let made = cluster.dry_run(resource.kind, &stage.namespace, &sent).await;
                 let made = made.unwrap_or_else(|error| panic!("{sent:#}: {error}"));
                 // Nothing may be dropped without a word.
                 assert_eq!(made["spec"], sent["spec"]);
@@ -482,7 +482,7 @@ fn kills_respect_budgets_only_when_asked() {
     let evict = "    gone: {pod_kill: {pods: {prefix: bus}, evict: true}}";
     // Said before any load is sent.
     let refusal =
-        stage.run(&shakedown, evict, &[]).expect_code(3).expect_stderr(&["disruption budget", "leave `evict` out"]);
+        stage.run(&shakedown, evict, &[]).expect_code(3).expect_stderr(&["disruption budget", "omit `evict`"]);
     assert!(!refusal.stderr.contains("phase before"), "{refusal}");
     let kill = "    gone: {pod_kill: {pods: {prefix: bus}, grace_period: 0s}}";
     let scenario = stage.scenario(&shakedown, kill, 3);

@@ -69,8 +69,13 @@ fn without_a_cluster_it_says_so_and_writes_an_example() {
     assert!(shakedown.path("shakedown.schema.json").is_file(), "editors complete by the schema");
     // An LLM of other names is not in the sandbox either.
     let other = shakedown.run(&["init", "--force", "--no-cluster", "--from", "llm", "--service", "vllm:8000"]);
-    let other = other.expect_code(0).expect_stderr(&["no cluster was asked"]);
+    let other = other.expect_code(0).expect_stderr(&["no cluster was read"]);
     assert!(!other.stdout.contains("--sandbox"), "{other}");
+    // As with kubectl, `-` is stdout.
+    let printed = shakedown.run(&["init", "-", "--no-cluster", "--from", "shop"]).expect_code(0);
+    shakedown.file("printed.yaml", &printed.stdout);
+    shakedown.run(&["validate", "printed.yaml"]).expect_code(0);
+    assert!(!shakedown.path("-").exists(), "{printed}");
     // A cluster that is named must answer.
     let missing = shakedown.run(&["init", "--force", "--context", "nowhere"]);
     missing.expect_code(3).expect_stderr(&["no cluster is configured"]);
@@ -111,7 +116,7 @@ fn a_shop_on_a_cluster_is_found_by_its_dependencies_and_plans() {
     let shakedown = Shakedown::new();
     shakedown.file("shop.yaml", SHOP);
     let sandbox = shakedown.start(&["sandbox", "--topology", "shop.yaml", "--write-kubeconfig", "kubeconfig"]);
-    sandbox.stderr_line("the sandbox serves on", Duration::from_secs(30));
+    sandbox.stderr_line("the sandbox listens on", Duration::from_secs(30));
     let finished = shakedown.run(&["init", "--kubeconfig", "kubeconfig"]).expect_code(0);
     expect_parts(
         &finished.stderr,

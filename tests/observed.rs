@@ -79,7 +79,7 @@ fn a_clock_that_no_answer_shows_is_claimed() {
     assert!(fault.measured.is_empty(), "{fault:?}");
     if fault.is_claimed() {
         let why = fault.claimed_because.as_deref().unwrap_or_default();
-        assert_eq!(why, "no load gets all its answers from its targets, so that their clocks are not seen");
+        assert_eq!(why, "no load gets all its answers from its targets, so their clocks cannot be observed");
         assert!(reports.scenario().reason.contains("is claimed by its engine (chaos-mesh), not proven: no load gets"));
         every_output_says(&reports, "claimed by Chaos Mesh");
         assert_eq!(reports.scenario().verdict, Verdict::Pass);

@@ -268,7 +268,7 @@ fn what_becomes_of_established_connections_is_recognised() {
     let fault = reports.fault();
     assert_eq!(fault.injection, Verdict::Pass, "{:?}\n{finished}", fault.problem);
     let said: Vec<&str> =
-        fault.evidence.iter().filter(|it| it.shows == Proof::Effective).map(|it| it.detail.as_str()).collect();
+        fault.evidence.iter().filter(|it| it.shows.is_effect()).map(|it| it.detail.as_str()).collect();
     assert!(said.iter().any(|text| text.contains("and cannot now")), "{said:?}");
     let warnings = reports.scenario().warnings.join("\n");
     if keeps {

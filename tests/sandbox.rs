@@ -33,7 +33,7 @@ impl Standing {
     fn start(shakedown: &Shakedown) -> Self {
         let kubeconfig = shakedown.path("kubeconfig").display().to_string();
         let process = shakedown.start(&["sandbox", "--topology", "quick", "--write-kubeconfig", &kubeconfig]);
-        process.stderr_line("the sandbox serves on", Duration::from_secs(30));
+        process.stderr_line("the sandbox listens on", Duration::from_secs(30));
         Self { process, kubeconfig }
     }
 
@@ -227,10 +227,54 @@ fn a_topology_that_cannot_be_read_is_exit_code_2_with_line_column_and_the_key_th
         .run(&["sandbox", "--topology", "qick"])
         .expect_code(2)
         .expect_stderr(&["`qick`", "`dynamo`, `quick`, `shop`"]);
-    let (one, two) = (scenario("quickstart.yaml"), scenario("shop-database.yaml"));
-    let parts =
-        ["quickstart.yaml` is for the topology `quick`", "shop-database.yaml` for `shop`", "--sandbox-topology"];
-    shakedown.run(&["plan", "--sandbox", &one, &two]).expect_code(2).expect_stderr(&parts);
+}
+
+/// They have the same namespace, so that in one cluster they would run one after the other.
+#[test]
+fn scenarios_of_several_topologies_run_side_by_side_each_in_its_own_sandbox() {
+    let shakedown = Shakedown::new();
+    let topology = |pod: &str| {
+        format!(
+            "namespace: shop\nworkloads:\n  - {{name: web, replicas: 1, labels: {{is: {pod}}}, program: {{service: {{}}}}}}\n"
+        )
+    };
+    let file = |name: &str| {
+        format!(
+            "version: 1\nname: {name}\nnamespace: shop\nsandbox: {{topology: {name}-topology.yaml}}\nload:\n  \
+             main: {{http: {{service: \"web:8080\"}}, rate: 30/s}}\nphases:\n  - name: steady\n    duration: 5s\n    \
+             expect: [{{requests: {{min: 100}}}}, {{pods: {{select: {{labels: {{is: {name}}}}}, restarts: {{max: 0}}}}}}]\n"
+        )
+    };
+    for name in ["one", "two"] {
+        shakedown.file(&format!("{name}-topology.yaml"), topology(name));
+        shakedown.file(&format!("{name}.yaml"), file(name));
+    }
+    let args = ["--parallel", "2", "one.yaml", "two.yaml"];
+    let named = |name: &str| format!("sandbox with topology {name}-topology.yaml");
+    run(&shakedown, &args)
+        .expect_code(0)
+        .expect_stderr(&[&format!("[one] {}", named("one")), &format!("[two] {}", named("two"))])
+        .expect_stdout(&[&format!("the {} models", named("one")), &format!("the {} models", named("two"))]);
+    let result = shakedown.reports("out").result;
+    let infos: Vec<_> = result.scenarios.iter().filter_map(|it| it.cluster.clone()).collect();
+    assert_eq!(
+        infos.iter().map(|it| it.topology.as_deref().unwrap_or_default()).collect::<Vec<_>>(),
+        ["one-topology.yaml", "two-topology.yaml"]
+    );
+    assert_ne!(infos[0].server, infos[1].server);
+    let [first, second] = [0, 1].map(|index| &result.scenarios[index]);
+    let ends =
+        |it: &shakedown_schemas::result::ScenarioResult| it.started_at.as_millisecond() as f64 / 1e3 + it.duration_s;
+    assert!(second.started_at.as_millisecond() as f64 / 1e3 < ends(first), "they ran at the same time");
+    // Scenarios of one topology share its sandbox.
+    shakedown.file("again.yaml", file("one").replace("name: one", "name: again"));
+    let plan = shakedown.run(&["plan", "--sandbox", "one.yaml", "again.yaml"]).expect_code(0).stdout;
+    let clusters: Vec<&str> = plan.lines().filter(|line| line.contains("sandbox with topology")).collect();
+    assert!(clusters.len() == 2 && clusters[0] == clusters[1], "{plan}");
+    let plan = shakedown.run(&["plan", "--sandbox", "one.yaml", &scenario("shop-database.yaml")]).expect_code(0).stdout;
+    for part in ["sandbox with topology one-topology.yaml", "sandbox with topology shop,"] {
+        assert!(plan.contains(part), "{part}: {plan}");
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn no_output_of_a_run_holds_a_secret() {
     shakedown.file("secrets.yaml", text.replace("URL", &url));
     shakedown.file("password.yaml", text.replace("URL", &with_password));
     let sandbox = shakedown.start(&["sandbox", "--topology", "quick", "--write-kubeconfig", "plain"]);
-    sandbox.stderr_line("the sandbox serves on", Duration::from_secs(30));
+    sandbox.stderr_line("the sandbox listens on", Duration::from_secs(30));
     let kubeconfig = std::fs::read_to_string(shakedown.path("plain")).expect("a kubeconfig");
     let bearer = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("token: ")).expect("a token").to_owned();
     shakedown.file("kubeconfig", kubeconfig);

@@ -164,7 +164,7 @@ fn the_time_limit_ends_a_run_in_order_and_is_no_pass() {
     let long = url_scenario(&serve(200)).replace("name: plain", "name: b").replace("duration: 2s", "duration: 60s");
     shakedown.file("suite/b.yaml", long);
     let ended = shakedown.run(&["run", "suite", "--out", "out", "--max-time", "5s"]).expect_code(3);
-    ended.expect_stderr(&["the time limit of --max-time is over"]).expect_stdout(&["1 did not run", ": c"]);
+    ended.expect_stderr(&["the time limit of --max-time has expired"]).expect_stdout(&["1 did not run", ": c"]);
     let reports = shakedown.reports("out");
     let verdicts: Vec<Verdict> = reports.result.scenarios.iter().map(|it| it.verdict).collect();
     assert_eq!((verdicts, skipped(&reports)), (vec![Verdict::Pass, Verdict::Error], vec!["c".to_owned()]));
@@ -215,7 +215,7 @@ fn faults_in_two_namespaces_last_for_their_whole_time_next_to_each_other() {
     let shakedown = Shakedown::undisturbed();
     shakedown.file("two.yaml", TWO);
     let sandbox = shakedown.start(&["sandbox", "--topology", "two.yaml", "--write-kubeconfig", "kubeconfig"]);
-    sandbox.stderr_line("the sandbox serves on", LIMIT);
+    sandbox.stderr_line("the sandbox listens on", LIMIT);
     let url = serve(200);
     let lengths = [("one", 5.0), ("two", 14.0)];
     for (namespace, seconds) in lengths {
@@ -247,7 +247,7 @@ fn faults_in_two_namespaces_last_for_their_whole_time_next_to_each_other() {
     sandbox.finish(LIMIT).expect_code(0);
 }
 
-/// An overkill run must fail, and a rehearsal cannot pass: neither is a reason to stop or to repeat.
+/// An overkill run must fail, and a shortened run cannot pass: neither is a reason to stop or to repeat.
 #[test]
 fn trials_go_on_and_are_repeated_if_they_did_not_end_as_they_must() {
     let shakedown = Shakedown::undisturbed();
@@ -328,7 +328,24 @@ fn a_report_is_rendered_next_to_its_result() {
 }
 
 #[test]
-fn a_rehearsal_is_short_and_never_a_pass() {
+fn two_processes_do_not_share_a_result_folder() {
+    let shakedown = Shakedown::new();
+    shakedown.file("long.yaml", url_scenario(&serve(200)).replace("duration: 2s", "duration: 60s"));
+    let first = shakedown.start(&["run", "long.yaml", "--out", "out"]);
+    first.stderr_line("phase only", LIMIT);
+    let parts = ["another process of shakedown writes into the result folder `out` now", "help: choose another folder"];
+    shakedown.run(&["run", "long.yaml", "--out", "out"]).expect_code(2).expect_stderr(&parts);
+    first.signal(Signal::TERM);
+    let first = first.finish(LIMIT).expect_code(143);
+    let reports = shakedown.reports("out");
+    assert_eq!(reports.result.run.interrupted.as_deref(), Some("SIGTERM"), "{first}");
+    assert!(!shakedown.path("out/earlier").exists(), "nothing was moved");
+    // The next run may write there.
+    shakedown.run(&["report", "out"]).expect_code(0);
+}
+
+#[test]
+fn a_shortened_run_is_short_and_never_a_pass() {
     let shakedown = Shakedown::undisturbed();
     let text = url_scenario(&serve(200)).replace("duration: 2s", "duration: 60s");
     shakedown.file("long.yaml", text);
@@ -337,12 +354,11 @@ fn a_rehearsal_is_short_and_never_a_pass() {
         (finished, shakedown.reports("out"))
     };
     let (finished, reports) = run(&["--quick"], 4);
-    finished
-        .expect_stdout(&["inconclusive  plain", "a rehearsal with shorter phases, in which every expectation held"]);
+    finished.expect_stdout(&["inconclusive  plain", "a shortened run, in which every expectation held"]);
     let planned = reports.phase("only").planned_s;
     assert!((6.0..6.1).contains(&planned), "{planned}");
     assert_eq!(reports.junit_failures().len(), 1, "JUnit is not green");
-    assert!(reports.text("report.html").contains("rehearsal"));
+    assert!(reports.text("report.html").contains("shortened run"));
     let (_, reports) = run(&["--speed", "20"], 4);
     assert!((5.0..5.1).contains(&reports.phase("only").planned_s), "no phase has less than 5 s");
     for wrong in [vec!["--speed", "1"], vec!["--speed", "x"], vec!["--quick", "--control"]] {

@@ -526,10 +526,10 @@ async fn without_a_fuse_on_demand(place: &Place) {
     let ended = case.ended().await.expect("an end");
     expect(&ended, 0, &[]);
     let warnings = ended.result["scenarios"][0]["warnings"].to_string();
-    assert!(warnings.contains("there was no fuse"), "{warnings}");
+    assert!(warnings.contains("the run had no fuse"), "{warnings}");
     for report in ["out/report.html", "out/summary.md"] {
         let text = std::fs::read_to_string(case.path(report)).expect("a report");
-        assert!(text.contains("there was no fuse"), "{report} does not say so");
+        assert!(text.contains("the run had no fuse"), "{report} does not say so");
     }
     assert!(
         !case.proxy.calls().iter().any(|call| call.action.is_some() && call.what.contains("/jobs")),

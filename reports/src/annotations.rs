@@ -1,6 +1,6 @@
 //! Workflow commands for GitHub Actions: annotates the lines of the scenario file that did not pass.
 
-use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::result::{Cause, RunResult, ScenarioResult, Verdict};
 
 use crate::tame::tamed;
 use crate::text::{NAME, one_line, tame};
@@ -78,19 +78,20 @@ fn problems(scenario: &ScenarioResult) -> Vec<(Verdict, Option<u32>, String, Str
     all
 }
 
-/// The line of the expectation or the fault that the verdict's sentence is about.
+/// The line of the expectation or the fault that decided the verdict.
 fn cause(scenario: &ScenarioResult) -> Option<u32> {
-    let said = |text: &str| !text.is_empty() && scenario.reason.contains(text);
-    let fault = scenario.faults.iter().find(|it| said(&format!("the fault `{}`", it.name))).map(|it| it.line);
-    let expectation = || scenario.expectations.iter().find(|it| it.verdict != Verdict::Pass && said(&it.reason));
-    fault.or_else(|| expectation().map(|it| it.line)).flatten()
+    match scenario.cause? {
+        Cause::Fault(at) => scenario.faults.get(at)?.line,
+        Cause::Expectation(at) => scenario.expectations.get(at)?.line,
+        Cause::Error(_) | Cause::Leftover(_) => None,
+    }
 }
 
-/// The verdict's sentence, and how to remove what was left behind.
+/// The reason for the verdict, and how to remove leftovers.
 fn why(scenario: &ScenarioResult) -> String {
     let remove =
         scenario.leftovers.iter().map(|it| format!("\nleft behind: {}; remove it with: {}", it.what, it.command));
-    let text = sentences::sentence(scenario).to_owned() + &remove.collect::<String>();
+    let text = scenario.reason.clone() + &remove.collect::<String>();
     tame(&text, MESSAGE).into_owned()
 }
 
@@ -182,8 +183,8 @@ mod tests {
              not be proven: the network plugin does not seem to enforce NetworkPolicies; and 1 more"
         );
         let mut few = sample::inconclusive();
-        few.scenarios[0].reason =
-            "inconclusive: `partition`: 12 requests are too few for p95; at least 60 are needed".to_owned();
+        few.scenarios[0].reason = "`partition`: 12 requests are too few for p95; at least 60 are needed".to_owned();
+        few.scenarios[0].cause = Some(Cause::Expectation(2));
         assert!(only(few).contains("line=39,"), "the line of the expectation");
         assert_eq!(
             only(sample::errored()),

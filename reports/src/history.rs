@@ -22,7 +22,7 @@ use self::chart::chart;
 use self::moved::{Trend, changes, is_flaky, word};
 use crate::html::{environment, source_hash, style};
 use crate::tame::tamed_digest;
-use crate::{RenderError, sentences, words};
+use crate::{RenderError, words};
 
 const PAGE: &str = include_str!("../templates/history.html");
 
@@ -109,6 +109,8 @@ pub struct History {
     /// The most runs of each scenario on the page.
     last: usize,
     runs: BTreeSet<String>,
+    /// The runs of shards whose scenarios a merged result has. They count once.
+    merged: BTreeSet<String>,
     trials: usize,
     shared: SharedNames,
     /// By name and file.
@@ -119,7 +121,8 @@ impl History {
     /// A history of the newest `last` runs of each scenario, at least 1.
     pub fn new(last: usize) -> Self {
         let (shared, scenarios) = (SharedNames::default(), BTreeMap::new());
-        Self { last: last.max(1), runs: BTreeSet::new(), trials: 0, shared, scenarios }
+        let (runs, merged) = (BTreeSet::new(), BTreeSet::new());
+        Self { last: last.max(1), runs, merged, trials: 0, shared, scenarios }
     }
 
     /// Takes a run, in any order. The same run may be in two folders, such as in a copy next to `latest`.
@@ -127,6 +130,7 @@ impl History {
         let RunDigest { run, scenarios, .. } = tamed_digest(run);
         self.runs.insert(run.id.clone());
         self.shared.learn(scenarios.iter().map(ScenarioDigest::identity));
+        self.merged.extend(scenarios.iter().filter_map(|it| Some(it.shard_run.as_ref()?.id.clone())));
         for mut scenario in scenarios {
             // Control and overkill runs change the faults and say nothing about the service.
             if scenario.trial.is_some() {
@@ -174,10 +178,10 @@ impl History {
         let day = |at: Option<&(Timestamp, &str)>| at.map(|(at, _)| minute(*at)).unwrap_or_default();
         let page = Page {
             title: "shakedown history".to_owned(),
-            summary: summary(self.runs.len(), &sections),
+            summary: summary(self.runs.difference(&self.merged).count(), &sections),
             left_out: match self.trials {
                 0 => String::new(),
-                some => format!("{} left out: they test the gate.", words::plural(some, "control or overkill run")),
+                some => format!("{} left out.", words::plural(some, "control, overkill or shortened run")),
             },
             runs: columns.iter().map(|(at, run)| [minute(*at), (*run).to_owned()]).collect(),
             days: [day(columns.first()), day(columns.last())],
@@ -200,10 +204,22 @@ pub fn history(results: &[RunResult], last: usize) -> Result<String, RenderError
     history.page()
 }
 
+impl Entry {
+    /// The id of the run that ran the scenario: in a merged result, that of its shard.
+    fn ran(&self) -> &str {
+        self.scenario.shard_run.as_ref().map_or(&self.run, |it| &it.id)
+    }
+
+    /// The order in which runs are kept. Of the same run, the merged result comes first.
+    fn order(&self) -> (Timestamp, &str, bool) {
+        (self.scenario.started_at, self.ran(), self.scenario.shard_run.is_none())
+    }
+}
+
 /// Keeps the newest runs of a scenario, each once, oldest first.
 fn trim(entries: &mut Vec<Entry>, last: usize) {
-    entries.sort_by(|a, b| (a.scenario.started_at, &a.run).cmp(&(b.scenario.started_at, &b.run)));
-    entries.dedup_by(|a, b| a.run == b.run && a.scenario.started_at == b.scenario.started_at);
+    entries.sort_by(|a, b| a.order().cmp(&b.order()));
+    entries.dedup_by(|a, b| a.scenario.started_at == b.scenario.started_at && a.ran() == b.ran());
     entries.drain(..entries.len().saturating_sub(last));
 }
 
@@ -268,7 +284,7 @@ fn run_cell(entry: &Entry) -> RunCell {
         when: minute(it.started_at),
         sha: entry.sha.clone(),
         flaky: it.flaky,
-        reason: sentences::without_verdict(it.verdict, &it.reason).to_owned(),
+        reason: it.reason.clone(),
     }
 }
 
@@ -298,7 +314,7 @@ fn row(list: &[Option<&ExpectationResult>]) -> Option<Row> {
 
 #[cfg(test)]
 mod tests {
-    use shakedown_schemas::result::{ScenarioResult, Trial};
+    use shakedown_schemas::result::{RunInfo, ScenarioResult, ShardRun, Trial};
 
     use super::*;
     use crate::sample;
@@ -309,6 +325,21 @@ mod tests {
         run.scenarios[0].started_at =
             run.scenarios[0].started_at.checked_add(jiff::SignedDuration::from_hours(24 * day)).unwrap();
         run
+    }
+
+    #[test]
+    fn a_merged_result_and_its_shards_are_one_run() {
+        let whole = sample::suite();
+        let mut merged = whole.clone();
+        merged.run.id = "whole-merged".to_owned();
+        for scenario in &mut merged.scenarios {
+            let RunInfo { id, command, seed, .. } = whole.run.clone();
+            scenario.shard_run = Some(ShardRun { id, command, seed });
+        }
+        for runs in [[&whole, &merged], [&merged, &whole]] {
+            let page = history(&runs.map(Clone::clone), 20).unwrap();
+            assert_eq!(page, history(std::slice::from_ref(&merged), 20).unwrap());
+        }
     }
 
     #[test]

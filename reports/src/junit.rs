@@ -132,7 +132,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
         words::verdict(scenario.outcome()),
         match sentences::overkill(scenario) {
             Some(_) => sentences::headline(scenario),
-            None => sentences::sentence(scenario).to_owned(),
+            None => scenario.reason.clone(),
         },
         sentences::notes(scenario).join("\n"),
     ));
@@ -242,11 +242,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
     }
     for evidence in it.evidence.iter().filter(|evidence| (evidence.shows == Proof::Removed) == undo) {
         let holds = if evidence.holds { "holds" } else { "does not hold" };
-        let shows = match evidence.shows {
-            Proof::Applied => "applied",
-            Proof::Effective => "effective",
-            Proof::Removed => "removed",
-        };
+        let shows = evidence.shows.word();
         lines.push(format!("{} {shows}, {holds}: {}", words::moment(evidence.at_s), evidence.detail));
     }
     (reason, lines.join("\n"))
@@ -302,7 +298,7 @@ fn place(case: &mut TestCase, scenario: &ScenarioResult, line: Option<u32>) {
 }
 
 fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, String)> {
-    let run = &result.run;
+    let run = sentences::run_of(&result.run, scenario);
     let mut list: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: String| list.push((name.to_owned(), value));
     add("run_id", run.id.clone());
@@ -310,7 +306,7 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
     add("verdict", scenario.verdict.word().to_owned());
     add("reason", scenario.reason.clone());
     add("tool_version", run.tool_version.clone());
-    add("command", sentences::command(run));
+    add("command", sentences::command(&run));
     if let Some(sha) = &run.git_sha {
         add("git_sha", sha.clone());
     }
@@ -323,6 +319,9 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
         add("cluster.sandbox", cluster.sandbox.to_string());
         if let Some(context) = &cluster.context {
             add("cluster.context", context.clone());
+        }
+        if let Some(topology) = &cluster.topology {
+            add("cluster.topology", topology.clone());
         }
     }
     add("namespace", scenario.namespace.clone());
@@ -347,8 +346,10 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
         }
     }
     for it in &scenario.recoveries {
-        if let (Some(removed), Some(recovered)) = (it.removed_s, it.recovered_s) {
-            add(&format!("{}.{}.recovery_s", it.phase, it.load), format!("{:.3}", recovered - removed));
+        // Without an onset there is nothing to recover from.
+        let from = it.struck_s.or(it.removed_s).filter(|_| it.onset_s.is_some());
+        if let (Some(from), Some(recovered)) = (from, it.recovered_s) {
+            add(&format!("{}.{}.recovery_s", it.phase, it.load), format!("{:.3}", (recovered - from).max(0.0)));
         }
     }
     list

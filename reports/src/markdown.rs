@@ -48,7 +48,7 @@ pub fn markdown(result: &RunResult) -> String {
     let mut facts = vec![
         format!("run {}", code(&run.id)),
         format!("{} in {}", run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"), words::seconds(run.duration_s)),
-        format!("seed {}", run.seed),
+        format!("seed {}", sentences::seed(&result)),
         format!("shakedown {}", inline(&run.tool_version)),
         format!("exit code {} ({})", result.exit_code, words::exit_code(result.exit_code)),
     ];
@@ -124,6 +124,9 @@ fn combinations(it: &Matrix<'_>) -> String {
     for (title, of, text) in measures {
         for curve in it.curves(&dose, of) {
             let values: Vec<Option<f64>> = curve.points.iter().map(|(_, value)| *value).collect();
+            if values.iter().all(Option::is_none) {
+                continue;
+            }
             let [Some(first), Some(last)] = [curve.points.first(), curve.points.last()] else { continue };
             let highest = values.iter().flatten().copied().fold(0.0, f64::max);
             let ends = [first, last].map(|(_, value)| value.map_or_else(|| "–".to_owned(), text));
@@ -184,7 +187,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
     }
     out.push_str("### Run it again\n\n");
     out.push_str(&fence(&sentences::command_alone(&result.run, scenario)));
-    out.push_str(&format!("\nseed {}", result.run.seed));
+    out.push_str(&format!("\nseed {}", sentences::run_of(&result.run, scenario).seed));
     if !scenario.vars.is_empty() {
         let vars = scenario.vars.iter().take(40);
         let vars: Vec<_> = vars.map(|(name, value)| code(&format!("{name}={}", sentences::variable(value)))).collect();
@@ -529,6 +532,26 @@ mod tests {
             let alone = sentences::command_alone(&suite.run, &suite.scenarios[1]);
             assert_eq!(alone, "shakedown run scenarios/single-worker.yaml --seed 4242");
         }
+    }
+
+    #[test]
+    fn a_command_keeps_its_settings_and_selects_one_combination() {
+        let mut suite = sample::suite();
+        let scenario = &mut suite.scenarios[1];
+        for (command, alone) in [
+            ("shakedown run --filter /a.*/ s --tag scenarios", "shakedown run --filter '/a.*/' s --tag scenarios"),
+            ("SHAKEDOWN_FILE=s SHAKEDOWN_SANDBOX=1 shakedown run", "SHAKEDOWN_SANDBOX=1 shakedown run FILE"),
+            ("shakedown run -f a.yaml --file=scenarios -q", "shakedown run FILE -q"),
+        ] {
+            suite.run.command = command.split(' ').map(str::to_owned).collect();
+            let alone = format!("{} --seed 4242", alone.replace("FILE", &scenario.file));
+            assert_eq!(sentences::command_alone(&suite.run, scenario), alone);
+        }
+        scenario.matrix.insert("delay".to_owned(), "5ms".into());
+        scenario.name = "slow (5ms)".to_owned();
+        suite.run.command = ["SHAKEDOWN_FILTER=x", "shakedown", "run", "scenarios"].map(str::to_owned).to_vec();
+        let alone = format!("shakedown run {} --filter '/^slow \\(5ms\\)$/' --seed 4242", scenario.file);
+        assert_eq!(sentences::command_alone(&suite.run, scenario), alone);
     }
 
     #[test]

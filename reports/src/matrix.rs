@@ -81,8 +81,9 @@ fn measures(scenario: &ScenarioResult) -> Measures {
     let loads = || scenario.phases.iter().filter(|it| is_struck(&it.name)).flat_map(|it| &it.loads);
     let least = loads().filter_map(|it| it.stats.success_rate()).reduce(f64::min);
     let most = loads().filter_map(|it| it.stats.latency.as_ref()).map(|it| it.p95_ms).reduce(f64::max);
-    let ended = || scenario.recoveries.iter().filter(|it| it.removed_s.is_some());
-    let took = ended().filter_map(|it| Some((it.recovered_s? - it.removed_s?).max(0.0)));
+    // A recovery that was not observed is unknown, not missing.
+    let ended = || scenario.recoveries.iter().filter(|it| it.removed_s.is_some() && !sentences::is_unseen(it));
+    let took = ended().filter_map(|it| Some((it.recovered_s? - it.struck_s.or(it.removed_s)?).max(0.0)));
     Measures {
         success: least,
         p95_ms: most,

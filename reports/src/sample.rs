@@ -6,7 +6,8 @@ mod parts;
 use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
-    ClusterInfo, Leftover, LoadInfo, NotRun, RESULT_VERSION, Recovery, RunInfo, RunResult, ScenarioResult, Verdict,
+    Cause, ClusterInfo, Leftover, LoadInfo, NotRun, RESULT_VERSION, Recovery, RunInfo, RunResult, ScenarioResult,
+    Verdict,
 };
 
 pub use self::parts::{SOURCE, phase_load, series};
@@ -32,8 +33,10 @@ pub fn passing() -> RunResult {
         file: "scenarios/quickstart.yaml".to_owned(),
         tags: vec!["network-policy".to_owned(), "fast".to_owned()],
         verdict: Verdict::Pass,
-        reason: "passed: 5 expectations hold, 1 fault applied and undone".to_owned(),
+        reason: "5 expectations hold, 1 fault applied and undone".to_owned(),
+        cause: None,
         trial: None,
+        shard_run: None,
         flaky: false,
         attempts: vec![],
         started_at: at(0.0),
@@ -43,6 +46,7 @@ pub fn passing() -> RunResult {
             version: "v1.33.0".to_owned(),
             context: None,
             sandbox: true,
+            topology: Some("quick".to_owned()),
         }),
         namespace: "dynamo".to_owned(),
         vars: vars.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
@@ -53,6 +57,7 @@ pub fn passing() -> RunResult {
             name: "completions".to_owned(),
             kind: "openai".to_owned(),
             target: "service vllm-agg-0-frontend:8000".to_owned(),
+            service: "vllm-agg-0-frontend:8000".to_owned(),
             open_loop: true,
             schedule: "20/s".to_owned(),
             reach: "direct".to_owned(),
@@ -124,13 +129,14 @@ pub fn failing() -> RunResult {
     result.run.command = ["shakedown", "run", "scenarios/quickstart.yaml"].map(str::to_owned).to_vec();
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Fail;
-    scenario.reason =
-        "failed: `partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more".to_owned();
+    scenario.reason = "`partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more".to_owned();
+    scenario.cause = Some(Cause::Expectation(2));
     scenario.cluster = Some(ClusterInfo {
         server: "10.0.0.1:6443".to_owned(),
         version: "v1.31.4+k3s1".to_owned(),
         context: Some("staging".to_owned()),
         sandbox: false,
+        topology: None,
     });
     scenario.loads[0].reach = "port-forward".to_owned();
     scenario.loads[0].address = "127.0.0.1:43121".to_owned();
@@ -157,7 +163,7 @@ pub fn failing() -> RunResult {
 
 /// Sets the scenario's verdict in the last event.
 fn end(scenario: &mut ScenarioResult) {
-    let (word, said) = (scenario.verdict, crate::sentences::sentence(scenario).to_owned());
+    let (word, said) = (scenario.verdict, scenario.reason.clone());
     for event in &mut scenario.events {
         if let EventKind::ScenarioEnded { verdict, reason } = &mut event.kind {
             (*verdict, *reason) = (word, said.clone());
@@ -172,7 +178,10 @@ pub fn inconclusive() -> RunResult {
     result.exit_code = 4;
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Inconclusive;
-    scenario.reason = "inconclusive: the fault `nats-cut` could not be proven: the network plugin does not seem to enforce NetworkPolicies; and 1 more".to_owned();
+    scenario.reason = "the fault `nats-cut` could not be proven: the network plugin does not seem to enforce \
+     NetworkPolicies; and 1 more"
+        .to_owned();
+    scenario.cause = Some(Cause::Fault(0));
     let fault = &mut scenario.faults[0];
     fault.injection = Verdict::Inconclusive;
     fault.proven_s = None;
@@ -199,7 +208,8 @@ pub fn errored() -> RunResult {
     result.run.interrupted = Some("SIGINT".to_owned());
     let scenario = &mut result.scenarios[0];
     scenario.verdict = Verdict::Error;
-    scenario.reason = "error: networkpolicy/shakedown-nats-cut-k3x9 could not be removed".to_owned();
+    scenario.reason = "networkpolicy/shakedown-nats-cut-k3x9 could not be removed".to_owned();
+    scenario.cause = Some(Cause::Leftover(0));
     scenario.phases.truncate(2);
     scenario.expectations.clear();
     scenario.recoveries.clear();
@@ -224,7 +234,8 @@ pub fn stillborn() -> RunResult {
     let mut result = errored();
     result.exit_code = 3;
     let scenario = &mut result.scenarios[0];
-    scenario.reason = "error: the cluster cannot be reached".to_owned();
+    scenario.reason = "the cluster cannot be reached".to_owned();
+    scenario.cause = Some(Cause::Error(0));
     scenario.errors = vec!["GET https://10.0.0.1:6443/version: connection refused".to_owned()];
     scenario.cluster = None;
     scenario.phases.clear();
@@ -272,7 +283,7 @@ pub fn matrix() -> RunResult {
             }
             if loss == 50 {
                 it.verdict = Verdict::Fail;
-                it.reason = "failed: too few requests succeeded".to_owned();
+                it.reason = "too few requests succeeded".to_owned();
             }
             result.scenarios.push(it);
         }
@@ -420,7 +431,7 @@ pub fn hostile() -> RunResult {
 
 /// Replaces every free text with a hostile one. Enumerations, times and the discriminants of events stay.
 fn poison(value: &mut Value, key: &str) {
-    const FIXED: [&str; 12] = [
+    const FIXED: [&str; 13] = [
         "verdict",
         "started_at",
         "at",
@@ -433,6 +444,7 @@ fn poison(value: &mut Value, key: &str) {
         "exit_code",
         "role",
         "change",
+        "percentile",
     ];
     const OPEN_MAPS: [&str; 5] = ["vars", "errors", "terms", "manifest", "headers"];
     match value {

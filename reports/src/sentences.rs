@@ -12,8 +12,11 @@ mod parts;
 mod tested;
 mod values;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use shakedown_schemas::result::{
-    ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, Trial, Verdict,
+    Cause, ExpectationResult, LoadInfo, PhaseResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict,
 };
 
 pub use self::around::around;
@@ -44,16 +47,11 @@ pub fn expectations(scenario: &ScenarioResult) -> Vec<&ExpectationResult> {
     list
 }
 
-/// The sentence of a scenario's verdict without the word of the verdict, which reports show next to it.
-pub fn sentence(scenario: &ScenarioResult) -> &str {
-    without_verdict(scenario.verdict, &scenario.reason)
-}
-
 /// The heading of a scenario. If an expectation failed or the faults had too little effect: the observed value and the limit,
-/// and the number of others with this verdict. Otherwise the first line of the sentence. Further lines, such as help, are shown with the errors. In an overkill run,
-/// it begins with the outcome.
+/// and the number of others with this verdict. Otherwise the first line of the reason. Reports show further lines, such as
+/// help, with the errors. In an overkill run, the heading begins with the outcome.
 pub fn headline(scenario: &ScenarioResult) -> String {
-    let why = verdict_headline(scenario);
+    let why = measured(scenario).unwrap_or_else(|| scenario.reason.lines().next().unwrap_or_default().to_owned());
     match overkill(scenario) {
         Some((Verdict::Pass, outcome)) => format!("{outcome}: {why}"),
         Some((_, outcome)) => outcome,
@@ -61,21 +59,21 @@ pub fn headline(scenario: &ScenarioResult) -> String {
     }
 }
 
-/// The heading of the verdict itself.
-fn verdict_headline(scenario: &ScenarioResult) -> String {
-    let sentence = sentence(scenario).lines().next().unwrap_or_default();
-    let decisive = || scenario.expectations.iter().filter(|it| it.verdict == scenario.verdict);
-    // The sentence may be about something else, such as a baseline that is not steady.
-    let first = decisive().next().filter(|it| sentence.contains(it.reason.as_str()));
+/// The observed value and the limit of the expectation that decided the verdict, with the number of others with this verdict.
+/// None if it has none, or if something else decided.
+pub fn measured(scenario: &ScenarioResult) -> Option<String> {
+    let Some(Cause::Expectation(at)) = scenario.cause else { return None };
+    let decisive = scenario.expectations.get(at)?;
     let (short, word) = match scenario.verdict {
-        Verdict::Fail => (first.and_then(|it| missed(scenario, it)), "failed"),
-        Verdict::Inconclusive => (first.and_then(|it| unfelt(scenario, it)), "inconclusive"),
-        Verdict::Pass | Verdict::Error => (None, ""),
+        Verdict::Fail => (missed(scenario, decisive)?, "failed"),
+        Verdict::Inconclusive => (unfelt(scenario, decisive)?, "inconclusive"),
+        Verdict::Pass | Verdict::Error => return None,
     };
-    let Some(short) = short else { return sentence.to_owned() };
-    match decisive().count() - 1 {
-        0 => short,
-        more => format!("{short}; {} more {word}", words::count(more as f64)),
+    let others =
+        scenario.expectations.iter().enumerate().filter(|(other, it)| *other != at && it.verdict == scenario.verdict);
+    match others.count() {
+        0 => Some(short),
+        more => Some(format!("{short}; {} more {word}", words::count(more as f64))),
     }
 }
 
@@ -102,19 +100,26 @@ pub fn outcomes(result: &RunResult) -> String {
     if result.scenarios.is_empty() { String::new() } else { parts.join(", ") }
 }
 
-/// A reason without the word of its verdict.
-pub fn without_verdict(verdict: Verdict, reason: &str) -> &str {
-    let word = [words::verdict(verdict), verdict.word()];
-    let rest = word.iter().find_map(|word| reason.strip_prefix(word)?.strip_prefix(": "));
-    rest.unwrap_or(reason)
-}
-
 /// The reference phase: the last one before the first phase with faults, as for the judge. The first phase if there is
 /// none.
 pub fn reference(scenario: &ScenarioResult) -> Option<&PhaseResult> {
     let has_faults = |phase: &PhaseResult| scenario.faults.iter().any(|fault| fault.phase == phase.name);
     let first_with_faults = scenario.phases.iter().position(has_faults).unwrap_or(0);
     scenario.phases.get(first_with_faults.saturating_sub(1))
+}
+
+/// The run that ran a scenario. In a merged result that is the run of its shard.
+pub fn run_of<'a>(run: &'a RunInfo, scenario: &ScenarioResult) -> Cow<'a, RunInfo> {
+    match scenario.shard_run.clone() {
+        None => Cow::Borrowed(run),
+        Some(ShardRun { id, command, seed }) => Cow::Owned(RunInfo { id, command, seed, ..run.clone() }),
+    }
+}
+
+/// The seed of a run. A merged run may have one per shard.
+pub fn seed(result: &RunResult) -> String {
+    let seeds = result.scenarios.iter().map(|it| run_of(&result.run, it).seed).collect::<BTreeSet<_>>();
+    if seeds.len() > 1 { "one per shard".to_owned() } else { result.run.seed.to_string() }
 }
 
 /// The command line for a shell, with the seed of the run, so that its random choices repeat.
@@ -142,54 +147,105 @@ pub fn overkill(scenario: &ScenarioResult) -> Option<(Verdict, String)> {
         Verdict::Inconclusive => "is inconclusive",
     };
     let faults = if scenario.faults.is_empty() { "it has no fault to replace" } else { "every fault was a full cut" };
-    let why = format!("the scenario {word}, although it must fail: {faults}; see that its expectations can fail");
+    let why = format!("the scenario {word}, although it must fail: {faults}; check that its expectations can fail");
     Some((scenario.outcome(), why))
 }
 
-/// The outcome and its reason, for places without a badge: the result's reason, unless an overkill run inverts it.
+/// The outcome and its reason, for places without a badge.
 pub fn reason(scenario: &ScenarioResult) -> String {
     match overkill(scenario) {
         Some((outcome, _)) => format!("{}: {}", outcome.word(), headline(scenario)),
-        None => scenario.reason.clone(),
+        None => format!("{}: {}", words::verdict(scenario.verdict), scenario.reason),
     }
 }
+
+/// The prefix of the environment variables that set options.
+pub const SETTING: &str = "SHAKEDOWN_";
+
+/// The variable that names files.
+const FILES: &str = "SHAKEDOWN_FILE=";
+
+/// The options of `run` whose next word is their value. It may look like a file of the suite.
+pub const WITH_VALUE: [&str; 32] = [
+    "--canary-image",
+    "--color",
+    "--context",
+    "--filter",
+    "--flaky",
+    "--fuse-image",
+    "--fuse-margin",
+    "--inject-timeout",
+    "--kubeconfig",
+    "--max-time",
+    "--namespace",
+    "--notify",
+    "--otlp",
+    "--out",
+    "--parallel",
+    "--prometheus-textfile",
+    "--record",
+    "--retries",
+    "--retry-inconclusive",
+    "--sandbox-topology",
+    "--secret",
+    "--seed",
+    "--shard",
+    "--skip-tag",
+    "--speed",
+    "--tag",
+    "--undo-timeout",
+    "--var",
+    "--vars-file",
+    "--wait-lock",
+    "--witness-image",
+    "-n",
+];
 
 /// The command line that runs only this scenario of the run: its file in place of the files, folders and patterns that were
 /// given. The same as [`command`] for a run of one scenario. The result of a suite or of a shard stays in its place.
 pub fn command_alone(run: &RunInfo, scenario: &ScenarioResult) -> String {
-    /// Options whose value may look like a file of the suite.
-    const VALUES: [&str; 8] = [
-        "--out",
-        "--record",
-        "--kubeconfig",
-        "--var",
-        "--vars-file",
-        "--secret",
-        "--sandbox-topology",
-        "--prometheus-textfile",
-    ];
-    let mut run = run.clone();
+    let mut run = run_of(run, scenario).into_owned();
     let mut found = None;
-    let mut has_others = run.shard.is_some();
+    let mut has_others = run.shard.is_some() || scenario.shard_run.is_some();
     let mut kept: Vec<String> = Vec::new();
     for (at, word) in run.command.iter().enumerate() {
-        let is_value = at > 0 && VALUES.contains(&run.command[at - 1].as_str());
-        if at > 0 && !is_value && !word.starts_with('-') && selects(word, &scenario.file) {
+        if matches!(word.as_str(), "-f" | "--file") {
+            continue;
+        }
+        let is_value = at > 0 && WITH_VALUE.contains(&run.command[at - 1].as_str());
+        let word = word.strip_prefix("--file=").unwrap_or(word);
+        let is_word = at > 0 && !is_value && !word.starts_with('-') && !word.starts_with(SETTING);
+        if word.starts_with(FILES) || is_word && selects(word, &scenario.file) {
             found.get_or_insert(kept.len());
-            has_others |= *word != scenario.file;
+            has_others |= word != scenario.file;
         } else {
-            kept.push(word.clone());
+            kept.push(word.to_owned());
         }
     }
     if let Some(at) = found {
+        // The environment's files stand before the program.
+        let at = if run.command[at].starts_with(FILES) { kept.len() } else { at };
         kept.insert(at, scenario.file.clone());
         run.command = kept;
     }
     without(&mut run.command, "--shard");
+    if !scenario.matrix.is_empty() {
+        without(&mut run.command, "--filter");
+        without(&mut run.command, "SHAKEDOWN_FILTER");
+        run.command.push("--filter".to_owned());
+        run.command.push(format!("/^{}$/", regex(&scenario.name)));
+        has_others = true;
+    }
     if has_others {
         without(&mut run.command, "--out");
     }
     command(&run)
+}
+
+/// A regular expression that matches exactly this text.
+fn regex(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_ =,".contains(c);
+    text.chars().flat_map(|c| (!plain(c)).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// Removes an option and its value.
@@ -219,7 +275,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     if scenario.in_sandbox() {
         notes.push(
             "This was a rehearsal in the sandbox: pods and their network were modelled in one process. It shows what \
-             the scenario does, not how a real cluster fares."
+             the scenario does, not how a real cluster behaves."
                 .to_owned(),
         );
     }

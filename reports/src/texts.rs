@@ -7,7 +7,7 @@ use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
     ExpectationResult, FailureSample, FaultResult, LoadSeries, NotRun, PhaseResult, Recovery, RunDigest, RunInfo,
-    RunResult, ScenarioResult, Stats,
+    RunResult, ScenarioResult, ShardRun, Stats,
 };
 
 use crate::text::{ERROR, NAME, SENTENCE, SOURCE};
@@ -34,6 +34,7 @@ pub(crate) fn of_digest(it: &mut RunDigest, change: Change<'_>) {
         change(&mut scenario.name, NAME);
         change(&mut scenario.file, NAME);
         change(&mut scenario.reason, SENTENCE);
+        of_shard_run(scenario.shard_run.as_mut(), change);
         scenario.expectations.iter_mut().for_each(|it| expectation(it, change));
     }
 }
@@ -48,6 +49,13 @@ fn of_run(run: &mut RunInfo, change: Change<'_>) {
     run.command.iter_mut().for_each(|word| change(word, SENTENCE));
 }
 
+fn of_shard_run(run: Option<&mut ShardRun>, change: Change<'_>) {
+    if let Some(run) = run {
+        change(&mut run.id, NAME);
+        run.command.iter_mut().for_each(|word| change(word, SENTENCE));
+    }
+}
+
 fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     for text in [&mut it.name, &mut it.file, &mut it.namespace] {
         change(text, NAME);
@@ -56,13 +64,14 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         change(text, SENTENCE);
     }
     change(&mut it.reason, SENTENCE);
+    of_shard_run(it.shard_run.as_mut(), change);
     it.attempts.iter_mut().for_each(|attempt| change(&mut attempt.reason, SENTENCE));
     it.tags.iter_mut().for_each(|tag| change(tag, NAME));
     if let Some(cluster) = &mut it.cluster {
         change(&mut cluster.server, NAME);
         change(&mut cluster.version, NAME);
-        if let Some(context) = &mut cluster.context {
-            change(context, NAME);
+        for text in [&mut cluster.context, &mut cluster.topology].into_iter().flatten() {
+            change(text, NAME);
         }
     }
     keys(&mut it.vars, change);
@@ -77,6 +86,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         {
             change(text, NAME);
         }
+        change(&mut load.service, NAME);
         load.addresses.iter_mut().for_each(|it| change(&mut it.address, NAME));
         load.requests.iter_mut().for_each(|request| change(&mut request.name, NAME));
         change(&mut load.group_by, NAME);
@@ -193,6 +203,13 @@ fn fault(it: &mut FaultResult, change: Change<'_>) {
 fn expectation(it: &mut ExpectationResult, change: Change<'_>) {
     for text in [&mut it.phase, &mut it.load, &mut it.kind, &mut it.title, &mut it.observed_text, &mut it.limit_text] {
         change(text, NAME);
+    }
+    if let Some(measure) = &mut it.measure {
+        change(&mut measure.subject, NAME);
+        change(&mut measure.condition, NAME);
+        if let Some(to) = &mut measure.to {
+            change(to, NAME);
+        }
     }
     change(&mut it.reason, SENTENCE);
     keys(&mut it.terms, change);

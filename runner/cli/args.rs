@@ -69,13 +69,13 @@ pub enum Command {
     Doctor(Doctor),
     /// Write a first scenario for the services of a cluster, and the schema for editors.
     Init(Init),
-    /// Convert a file of Chaos Mesh, Chaos Toolkit, Litmus or krkn to a scenario, and list what is missing.
+    /// Convert a file of Chaos Mesh, Chaos Toolkit, Litmus, krkn or k6 to a scenario, and list what is missing.
     Import(Import),
     /// Start the embedded sandbox cluster without a scenario and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
     Schema(Schema),
-    /// Explain a code of `validate`, such as S010, or a key of a scenario, such as netem.loss.
+    /// Explain a code of `validate`, such as S010, a key of a scenario, such as netem.loss, or one of a topology.
     Explain(Explain),
     /// Show the value of each flag of a command, and its source: the command line, an environment variable,
     /// shakedown.yaml or the default.
@@ -159,8 +159,8 @@ pub struct Gate {
     /// stops before its first fault and is inconclusive.
     #[arg(long, env = "SHAKEDOWN_INJECT_ANYWAY")]
     pub inject_anyway: bool,
-    /// Rehearse: shorten long phases to 1/N of their length, but not below the times of their faults, `settle` and
-    /// recovery. A rehearsal never passes: if every expectation holds, it is inconclusive.
+    /// Shorten long phases to 1/N of their length, but not below the times of their faults, `settle` and recovery. Limits of
+    /// `requests` shrink with them. A shortened run never passes: if every expectation holds, it is inconclusive.
     #[arg(long, value_name = "N", value_parser = speed, conflicts_with_all = ["control", "overkill"])]
     pub speed: Option<f64>,
     /// The same as --speed 10.
@@ -273,7 +273,7 @@ pub struct Safety {
     pub wait_lock: Duration,
 }
 
-/// How much faster a rehearsal is.
+/// How much faster a shortened run is.
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(speed) if speed > 1.0 && speed <= 1000.0 => Ok(speed),
@@ -282,13 +282,13 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 impl Gate {
-    /// How much faster than the file a rehearsal is. None in an ordinary run.
-    pub fn rehearsal(&self) -> Option<f64> {
+    /// How much faster than the file a shortened run is. None in an ordinary run.
+    pub fn shortened(&self) -> Option<f64> {
         self.speed.or_else(|| self.quick.then_some(10.0))
     }
 }
 
-/// A run's id as it is in labels. An empty one, such as that of a variable that is not set, would find nothing.
+/// A run's id, as in labels. An empty id, for example of an unset variable, would find nothing.
 fn run_id(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     match !text.is_empty() && text.len() <= 63 && text.chars().all(fits) {
@@ -297,7 +297,7 @@ fn run_id(text: &str) -> Result<String, String> {
     }
 }
 
-/// A fuse counts whole seconds, and its pushes need some of them.
+/// A fuse counts whole seconds, and its pushes take some of them.
 fn fuse_margin(text: &str) -> Result<Duration, String> {
     let margin: Duration = text.parse().map_err(|error| format!("{error}"))?;
     if margin.get() >= LEAST_MARGIN { Ok(margin) } else { Err("a fuse needs at least 5 s".to_owned()) }
@@ -464,7 +464,7 @@ pub struct Cleanup {
 /// `init`
 #[derive(Debug, ClapArgs)]
 pub struct Init {
-    /// The file to write. The schema for editors is written next to it.
+    /// The file to write, and the schema for editors next to it. `-` writes the scenario to stdout.
     #[arg(default_value = "scenario.yaml")]
     pub file: PathBuf,
     /// Choose the kind of service. Default: by the workloads of the namespace.
@@ -573,9 +573,9 @@ pub enum SchemaName {
 /// `import`
 #[derive(Debug, ClapArgs)]
 pub struct Import {
-    /// A file of another tool, as YAML or JSON.
+    /// A file of another tool: YAML, JSON, or a script of k6.
     pub file: PathBuf,
-    /// Send the load to this service. Default: the HTTP probes of the file, or a service to be replaced.
+    /// Send the load to this service. Default: that of the requests of the file, or a service to be replaced.
     #[arg(long, value_name = "NAME:PORT")]
     pub service: Option<String>,
     /// Write the scenario to this file. Default: stdout.
@@ -589,7 +589,8 @@ pub struct Import {
 /// `explain`
 #[derive(Debug, ClapArgs)]
 pub struct Explain {
-    /// A code, or the path of a key from the top or from a kind. Default: the keys of a scenario.
+    /// A code, or the path of a key from the top or from a kind, in a topology with `topology.` before it. Default: the keys of a
+    /// scenario.
     #[arg(value_name = "CODE|KEY", value_parser = Topic, hide_possible_values = true)]
     pub topic: Option<String>,
     /// Show all keys below, without descriptions.
@@ -614,7 +615,8 @@ impl clap::builder::TypedValueParser for Topic {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
-        Some(Box::new(shakedown_schemas::topics().into_iter().map(clap::builder::PossibleValue::new)))
+        let all = shakedown_schemas::topics().into_iter().chain(super::topologies::keys().topics());
+        Some(Box::new(all.map(clap::builder::PossibleValue::new)))
     }
 }
 

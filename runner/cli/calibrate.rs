@@ -2,6 +2,7 @@
 //! expectation.
 
 use shakedown_reports::Redactor;
+use shakedown_schemas::Explained;
 
 use super::args::Calibrate;
 use super::console::Style;
@@ -54,9 +55,11 @@ fn refuse(args: &Calibrate) -> Result<(), Failure> {
     ];
     match unfit.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, flag)) => Err(Failure::usage(format!(
-            "{flag} does not apply to `calibrate`, which runs every selected scenario without faults and at full length\n\
-             help: leave {flag} out"
+        Some((_, flag)) => Err(Failure::usage(Explained::new(
+            format!(
+                "{flag} does not apply to `calibrate`, which runs every selected scenario without faults and at full length"
+            ),
+            format!("leave {flag} out"),
         ))),
     }
 }

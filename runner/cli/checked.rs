@@ -1,4 +1,4 @@
-//! What was found in the files of a selection.
+//! The scenarios and problems in the files of a selection.
 
 use shakedown_schemas::{Diagnostic, Document, Explained};
 
@@ -10,7 +10,7 @@ pub struct Unread {
     pub why: Explained,
 }
 
-/// What was found in the files of a selection.
+/// The scenarios and problems in the files of a selection.
 pub struct Checked {
     /// The scenarios of the valid files.
     pub documents: Vec<Document>,

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 use shakedown_reports::{Redactor, words};
+use shakedown_schemas::Explained;
 use shakedown_schemas::RunResult;
 
 use super::checked::Checked;
@@ -17,9 +18,9 @@ const SUMMARY: u64 = 1 << 20;
 /// The CI system that runs this program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ci {
-    /// The system reads commands in the log, on stdout and on stderr.
+    /// Whether the system reads commands in the log, on stdout and on stderr.
     annotates: bool,
-    /// The system shows Markdown that is appended to this file.
+    /// The file whose Markdown the system shows as the step summary.
     summary: Option<PathBuf>,
     /// The directory to which the paths of annotations are relative.
     workspace: Option<PathBuf>,
@@ -39,7 +40,7 @@ impl Ci {
         }
     }
 
-    /// Whether the log folds between two commands.
+    /// Whether the log has folds.
     pub const fn folds(&self) -> bool {
         self.annotates
     }
@@ -69,8 +70,8 @@ impl Ci {
             .iter()
             .map(|it| shakedown_reports::github_problem(true, &path(&it.path), None, "unreadable", &it.why.message));
         let found = checked.problems.iter().map(|it| {
-            let help = it.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
-            let text = redactor.text(&format!("{}{help}", it.message));
+            let why = Explained { message: it.message.clone(), help: it.help.clone() };
+            let text = redactor.text(&why.to_string());
             let place = it.line().zip(it.column());
             shakedown_reports::github_problem(it.is_error(), &path(&it.file), place, it.code.id(), &text)
         });

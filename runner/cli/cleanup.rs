@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use shakedown_reports::Redactor;
-use shakedown_schemas::read_file;
 use shakedown_schemas::units::Duration;
+use shakedown_schemas::{Explained, read_file};
 use tokio::time::Instant;
 
 use super::args;
@@ -38,7 +38,7 @@ const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Failure> {
     let by_labels = args.run.is_some() || args.all || args.older_than.is_some();
     let journal = if by_labels { None } else { Journal::find(args.results.as_deref(), args.check)? };
-    // The latest journal of all is not the whole question of `--check`.
+    // `--check` covers more than the latest journal.
     let also_by_labels = by_labels || args.check && args.results.is_none();
     let sandboxed = journal.as_ref().filter(|it| it.contents.is_sandboxed).map(|it| it.path.display().to_string());
     if let (Some(path), false) = (&sandboxed, also_by_labels) {
@@ -61,8 +61,9 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
         found.add(cluster, &args, there, &BTreeSet::new()).await?;
     }
     if let Some(run) = args.run.as_ref().filter(|run| found.live.contains(*run)) {
-        return Err(Failure::environment(format!(
-            "run {run} is still active: it renews its lock\nhelp: stop it with Ctrl-C, which undoes its faults"
+        return Err(Failure::environment(Explained::new(
+            format!("run {run} is still active: it renews its lock"),
+            "stop it with Ctrl-C, which undoes its faults",
         )));
     }
     for run in &found.live {
@@ -106,12 +107,12 @@ struct Found {
     live: BTreeSet<String>,
     /// The kinds that could not be listed.
     unseen: BTreeSet<String>,
-    /// Why it is not known whether objects are left of which the journal knows the maker.
+    /// Why it is not known whether objects that an object of the journal created still exist.
     unproven: Vec<String>,
 }
 
 impl Found {
-    /// What is known where nothing was found.
+    /// The result if nothing was found.
     fn none(&self) -> Option<&'static str> {
         let is_none = self.items.is_empty() && self.unproven.is_empty();
         let all = "no leftovers";
@@ -174,7 +175,7 @@ async fn check(cluster: &Cluster, items: &[Item]) -> u8 {
     if items.iter().any(Item::acts) { exit::LEFTOVERS } else { exit::PASSED }
 }
 
-/// What holds an item, and the command that removes it.
+/// What blocks the removal of an item, and the command that removes it.
 async fn by_hand(cluster: &Cluster, item: &Item) -> (String, String) {
     let Remedy { command, held } = cluster.remedy(item).await;
     (held.map(|held| format!(": {held}")).unwrap_or_default(), cluster.by_hand(&command))
@@ -207,7 +208,7 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
         match gone(cluster, key, deadline).await {
             Ok(()) => print::line(format_args!("removed: {item}")),
             Err(error) => {
-                // It is no longer there to be removed by hand. What it has made is.
+                // It no longer exists, but objects that it created do.
                 let made = dependants(cluster, key).await.map(|found| found.left).unwrap_or_default();
                 let is_gone = matches!(cluster.get(key).await, Ok(None));
                 let named = made.into_iter().filter(|_| is_gone).map(|left| (Item::Object(left), error.clone()));
@@ -228,9 +229,9 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
 
 /// Why an object does not count as removed.
 enum Unremoved {
-    /// It is still there, for this reason.
+    /// It still exists, for this reason.
     There(String),
-    /// It is gone without having been recovered, for this reason.
+    /// It is gone without a recovery, for this reason.
     Forced(String),
 }
 
@@ -252,7 +253,7 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
     }
 }
 
-/// Removes a resource of Chaos Mesh, which disappears after its recovery, or is ended if it never took hold. A removal by
+/// Removes a resource of Chaos Mesh, which disappears after its recovery, or is ended if it never took effect. A removal by
 /// force skips the recovery and is still an error.
 async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), Unremoved> {
     let text = |error: ClusterError| Unremoved::There(error.to_string());
@@ -271,11 +272,11 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
     }
     let made = dependants(cluster, key).await.map_err(text)?.left;
     let why = match made.first() {
-        Some(left) => format!("{left}, which it has made, is not gone"),
+        Some(left) => format!("{left}, which it created, still exists"),
         None => chaos::stuck(&object),
     };
     if force {
-        // What it has made is what acts, and what holds it.
+        // The objects that it created act, and block its deletion.
         for left in &made {
             chaos::force(cluster, left).await.map_err(text)?;
         }
@@ -305,22 +306,26 @@ impl Journal {
                 Some(path) => path,
                 None if optional => return Ok(None),
                 None => {
-                    return Err(Failure::usage(format!(
-                        "there is no journal in `{RESULTS}`\nhelp: name a run's result folder, or use --run ID or \
-                         --all to find leftovers by their labels"
+                    return Err(Failure::usage(Explained::new(
+                        format!("there is no journal in `{RESULTS}`"),
+                        "name a run's result folder, or use --run ID or \
+                         --all to find leftovers by their labels",
                     )));
                 }
             },
         };
         let name = path.display();
         let bytes = read_file(&path, LONGEST).map_err(|error| {
-            Failure::usage(format!(
-                "the journal `{name}` {error}\nhelp: name a run's result folder, or use --run ID or --all to find \
-                 leftovers by their labels"
+            Failure::usage(Explained::new(
+                format!("the journal `{name}` {error}"),
+                "name a run's result folder, or use --run ID or --all to find \
+                 leftovers by their labels",
             ))
         })?;
         let text = String::from_utf8_lossy(&bytes);
-        let wrong = |error| Failure::usage(format!("`{name}`: {error}\nhelp: --all finds leftovers by their labels"));
+        let wrong = |error| {
+            Failure::usage(Explained::new(format!("`{name}`: {error}"), "--all finds leftovers by their labels"))
+        };
         let contents = journal::read(&text).map_err(wrong)?;
         if !contents.unreadable.is_empty() {
             let lines: Vec<String> = contents.unreadable.iter().map(usize::to_string).collect();
@@ -357,7 +362,7 @@ impl Journal {
         Ok(there)
     }
 
-    /// What the Schedules and Workflows of the journal have made and is still there although they are gone.
+    /// The existing objects of the journal's Schedules and Workflows that are gone themselves.
     async fn made(&self, cluster: &Cluster, unproven: &mut Vec<String>) -> Result<Vec<(String, Item)>, ClusterError> {
         let outstanding = self.contents.outstanding.iter().filter_map(|left| match &left.item {
             Item::Object(key) => Some((&left.run, key)),
@@ -365,7 +370,7 @@ impl Journal {
         });
         let mut made = Vec::new();
         for (run, key) in outstanding.chain(self.contents.gone.iter().map(|(run, key)| (run, key))) {
-            // With another one of this name, or with this one, there is nothing of which to say whose it is.
+            // If an owner of this name exists, its objects are not leftovers.
             let name = ObjectKey { uid: None, ..key.clone() };
             if kinds_of_dependants(key.kind).is_empty() || key.name.contains('[') || cluster.get(&name).await?.is_some()
             {
@@ -429,9 +434,9 @@ impl Journal {
     fn dead(&self) -> Result<BTreeSet<String>, Failure> {
         match journal::is_written(&self.path) {
             Ok(false) => Ok(self.runs.clone()),
-            Ok(true) => Err(Failure::environment(format!(
-                "the run that writes `{}` is still active\nhelp: stop it with Ctrl-C, which undoes its faults",
-                self.path.display()
+            Ok(true) => Err(Failure::environment(Explained::new(
+                format!("the run that writes `{}` is still active", self.path.display()),
+                "stop it with Ctrl-C, which undoes its faults",
             ))),
             // On a file system without locks, the lock in the cluster decides.
             Err(_) => Ok(BTreeSet::new()),

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use shakedown_reports::{Redactor, words};
+use shakedown_schemas::Explained;
 use shakedown_schemas::RunResult;
 
 use super::args::Compare;
@@ -28,24 +29,25 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
             judge::compare(&both[0], &both[1])
         }
         _ => {
-            return Err(Failure::usage(
-                "there are no two results\nhelp: name two result.json or their folders, the earlier one first, or give \
+            return Err(Failure::usage(Explained::new(
+                "two results are needed",
+                "name two result.json or their folders, the earlier one first, or give \
                  --history DIR",
-            ));
+            )));
         }
     };
     if changes.is_empty() {
-        let message = match args.history {
-            Some(_) => {
-                "nothing to compare: no scenario ran more than once there (control and overkill runs and rehearsals do not \
-                 count)\nhelp: name a folder with the results of several runs"
-            }
-            None => {
-                "nothing to compare: the results have no scenario in common\nhelp: name results of the same scenario; \
-                 scenarios are matched by their `name`"
-            }
+        let why = match args.history {
+            Some(_) => Explained::new(
+                "nothing to compare: no scenario ran more than once there (control, overkill and shortened runs do not count)",
+                "name a folder with the results of several runs",
+            ),
+            None => Explained::new(
+                "nothing to compare: the results have no scenario in common",
+                "name results of the same scenario; scenarios are matched by their `name`",
+            ),
         };
-        return Err(Failure { message: message.to_owned(), code: exit::NOTHING_SELECTED });
+        return Err(Failure { why, code: exit::NOTHING_SELECTED });
     }
     changes.sort_by_key(|change| change.moved);
     let worse = changes.iter().filter(|change| change.moved == Moved::Worse).count();
@@ -129,7 +131,7 @@ mod tests {
         };
         let control = refused(|it| it.scenarios[0].trial = Some(Trial::Control));
         assert_eq!(control.code, exit::USAGE);
-        assert!(control.message.contains("is an ordinary run, and run "), "{}", control.message);
+        assert!(control.why.message.contains("is an ordinary run, and run "), "{}", control.why);
         assert!(text.starts_with("| moved | scenario |") && text.contains("| worse | worker-loses-nats |"), "{text}");
         assert!(text.lines().last().unwrap().starts_with("1 scenario, 5 expectations: 3 worse"), "{text}");
     }

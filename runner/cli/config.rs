@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use shakedown_reports::Redactor;
+use shakedown_schemas::Explained;
 
 use super::args::Config;
 use super::project::Project;
@@ -24,7 +25,7 @@ pub fn config(args: &Config, command: Command, project: &Project, redactor: &Red
         words.push("run".to_owned());
     }
     let parse = |words: &[String]| command.clone().try_get_matches_from(words);
-    // Files are not needed to show the flags.
+    // The flags are shown without reading any file.
     let parsed = parse(&words).or_else(|error| match error.kind() {
         ErrorKind::MissingRequiredArgument => parse(&[&words[..], &["-".to_owned()]].concat()),
         _ => Err(error),
@@ -33,7 +34,7 @@ pub fn config(args: &Config, command: Command, project: &Project, redactor: &Red
     let said = |error: &clap::Error| error.to_string().trim_start_matches("error: ").trim_end().to_owned();
     let matches = parsed.map_err(|error| Failure::usage(said(&error)))?;
     let Some((name, own)) = matches.subcommand() else {
-        return Err(Failure::usage("there is no command\nhelp: name one, such as `shakedown config run`"));
+        return Err(Failure::usage(Explained::new("there is no command", "name one, such as `shakedown config run`")));
     };
     let Some(sub) = command.find_subcommand(name) else { return Ok(exit::PASSED) };
     let rows = rows(name, sub, own, project, args.all);

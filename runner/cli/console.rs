@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use console::Term;
+use console::{Term, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use shakedown_reports::text::{NAME, one_line, tame};
@@ -27,7 +27,7 @@ pub struct Console {
     style: Style,
     verbose: u8,
     bar: Option<ProgressBar>,
-    /// The log folds between two commands of GitHub.
+    /// Whether the log has folds of GitHub.
     folds: bool,
     last_line: Instant,
     lives: Vec<Shown>,
@@ -35,12 +35,14 @@ pub struct Console {
     together: bool,
 }
 
-/// What is shown of one running scenario.
+/// The displayed state of one running scenario.
 struct Shown {
     scenario: String,
     live: Live,
     /// Its updating lines.
     lines: Vec<String>,
+    /// The same in one line, where there are too many of them.
+    brief: String,
     last_heartbeat: Instant,
 }
 
@@ -58,14 +60,14 @@ impl Console {
         Self { style, verbose, bar, folds, last_line: Instant::now(), lives: Vec::new(), together }
     }
 
-    /// What is shown of a scenario.
+    /// The displayed state of a scenario.
     fn shown(&mut self, scenario: &str) -> &mut Shown {
         let at = self.lives.iter().position(|it| it.scenario == scenario).unwrap_or_else(|| {
             let live = Live::new(self.style);
             let (scenario, last_heartbeat) = (scenario.to_owned(), self.last_line);
-            // By name, so that each has its place.
+            // Sorted by name, so that each keeps its place.
             let at = self.lives.partition_point(|it| it.scenario < scenario);
-            self.lives.insert(at, Shown { scenario, live, lines: Vec::new(), last_heartbeat });
+            self.lives.insert(at, Shown { scenario, live, lines: Vec::new(), brief: String::new(), last_heartbeat });
             at
         });
         &mut self.lives[at]
@@ -73,10 +75,19 @@ impl Console {
 
     /// Draws the updating lines of all running scenarios.
     fn draw(&self) {
-        let lines: Vec<&str> = self.lives.iter().flat_map(|it| it.lines.iter().map(String::as_str)).collect();
-        if let Some(bar) = &self.bar {
-            bar.set_message(clean(&fitting(&lines.join("\n"), &Term::stderr(), 2)));
-        }
+        let Some(bar) = &self.bar else { return };
+        let (terminal, lives) = (Term::stderr(), self.lives.iter().filter(|it| !it.lines.is_empty()));
+        let all = lives.clone().flat_map(|it| it.lines.iter().map(String::as_str)).collect::<Vec<_>>().join("\n");
+        let all = fitting(&all, &terminal, 2);
+        let (rows, columns) = terminal.size();
+        let shown = match lives.clone().count() {
+            2.. if all.lines().count() >= rows.into() => {
+                let brief: Vec<&str> = lives.map(|it| it.brief.as_str()).collect();
+                in_brief(&brief, rows.into(), columns.into())
+            }
+            _ => all,
+        };
+        bar.set_message(clean(&shown));
     }
 
     /// The name of a scenario in front of a line, if others run next to it.
@@ -87,20 +98,42 @@ impl Console {
         format!("{} ", self.style.dim(&format!("[{}]", one_line(&tame(scenario, NAME)))))
     }
 
-    /// Prints a line with its wall-clock time, and with its moment on the report's timeline once the load runs.
-    fn line(&mut self, at: Timestamp, moment: Option<f64>, text: &str) {
+    /// Prints a line with its wall-clock time, and with its moment on the report's timeline once the load runs. `prefix` names
+    /// its scenario.
+    fn line(&mut self, at: Timestamp, moment: Option<f64>, prefix: &str, text: &str) {
         self.last_line = Instant::now();
         let clock = self.style.dim(&format!(
             "{} {:>8}",
             at.strftime("%H:%M:%SZ"),
             moment.map(words::moment).unwrap_or_default()
         ));
-        let line = format!("{clock}  {text}");
+        let line = format!("{clock}  {prefix}{}", under(text, prefix));
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln_safe(&fitting(&line, &Term::stderr(), CLOCK))),
+            Some(bar) => bar.suspend(|| {
+                // The lines below the first are indented already.
+                let hang = |index| if index == 0 { CLOCK } else { 0 };
+                let lines = line.split('\n').enumerate().map(|(index, it)| fitting(it, &Term::stderr(), hang(index)));
+                eprintln_safe(&lines.collect::<Vec<_>>().join("\n"));
+            }),
             None => eprintln_safe(&line),
         }
     }
+}
+
+/// A text of several lines under the first one, each with the name of its scenario.
+fn under(text: &str, prefix: &str) -> String {
+    text.trim_end().replace('\n', &format!("\n{}{prefix}", " ".repeat(CLOCK)))
+}
+
+/// One line for each scenario, as far as there is room.
+fn in_brief(lines: &[&str], rows: usize, columns: usize) -> String {
+    let room = rows.saturating_sub(2).max(1);
+    let mut shown: Vec<String> =
+        lines.iter().take(room).map(|line| truncate_str(line, columns, "…").into_owned()).collect();
+    if lines.len() > room {
+        shown.push(format!("and {} more", lines.len() - room));
+    }
+    shown.join("\n")
 }
 
 /// A closed stderr does not stop a run.
@@ -141,20 +174,18 @@ fn is_color(rest: &str) -> bool {
 impl Listener for Console {
     fn event(&mut self, event: &Event) {
         let scenario = event.scenario.clone().unwrap_or_default();
-        let mut prefix = self.prefix(&scenario);
+        let prefix = self.prefix(&scenario);
         match &event.kind {
             EventKind::ScenarioStarted { .. } => {
                 // An earlier attempt has other numbers.
                 self.lives.retain(|it| it.scenario != scenario);
                 self.shown(&scenario);
-                prefix.clear();
             }
             EventKind::ScenarioEnded { .. } => {
                 self.lives.retain(|it| it.scenario != scenario);
                 self.draw();
-                prefix.clear();
             }
-            // The numbers of a phase end with it. What comes until the next step has none.
+            // The numbers of a phase end with it. Lines before the next update have none.
             EventKind::PhaseStarted { .. } | EventKind::PhaseEnded { .. } => {
                 self.shown(&scenario).lines.clear();
                 self.draw();
@@ -171,7 +202,15 @@ impl Listener for Console {
             let title = format!("{} ({file})", event.scenario.as_deref().unwrap_or_default());
             _ = writeln!(std::io::stderr(), "{}", github_group(&title));
         } else if let Some(text) = sentence(self.style, event, self.verbose) {
-            self.line(event.at, event.elapsed_s, &format!("{prefix}{text}"));
+            let text = match &event.kind {
+                // The prefix has the name.
+                EventKind::ScenarioStarted { file } if !prefix.is_empty() => {
+                    format!("begins: {}", one_line(&tame(file, NAME)))
+                }
+                EventKind::ScenarioEnded { verdict, .. } if !prefix.is_empty() => self.style.verdict(*verdict),
+                _ => text,
+            };
+            self.line(event.at, event.elapsed_s, &prefix, &text);
         }
     }
 
@@ -186,15 +225,16 @@ impl Listener for Console {
             if let Some(head) = shown.lines.first_mut() {
                 *head = format!("{prefix}{head}");
             }
+            shown.brief = format!("{prefix}{}", shown.live.heartbeat(progress));
             return self.draw();
         }
-        // Alone, any other line is a sign of life as well.
+        // With a single scenario, any other line is a sign of life as well.
         let quiet_since = if together { shown.last_heartbeat } else { since };
         if quiet_since.elapsed() >= HEARTBEAT {
             shown.last_heartbeat = Instant::now();
             let text = shown.live.heartbeat(progress);
             // Its text contains the moment.
-            self.line(Timestamp::now(), None, &format!("{prefix}{text}"));
+            self.line(Timestamp::now(), None, &prefix, &text);
         }
     }
 }
@@ -243,6 +283,21 @@ mod tests {
         let event = Event { at: Timestamp::UNIX_EPOCH, scenario: Some("a".to_owned()), elapsed_s: None, kind: ended };
         console.event(&event);
         assert!(!shown(&console).contains("[a]") && shown(&console).contains("[b] cut"), "{}", shown(&console));
+    }
+
+    #[test]
+    fn every_line_of_a_text_names_its_scenario() {
+        let text = "error: no connection\nhelp: start it first\n";
+        let indent = " ".repeat(CLOCK);
+        assert_eq!(under(text, "[shop] "), format!("error: no connection\n{indent}[shop] help: start it first"));
+        assert_eq!(under(text, ""), format!("error: no connection\n{indent}help: start it first"));
+    }
+
+    #[test]
+    fn every_scenario_has_a_line_where_all_lines_have_no_room() {
+        let lines = ["[a] cut 2/3  20/s", "[b] baseline 1/3  20/s", "[c] cut"];
+        assert_eq!(in_brief(&lines, 24, 12), "[a] cut 2/3…\n[b] baselin…\n[c] cut");
+        assert_eq!(in_brief(&lines, 4, 80), "[a] cut 2/3  20/s\n[b] baseline 1/3  20/s\nand 1 more");
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn of_version(version: Option<(u32, u32)>, text: String) -> Finding {
             "a partition with `ports` keeps only the declared other ports of a peer open; 1.22 keeps all of them",
         ),
         Some(_) => Finding::ok(format!("{text} ({TESTED})")),
-        None => Finding::ok(format!("{text}: this server does not say which release it is ({TESTED})")),
+        None => Finding::ok(format!("{text}: the server does not report its release ({TESTED})")),
     }
 }
 
@@ -166,7 +166,7 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
 async fn fuse_finding(cluster: &Cluster, namespace: &str, image: Option<&str>) -> Finding {
     let life = std::time::Duration::from_secs(30);
     let job = fuse::job(&identity::run_id(jiff::Timestamp::now()), 0, namespace, life, image);
-    match cluster.rehearse(Kind::Job, namespace, &job).await {
+    match cluster.dry_run(Kind::Job, namespace, &job).await {
         Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == job["spec"]["ttlSecondsAfterFinished"] => {
             Finding::ok("fuse: the server accepts the Job that removes faults if the runner dies")
         }

@@ -1,39 +1,40 @@
 //! Failures of commands.
 
+use shakedown_schemas::Explained;
 use std::path::Path;
 
 use super::exit;
 
-/// The failure of a command: a message with the next step, and the exit code.
+/// The failure of a command.
 #[derive(Debug)]
 pub struct Failure {
-    /// The error, with a `help:` line that has the next step.
-    pub message: String,
+    /// The error with the next step.
+    pub why: Explained,
     /// The exit code.
     pub code: u8,
 }
 
 impl Failure {
     /// An error of the environment: exit code 3.
-    pub fn environment(error: impl std::fmt::Display) -> Self {
-        Self { message: error.to_string(), code: exit::ENVIRONMENT }
+    pub fn environment(why: impl Into<Explained>) -> Self {
+        Self { why: why.into(), code: exit::ENVIRONMENT }
     }
 
     /// A file that could not be written: exit code 3.
     pub fn unwritten(path: &Path, error: &std::io::Error) -> Self {
         let help = "free some space, or name a place where you may write";
-        Self::environment(format!("could not write {}: {error}\nhelp: {help}", path.display()))
+        Self::environment(Explained::new(format!("could not write {}: {error}", path.display()), help))
     }
 
     /// A folder that could not be read: exit code 2.
     pub fn unread(folder: &Path, error: &std::io::Error) -> Self {
         let help = "check the path and its permissions";
-        Self::usage(format!("could not read the folder `{}`: {error}\nhelp: {help}", folder.display()))
+        Self::usage(Explained::new(format!("could not read the folder `{}`: {error}", folder.display()), help))
     }
 
     /// A usage error: exit code 2.
-    pub fn usage(error: impl std::fmt::Display) -> Self {
-        Self { message: error.to_string(), code: exit::USAGE }
+    pub fn usage(why: impl Into<Explained>) -> Self {
+        Self { why: why.into(), code: exit::USAGE }
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
         text
     }
 
-    /// An error of the command line that has no next step leaves its reader alone.
+    /// Every error of the command line names a next step.
     #[test]
     fn every_failure_that_is_written_here_has_a_next_step() {
         let mut all = Vec::new();
@@ -92,7 +93,7 @@ mod tests {
                         continue;
                     }
                     seen += 1;
-                    if !said.contains("help") && !said.contains("{GLOB}") && !said.contains("{HELP}") {
+                    if !said.contains("Explained::new(") {
                         lacking.push(format!(
                             "{}: {}",
                             path.display(),

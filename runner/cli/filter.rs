@@ -1,8 +1,8 @@
-//! Which of the valid scenarios a command takes: by tag, by `--filter` and by `--shard`. It says what it leaves out, so
-//! that a narrow selection is never taken for the whole suite. Selecting is pure.
+//! Filters the valid scenarios of a command by tag, by `--filter` and by `--shard`. It prints the scenarios that it leaves
+//! out, so that a narrow selection is not taken for the whole suite. The selection itself is pure.
 
 use shakedown_schemas::result::{Identity, Shard};
-use shakedown_schemas::{Document, first_few};
+use shakedown_schemas::{Document, Explained, first_few};
 
 use super::args::{Selection, SuitePart};
 use super::{Failure, exit, print};
@@ -11,13 +11,13 @@ use super::{Failure, exit, print};
 const LISTED: usize = 12;
 
 /// The help of every empty selection.
-const HELP: &str = "help: `shakedown list` shows the scenarios of a folder with their tags";
+const HELP: &str = "`shakedown list` shows the scenarios of a folder with their tags";
 
 /// The selected scenarios of a command.
 pub struct Selected {
     /// The scenarios, in the order of the command line.
     pub documents: Vec<Document>,
-    /// The part of the suite that they are, with `--shard`.
+    /// Their part of the suite, with `--shard`.
     pub shard: Option<Shard>,
 }
 
@@ -35,18 +35,21 @@ pub fn filter(documents: Vec<Document>, selection: &Selection) -> Result<Selecte
     };
     left_out.extend(others.into_iter().map(|name| (name, "--shard")));
     if documents.is_empty() {
-        let message = match selection.shard {
+        let why = match selection.shard {
             Some(part) if suite > 0 => {
                 let scenarios = if suite == 1 { "scenario" } else { "scenarios" };
                 let (number, of) = (part.number, part.of);
-                format!(
-                    "part {number} of {of} is empty: the suite has {suite} {scenarios}\nhelp: start at most {suite} shards, or \
+                Explained::new(
+                    format!("part {number} of {of} is empty: the suite has {suite} {scenarios}"),
+                    format!(
+                        "start at most {suite} shards, or \
                      let the job pass on exit code 5"
+                    ),
                 )
             }
-            _ => format!("no scenario is selected{}\n{HELP}", said(&left_out)),
+            _ => Explained::new(format!("no scenario is selected{}", said(&left_out)), HELP),
         };
-        return Err(Failure { message, code: exit::NOTHING_SELECTED });
+        return Err(Failure { why, code: exit::NOTHING_SELECTED });
     }
     if !left_out.is_empty() {
         print::note(format_args!("{} of {all} scenarios selected{}", documents.len(), said(&left_out)));
@@ -75,7 +78,7 @@ fn by_words(documents: Vec<Document>, selection: &Selection) -> (Vec<Document>, 
 fn refused_by(document: &Document, selection: &Selection) -> Option<&'static str> {
     let scenario = &document.scenario;
     let has = |wanted: &[String]| wanted.iter().any(|tag| scenario.tags.contains(tag));
-    // Each path has an extension, which a text would match by accident.
+    // Without the extension, which every path has and a text could match by accident.
     let path = document.file.strip_suffix(".yaml").or_else(|| document.file.strip_suffix(".yml"));
     let texts = [scenario.name.as_str(), path.unwrap_or(&document.file)];
     let meets = || selection.filter.iter().any(|filter| filter.meets(texts));

@@ -17,7 +17,7 @@ use crate::export;
 pub enum Summary {
     /// On stdout.
     Shown,
-    /// Nowhere: nothing was run, and a message gives the reason.
+    /// Print nothing: no scenario ran, and a message gives the reason.
     Hidden,
 }
 

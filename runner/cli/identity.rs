@@ -4,6 +4,8 @@ use std::process::Command;
 
 use shakedown_schemas::result::{RunInfo, Shard};
 
+use super::variables;
+
 /// The facts about this run. `shard` is the part of the suite that it runs.
 pub fn info(seed: u64, shard: Option<Shard>) -> RunInfo {
     let started_at = jiff::Timestamp::now();
@@ -12,7 +14,8 @@ pub fn info(seed: u64, shard: Option<Shard>) -> RunInfo {
         started_at,
         duration_s: 0.0,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args().collect(),
+        // Without the settings of the environment it would be another command: `--sandbox` may be one of them.
+        command: variables::settings().into_iter().chain(std::env::args()).collect(),
         seed,
         host: host(),
         git_sha: git_sha(),

@@ -1,5 +1,5 @@
-//! `shakedown init`: writes a first scenario whose fault its load can feel. It asks the cluster for names, and on a terminal
-//! the user for the rest. It changes nothing in the cluster.
+//! `shakedown init`: writes a first scenario whose load depends on the fault's link. It asks the cluster for names, and on a
+//! terminal the user for the rest. It changes nothing in the cluster.
 
 mod answers;
 mod ask;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use shakedown_cluster::quoted;
 use shakedown_reports::Redactor;
-use shakedown_schemas::{Overrides, json_schema};
+use shakedown_schemas::{Explained, Overrides, json_schema};
 
 use answers::{Answers, Complete, Pods};
 use ask::Dialogue;
@@ -26,6 +26,9 @@ use super::{Failure, exit, print};
 /// The schema's file, next to the scenario: editors use it for completion without a network.
 const SCHEMA: &str = "shakedown.schema.json";
 
+/// The name that means stdout.
+const STDOUT: &str = "-";
+
 /// Writes the scenario, and the schema next to it.
 ///
 /// # Errors
@@ -34,7 +37,7 @@ const SCHEMA: &str = "shakedown.schema.json";
 pub async fn init(args: &Init, quiet: bool, redactor: &Redactor) -> Result<u8, Failure> {
     let file = &args.file;
     // Before any question.
-    if !args.force && file.exists() {
+    if !args.force && file != Path::new(STDOUT) && file.exists() {
         return Err(exists(file));
     }
     let asks = !args.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
@@ -61,34 +64,39 @@ pub async fn init(args: &Init, quiet: bool, redactor: &Redactor) -> Result<u8, F
     shakedown_schemas::parse(&file.display().to_string(), text.as_bytes(), &Overrides::default()).map_err(
         |problems| {
             let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
-            Failure::usage(format!(
-                "these values do not make a valid scenario: {}\nhelp: `shakedown init --help` shows what each flag can be",
-                problems.join("; ")
+            Failure::usage(Explained::new(
+                format!("the scenario with these values is invalid: {}", problems.join("; ")),
+                "`shakedown init --help` lists the values of each flag",
             ))
         },
     )?;
+    let warn = || {
+        let unknown = facts.as_ref().map(|facts| complete.unknown(facts)).unwrap_or_default();
+        unknown.iter().for_each(|it| print::remark(format_args!("warning: {it}")));
+    };
+    if file == Path::new(STDOUT) {
+        print::text(&text);
+        warn();
+        return Ok(exit::PASSED);
+    }
     save(file, &text, args.force)?;
     let schema = file.with_file_name(SCHEMA);
     std::fs::write(&schema, json_schema::text(&json_schema::scenario_schema()))
         .map_err(|error| Failure::unwritten(&schema, &error))?;
     print::line(format_args!("wrote {} and {}", file.display(), schema.display()));
-    if let Some(facts) = &facts {
-        complete.unknown(facts).iter().for_each(|it| print::remark(format_args!("warning: {it}")));
-    }
+    warn();
     steps(args, &complete, facts.as_ref()).iter().for_each(print::line);
     Ok(exit::PASSED)
 }
 
-/// The cluster, or the reason why none is asked. Only a cluster that is named must answer.
+/// The cluster, or the reason why none is read. Only a cluster that the user names must answer.
 async fn reach(target: &Target, skip: bool, redactor: &Redactor) -> Result<Result<Environment, String>, Failure> {
     if skip {
-        return Ok(Err("no cluster was asked".to_owned()));
+        return Ok(Err("no cluster was read".to_owned()));
     }
     let is_named = target.sandbox || target.kubeconfig.is_some() || target.context.is_some();
     match Environment::open(target, redactor).await {
-        Err(failure) if !is_named => {
-            Ok(Err(redactor.text(&failure.message).lines().next().unwrap_or_default().to_owned()))
-        }
+        Err(failure) if !is_named => Ok(Err(redactor.text(&failure.why.message))),
         opened => opened.map(Ok),
     }
 }
@@ -149,7 +157,7 @@ fn steps(args: &Init, complete: &Complete, facts: Option<&Facts>) -> Vec<String>
     let mut lines = Vec::new();
     if rehearsable {
         lines.push(format!("rehearse it without a cluster: shakedown run{flags} {file}"));
-        lines.push(format!("see that it can fail:          shakedown run{flags} --overkill {file}"));
+        lines.push(format!("check that it can fail:        shakedown run{flags} --overkill {file}"));
         lines.push(format!("preview it on your cluster:    shakedown plan {file}"));
         return lines;
     }
@@ -157,9 +165,9 @@ fn steps(args: &Init, complete: &Complete, facts: Option<&Facts>) -> Vec<String>
         lines.push("the sandbox cannot run it: write it again from your own cluster, without `--sandbox`".to_owned());
         return lines;
     }
-    lines.push(format!("preview it:           shakedown plan{flags} {file}"));
-    lines.push(format!("run it:               shakedown run{flags} {file}"));
-    lines.push(format!("see that it can fail: shakedown run{flags} --overkill {file}"));
+    lines.push(format!("preview it:             shakedown plan{flags} {file}"));
+    lines.push(format!("run it:                 shakedown run{flags} {file}"));
+    lines.push(format!("check that it can fail: shakedown run{flags} --overkill {file}"));
     lines
 }
 
@@ -174,5 +182,5 @@ pub(super) fn save(file: &Path, text: &str, force: bool) -> Result<(), Failure> 
 }
 
 fn exists(file: &Path) -> Failure {
-    Failure::usage(format!("{} already exists\nhelp: name another file, or add --force", file.display()))
+    Failure::usage(Explained::new(format!("{} already exists", file.display()), "name another file, or add --force"))
 }

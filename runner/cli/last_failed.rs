@@ -9,8 +9,8 @@ use super::output::LATEST;
 use super::previous::{Ended, RESULT};
 use super::{Failure, print, report, totals};
 
-/// Keeps the scenarios that did not pass or did not run in the previous result. In a trial, those that did not end as it must.
-/// Keeps all if there is no such result or if none is left, and says so.
+/// Keeps the scenarios that did not pass or did not run in the previous result. In a trial: the scenarios with another
+/// outcome than required. Keeps all, with a note, if there is no such result or if none is left.
 ///
 /// # Errors
 /// With exit code 2 if the previous result cannot be read.

@@ -74,7 +74,7 @@ pub fn sentence(style: Style, event: &Event, verbose: u8) -> Option<String> {
         // It is printed once when the signal arrives, not for each scenario.
         EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
         EventKind::Interrupted { signal } if signal == TIME_UP => {
-            "the time limit of --max-time is over: undoing all faults and ending the run".to_owned()
+            "the time limit of --max-time has expired: undoing all faults and ending the run".to_owned()
         }
         EventKind::Interrupted { signal } => {
             format!(
@@ -126,7 +126,7 @@ impl Live {
     fn head(&self, progress: &Progress) -> String {
         let whole = |time: Duration| words::seconds(time.as_secs_f64().ceil());
         format!(
-            "{} {}/{}  at {}  {} left in the phase, {} in all",
+            "{} {}/{}  at {}  {} left in the phase, {} in total",
             self.style.bold(&name(&progress.phase)),
             progress.phase_number,
             progress.phases,
@@ -145,8 +145,8 @@ impl Live {
         faults
     }
 
-    /// An expectation as far as it is known: whether it holds, and its value. Of several loads, the value is that of one that
-    /// does not meet it, and names it.
+    /// The current state of an expectation: whether it holds, and its value. With several loads, the value is that of a load
+    /// that does not meet it, with its name.
     fn state(&self, expected: &Expected) -> (Option<bool>, String) {
         let is_judged = self.phase.1;
         let own = |row: &&Row| expected.load.as_ref().is_none_or(|load| *load == row.live.load);

@@ -1,10 +1,10 @@
-//! `shakedown report --merge`: the results of the shards of a suite as one result. Pure, apart from the clock of none: the same
-//! results give the same bytes.
+//! `shakedown report --merge`: the results of the shards of a suite as one result. Pure: the same results give the same bytes.
 
 use std::collections::BTreeSet;
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::RunResult;
-use shakedown_schemas::result::{Identity, NotRun, RunInfo, ScenarioResult};
+use shakedown_schemas::result::{Identity, NotRun, RunInfo, ScenarioResult, ShardRun};
 
 use super::{signals, totals};
 
@@ -12,18 +12,23 @@ use super::{signals, totals};
 ///
 /// # Errors
 /// A message for the user, if a scenario is in two of them, or they are parts of different suites.
-pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
+pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, Explained> {
     results.sort_by(|one, other| {
         (one.run.shard.map(|it| it.number), &one.run.id).cmp(&(other.run.shard.map(|it| it.number), &other.run.id))
     });
     alike(&results)?;
     let lost = lost(&results)?;
     let run = run(&results).ok_or_else(|| {
-        "there is no result to merge\nhelp: name the result.json of each shard, or its folder".to_owned()
+        Explained::new("there is no result to merge", "name the result.json of each shard, or its folder")
     })?;
     let format_version = results[0].format_version;
     let (mut scenarios, mut not_run, mut events) = (Vec::new(), Vec::new(), Vec::new());
-    for result in results {
+    for mut result in results {
+        // The result of an earlier merge has the runs of its shards already.
+        for scenario in &mut result.scenarios {
+            let RunInfo { id, command, seed, .. } = result.run.clone();
+            scenario.shard_run.get_or_insert(ShardRun { id, command, seed });
+        }
         scenarios.extend(result.scenarios);
         not_run.extend(result.not_run);
         events.extend(result.events);
@@ -31,10 +36,10 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
     scenarios.sort_by(|one, other| one.identity().cmp(&other.identity()));
     for pair in scenarios.windows(2) {
         if pair[0].identity() == pair[1].identity() {
-            return Err(format!(
-                "`{}` ({}) is in two results\nhelp: give one result of each shard; `compare` compares runs of the same \
+            return Err(Explained::new(
+                format!("`{}` ({}) is in two results", pair[0].name, pair[0].file),
+                "give one result of each shard; `compare` compares runs of the same \
                  scenario",
-                pair[0].name, pair[0].file
             ));
         }
     }
@@ -49,14 +54,17 @@ pub fn merge(mut results: Vec<RunResult>) -> Result<RunResult, String> {
 }
 
 /// The shards without a result.
-fn lost(results: &[RunResult]) -> Result<Vec<NotRun>, String> {
+fn lost(results: &[RunResult]) -> Result<Vec<NotRun>, Explained> {
     let shards: Vec<_> = results.iter().filter_map(|result| result.run.shard).collect();
     let Some(first) = shards.first() else { return Ok(Vec::new()) };
     if let Some(other) = shards.iter().find(|it| (it.of, it.suite) != (first.of, first.suite)) {
-        return Err(format!(
-            "these are parts of different suites: {} of {} of {} scenarios, and {} of {} of {}\nhelp: give the results of \
+        return Err(Explained::new(
+            format!(
+                "these are parts of different suites: {} of {} of {} scenarios, and {} of {} of {}",
+                first.number, first.of, first.suite, other.number, other.of, other.suite
+            ),
+            "give the results of \
              one CI run, with the same --shard I/N, files and filters",
-            first.number, first.of, first.suite, other.number, other.of, other.suite
         ));
     }
     let has = |number: usize| shards.iter().any(|it| it.number == number);
@@ -88,13 +96,13 @@ fn listed(results: &[RunResult], number: usize) -> usize {
 }
 
 /// Refuses results that do not belong to one run.
-fn alike(results: &[RunResult]) -> Result<(), String> {
+fn alike(results: &[RunResult]) -> Result<(), Explained> {
     let whole = results.iter().find(|it| it.run.shard.is_none());
     let part = results.iter().find(|it| it.run.shard.is_some());
     if let (Some(whole), Some(part)) = (whole, part) {
-        return Err(format!(
-            "run {} is a part of a suite, and run {} is not\nhelp: give the results of one CI run, all of them with --shard",
-            part.run.id, whole.run.id
+        return Err(Explained::new(
+            format!("run {} is a part of a suite, and run {} is not", part.run.id, whole.run.id),
+            "give the results of one CI run, all of them with --shard",
         ));
     }
     totals::alike(results)
@@ -143,14 +151,14 @@ fn without_shard(command: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shakedown_reports::sample;
+    use shakedown_reports::{sample, sentences};
     use shakedown_schemas::result::{Shard, Trial, Verdict};
 
     /// One scenario of the suite as the result of a shard.
     fn shard(number: usize, of: usize) -> RunResult {
         let mut result = sample::suite();
         result.scenarios = vec![result.scenarios.remove(number - 1)];
-        // Those of the sample are of the sandbox and of a cluster.
+        // The results of the sample are from the sandbox and from a cluster.
         result.scenarios[0].cluster = None;
         result.run.shard = Some(Shard { number, of, suite: 3 });
         result.run.id = format!("run-{number}");
@@ -172,6 +180,25 @@ mod tests {
     }
 
     #[test]
+    fn each_scenario_is_repeated_as_its_shard_ran_it() {
+        let parts = [1, 2, 3].map(|number| {
+            let mut part = shard(number, 3);
+            part.run.seed = number as u64;
+            part.run.command.push(format!("--out=parts/{number}"));
+            part
+        });
+        let whole = merge(parts.to_vec()).unwrap();
+        for part in &parts {
+            let name = &part.scenarios[0].name;
+            let it = whole.scenarios.iter().find(|it| it.name == *name).unwrap();
+            let alone = sentences::command_alone(&whole.run, it);
+            assert_eq!(alone, sentences::command_alone(&part.run, &part.scenarios[0]));
+            assert!(alone.ends_with(&format!("--seed {}", part.run.seed)) && !alone.contains("parts"), "{alone}");
+        }
+        assert_eq!(sentences::seed(&whole), "one per shard");
+    }
+
+    #[test]
     fn a_lost_shard_is_no_pass() {
         let whole = merge(vec![shard(1, 3)]).unwrap();
         assert_eq!((whole.verdict, whole.exit_code), (Verdict::Inconclusive, 4));
@@ -183,9 +210,9 @@ mod tests {
 
     #[test]
     fn the_same_scenario_twice_and_other_suites_are_refused() {
-        let twice = merge(vec![shard(1, 3), shard(1, 3)]).unwrap_err();
+        let twice = merge(vec![shard(1, 3), shard(1, 3)]).unwrap_err().to_string();
         assert!(twice.starts_with("`worker-loses-nats` (scenarios/quickstart.yaml) is in two results"), "{twice}");
-        let other = merge(vec![shard(1, 3), shard(2, 4)]).unwrap_err();
+        let other = merge(vec![shard(1, 3), shard(2, 4)]).unwrap_err().to_string();
         assert!(other.starts_with("these are parts of different suites"), "{other}");
     }
 
@@ -207,11 +234,11 @@ mod tests {
 
     #[test]
     fn a_part_and_a_whole_run_and_different_trials_are_refused() {
-        let mixed = merge(vec![shard(1, 3), sample::passing()]).unwrap_err();
+        let mixed = merge(vec![shard(1, 3), sample::passing()]).unwrap_err().to_string();
         assert!(mixed.starts_with("run run-1 is a part of a suite, and run "), "{mixed}");
         let mut overkill = shard(2, 3);
         overkill.scenarios[0].trial = Some(Trial::Overkill);
-        let mixed = merge(vec![shard(1, 3), overkill]).unwrap_err();
+        let mixed = merge(vec![shard(1, 3), overkill]).unwrap_err().to_string();
         assert!(mixed.starts_with("run run-1 is an ordinary run, and run run-2 is an overkill run\n"), "{mixed}");
     }
 

@@ -1,12 +1,12 @@
 //! The result folder. Every file is written completely or not at all, even if the run fails or is interrupted.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::{Event, RunResult};
+use shakedown_schemas::{Event, Explained, RunResult};
 
 use super::previous::{self, RESULT};
 use super::{Failure, ci, print};
@@ -31,6 +31,8 @@ pub struct Output {
     folder: PathBuf,
     linked: bool,
     redactor: Redactor,
+    /// The lock of the folder, which ends with the process.
+    _lock: Option<Arc<File>>,
 }
 
 impl Output {
@@ -38,25 +40,29 @@ impl Output {
     /// before the first action on a cluster. The result of an earlier run in the folder is kept in its subfolder `earlier`.
     ///
     /// # Errors
-    /// If that fails: with exit code 2 if the folder is a file.
+    /// If that fails: with exit code 2 if the folder is a file, or another process writes into it.
     pub fn create(out: Option<&Path>, run: &str, redactor: &Redactor) -> Result<Self, Failure> {
         let folder = out.map_or_else(|| Path::new(RESULTS).join(run), Path::to_owned);
-        let output = Self { folder, linked: out.is_none(), redactor: redactor.clone() };
+        let mut output = Self { folder, linked: out.is_none(), redactor: redactor.clone(), _lock: None };
+        let shown = output.folder.display().to_string();
         let describe = |error| {
-            Failure::environment(format!(
-                "could not write to the result folder `{}`: {error}\nhelp: free some space or choose another folder \
-                 with --out",
-                output.folder.display()
+            Failure::environment(Explained::new(
+                format!("could not write to the result folder `{shown}`: {error}"),
+                "free some space or choose another folder with --out",
             ))
         };
         if let Some(file) = output.folder.ancestors().find(|it| it.is_file()) {
-            return Err(Failure::usage(format!(
-                "the result folder `{}` cannot be created: `{}` is a file\nhelp: choose another folder with --out",
-                output.folder.display(),
-                file.display()
+            return Err(Failure::usage(Explained::new(
+                format!(
+                    "the result folder `{}` cannot be created: `{}` is a file",
+                    output.folder.display(),
+                    file.display()
+                ),
+                "choose another folder with --out",
             )));
         }
         fs::create_dir_all(&output.folder).map_err(describe)?;
+        output.lock()?;
         let files = [PAGE, "junit.xml", "summary.md", EVENTS, RESULT];
         if let Some(kept) = previous::keep(&output.folder, run, &files).map_err(describe)? {
             print::note(format_args!("the earlier result in {} is now in {}", output.folder.display(), kept.display()));
@@ -65,6 +71,24 @@ impl Output {
         fs::remove_file(output.path(".room")).map_err(describe)?;
         output.write(EVENTS, b"").map_err(describe)?;
         Ok(output)
+    }
+
+    /// Keeps other processes out of the folder: two runs would mix their files.
+    fn lock(&mut self) -> Result<(), Failure> {
+        // Not every system can lock a folder.
+        let Ok(folder) = File::open(&self.folder) else { return Ok(()) };
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+                "another process of shakedown writes into the result folder `{}` now\nhelp: choose another folder with --out, \
+                 or wait until it has ended",
+                self.folder.display()
+            ))),
+            Err(TryLockError::Error(_)) => Ok(()),
+            Ok(()) => {
+                self._lock = Some(Arc::new(folder));
+                Ok(())
+            }
+        }
     }
 
     /// The folder.
@@ -125,11 +149,13 @@ impl Output {
         if problems.is_empty() {
             Ok(())
         } else {
-            Err(Failure::environment(format!(
-                "could not write every report:\n   {}\nhelp: free some space; `shakedown report {} --out DIR` renders \
+            Err(Failure::environment(Explained::new(
+                format!("could not write every report:\n   {}", problems.join("\n  ")),
+                format!(
+                    "free some space; `shakedown report {} --out DIR` renders \
                  them again",
-                problems.join("\n  "),
-                self.path(RESULT).display()
+                    self.path(RESULT).display()
+                ),
             )))
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shakedown_reports::Redactor;
-use shakedown_schemas::Document;
+use shakedown_schemas::{Document, Explained};
 
 use super::args;
 use super::console::Style;
@@ -25,32 +25,37 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     let environment = Environment::open_for(&args.target, &documents, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let id = identity::run_id(jiff::Timestamp::now());
-    let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;
+    let clusters: Vec<_> = environment.clusters().collect();
+    let mut proofs = Vec::new();
+    for cluster in &clusters {
+        proofs.push(proof::known(&args.proving, *cluster).await.map_err(Failure::environment)?);
+    }
     let mut plans = Vec::new();
     let mut problems = Vec::new();
     for (serial, document) in documents.iter().enumerate() {
+        let place = environment.place_of(serial);
         let options = Options {
             run: id.clone(),
             serial,
             seed,
             namespace: args.target.namespace.clone(),
             fuse: args.safety.fuse(),
-            proof: proof.clone(),
+            proof: proofs[place].clone(),
             chaos: args.safety.limits(),
         };
         let problem = |text: String| format!("{}: {text}", document.file);
-        let (planned, refusal) = permitted(document, environment.cluster(), &options).await;
+        let (planned, refusal) = permitted(document, clusters[place], &options).await;
         match (planned, refusal) {
             (Ok(planned), refusal) => {
                 plans.push(planned);
                 problems.extend(refusal.map(problem));
             }
-            // What planning could not do is among what is missing.
+            // The missing permissions include those that ended planning.
             (Err(error), refusal) => problems.push(problem(refusal.unwrap_or_else(|| error.to_string()))),
         }
     }
     environment.close().await;
-    let text = printed(&plans, args.output, redactor).map_err(Failure::environment)?;
+    let text = printed(&plans, args.output, redactor).map_err(|error| Failure::environment(error.to_string()))?;
     if args.output == args::PlanFormat::Text {
         print::prose(&text)
     } else {
@@ -75,7 +80,7 @@ async fn permitted(
     document: &Document,
     cluster: Option<&Cluster>,
     options: &Options,
-) -> (Result<Plan, PlanError>, Option<String>) {
+) -> (Result<Plan, PlanError>, Option<Explained>) {
     let asked = match cluster {
         Some(cluster) => Permissions::of_scenario(document, cluster, options).await.map(Some),
         None => Ok(None),

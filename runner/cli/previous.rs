@@ -12,7 +12,7 @@ use super::totals;
 /// The subfolder of kept results.
 pub const FOLDER: &str = "earlier";
 
-/// The result of a run, from which every report follows.
+/// The result of a run, from which every report is rendered.
 pub const RESULT: &str = "result.json";
 
 /// The largest result that is read, in bytes.
@@ -58,7 +58,7 @@ fn id(result: &Path) -> Option<String> {
 pub struct Ended {
     /// The kinds of run in it.
     trials: Vec<Option<Trial>>,
-    /// Each scenario by file and name, and whether it is done: it ended as its kind of run must.
+    /// Each scenario by file and name, and whether it had the outcome that its kind of run requires.
     scenarios: Vec<(String, String, bool)>,
 }
 
@@ -74,7 +74,7 @@ impl Ended {
         }
     }
 
-    /// A kind of run in it that is not this one.
+    /// Another kind of run in it.
     pub fn unlike(&self, trial: Option<Trial>) -> Option<Option<Trial>> {
         self.trials.iter().copied().find(|it| *it != trial)
     }

@@ -8,8 +8,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::Term;
+use shakedown_reports::Redactor;
+use shakedown_schemas::Diagnostic;
 
-use super::wrap::fitting;
+use super::wrap::{drawn, fitting};
 
 /// The indent of the rest of a line.
 const HANG: usize = 4;
@@ -49,10 +51,20 @@ pub fn remark(line: impl Display) {
     _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Writes text for people to stderr. On a terminal its lines end between words.
+pub fn remark_prose(text: &str) {
+    remark(fitting(text, &Term::stderr(), HANG));
+}
+
+/// Writes a problem of a file to stderr, and an empty line.
+pub fn problem(problem: &Diagnostic, colored: bool, redactor: &Redactor) {
+    remark(format_args!("{}\n", redactor.text(&drawn(problem, colored, &Term::stderr())).trim_end()));
+}
+
 /// Writes a line to stderr that `--quiet` suppresses.
 pub fn note(line: impl Display) {
     if !QUIET.load(Ordering::Relaxed) {
-        remark(line);
+        remark_prose(&line.to_string());
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use shakedown_reports::Redactor;
-use shakedown_schemas::Diagnostic;
+use shakedown_schemas::{Diagnostic, Explained};
 
 use super::checked::{Checked, Unread};
 
@@ -86,7 +86,7 @@ pub fn sarif(checked: &Checked, redactor: &Redactor) -> Value {
     let problems = all(checked, redactor);
     let rules: BTreeMap<&str, &str> = problems.iter().map(|it| (it.rule.as_str(), it.about.as_str())).collect();
     let results = problems.iter().map(|it| {
-        let help = it.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+        let why = Explained { message: it.message.clone(), help: it.help.clone() };
         let mut place = json!({"artifactLocation": {"uri": uri(&it.file)}});
         if let Some((line, column)) = it.place {
             place["region"] = json!({"startLine": line, "startColumn": column});
@@ -95,7 +95,7 @@ pub fn sarif(checked: &Checked, redactor: &Redactor) -> Value {
             "ruleId": it.rule,
             "ruleIndex": rules.keys().position(|rule| *rule == it.rule),
             "level": level(it),
-            "message": {"text": format!("{}{help}", it.message)},
+            "message": {"text": why.to_string()},
             "locations": [{"physicalLocation": place}],
         })
     });
@@ -126,7 +126,7 @@ fn uri(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shakedown_schemas::{Explained, Overrides, parse};
+    use shakedown_schemas::{Overrides, parse};
 
     fn checked() -> Checked {
         let text = "version: 1\nname: a\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: 20/s}}\nphases: [{name: p, duraton: 5s}]\n";

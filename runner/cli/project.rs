@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command};
+use console::Term;
+use shakedown_schemas::Explained;
 use shakedown_schemas::settings::{Setting, Settings};
 
 use super::Failure;
+use super::wrap::drawn;
 
 /// The name of the file.
 pub const FILE: &str = "shakedown.yaml";
@@ -32,15 +35,15 @@ impl Project {
         // Messages name it as the user would.
         let shown = path.strip_prefix(&here).unwrap_or(&path);
         let problems = |list: Vec<shakedown_schemas::Diagnostic>| {
-            let drawn: Vec<String> = list.iter().map(|it| it.render(false)).collect();
-            let drawn = drawn.join("\n");
-            Failure::usage(format!(
-                "the project file is invalid\n{drawn}\nhelp: correct {}, or remove it",
-                shown.display()
+            let all: Vec<String> = list.iter().map(|it| drawn(it, false, &Term::stderr())).collect();
+            let all = all.join("\n");
+            Failure::usage(Explained::new(
+                format!("the project file is invalid\n{all}"),
+                format!("correct {}, or remove it", shown.display()),
             ))
         };
         let settings = Settings::read(shown).map_err(problems)?;
-        // Values are relative to the file, unless that is where we are.
+        // Values are relative to the file's folder, unless that is the working directory.
         let folder = shown.parent().unwrap_or(Path::new("")).to_owned();
         let project = Self { settings, folder };
         let mut found = project.unknown(command);
@@ -84,7 +87,7 @@ impl Project {
             let arg = owner.get_arguments().find(|arg| arg.get_long() == Some(setting.name.as_str()))?;
             if matches!(arg.get_action(), ArgAction::SetTrue) {
                 let is_switch = matches!(&setting.values[..], [value] if value == "true" || value == "false");
-                let message = format!("`{}` is a switch: it is `true` or `false`", setting.name);
+                let message = format!("`{}` is a switch: its value is `true` or `false`", setting.name);
                 return (!is_switch).then(|| self.settings.problem(setting, message));
             }
             if matches!(arg.get_action(), ArgAction::Count) {
@@ -97,7 +100,7 @@ impl Project {
             let mut words = vec!["shakedown".to_owned()];
             words.extend(one.map(|one| one.get_name().to_owned()));
             words.extend(setting.values.iter().map(|value| format!("--{}={value}", setting.name)));
-            // What else the command needs does not matter here.
+            // Other required arguments do not matter here.
             let error = command.clone().try_get_matches_from(words).err()?;
             let is_about_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
             let text = error.to_string();
@@ -137,7 +140,7 @@ impl Project {
         of(command).or_else(|| of(None))
     }
 
-    /// Where the setting of a flag is, such as `shakedown.yaml:3`.
+    /// The position of a flag's setting, such as `shakedown.yaml:3`.
     pub fn position(&self, command: &str, flag: &str) -> Option<String> {
         let setting = self.setting(Some(command), flag)?;
         Some(format!("{}:{}", self.folder.join(FILE).display(), setting.span.line))

@@ -1,13 +1,13 @@
 //! The means to prove faults, determined before planning: an image for witnesses, and the known enforcement of
 //! NetworkPolicy.
 
-use shakedown_schemas::result::{ScenarioResult, Verdict};
+use shakedown_schemas::result::{Evidence, Proof as Shown, ScenarioResult, Verdict};
 
 use super::args;
 use shakedown_cluster::{Cluster, WitnessImage};
 use shakedown_engine::plan::Proof;
+use shakedown_faults::canary;
 use shakedown_faults::enforcement::{self, Enforcement};
-use shakedown_faults::{canary, witness};
 
 /// The program of the sandbox's pods: this program.
 const SANDBOX_IMAGE: &str = "shakedown-sandbox";
@@ -43,17 +43,13 @@ pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Pr
 /// A witness that was cut off proves that this cluster enforces policies, and may show the effect on established
 /// connections. The result is cached for later runs.
 pub async fn learn(cluster: &Cluster, scenario: &ScenarioResult) {
-    let evidence: Vec<&str> = scenario
-        .faults
-        .iter()
-        .filter(|fault| fault.injection == Verdict::Pass)
-        .flat_map(|fault| fault.evidence.iter().filter(|it| it.holds).map(|it| it.detail.as_str()))
-        .collect();
-    let says = |words: &str| evidence.iter().any(|detail| detail.starts_with(words));
-    if !says(witness::CUT) {
+    let proven = scenario.faults.iter().filter(|fault| fault.injection == Verdict::Pass);
+    let evidence: Vec<&Evidence> = proven.flat_map(|fault| fault.evidence.iter().filter(|it| it.holds)).collect();
+    let is_shown = |proof: Shown| evidence.iter().any(|it| it.shows == proof);
+    if !is_shown(Shown::Enforced) {
         return;
     }
-    let keeps = match (says(witness::KEPT), says(witness::CUT_AS_WELL)) {
+    let keeps = match (is_shown(Shown::ConnectionsKept), is_shown(Shown::ConnectionsCut)) {
         (true, _) => Some(true),
         (_, true) => Some(false),
         // A fault may be too short for a result.

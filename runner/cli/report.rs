@@ -1,14 +1,17 @@
 //! `shakedown report`: renders the reports of a result, byte for byte as the run did, of the merged results of a suite's
 //! shards, or the history of the expectations over many runs.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use shakedown_reports::text::{SENTENCE, tame};
 use shakedown_reports::{History, Redactor};
 use shakedown_schemas::result::{RESULT_VERSION, RunDigest, RunInfo};
-use shakedown_schemas::{RunResult, read_file};
+use shakedown_schemas::{Explained, RunResult, read_file};
 
 use super::args::Report;
-use super::console::Style;
+use super::ci::Ci;
+use super::console::{Style, clean};
 use super::output::Output;
 use super::previous::RESULT;
 use super::{Failure, exit, merge, print, summary};
@@ -29,12 +32,14 @@ pub fn report(args: &Report, style: Style, redactor: &Redactor) -> Result<u8, Fa
         ([], Some(folder), Some(out)) => history(folder, out, args.last.get(), redactor),
         (results @ [_, ..], None, Some(out)) if args.merge => merged(results, out, style, redactor),
         ([path], None, out) => one(path, out.as_deref(), redactor),
-        ([_, _, ..], ..) => Err(Failure::usage(
-            "there are several results\nhelp: --merge joins the shards of a suite, and `compare` compares two runs",
-        )),
-        _ => Err(Failure::usage(
-            "there is nothing to render\nhelp: name the result.json of a run, or give --history DIR and --out DIR",
-        )),
+        ([_, _, ..], ..) => Err(Failure::usage(Explained::new(
+            "there are several results",
+            "--merge joins the shards of a suite, and `compare` compares two runs",
+        ))),
+        _ => Err(Failure::usage(Explained::new(
+            "there is nothing to render",
+            "name the result.json of a run, or give --history DIR and --out DIR",
+        ))),
     }
 }
 
@@ -56,18 +61,23 @@ fn merged(paths: &[PathBuf], out: &Path, style: Style, redactor: &Redactor) -> R
     paths.iter().for_each(|path| shards(path, DEPTH, &mut files));
     if files.is_empty() {
         return Err(Failure {
-            message: "there is no result to merge\nhelp: name the result.json of each shard, or its folder".to_owned(),
+            why: Explained::new("there is no result to merge", "name the result.json of each shard, or its folder"),
             code: exit::NOTHING_SELECTED,
         });
     }
     // A shard whose result cannot be read is not skipped: its scenarios would be missing.
-    let results: Result<Vec<RunResult>, String> = files.iter().map(|file| read(file)).collect();
+    let results: Result<Vec<RunResult>, Explained> = files.iter().map(|file| read(file)).collect();
     let results = results.map_err(Failure::usage)?;
     let whole = merge::merge(results).map_err(Failure::usage)?;
     let output = Output::create(Some(out), &whole.run.id, redactor)?;
     output.write_result(&whole)?;
     output.write_events(&whole)?;
-    print::prose(&summary::text(&redactor.result(&whole), &output, style.for_stdout()));
+    let whole = redactor.result(&whole);
+    print::prose(&summary::text(&whole, &output, style.for_stdout()));
+    // The runs of the shards have annotated their own files.
+    if let Err(warning) = Ci::detect().summarize(&whole) {
+        _ = writeln!(std::io::stderr(), "warning: {}", clean(&tame(&warning, SENTENCE)));
+    }
     Ok(whole.exit_code)
 }
 
@@ -87,36 +97,39 @@ fn shards(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<RunResult, String> {
+pub(super) fn read(path: &Path) -> Result<RunResult, Explained> {
     let result: RunResult = parsed(path, |text| serde_json::from_slice(text))?;
     supported(path, result.format_version, &result.run)?;
     Ok(result)
 }
 
 /// The part of a result that the history needs.
-fn digest(path: &Path) -> Result<RunDigest, String> {
+fn digest(path: &Path) -> Result<RunDigest, Explained> {
     let digest: RunDigest = parsed(path, |text| serde_json::from_slice(text))?;
     supported(path, digest.format_version, &digest.run)?;
     Ok(digest)
 }
 
-fn parsed<T>(path: &Path, parse: fn(&[u8]) -> serde_json::Result<T>) -> Result<T, String> {
+fn parsed<T>(path: &Path, parse: fn(&[u8]) -> serde_json::Result<T>) -> Result<T, Explained> {
     let name = path.display();
-    let text =
-        read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}\nhelp: give the result.json of a run"))?;
-    parse(&text)
-        .map_err(|error| format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run"))
+    let text = read_file(path, LARGEST)
+        .map_err(|error| Explained::new(format!("`{name}` {error}"), "give the result.json of a run"))?;
+    parse(&text).map_err(|error| {
+        Explained::new(format!("`{name}` is not a result of shakedown: {error}"), "give the result.json of a run")
+    })
 }
 
-fn supported(path: &Path, version: u32, run: &RunInfo) -> Result<(), String> {
+fn supported(path: &Path, version: u32, run: &RunInfo) -> Result<(), Explained> {
     if version == RESULT_VERSION {
         return Ok(());
     }
-    Err(format!(
-        "`{}` has format version {version}, and this program reads {RESULT_VERSION}\nhelp: use the version of shakedown \
+    Err(Explained::new(
+        format!("`{}` has format version {version}, and this program reads {RESULT_VERSION}", path.display()),
+        format!(
+            "use the version of shakedown \
          that wrote it ({})",
-        path.display(),
-        run.tool_version
+            run.tool_version
+        ),
     ))
 }
 
@@ -124,7 +137,7 @@ fn history(folder: &Path, out: &Path, last: usize, redactor: &Redactor) -> Resul
     let mut history = History::new(last);
     // Only the page's part of each result is kept, so that the memory does not grow with the number of runs.
     each_below(folder, digest, |run| history.add(redactor.digest(run)))?;
-    let page = history.page().map_err(Failure::environment)?;
+    let page = history.page().map_err(|error| Failure::environment(error.to_string()))?;
     let path = out.join(HISTORY);
     std::fs::create_dir_all(out)
         .and_then(|()| std::fs::write(&path, page))
@@ -149,7 +162,7 @@ pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
 /// Exit code 2 if the folder cannot be read, 5 if there is no result.
 fn each_below<T: Send>(
     folder: &Path,
-    read: fn(&Path) -> Result<T, String>,
+    read: fn(&Path) -> Result<T, Explained>,
     mut take: impl FnMut(T),
 ) -> Result<(), Failure> {
     let mut paths = Vec::new();
@@ -160,7 +173,7 @@ fn each_below<T: Send>(
     for paths in paths.chunks(threads) {
         let results: Vec<_> = std::thread::scope(|scope| {
             let readers: Vec<_> = paths.iter().map(|path| scope.spawn(|| read(path))).collect();
-            readers.into_iter().map(|it| it.join().unwrap_or_else(|_| Err("a reader panicked".to_owned()))).collect()
+            readers.into_iter().map(|it| it.join().unwrap_or_else(|_| Err("a reader panicked".into()))).collect()
         });
         for result in results {
             // An invalid file does not hide the others.
@@ -169,7 +182,9 @@ fn each_below<T: Send>(
                     found = true;
                     take(result);
                 }
-                Err(error) => print::remark(format_args!("warning: skipped: {}", super::console::clean(&error))),
+                Err(error) => {
+                    print::remark(format_args!("warning: skipped: {}", super::console::clean(&error.to_string())))
+                }
             }
         }
     }
@@ -177,9 +192,9 @@ fn each_below<T: Send>(
         return Ok(());
     }
     Err(Failure {
-        message: format!(
-            "there is no result.json of shakedown below `{}`\nhelp: name the folder that `run --out` wrote, or one above it",
-            folder.display()
+        why: Explained::new(
+            format!("there is no result.json of shakedown below `{}`", folder.display()),
+            "name the folder that `run --out` wrote, or one above it",
         ),
         code: exit::NOTHING_SELECTED,
     })

@@ -1,6 +1,7 @@
-//! `shakedown run`: runs the selected scenarios and writes their verdicts. `suite` has the order of the scenarios.
+//! `shakedown run`: runs the selected scenarios and writes their verdicts. `suite` decides their order.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -8,7 +9,7 @@ use futures::stream::FuturesUnordered;
 
 use shakedown_reports::Redactor;
 use shakedown_schemas::result::{NotRun, RESULT_VERSION, RunResult, Shard, Trial, Verdict};
-use shakedown_schemas::{Document, EventKind};
+use shakedown_schemas::{Document, EventKind, Explained};
 
 use super::args;
 use super::ci::Ci;
@@ -17,14 +18,14 @@ use super::filter::Selected;
 use super::finish::{self, Summary};
 use super::identity::info;
 use super::output::Output;
-use super::suite::{Queue, Shared, Verdicts};
+use super::suite::{Queue, Shared, Verdicts, labels};
 use super::{Failure, exit, last_failed, plan, proof, sandbox, select, signals, totals};
 use crate::export;
 use shakedown_cluster::{Cluster, ClusterError, quoted};
 use shakedown_engine::events::{Events, Listener};
 use shakedown_engine::execute::{self, Signal};
 use shakedown_engine::plan::{Options, Proof};
-use shakedown_engine::rehearsal;
+use shakedown_engine::shorten::shorten;
 use shakedown_guard::leftovers;
 use shakedown_guard::lock::Holder;
 
@@ -44,8 +45,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
     if args.course.last_failed {
         last_failed::unpassed(&mut selected.documents, args.out.as_deref(), Verdicts::of(&args.gate).trial)?;
     }
-    if let Some(speed) = args.gate.rehearsal() {
-        selected.documents.iter_mut().for_each(|document| rehearsal::shorten(document, speed));
+    if let Some(speed) = args.gate.shortened() {
+        selected.documents.iter_mut().for_each(|document| shorten(document, speed));
     }
     Ok(all(args, selected, style, quiet, verbose, redactor).await?.exit_code)
 }
@@ -68,15 +69,8 @@ pub(super) async fn all(
         Ok(environment) => environment,
         Err(failure) => return Err(session.refuse(&documents, failure).await?),
     };
-    let cluster = match environment.cluster() {
-        Some(cluster) => {
-            let journal = session.output.journal(&session.result.run.id, session.args.target.sandbox)?;
-            Some(cluster.clone().journalled(journal))
-        }
-        None => None,
-    };
-    let proof = session.find_proof(&documents, cluster.as_ref()).await?;
-    let unwritten = session.scenarios(&documents, cluster.as_ref(), &proof).await;
+    let places = session.places(&environment, &documents).await?;
+    let unwritten = session.scenarios(&documents, |index| &places[environment.place_of(index)]).await;
     environment.close().await;
     session.finish(unwritten).await
 }
@@ -157,7 +151,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             environment = sandbox::Environment::open_for(&self.args.target, documents, self.redactor) => environment,
             Ok(signal) = signal.wait_for(Option::is_some) => Err(Failure {
-                message: "interrupted before any action\nhelp: nothing has to be undone; start it again".to_owned(),
+                why: Explained::new("interrupted before any action", "nothing has to be undone; start it again"),
                 code: signals::code(signal.unwrap_or_default()),
             }),
         }
@@ -169,7 +163,7 @@ impl<'a> Session<'a> {
     /// If the reports cannot be written.
     async fn refuse(mut self, documents: &[Document], failure: Failure) -> Result<Failure, Failure> {
         let refused = documents.iter().enumerate().map(|(serial, document)| {
-            execute::refused(document, &self.options(serial, &Proof::default()), &failure.message)
+            execute::refused(document, &self.options(serial, &Proof::default()), &failure.why.to_string())
         });
         self.result.scenarios = refused.collect();
         self.seal();
@@ -178,8 +172,26 @@ impl<'a> Session<'a> {
         Ok(failure)
     }
 
+    /// The settings of the scenarios at each place.
+    async fn places(&self, environment: &sandbox::Environment, documents: &[Document]) -> Result<Vec<Shared>, Failure> {
+        let journal = match environment.cluster() {
+            Some(_) => Some(self.output.journal(&self.result.run.id, self.args.target.sandbox)?),
+            None => None,
+        };
+        let executions = Arc::default();
+        let mut places = Vec::new();
+        for (place, cluster) in environment.clusters().enumerate() {
+            let cluster = cluster.cloned().zip(journal.clone()).map(|(cluster, journal)| cluster.journalled(journal));
+            let here = documents.iter().enumerate().filter(|(index, _)| environment.place_of(*index) == place);
+            let here: Vec<&Document> = here.map(|(_, document)| document).collect();
+            let proof = self.find_proof(&here, cluster.as_ref()).await?;
+            places.push(self.shared(cluster, &proof, Arc::clone(&executions)));
+        }
+        Ok(places)
+    }
+
     /// The means to prove faults. A signal ends the search.
-    async fn find_proof(&self, documents: &[Document], cluster: Option<&Cluster>) -> Result<Proof, Failure> {
+    async fn find_proof(&self, documents: &[&Document], cluster: Option<&Cluster>) -> Result<Proof, Failure> {
         let run = &self.result.run.id;
         let mut signal = self.stop.clone();
         let (proof, complaint) = tokio::select! {
@@ -197,28 +209,31 @@ impl<'a> Session<'a> {
 
     /// Runs the scenarios, up to `--parallel` at the same time. Returns the reason why an intermediate result could not be
     /// written; the run stops then.
-    async fn scenarios(&mut self, documents: &[Document], cluster: Option<&Cluster>, proof: &Proof) -> Option<Failure> {
+    async fn scenarios<'b>(&mut self, documents: &[Document], shared: impl Fn(usize) -> &'b Shared) -> Option<Failure> {
         let parallel = self.args.course.parallel.get();
-        let shared = self.shared(cluster, proof);
-        let mut queue = Queue::new(documents.iter().map(|it| shared.places(it)).collect(), parallel);
+        let needed = documents.iter().enumerate().map(|(index, it)| shared(index).places(it)).collect();
+        let mut queue = Queue::new(needed, parallel);
+        let labels = labels(documents);
         let mut running = FuturesUnordered::new();
         let mut order = Vec::new();
         let mut unwritten = None;
         loop {
             while unwritten.is_none() && self.ends().is_none() {
                 let Some(next) = queue.next() else { break };
-                running.push(shared.start(next, &documents[next], parallel > 1));
+                let label = (parallel > 1).then(|| labels[next].as_str());
+                running.push(shared(next).start(next, &documents[next], label));
             }
             let Some((index, scenario)) = running.next().await else { break };
             queue.ended(index);
-            if let (Some(cluster), None) = (cluster, &proof.enforcement) {
+            let Shared { cluster, options, .. } = shared(index);
+            if let (Some(cluster), None) = (cluster, &options.proof.enforcement) {
                 proof::learn(cluster, &scenario).await;
             }
             let place = order.partition_point(|it| *it < index);
             order.insert(place, index);
             self.result.scenarios.insert(place, scenario);
-            // The result is written after every scenario, so that a crash of the next one loses nothing. It is no pass: nothing
-            // is known of the others.
+            // The result is written after every scenario, so that a crash of the next one loses nothing. It is not a pass:
+            // the outcome of the others is unknown.
             self.leave_out(documents, queue.unfinished(), "the run did not end");
             self.seal();
             if order.len() < documents.len() {
@@ -240,12 +255,12 @@ impl<'a> Session<'a> {
         self.result.not_run = left.into_iter().map(describe).collect();
     }
 
-    /// The settings that all scenarios share.
-    fn shared(&self, cluster: Option<&Cluster>, proof: &Proof) -> Shared {
+    /// The settings that all scenarios at one place share.
+    fn shared(&self, cluster: Option<Cluster>, proof: &Proof, executions: Arc<AtomicUsize>) -> Shared {
         let run = &self.result.run;
         let holder = Holder { run: run.id.clone(), host: run.host.clone(), ci_job_url: run.ci_job_url.clone() };
         Shared {
-            cluster: cluster.cloned(),
+            cluster,
             holder,
             wait_lock: self.args.safety.wait_lock.get(),
             undo_limit: self.args.safety.undo_timeout.get(),
@@ -253,7 +268,7 @@ impl<'a> Session<'a> {
             record: self.args.record.clone(),
             signal: self.stop.clone(),
             options: self.options(0, proof),
-            executions: Arc::default(),
+            executions,
             events: self.events.clone(),
         }
     }
@@ -312,15 +327,19 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
     let cluster = &cluster.clone().with_retry_limit(CANARY_RETRY_LIMIT);
     let unknown = |error: ClusterError| {
         let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
-        Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` checks again"))
+        Failure::environment(Explained::new(
+            format!("the canary could not be removed: {error}"),
+            format!("`{look}` checks again"),
+        ))
     };
     for item in cluster.look_again(0).await.map_err(unknown)? {
         if let Err(error) = leftovers::remove(cluster, &item).await {
             let remedy = cluster.remedy(&item).await;
             let held = remedy.held.map(|held| format!(": {held}")).unwrap_or_default();
             let command = cluster.by_hand(&remedy.command);
-            let message = format!("{item} was left behind: {error}{held}\n  {command}");
-            return Err(Failure { message, code: exit::LEFTOVERS });
+            let why =
+                Explained::new(format!("{item} was left behind: {error}{held}"), format!("remove it: `{command}`"));
+            return Err(Failure { why, code: exit::LEFTOVERS });
         }
     }
     Ok(())
@@ -329,7 +348,7 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
 /// The means to prove partitions, if the scenarios have any.
 async fn find_proof(
     args: &args::Run,
-    documents: &[Document],
+    documents: &[&Document],
     cluster: Option<&Cluster>,
     run: &str,
 ) -> Result<(Proof, Option<String>), Failure> {

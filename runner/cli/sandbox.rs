@@ -2,10 +2,10 @@
 //! kubectl's rules, or the embedded one.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::{Document, MAX_FILE, read_file};
+use shakedown_schemas::{Document, Explained, MAX_FILE, read_file};
 
 use super::args::{self, Target};
 use super::{Failure, exit, print, topologies};
@@ -14,8 +14,16 @@ use shakedown_sandbox::program::Program;
 use shakedown_sandbox::topology::BUILT_IN;
 use shakedown_sandbox::{Sandbox, Topology};
 
-/// The cluster of a command, if it needs one.
+/// Where the scenarios of a command run: one place for all of them, or in the sandbox one for each topology.
 pub struct Environment {
+    places: Vec<Place>,
+    /// The place of each scenario. Empty if all are at the first.
+    of: Vec<usize>,
+}
+
+/// A cluster, if one is needed.
+#[derive(Default)]
+struct Place {
     cluster: Option<Cluster>,
     sandbox: Option<Sandbox>,
 }
@@ -29,11 +37,11 @@ impl Environment {
         Self::open_with(target, &[], redactor).await
     }
 
-    /// The same for scenarios, which can name the topology of the sandbox. Does nothing if none of them needs a cluster.
+    /// The same for scenarios, which can name the topology of the sandbox: each topology then has a sandbox of its own. Does
+    /// nothing if none of them needs a cluster.
     ///
     /// # Errors
-    /// As [`Environment::open`], and exit code 2 if the scenarios name different topologies. A topology that is named is read and
-    /// checked, also if no scenario needs it.
+    /// As [`Environment::open`]. A topology that is named is read and checked, also if no scenario needs it.
     pub async fn open_for(target: &Target, documents: &[Document], redactor: &Redactor) -> Result<Self, Failure> {
         if documents.iter().all(|document| document.scenario.needs_no_cluster()) {
             if let Some(given) = target.sandbox_topology.as_deref() {
@@ -44,36 +52,55 @@ impl Environment {
                     given.display()
                 ));
             }
-            return Ok(Self { cluster: None, sandbox: None });
+            return Ok(Self { places: vec![Place::default()], of: Vec::new() });
         }
         Self::open_with(target, documents, redactor).await
     }
 
     async fn open_with(target: &Target, documents: &[Document], redactor: &Redactor) -> Result<Self, Failure> {
-        let mut options = named(target);
-        let sandbox = if target.sandbox {
-            let sandbox = start(topology(target.sandbox_topology.as_deref(), documents)?).await?;
-            options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..Default::default() };
-            Some(sandbox)
-        } else {
-            None
-        };
-        cluster::secrets(&options).iter().for_each(|secret| _ = redactor.learn(secret));
-        let cluster = cluster::connect(&options).await.map_err(Failure::environment)?;
-        Ok(Self { cluster: Some(cluster), sandbox })
+        if !target.sandbox {
+            let cluster = Some(connect(&named(target), redactor).await?);
+            return Ok(Self { places: vec![Place { cluster, sandbox: None }], of: Vec::new() });
+        }
+        let (paths, of) = topologies::of_each(target.sandbox_topology.as_deref(), documents);
+        // All are read before the first one starts: a mistake in one of them must not cost the wait for the others.
+        let topologies = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut places = Vec::new();
+        for (path, topology) in paths.iter().zip(topologies) {
+            let sandbox = start(topology).await?;
+            let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..Default::default() };
+            let cluster = connect(&options, redactor).await?.modelling(path.display().to_string());
+            places.push(Place { cluster: Some(cluster), sandbox: Some(sandbox) });
+        }
+        Ok(Self { places, of })
     }
 
-    /// The connection, if there is one.
-    pub const fn cluster(&self) -> Option<&Cluster> {
-        self.cluster.as_ref()
+    /// The connection to the first place, if there is one. A command without scenarios has no other.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.clusters().next().flatten()
     }
 
-    /// Stops the sandbox.
+    /// The connections to all places, in their order.
+    pub fn clusters(&self) -> impl Iterator<Item = Option<&Cluster>> {
+        self.places.iter().map(|place| place.cluster.as_ref())
+    }
+
+    /// The place of a scenario, by its index.
+    pub fn place_of(&self, scenario: usize) -> usize {
+        self.of.get(scenario).copied().unwrap_or_default()
+    }
+
+    /// Stops the sandboxes.
     pub async fn close(self) {
-        if let Some(sandbox) = self.sandbox {
+        for sandbox in self.places.into_iter().filter_map(|place| place.sandbox) {
             sandbox.stop().await;
         }
     }
+}
+
+async fn connect(options: &ConnectOptions, redactor: &Redactor) -> Result<Cluster, Failure> {
+    cluster::secrets(options).iter().for_each(|secret| _ = redactor.learn(secret));
+    cluster::connect(options).await.map_err(Failure::environment)
 }
 
 /// The cluster that is named on the command line.
@@ -85,29 +112,6 @@ pub fn named(target: &Target) -> ConnectOptions {
     }
 }
 
-/// The topology of the command line, or else the one that the scenarios name, or else the default.
-fn topology(given: Option<&Path>, documents: &[Document]) -> Result<Topology, Failure> {
-    if let Some(given) = given {
-        return read(given);
-    }
-    // A scenario with URLs only does not see the sandbox.
-    let seeing = documents.iter().filter(|document| !document.scenario.needs_no_cluster());
-    let mut all = seeing.map(|document| (document, topologies::named(document)));
-    let Some((first, wanted)) = all.next() else { return Ok(Topology::default()) };
-    if let Some((other, unlike)) = all.find(|(_, named)| *named != wanted) {
-        let name = |path: Option<PathBuf>| path.map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
-        return Err(Failure::usage(format!(
-            "`{}` is for the topology `{}`, and `{}` for `{}`\nhelp: run them one after the other, or name one topology for \
-             all of them by --sandbox-topology",
-            first.file,
-            name(wanted),
-            other.file,
-            name(unlike)
-        )));
-    }
-    wanted.map_or_else(|| Ok(Topology::default()), |path| read(&path))
-}
-
 /// The built-in topology of this name, or the one in this file.
 fn read(path: &Path) -> Result<Topology, Failure> {
     let name = path.display().to_string();
@@ -116,14 +120,18 @@ fn read(path: &Path) -> Result<Topology, Failure> {
     }
     let bytes = read_file(path, MAX_FILE).map_err(|error| {
         let known = topologies::built_in_names();
-        Failure::usage(format!("the topology `{name}` {error}\nhelp: name a file, or one of {known}"))
+        Failure::usage(Explained::new(
+            format!("the topology `{name}` {error}"),
+            format!("name a file, or one of {known}"),
+        ))
     })?;
     Topology::read(&name, &bytes).map_err(|problems| {
-        problems.iter().for_each(|problem| print::remark(format_args!("{}\n", problem.render(false).trim_end())));
+        problems.iter().for_each(|problem| print::problem(problem, false, &Redactor::default()));
         let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
-        Failure::usage(format!(
-            "{errors} in the topology `{name}`; nothing was run\nhelp: `shakedown schema topology` prints its JSON Schema, and \
-             `shakedown sandbox --print-topology` an example"
+        Failure::usage(Explained::new(
+            format!("{errors} in the topology `{name}`; nothing was run"),
+            "`shakedown schema topology` prints its JSON Schema, and \
+             `shakedown sandbox --print-topology` an example",
         ))
     })
 }
@@ -131,7 +139,7 @@ fn read(path: &Path) -> Result<Topology, Failure> {
 async fn start(topology: Topology) -> Result<Sandbox, Failure> {
     Sandbox::start(topology).await.map_err(|error| {
         let help = "it needs free ports and addresses on 127.0.0.0/8: stop other sandboxes, and try again";
-        Failure::environment(format!("the sandbox did not start: {error:#}\nhelp: {help}"))
+        Failure::environment(Explained::new(format!("the sandbox did not start: {error:#}"), help))
     })
 }
 
@@ -144,19 +152,22 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         let name = args.topology.as_ref().map_or(BUILT_IN[0].0.to_owned(), |path| path.display().to_string());
         let text = Topology::text(&name).ok_or_else(|| {
             let known = topologies::built_in_names();
-            Failure::usage(format!("there is no built-in topology `{name}`\nhelp: print one of {known}"))
+            Failure::usage(Explained::new(
+                format!("there is no built-in topology `{name}`"),
+                format!("print one of {known}"),
+            ))
         })?;
         print::text(text);
         return Ok(exit::PASSED);
     }
     let mut stop = super::signals::listen("", None, |_| {});
-    let sandbox = start(topology(args.topology.as_deref(), &[])?).await?;
+    let sandbox = start(args.topology.as_deref().map_or_else(|| Ok(Topology::default()), read)?).await?;
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
         Some(path) => {
             write_secret(path, &kubeconfig).map_err(|error| Failure::unwritten(path, &error))?;
             print::remark(format_args!(
-                "the sandbox serves on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
+                "the sandbox listens on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
                 sandbox.server(),
                 path.display()
             ));
@@ -164,7 +175,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         None => {
             print::text(&kubeconfig);
             print::remark(format_args!(
-                "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C stops it",
+                "the sandbox listens on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C stops it",
                 sandbox.server()
             ));
         }
@@ -201,6 +212,6 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
     let program = Program::parse(&[&args.program, "--config", &args.config]).map_err(Failure::usage)?;
     let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
     let ended = program.run(shakedown_sandbox::net::Net::host(), print, token).await;
-    ended.map_err(Failure::environment)?;
+    ended.map_err(|error| Failure::environment(error.to_string()))?;
     Ok(exit::PASSED)
 }

@@ -6,6 +6,7 @@ use super::args::{Schema, SchemaName};
 use super::{Failure, exit, print};
 use shakedown_cluster::permissions;
 use shakedown_sandbox::topology;
+use shakedown_schemas::Explained;
 use shakedown_schemas::generated;
 
 /// Where the generated files can be written.
@@ -18,14 +19,15 @@ const CHECKOUT: &str = "run it at the top of a checkout of shakedown";
 pub fn schema(args: &Schema) -> Result<u8, Failure> {
     if args.write {
         let written = shakedown_schemas::json_schema::write(Path::new("schemas"));
-        written
-            .map_err(|error| Failure::environment(format!("could not write the schemas: {error}\nhelp: {CHECKOUT}")))?;
+        written.map_err(|error| {
+            Failure::environment(Explained::new(format!("could not write the schemas: {error}"), CHECKOUT))
+        })?;
         let written = std::fs::write(topology::SCHEMA_FILE, shakedown_schemas::json_schema::text(&topology::schema()));
         written.map_err(|error| {
-            Failure::environment(format!("could not write the topology's schema: {error}\nhelp: {CHECKOUT}"))
+            Failure::environment(Explained::new(format!("could not write the topology's schema: {error}"), CHECKOUT))
         })?;
         documents().map_err(|error| {
-            Failure::environment(format!("could not write the documents: {error}\nhelp: {CHECKOUT}"))
+            Failure::environment(Explained::new(format!("could not write the documents: {error}"), CHECKOUT))
         })?;
         return Ok(exit::PASSED);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::{Read as _, Write};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::{Redactor, SHORTEST};
@@ -38,8 +38,9 @@ pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     let checked = check(selection, style, redactor)?;
     report(&checked, style, redactor)?;
     if let Some(name) = checked.topologies.first() {
-        return Err(Failure::usage(format!(
-            "`{name}` is a sandbox topology, not a scenario\nhelp: `--sandbox --sandbox-topology {name}` runs scenarios in it"
+        return Err(Failure::usage(Explained::new(
+            format!("`{name}` is a sandbox topology, not a scenario"),
+            format!("`--sandbox --sandbox-topology {name}` runs scenarios in it"),
         )));
     }
     filter::filter(checked.documents, selection)
@@ -50,15 +51,18 @@ pub fn suite(selection: &Selection, style: Style, redactor: &Redactor) -> Result
 /// # Errors
 /// Exit code 2 if a file is invalid.
 pub fn report(checked: &Checked, style: Style, redactor: &Redactor) -> Result<(), Failure> {
-    checked.unread.iter().for_each(|it| eprint_block(&format!("error: {}", it.why)));
-    checked.problems.iter().for_each(|problem| eprint_block(&redactor.text(&problem.render(style.colored()))));
+    checked.unread.iter().for_each(|it| print::remark_prose(&format!("error: {}\n", it.why)));
+    checked.problems.iter().for_each(|problem| print::problem(problem, style.colored(), redactor));
     let (errors, broken) = (checked.errors(), checked.broken);
     if broken > 0 {
         Ci::detect().problems(checked, redactor).iter().for_each(print::remark);
-        return Err(Failure::usage(format!(
-            "{errors} {} in {broken} {}; nothing was run\nhelp: `shakedown explain CODE` explains a code such as S010",
-            if errors == 1 { "error" } else { "errors" },
-            if broken == 1 { "file" } else { "files" }
+        return Err(Failure::usage(Explained::new(
+            format!(
+                "{errors} {} in {broken} {}; nothing was run",
+                if errors == 1 { "error" } else { "errors" },
+                if broken == 1 { "file" } else { "files" }
+            ),
+            "`shakedown explain CODE` explains a code such as S010",
         )));
     }
     Ok(())
@@ -131,7 +135,7 @@ fn read(path: &Path) -> Result<Vec<u8>, FileError> {
         return read_file(path, MAX_FILE);
     }
     let mut bytes = Vec::new();
-    // A scenario is far smaller. The rest would only fill the memory.
+    // A scenario is far smaller. Reading more would only use memory.
     std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -162,8 +166,8 @@ fn of_suite(read: Vec<Read>, overrides: &Overrides) -> Vec<Parsed> {
     read.into_iter().map(again).collect()
 }
 
-/// Checks that the files name the namespace of the command line, where both name one: a typo in either would act on
-/// another namespace than its author thinks.
+/// Checks that the files name the namespace of the command line, where both name one: with a typo in either, the run would
+/// act on an unintended namespace.
 ///
 /// # Errors
 /// With exit code 2 when a file names another one.
@@ -182,14 +186,12 @@ pub fn in_namespace(documents: &[Document], given: Option<&str>) -> Result<(), F
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Failure::usage(format!(
-        "{}\nhelp: leave one of them out, or write `namespace: \"{{{{ namespace }}}}\"` and use `--var namespace={given}`",
-        problems.join("\n")
+    Err(Failure::usage(Explained::new(
+        format!("{}", problems.join("\n")),
+        format!(
+            "leave one of them out, or write `namespace: \"{{{{ namespace }}}}\"` and use `--var namespace={given}`"
+        ),
     )))
-}
-
-fn eprint_block(text: &str) {
-    _ = writeln!(std::io::stderr(), "{}\n", text.trim_end());
 }
 
 /// A value that a scenario sends as a secret is redacted everywhere.
@@ -199,16 +201,17 @@ fn learn(redactor: &Redactor, document: &Document) {
 
 /// The name and the value of a `--secret`: NAME=VALUE, NAME@FILE, or the name of an environment variable.
 fn secret(text: &str) -> Result<(String, String), Failure> {
-    // The first sign decides: a value may contain `@`, and a path `=`.
+    // The first of `=` and `@` decides: a value may contain `@`, and a path `=`.
     let (name, value) = match text.split_once(['=', '@']) {
         Some((name, value)) if text[name.len()..].starts_with('=') => (name, value.to_owned()),
         Some((name, file)) => (name, secret_file(name, file)?),
         None => match std::env::var(text) {
             Ok(value) => (text, value),
             Err(_) => {
-                return Err(Failure::usage(format!(
-                    "--secret {text}: there is no environment variable of this name\nhelp: write --secret NAME=VALUE or \
-                     --secret NAME@FILE, or set it"
+                return Err(Failure::usage(Explained::new(
+                    format!("--secret {text}: there is no environment variable of this name"),
+                    "write --secret NAME=VALUE or \
+                     --secret NAME@FILE, or set it",
                 )));
             }
         },
@@ -220,7 +223,7 @@ fn secret(text: &str) -> Result<(String, String), Failure> {
 fn secret_file(name: &str, file: &str) -> Result<String, Failure> {
     let describe = |problem: &str| {
         let help = "name a file with the value alone, or write --secret NAME=VALUE";
-        Failure::usage(format!("the file `{file}` of --secret {name} {problem}\nhelp: {help}"))
+        Failure::usage(Explained::new(format!("the file `{file}` of --secret {name} {problem}"), help))
     };
     let bytes = read_file(Path::new(file), SECRET).map_err(|error| describe(&error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| describe("is not UTF-8 text"))?;
@@ -231,13 +234,12 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     let mut overrides = Overrides::default();
     for path in &selection.vars_files {
         let name = path.display().to_string();
-        let bytes = read_file(path, MAX_FILE)
-            .map_err(|error| Failure::usage(format!("the file of variables `{name}` {error}\nhelp: {VARS_FILE}")))?;
+        let bytes = read_file(path, MAX_FILE).map_err(|error| {
+            Failure::usage(Explained::new(format!("the file of variables `{name}` {error}"), VARS_FILE))
+        })?;
         overrides.add_file(&name, &bytes).map_err(|diagnostics| {
-            for diagnostic in &diagnostics {
-                eprint_block(&redactor.text(&diagnostic.render(style.colored())));
-            }
-            Failure::usage(format!("`{name}` is not a file of variables\nhelp: {VARS_FILE}"))
+            diagnostics.iter().for_each(|problem| print::problem(problem, style.colored(), redactor));
+            Failure::usage(Explained::new(format!("`{name}` is not a file of variables"), VARS_FILE))
         })?;
     }
     for pair in &selection.vars {
@@ -247,10 +249,12 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
         let (name, value) = secret(text)?;
         // The message must not contain the whole argument, which includes the value.
         if !redactor.learn(&value) {
-            return Err(Failure::usage(format!(
-                "the value of --secret {name} is shorter than {SHORTEST} characters, so it cannot be redacted from the \
-                 reports\n\
-                 help: use a longer value, or --var"
+            return Err(Failure::usage(Explained::new(
+                format!(
+                    "the value of --secret {name} is shorter than {SHORTEST} characters, so it cannot be redacted from the \
+                 reports"
+                ),
+                "use a longer value, or --var",
             )));
         }
         overrides.add_secret(&name, value).map_err(Failure::usage)?;
@@ -278,9 +282,10 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Unread>), Failure> {
             folder(path, &mut found)?;
             if found.len() == before {
                 return Err(Failure {
-                    message: format!(
-                        "no scenario files (*.yaml, *.yml) in the folder `{text}`\nhelp: name another folder; `shakedown \
-                         init` writes a first scenario"
+                    why: Explained::new(
+                        format!("no scenario files (*.yaml, *.yml) in the folder `{text}`"),
+                        "name another folder; `shakedown \
+                         init` writes a first scenario",
                     ),
                     code: exit::NOTHING_SELECTED,
                 });
@@ -289,12 +294,12 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Unread>), Failure> {
             found.push(path.to_owned());
         } else if text.contains(['*', '?', '[']) {
             let matches = glob::glob(text)
-                .map_err(|error| Failure::usage(format!("`{text}` is not a glob: {error}\nhelp: {GLOB}")))?;
+                .map_err(|error| Failure::usage(Explained::new(format!("`{text}` is not a glob: {error}"), GLOB)))?;
             let before = found.len();
             found.extend(matches.filter_map(Result::ok).filter(|path| path.is_file()));
             if found.len() == before {
-                let message = format!("no file matches `{text}`\nhelp: {GLOB}");
-                return Err(Failure { message, code: exit::NOTHING_SELECTED });
+                let why = Explained::new(format!("no file matches `{text}`"), GLOB);
+                return Err(Failure { why, code: exit::NOTHING_SELECTED });
             }
         } else {
             let why = Explained::new(
@@ -309,7 +314,7 @@ fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<Unread>), Failure> {
     Ok((found, missing))
 }
 
-/// True for a file that is only a part of scenarios.
+/// True for a fragment.
 fn is_part(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.ends_with(".fragment.yaml") || name.ends_with(".fragment.yml")

@@ -11,8 +11,8 @@ use super::exit;
 /// The name of the time limit of a run, where a signal's name is expected.
 pub const TIME_UP: &str = "--max-time";
 
-/// Starts to listen. The receiver gets the name of the first signal, or [`TIME_UP`] after the limit. `acknowledge` is
-/// called with it at once. `last_words` is printed at the second signal.
+/// Starts to listen. The receiver gets the name of the first signal, or [`TIME_UP`] after the limit. `acknowledge` is called
+/// with it immediately. `last_words` is printed at the second signal.
 pub fn listen(
     last_words: &str,
     limit: Option<Duration>,
@@ -30,7 +30,7 @@ pub fn listen(
         _ = sender.send(Some(first));
         acknowledge(first);
         if first == TIME_UP {
-            // The first signal of a user never ends the process at once.
+            // The first signal never ends the process immediately.
             acknowledge(signals.next().await);
         }
         let second = signals.next().await;
@@ -40,7 +40,7 @@ pub fn listen(
     receiver
 }
 
-/// Waits for the end of the time limit, for ever without one.
+/// Waits for the end of the time limit. Never returns without one.
 async fn over(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,

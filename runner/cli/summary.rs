@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use shakedown_reports::text::{one_line, tame};
 use shakedown_reports::{sentences, tamed, words};
-use shakedown_schemas::result::{ScenarioResult, Verdict};
+use shakedown_schemas::result::{Cause, ScenarioResult, Verdict};
 use shakedown_schemas::{Explained, RunResult, first_few};
 
 use super::console::{Style, clean};
@@ -45,7 +45,7 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
     for (what, file) in [("look at", "report.html"), ("for CI", "junit.xml"), ("everything", RESULT)] {
         _ = writeln!(out, "  {what:10}  {}", output.path(file).display());
     }
-    // The last line: of a long summary, the first is above the screen.
+    // The last line repeats the verdict, because the first line of a long summary scrolls away.
     _ = match result.scenarios.as_slice() {
         [] => Ok(()),
         [one] if result.not_run.is_empty() => {
@@ -60,11 +60,9 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
 fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     let headline = sentences::headline(scenario);
     let is_overkill = sentences::overkill(scenario).is_some();
-    // The sentence may go on with a help.
-    let sentence = match sentences::sentence(scenario) {
-        whole if whole.starts_with(&headline) && scenario.verdict != Verdict::Fail => whole,
-        _ => headline.as_str(),
-    };
+    // Unlike the headline, the reason may go on with a help.
+    let is_whole = scenario.verdict != Verdict::Fail && !is_overkill && sentences::measured(scenario).is_none();
+    let sentence = if is_whole { scenario.reason.as_str() } else { headline.as_str() };
     let outcome = scenario.outcome();
     if brief && outcome == Verdict::Pass && scenario.leftovers.is_empty() {
         let overkill = if is_overkill { "overkill run: " } else { "" };
@@ -134,14 +132,15 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     for sentence in sentences::around(scenario) {
         _ = writeln!(out, "  {}", short(&sentence));
     }
-    // The reason is often the error itself.
-    let errors = scenario.errors.iter().filter(|error| !scenario.reason.contains(error.as_str()));
+    // The reason may be one of the errors.
+    let errors = scenario.errors.iter().enumerate().filter(|(at, _)| scenario.cause != Some(Cause::Error(*at)));
     let left = scenario.leftovers.iter().map(|it| format!("{} ({})\n    {}", it.what, short(&it.error), it.command));
     list(out, &style.red("left behind"), left);
-    list(out, &style.red("error"), errors.map(|error| short(error)));
+    list(out, &style.red("error"), errors.map(|(_, error)| short(error)));
     list(out, "warning", scenario.warnings.iter().map(|warning| short(warning)));
-    if scenario.in_sandbox() {
-        _ = writeln!(out, "  this was a rehearsal: the sandbox models pods and their network in one process");
+    if let Some(sandbox) = scenario.cluster.as_ref().filter(|it| it.sandbox) {
+        let name = short(&sandbox.name());
+        _ = writeln!(out, "  this was a rehearsal: the {name} models pods and their network in one process");
     }
 }
 
@@ -290,7 +289,7 @@ mod tests {
     #[test]
     fn the_help_of_an_error_has_a_line_of_its_own() {
         let mut result = sample::errored();
-        result.scenarios[0].reason = "error: there is no namespace `shop`\nhelp: apply this:\nkind: Role".to_owned();
+        result.scenarios[0].reason = "there is no namespace `shop`\nhelp: apply this:\nkind: Role".to_owned();
         let text = summary(&result);
         assert!(
             text.contains("\n  there is no namespace `shop`\n  help: apply this: (the rest is in the log"),

@@ -1,16 +1,17 @@
 //! The verdict and the exit code of a run, from its scenarios. Pure: a run and a merge of shards count alike.
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::{ScenarioResult, Trial, Verdict};
 
 use super::{exit, signals};
 use shakedown_judge as judge;
 
-/// Whether a scenario ended as its kind of run must: an overkill run fails, a rehearsal is inconclusive at best, and all
+/// Whether a scenario ended as its kind of run must: an overkill run fails, a shortened run is inconclusive at best, and all
 /// others pass.
 pub fn did_as_it_must(scenario: &ScenarioResult) -> bool {
     match scenario.trial {
-        Some(Trial::Rehearsal) => matches!(scenario.verdict, Verdict::Pass | Verdict::Inconclusive),
+        Some(Trial::Shortened) => matches!(scenario.verdict, Verdict::Pass | Verdict::Inconclusive),
         None | Some(Trial::Control | Trial::Overkill) => scenario.outcome() == Verdict::Pass,
     }
 }
@@ -21,15 +22,15 @@ pub const fn kind(trial: Option<Trial>) -> &'static str {
         None => "an ordinary run",
         Some(Trial::Control) => "a control run",
         Some(Trial::Overkill) => "an overkill run",
-        Some(Trial::Rehearsal) => "a rehearsal",
+        Some(Trial::Shortened) => "a shortened run",
     }
 }
 
-/// Refuses results of different kinds of run: what one must do, the other must not.
+/// Refuses results of different kinds of run: they have different required outcomes.
 ///
 /// # Errors
 /// A message for the user.
-pub fn alike<'a>(results: impl IntoIterator<Item = &'a RunResult> + Clone) -> Result<(), String> {
+pub fn alike<'a>(results: impl IntoIterator<Item = &'a RunResult> + Clone) -> Result<(), Explained> {
     let all =
         || results.clone().into_iter().flat_map(|it| it.scenarios.iter().map(move |scenario| (&it.run.id, scenario)));
     let trials = all().map(|(run, it)| (run, kind(it.trial)));
@@ -40,12 +41,13 @@ pub fn alike<'a>(results: impl IntoIterator<Item = &'a RunResult> + Clone) -> Re
 }
 
 /// Refuses two runs that are not the same.
-fn differing<'a>(mut all: impl Iterator<Item = (&'a String, &'static str)>) -> Result<(), String> {
+fn differing<'a>(mut all: impl Iterator<Item = (&'a String, &'static str)>) -> Result<(), Explained> {
     let Some((first, what)) = all.next() else { return Ok(()) };
     match all.find(|(_, other)| *other != what) {
         None => Ok(()),
-        Some((other, unlike)) => Err(format!(
-            "run {first} is {what}, and run {other} is {unlike}\nhelp: give results of runs with the same flags"
+        Some((other, unlike)) => Err(Explained::new(
+            format!("run {first} is {what}, and run {other} is {unlike}"),
+            "give results of runs with the same flags",
         )),
     }
 }
@@ -102,17 +104,17 @@ mod tests {
             scenario.cluster = scenario.cluster.take().map(|it| ClusterInfo { sandbox, ..it });
             result
         };
-        for trial in [None, Some(Trial::Control), Some(Trial::Overkill), Some(Trial::Rehearsal)] {
+        for trial in [None, Some(Trial::Control), Some(Trial::Overkill), Some(Trial::Shortened)] {
             for sandbox in [true, false] {
                 assert_eq!(alike(&[run("a", trial, sandbox), run("b", trial, sandbox)]), Ok(()));
             }
         }
         let error = |one, other| alike(&[one, other]).unwrap_err();
         let control = error(run("a", None, true), run("b", Some(Trial::Control), true));
-        let help = "\nhelp: give results of runs with the same flags";
-        assert_eq!(control, format!("run a is an ordinary run, and run b is a control run{help}"));
+        let help = "give results of runs with the same flags";
+        assert_eq!(control, Explained::new("run a is an ordinary run, and run b is a control run", help));
         let sandbox = error(run("a", None, true), run("b", None, false));
-        assert_eq!(sandbox, format!("run a is in the sandbox, and run b is on a cluster{help}"));
+        assert_eq!(sandbox, Explained::new("run a is in the sandbox, and run b is on a cluster", help));
         let mut none = run("a", None, true);
         none.scenarios[0].cluster = None;
         assert_eq!(alike(&[none, run("b", None, false)]), Ok(()), "it needs no cluster");
@@ -141,7 +143,7 @@ mod tests {
         assert_eq!(good(None), [true, false, false, false]);
         assert_eq!(good(Some(Trial::Control)), good(None));
         assert_eq!(good(Some(Trial::Overkill)), [false, true, false, false]);
-        assert_eq!(good(Some(Trial::Rehearsal)), [true, false, true, false]);
+        assert_eq!(good(Some(Trial::Shortened)), [true, false, true, false]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Errors that end the program. A usage error says what a flag or a command of another tool is called here.
+//! Errors that end the program. A usage error translates flags and commands of other tools.
 
+use shakedown_schemas::Explained;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Failure, args, console, exit};
+use super::{Failure, args, console, exit, print};
 
 /// Flags of kubectl, k6, pytest and others, and what to write instead.
 const FLAGS: &[(&[&str], &str)] = &[
@@ -57,8 +58,9 @@ pub fn unwritten(style: &console::Style, code: u8, error: &str) -> ExitCode {
     complain(
         style,
         &Failure {
-            message: format!(
-                "could not write to stdout: {error}\nhelp: check the disk, or the program that reads the output"
+            why: Explained::new(
+                format!("could not write to stdout: {error}"),
+                "check the disk, or the program that reads the output",
             ),
             code,
         },
@@ -67,7 +69,7 @@ pub fn unwritten(style: &console::Style, code: u8, error: &str) -> ExitCode {
 
 /// Prints an error, and returns its exit code.
 pub fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
-    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), console::clean(&failure.message));
+    print::remark_prose(&format!("{}: {}", style.red("error"), console::clean(&failure.why.to_string())));
     ExitCode::from(failure.code)
 }
 
@@ -87,7 +89,7 @@ fn with_advice(mut error: clap::Error, mut words: impl Iterator<Item = String>) 
         return error;
     }
     let advice = match invalid {
-        ContextKind::InvalidSubcommand => format!("this is `shakedown {here}` here"),
+        ContextKind::InvalidSubcommand => format!("use `shakedown {here}`"),
         _ => here.to_owned(),
     };
     error.remove(guess);
@@ -95,7 +97,7 @@ fn with_advice(mut error: clap::Error, mut words: impl Iterator<Item = String>) 
     error
 }
 
-/// Whether a command has the flags that an advice names.
+/// Whether a command has the flags that a hint names.
 fn has_flags(command: &clap::Command, advice: &str) -> bool {
     let mut named = advice.split('`').filter_map(|it| it.split(' ').next()?.strip_prefix("--"));
     named.all(|flag| flag == "color" || command.get_arguments().any(|it| it.get_long() == Some(flag)))

@@ -5,14 +5,27 @@
 //! variables. Several values of one flag are one per line, unless the flag has a delimiter. Switches are off with `0`,
 //! `false`, `no`, `off`, and on with anything else.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use clap::builder::FalseyValueParser;
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, CommandFactory};
+
+use super::args::Args;
 
 /// The command with a variable for each of its flags.
 pub fn with_variables(command: Command) -> Command {
     attach(command, &|name| std::env::var_os(name))
+}
+
+/// The variables that set flags of `run`, as `NAME=VALUE`, in the order of their names.
+pub fn settings() -> Vec<String> {
+    let command = attach(Args::command(), &|_| None);
+    let flags =
+        command.get_arguments().chain(command.find_subcommand("run").into_iter().flat_map(Command::get_arguments));
+    let names: BTreeSet<&OsStr> = flags.filter_map(Arg::get_env).collect();
+    let set = names.into_iter().filter_map(|name| Some((name.to_str()?, std::env::var(name).ok()?)));
+    set.filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 fn attach(command: Command, look: &dyn Fn(&OsStr) -> Option<OsString>) -> Command {
@@ -41,10 +54,10 @@ fn variable(arg: Arg, look: &dyn Fn(&OsStr) -> Option<OsString>) -> Arg {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, FromArgMatches};
+    use clap::FromArgMatches;
 
     use super::*;
-    use crate::cli::args::{self, Args};
+    use crate::cli::args;
 
     /// The command with these variables set. clap itself reads only the real environment.
     fn parsed(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Args, clap::Error> {
@@ -54,6 +67,23 @@ mod tests {
         };
         let command = attach(Args::command(), &look);
         Args::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
+    /// The command of a report that repeats one scenario must not take a value for a file.
+    #[test]
+    fn the_reports_know_every_flag_of_run_with_a_value() {
+        let command = Args::command();
+        let run = command.find_subcommand("run").expect("run");
+        let takes = run.get_arguments().filter(|it| it.get_action().takes_values() && it.get_id() != "files");
+        let flags = takes.flat_map(|it| {
+            let (long, short) = (it.get_long().map(|it| format!("--{it}")), it.get_short().map(|it| format!("-{it}")));
+            long.into_iter().chain(short)
+        });
+        let mut flags: Vec<String> = flags.filter(|it| it != "--file" && it != "-f").collect();
+        flags.sort();
+        let mut known = shakedown_reports::sentences::WITH_VALUE.to_vec();
+        known.sort_unstable();
+        assert_eq!(known, flags);
     }
 
     #[test]

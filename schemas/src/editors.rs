@@ -120,7 +120,7 @@ fn with_template(options: Option<&Value>) -> Option<String> {
     (template["$ref"] == "#/$defs/Template").then(|| format!(r"(?:{pattern})|\{{\{{[\s\S]*\}}\}}"))
 }
 
-/// The description of a key says its unit and its default.
+/// The description of a key contains its unit and its default.
 fn hovers(schema: &mut Value, definitions: &Map<String, Value>) {
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (_, property) in properties.iter_mut() {

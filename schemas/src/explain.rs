@@ -5,30 +5,32 @@ mod codes;
 mod example;
 mod keys;
 
+use crate::Explained;
 use crate::diagnostic::{Code, suggestion};
+pub use keys::Keys;
 
 /// The text about a code such as `S010`, or about a key such as `netem.loss` or `phases.faults.netem`. Without a topic:
 /// the keys of a scenario. `recursive` adds the keys below, without their descriptions.
 ///
 /// # Errors
 /// A message with the closest topic, for a topic that does not exist.
-pub fn explain(topic: Option<&str>, recursive: bool) -> Result<String, String> {
+pub fn explain(topic: Option<&str>, recursive: bool) -> Result<String, Explained> {
     let topic = topic.unwrap_or_default();
     if !is_code(topic) {
-        return keys::explain(topic, recursive);
+        return Keys::of_scenario().explain(topic, recursive);
     }
     let wanted = format!("S{}", topic.trim_start_matches(['S', 's']));
     Code::ALL.iter().find(|code| code.id() == wanted).map(|code| codes::text(*code)).ok_or_else(|| {
         let ids: Vec<&str> = Code::ALL.iter().map(|code| code.id()).collect();
         let help = suggestion(&wanted, &ids, "code").unwrap_or_else(|| "`validate` prints the codes".to_owned());
-        format!("there is no code `{topic}`\nhelp: {help}")
+        Explained::new(format!("there is no code `{topic}`"), help)
     })
 }
 
 /// Every topic: the codes, the keys of a scenario, and each key below a kind of fault, expectation or load. For the
 /// completion of shells.
 pub fn topics() -> Vec<String> {
-    Code::ALL.iter().map(|code| code.id().to_owned()).chain(keys::topics()).collect()
+    Code::ALL.iter().map(|code| code.id().to_owned()).chain(Keys::of_scenario().topics()).collect()
 }
 
 /// Digits, usually after an `S`.
@@ -94,14 +96,17 @@ mod tests {
     #[test]
     fn a_wrong_topic_has_a_short_answer() {
         for (topic, part) in [
-            ("load.shop.unknown", "`unknown` is no key of `load.shop`\nhelp: `shakedown explain load` lists its keys"),
+            (
+                "load.shop.unknown",
+                "`unknown` is not a key of `load.shop`\nhelp: `shakedown explain load` lists its keys",
+            ),
             ("load.shop.htp", "did you mean `load.shop.http`?"),
-            ("load.shop.other.http", "`other` is no key of `load.shop`"),
-            ("netem.unknown", "`unknown` is no key of `netem`\nhelp: `shakedown explain netem` lists its keys"),
-            ("unknownkey", "`unknownkey` is no key of a scenario\nhelp: `shakedown explain` lists its keys"),
+            ("load.shop.other.http", "`other` is not a key of `load.shop`"),
+            ("netem.unknown", "`unknown` is not a key of `netem`\nhelp: `shakedown explain netem` lists its keys"),
+            ("unknownkey", "`unknownkey` is not a key of a scenario\nhelp: `shakedown explain` lists its keys"),
             ("999", "there is no code `999`"),
         ] {
-            let why = explain(Some(topic), false).expect_err(topic);
+            let why = explain(Some(topic), false).expect_err(topic).to_string();
             assert!(why.contains(part) && why.lines().count() == 2 && why.len() < 200, "{topic}: {why}");
         }
     }
@@ -113,11 +118,11 @@ mod tests {
             ("netm", "did you mean `netem`?"),
             ("phases.duraton", "did you mean `phases.duration`?"),
             ("netem.loss.more", "has no keys of its own"),
-            ("zzzzzz", "is no key of a scenario"),
+            ("zzzzzz", "is not a key of a scenario"),
             ("S099", "did you mean"),
             ("s1", "there is no code `s1`"),
         ] {
-            let why = explain(Some(topic), false).expect_err(topic);
+            let why = explain(Some(topic), false).expect_err(topic).to_string();
             assert!(why.contains(part), "{topic}: {why}");
         }
         assert!(explain(Some("s010"), false).unwrap().starts_with("S010"), "in either case");

@@ -58,18 +58,24 @@ pub(crate) fn tool(tree: &Node, text: &str) -> Option<Diagnostic> {
 }
 
 fn k6_help() -> String {
-    format!(
-        "{INIT}; virtual users are `concurrency`, an arrival rate is `rate`, stages are `phases`, thresholds are `expect`"
-    )
+    format!("{INIT}; {K6}")
 }
+
+/// What its words are here.
+const K6: &str =
+    "virtual users are `concurrency`, an arrival rate is `rate`, stages are `phases`, thresholds are `expect`";
 
 fn script() -> Diagnostic {
-    Diagnostic::error(Code::OtherFile, "this is a script of k6, not a scenario").help(k6_help())
+    Diagnostic::error(Code::OtherFile, "this is a script of k6, not a scenario").help(format!("{IMPORT}; {K6}"))
 }
 
-fn is_script(text: &str) -> bool {
+/// True for a script of k6.
+pub(crate) fn is_script(text: &str) -> bool {
     let begins = |word: &str| text.lines().any(|line| line.trim_start().starts_with(word));
-    begins("export default function") || begins("export const options") || begins("import http from 'k6")
+    let imports = |module: &str| text.lines().any(|line| line.starts_with("import ") && line.contains(module));
+    begins("export default function")
+        || ["const", "let", "var"].iter().any(|word| begins(&format!("export {word} options")))
+        || ["'k6/http'", "\"k6/http\"", "'k6'", "\"k6\""].iter().any(|module| imports(module))
 }
 
 fn of_text(node: &Node) -> &str {

@@ -1,9 +1,12 @@
-//! Scenarios from the files of other tools: Chaos Mesh, Chaos Toolkit, Litmus and krkn. Pure: text in, a scenario and notes out.
+//! Scenarios from the files of other tools: Chaos Mesh, Chaos Toolkit, Litmus, krkn and k6. Pure: text in, a scenario and notes
+//! out.
 //!
-//! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were read.
+//! A key of the other tool is either carried over or named in a note with its line: [`read::Fields`] counts which keys were
+//! read.
 
 pub(crate) mod chaos_mesh;
 mod draft;
+mod k6;
 mod krkn;
 mod litmus;
 mod read;
@@ -19,7 +22,7 @@ use read::{Fields, Notes};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{self, Node, Value};
-use crate::{document, variables::Overrides};
+use crate::{document, foreign, variables::Overrides};
 
 /// A scenario that was made from a file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,20 +31,28 @@ pub struct Imported {
     pub tool: &'static str,
     /// The scenario as YAML.
     pub scenario: String,
-    /// What was not carried over, and what was decided instead, in the order of the lines.
+    /// The parts that were not converted, and the assumptions made instead, in the order of the lines.
     pub notes: Vec<ImportNote>,
     /// The errors of the scenario, which have to be mended by hand. Their positions are those in the scenario.
     pub problems: Vec<Diagnostic>,
 }
 
-/// Makes a scenario from a file of another tool. The file has no load, except for the HTTP probes of some tools: `service`
-/// (`NAME:PORT`) receives the load otherwise.
+/// Makes a scenario from a file of another tool. The file has no load, except for the HTTP probes of some tools and the requests
+/// of a script: `service` (`NAME:PORT`) receives the load otherwise.
 ///
 /// # Errors
-/// The file is not YAML or JSON, belongs to no known tool, or contains no fault that can be carried over.
+/// The file is not YAML or JSON, belongs to no known tool, or contains no fault, or for a script no request, that can be carried
+/// over.
 pub fn import(file: &str, bytes: &[u8], service: Option<&str>) -> Result<Imported, Box<Diagnostic>> {
     let text = source::text(bytes)?;
     let mut notes = Notes::default();
+    if foreign::is_script(text) {
+        let scenario = k6::scenario(text, file, service, &mut notes).map_err(|why| {
+            let why = format!("{why}{}", in_lines(&notes));
+            Box::new(Diagnostic::error(Code::OtherFile, why).help("`shakedown init` writes a first scenario"))
+        })?;
+        return Ok(imported(file, "k6", scenario, notes));
+    }
     let mut draft = Draft::default();
     let mut tool = None;
     let mut foreign = Vec::new();
@@ -63,16 +74,26 @@ pub fn import(file: &str, bytes: &[u8], service: Option<&str>) -> Result<Importe
         (None, None) => return Err(Box::new(other("the file has no content"))),
     };
     if draft.steps.iter().all(|step| step.faults.is_empty()) {
-        let why: Vec<String> = notes.list.iter().map(|note| format!("line {}: {}", note.line, note.message)).collect();
-        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+        let why = in_lines(&notes);
         return Err(Box::new(other(&format!("no fault of this file of {tool} can be carried over{why}"))));
     }
     let scenario = write::scenario(draft, file, tool, service, &mut notes);
+    Ok(imported(file, tool, scenario, notes))
+}
+
+/// The notes after an error.
+fn in_lines(notes: &Notes) -> String {
+    let why: Vec<String> = notes.list.iter().map(|note| format!("line {}: {}", note.line, note.message)).collect();
+    if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) }
+}
+
+/// The import with what has to be mended in the scenario.
+fn imported(file: &str, tool: &'static str, scenario: String, mut notes: Notes) -> Imported {
     let mut problems = document::parse(file, scenario.as_bytes(), &Overrides::default()).err().unwrap_or_default();
     problems.retain(Diagnostic::is_error);
     notes.list.sort();
     notes.list.dedup();
-    Ok(Imported { tool, scenario, notes: notes.list, problems })
+    Imported { tool, scenario, notes: notes.list, problems }
 }
 
 /// Adds one document to the draft. None if it belongs to no known tool.
@@ -124,7 +145,7 @@ fn unknown(node: &Node) -> Box<Diagnostic> {
 }
 
 fn other(message: &str) -> Diagnostic {
-    let help = "`import` reads manifests of Chaos Mesh, experiments of Chaos Toolkit, a ChaosEngine of Litmus and scenarios of krkn; \
-                `shakedown init` writes a first scenario";
+    let help = "`import` reads manifests of Chaos Mesh, experiments of Chaos Toolkit, a ChaosEngine of Litmus, scenarios of krkn \
+                and scripts of k6; `shakedown init` writes a first scenario";
     Diagnostic::error(Code::OtherFile, message).help(help)
 }

@@ -48,7 +48,7 @@ fn complete_elsewhere(definition: &mut Value, key: &str) {
     map.insert("else".to_owned(), rules.into());
 }
 
-/// The schema of a scenario file, without what is for editors.
+/// The schema of a scenario file, without the additions for editors.
 pub(crate) fn plain_scenario() -> Value {
     let mut schema = without_templates();
     Templates.transform(&mut schema);

@@ -48,7 +48,7 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Document, parse, parse_all};
 pub use event::{Event, EventKind};
-pub use explain::{explain, topics};
+pub use explain::{Keys, explain, topics};
 pub use explained::Explained;
 pub use few::first_few;
 pub use files::{FileError, Files, MAX_FILE, read_file};

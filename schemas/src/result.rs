@@ -29,6 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::units::Percentile;
 
 /// The version of the result format that this program writes.
 pub const RESULT_VERSION: u32 = 1;
@@ -75,6 +76,17 @@ pub struct Shard {
     pub of: usize,
     /// The number of scenarios in all parts.
     pub suite: usize,
+}
+
+/// The run of the shard that ran a scenario of a merged result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShardRun {
+    /// The id of that run.
+    pub id: String,
+    /// Its command line.
+    pub command: Vec<String>,
+    /// The seed of its random choices.
+    pub seed: u64,
 }
 
 /// The command, the machine and the time of the run.
@@ -127,10 +139,16 @@ pub struct ScenarioResult {
     pub verdict: Verdict,
     /// The reason for the verdict, in one sentence.
     pub reason: String,
+    /// What the reason is about. None for a pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// The trial, if the run was one: a `control` run leaves the faults out, an `overkill` run replaces each with a
-    /// full cut, a `rehearsal` shortens long phases. None in an ordinary run.
+    /// full cut, a `shortened` run has shorter phases. None in an ordinary run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// The run of the shard that ran it, in a merged result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard_run: Option<ShardRun>,
     /// True if it passed only after a failed attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,
@@ -210,6 +228,20 @@ impl ScenarioResult {
     }
 }
 
+/// What decided the verdict of a scenario, as an index into a list of its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// One of `leftovers`.
+    Leftover(usize),
+    /// One of `errors`.
+    Error(usize),
+    /// One of `faults`.
+    Fault(usize),
+    /// One of `expectations`.
+    Expectation(usize),
+}
+
 /// A run that tests the gate itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -219,7 +251,8 @@ pub enum Trial {
     /// Each fault is replaced with a full cut. The run must fail.
     Overkill,
     /// Long phases are shortened. The run is never a pass.
-    Rehearsal,
+    #[serde(alias = "rehearsal")]
+    Shortened,
 }
 
 /// The outcome of an earlier attempt at a scenario.
@@ -248,12 +281,19 @@ pub struct ClusterInfo {
     pub context: Option<String>,
     /// True for the embedded sandbox, which models pods and their network in one process.
     pub sandbox: bool,
+    /// The topology of the sandbox: the name of a built-in one, or its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<String>,
 }
 
 impl ClusterInfo {
-    /// The cluster's name for display: the kubeconfig's context, if there is one.
-    pub fn name(&self) -> &str {
-        if self.sandbox { "the sandbox" } else { self.context.as_deref().unwrap_or("in-cluster") }
+    /// The cluster's name for display: the kubeconfig's context, if there is one, or the sandbox with its topology.
+    pub fn name(&self) -> String {
+        match (&self.topology, &self.context) {
+            (Some(topology), _) => format!("sandbox with topology {topology}"),
+            (None, _) if self.sandbox => "sandbox".to_owned(),
+            (None, context) => context.clone().unwrap_or_else(|| "in-cluster".to_owned()),
+        }
     }
 }
 
@@ -314,8 +354,14 @@ pub struct ExpectationResult {
     pub max: Option<f64>,
     /// The limit for display, such as `at least 80%`.
     pub limit_text: String,
+    /// What is measured. None for an expectation with several limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
     /// The reason for the verdict, in one sentence.
     pub reason: String,
+    /// True if the reason names the phase.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reason_names_phase: bool,
     /// The terms behind the observed value, such as both percentiles of a ratio, with their units.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub terms: IndexMap<String, String>,
@@ -343,7 +389,9 @@ impl ExpectationResult {
             min: None,
             max: None,
             limit_text: String::new(),
+            measure: None,
             reason: String::new(),
+            reason_names_phase: false,
             terms: IndexMap::new(),
             line: None,
         }
@@ -352,6 +400,35 @@ impl ExpectationResult {
     /// The title without its limit. In another run it names the same expectation.
     pub fn unlimited_title(&self) -> String {
         if self.limit_text.is_empty() { self.title.clone() } else { self.title.replacen(&self.limit_text, "", 1) }
+    }
+}
+
+/// The observed value of an `effect: any` without a change in the requests.
+pub const NO_CHANGE: &str = "no change";
+
+/// What an expectation with one limit measures, and what its limit is relative to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Measure {
+    /// The measured value in words, such as `p95` or `success rate`.
+    pub subject: String,
+    /// The percentile, if the value is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<Percentile>,
+    /// The phase whose value a ratio is relative to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The latency below which every ratio passes, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub or_below_s: Option<f64>,
+    /// What follows the limit in the title, such as ` times baseline, or at most 50ms`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub condition: String,
+}
+
+impl Measure {
+    /// A value with an absolute limit.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self { subject: subject.into(), percentile: None, to: None, or_below_s: None, condition: String::new() }
     }
 }
 

@@ -53,7 +53,7 @@ impl Sources {
     }
 }
 
-/// Merges the parts into the tree of a scenario in this folder, and returns what is wrong with them.
+/// Merges the parts into the tree of a scenario in this folder, and returns the problems.
 pub(crate) fn merge(tree: &mut Node, folder: &Path, sources: &mut Sources) -> Vec<Diagnostic> {
     let asks = |node: &Node| entries(node).iter().any(|it| it.key == EXTENDS || it.key == USE);
     let parts = entries(tree).iter().filter(|it| it.key == "phases" || it.key == "load");

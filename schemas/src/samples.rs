@@ -1,6 +1,6 @@
-//! How many requests a question takes. Fewer make the answer inconclusive, never a pass; `min_samples` of the
-//! expectation overrides each rule. The judge decides by these numbers, and `validate` says beforehand where a scenario
-//! cannot reach them.
+//! The number of requests that a question needs. Fewer make the answer inconclusive, never a pass; `min_samples` of the
+//! expectation overrides each rule. The judge decides by these numbers, and `validate` reports expectations that cannot reach
+//! them.
 
 /// Below this number every answer is inconclusive.
 pub const FLOOR: u64 = 20;

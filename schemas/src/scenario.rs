@@ -25,6 +25,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::samples::ROUNDS;
 use crate::units::Duration;
 
 /// The version of the scenario format that this program reads.
@@ -180,6 +181,19 @@ impl Scenario {
             other.name,
             words(&models.1, other)
         ))
+    }
+
+    /// Why a phase with this number of requests of a load may have had other data than another phase, in words: the load takes
+    /// its rows in order, and these are too few rounds. None otherwise.
+    pub fn too_few_rounds(&self, load: &str, phase: usize, requests: u64) -> Option<String> {
+        let cycle = self.load.get(load)?.cycle.filter(|cycle| *cycle > 0)?;
+        (requests < ROUNDS * cycle).then(|| {
+            let phase = self.phases.get(phase).map_or("", |phase| &phase.name);
+            format!(
+                "load `{load}` takes its {cycle} rows of data in order, and {requests} requests in `{phase}` are fewer than \
+                 {ROUNDS} rounds"
+            )
+        })
     }
 
     /// The load model of a load in a phase. None if the load does not exist, or does not have exactly one pace.

@@ -1,9 +1,9 @@
-//! Short forms: what a scenario may leave out because only one thing can be meant, such as `success_rate: 99%` for
+//! Short forms: keys that a scenario may leave out because the meaning is unambiguous, such as `success_rate: 99%` for
 //! `success_rate: {min: 99%}`. One table serves the parser (`expand`), the JSON Schema and the reference.
 
 use serde_json::{Value as Json, json};
 
-/// One short form: where it may be written, and what it means.
+/// One short form: where it may be used, and its meaning.
 pub(crate) struct Short {
     /// The type that has the key, by its name in the schema.
     pub of: &'static str,

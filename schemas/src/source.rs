@@ -340,7 +340,7 @@ fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
     } else if has("unclosed bracket") {
         Some("close it, or put the text into quotes")
     } else if has("unsupported tag") {
-        Some("remove the tag: what a value is follows from its key")
+        Some("remove the tag: the key determines the type of its value")
     } else if has("document start") {
         Some("is this the right file? A scenario begins with `version: 1`")
     } else if has("block collection") || has("block mapping") || has("indent") {

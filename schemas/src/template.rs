@@ -49,11 +49,20 @@ const ENV: &str = "env";
 /// The value of an environment variable, or the default.
 fn environment_variable(name: &str, default: Option<String>) -> Result<String, minijinja::Error> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty()).or(default);
-    value.ok_or_else(|| {
-        let message = format!("the environment variable `{name}` is not set");
-        minijinja::Error::new(ErrorKind::InvalidOperation, message)
-    })
+    value.ok_or_else(|| minijinja::Error::from(ErrorKind::InvalidOperation).with_source(Unset(name.to_owned())))
 }
+
+/// An environment variable that is not set.
+#[derive(Debug)]
+struct Unset(String);
+
+impl std::fmt::Display for Unset {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "the environment variable `{}` is not set", self.0)
+    }
+}
+
+impl std::error::Error for Unset {}
 
 /// The longest expression, in bytes. minijinja recurses for every operator, and the stack is limited.
 const MAX_EXPRESSION: usize = 1000;
@@ -231,7 +240,7 @@ impl<'t> Templates<'t> {
         Some(parts)
     }
 
-    #[expect(clippy::result_large_err, reason = "one caller, which unpacks it at once")]
+    #[expect(clippy::result_large_err, reason = "one caller, which unpacks it immediately")]
     fn expression(&mut self, source: &str, is_sent: bool) -> Result<String, Diagnostic> {
         if source.len() > MAX_EXPRESSION {
             let message = format!("this template expression is longer than {MAX_EXPRESSION} bytes");
@@ -290,12 +299,12 @@ impl<'t> Templates<'t> {
                 },
             )
             .help(BODY_HELP),
-            _ if calls_env && error.detail().is_some_and(|it| it.starts_with("the environment variable")) => {
-                Diagnostic::error(Code::UndefinedVariable, error.detail().unwrap_or_default())
+            _ => match std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Unset>()) {
+                Some(unset) => Diagnostic::error(Code::UndefinedVariable, unset.to_string())
                     .label("not set")
-                    .help("set it, or give a default: `{{ env(\"NAME\", \"default\") }}`")
-            }
-            _ => failed("this template expression cannot be computed", &error),
+                    .help("set it, or give a default: `{{ env(\"NAME\", \"default\") }}`"),
+                None => failed("this template expression cannot be computed", &error),
+            },
         })?;
         match value.kind() {
             ValueKind::Undefined => Err(undefined().unwrap_or_else(|| {

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use crate::Explained;
 use crate::declared::Declared;
 use crate::diagnostic::{Code, Diagnostic, suggestion};
 use crate::source::{self, Node, Span, Step, Value, json, node_of};
@@ -49,13 +50,13 @@ impl Overrides {
     ///
     /// # Errors
     /// A sentence for the user, if `=` or the name is missing.
-    pub fn add_var(&mut self, assignment: &str) -> Result<(), String> {
+    pub fn add_var(&mut self, assignment: &str) -> Result<(), Explained> {
         let (name, value) = assignment
             .split_once('=')
-            .ok_or_else(|| format!("`{assignment}` has no `=`\nhelp: write `--var name=value`"))?;
+            .ok_or_else(|| Explained::new(format!("`{assignment}` has no `=`"), "write `--var name=value`"))?;
         let name = name.trim();
         if !is_variable(name) {
-            return Err(format!("`{name}` is not the name of a variable\nhelp: write `--var name=value`"));
+            return Err(Explained::new(format!("`{name}` is not the name of a variable"), "write `--var name=value`"));
         }
         self.vars.push((name.to_owned(), json(source::scalar(value))));
         Ok(())
@@ -77,9 +78,12 @@ impl Overrides {
     ///
     /// # Errors
     /// A sentence for the user, if the name is not a valid variable name.
-    pub fn add_secret(&mut self, name: &str, value: String) -> Result<(), String> {
+    pub fn add_secret(&mut self, name: &str, value: String) -> Result<(), Explained> {
         if !is_variable(name) {
-            return Err(format!("`{name}` is not the name of a variable\nhelp: write `--secret name=value`"));
+            return Err(Explained::new(
+                format!("`{name}` is not the name of a variable"),
+                "write `--secret name=value`",
+            ));
         }
         self.vars.push((name.to_owned(), serde_json::Value::String(value)));
         Ok(())

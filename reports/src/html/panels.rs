@@ -2,7 +2,6 @@
 
 use shakedown_schemas::result::{ExpectationResult, PhaseResult, ScenarioResult, Unit};
 use shakedown_schemas::scenario::{ExpectationInfo, Panel, Shown};
-use shakedown_schemas::units::Duration;
 
 use super::slots::{Slot, Slots, Span};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, nice_end, text_width};
@@ -292,7 +291,8 @@ fn limits(scenario: &ScenarioResult, load: &str, panel: Panel) -> Vec<Limit> {
             _ => continue,
         };
         let Some(phase) = phase_of(&it.phase) else { continue };
-        for value in [it.min, it.max].into_iter().flatten().map(|limit| (limit * factor).max(or_below(it))) {
+        let floor = it.measure.as_ref().and_then(|it| it.or_below_s).unwrap_or_default();
+        for value in [it.min, it.max].into_iter().flatten().map(|limit| (limit * factor).max(floor)) {
             let title = match about {
                 "" => format!("limit: {} ({})", it.limit_text, it.title),
                 about => format!("limit: {}{about} {}", it.title, words::seconds(value)),
@@ -303,27 +303,12 @@ fn limits(scenario: &ScenarioResult, load: &str, panel: Panel) -> Vec<Limit> {
     list
 }
 
-/// The latency that passes whatever the ratio is, in seconds: `p95 at most 3 times baseline, or at most 50ms`.
-fn or_below(it: &ExpectationResult) -> f64 {
-    let text = it.title.split_once(", or at most ").map(|(_, text)| text).unwrap_or_default();
-    text.parse::<Duration>().map_or(0.0, Duration::as_secs_f64)
-}
-
-/// The percentile with which a ratio compares, in seconds: of the phase in its title, `p95 at most 3 times baseline`.
+/// The value that a ratio is relative to, in seconds: the percentile of the phase that it compares with.
 fn reference(scenario: &ScenarioResult, it: &ExpectationResult) -> Option<f64> {
-    let (before, after) = it.title.split_once(" times ")?;
-    let name = after.split(',').next()?;
-    let phase = scenario.phases.iter().find(|phase| phase.name == name)?;
+    let measure = it.measure.as_ref()?;
+    let phase = scenario.phases.iter().find(|phase| Some(&phase.name) == measure.to.as_ref())?;
     let latency = phase.loads.iter().find(|load| load.load == it.load)?.stats.latency.as_ref()?;
-    let ms = match before.split(' ').next()? {
-        "p50" => latency.p50_ms,
-        "p90" => latency.p90_ms,
-        "p95" => latency.p95_ms,
-        "p99" => latency.p99_ms,
-        "p99.9" => latency.p999_ms,
-        _ => return None,
-    };
-    Some(ms / 1e3)
+    Some(latency.percentile_ms(measure.percentile?)? / 1e3)
 }
 
 fn draw_limits(svg: &mut Svg, area: &Area, scale: Scale, limits: &[Limit]) {

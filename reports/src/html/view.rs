@@ -75,7 +75,7 @@ impl View {
         let mut facts = vec![
             ("Took", words::seconds(run.duration_s)),
             ("Exit code", format!("{} ({})", result.exit_code, words::exit_code(result.exit_code))),
-            ("Seed", run.seed.to_string()),
+            ("Seed", sentences::seed(result)),
             ("shakedown", run.tool_version.clone()),
         ];
         if !run.host.is_empty() {

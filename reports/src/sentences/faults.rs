@@ -63,14 +63,14 @@ fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
     }
 }
 
-/// Whether and when a fault was injected and proven, and what was seen of the amounts that it asks for.
+/// Whether and when a fault was injected and proven, and the observed amounts.
 pub fn injection(it: &FaultResult) -> String {
     let said = match (it.proven_s.or(it.claimed_s), it.injecting_s) {
         (Some(at), _) if it.is_claimed() => {
             format!("claimed by {} at {}, not proven", engine(it), words::moment(at))
         }
         (Some(at), _) if it.injection == Verdict::Pass => format!("proven at {}", words::moment(at)),
-        (Some(at), _) => format!("not proven for all of its time, seen to act at {}", words::moment(at)),
+        (Some(at), _) => format!("not proven for its whole duration, observed to act at {}", words::moment(at)),
         (None, Some(_)) => "not proven".to_owned(),
         (None, None) => "never injected".to_owned(),
     };
@@ -80,7 +80,7 @@ pub fn injection(it: &FaultResult) -> String {
 /// The most amounts that are written into one sentence. The report has all of them.
 const AMOUNTS: usize = 4;
 
-/// What was seen of the amounts that a fault asks for, in brackets; empty without any. The least comes first.
+/// The observed amounts of a fault, in brackets. Empty without any. The least comes first.
 pub fn amounts(it: &FaultResult) -> String {
     let mut all: Vec<&Measured> = it.measured.iter().collect();
     let share = |it: &Measured| if it.asked == 0.0 { 1.0 } else { it.seen / it.asked };
@@ -213,7 +213,7 @@ mod tests {
         let mut it = sample::passing().scenarios[0].faults[0].clone();
         assert_eq!((injection(&it), undo(&it)), ("proven at 30.8s".to_owned(), "undone at 1m31.3s".to_owned()));
         it.injection = Verdict::Inconclusive;
-        assert_eq!(injection(&it), "not proven for all of its time, seen to act at 30.8s");
+        assert_eq!(injection(&it), "not proven for its whole duration, observed to act at 30.8s");
         (it.proven_s, it.undone_s) = (None, None);
         assert_eq!((injection(&it), undo(&it)), ("not proven".to_owned(), "removal not confirmed".to_owned()));
         it.claimed_s = Some(31.0);

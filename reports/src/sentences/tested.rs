@@ -13,8 +13,7 @@ pub fn tested(scenario: &ScenarioResult) -> String {
 }
 
 fn one(scenario: &ScenarioResult, load: &LoadInfo) -> String {
-    let target = load.target.strip_prefix("service ").unwrap_or(&load.target);
-    let target = target.split(" in namespace ").next().unwrap_or(target);
+    let target = if load.service.is_empty() { &load.target } else { &load.service };
     let path = match load.endpoint.as_str() {
         "" => scenario.resolved["load"][&load.name][&load.kind]["path"].as_str().unwrap_or_default(),
         endpoint => endpoint,
@@ -34,11 +33,12 @@ mod tests {
         let mut scenario = sample::passing().scenarios.remove(0);
         let load = &mut scenario.loads[0];
         (load.name, load.kind, load.schedule) = ("users".to_owned(), "http".to_owned(), "20/s".to_owned());
-        (load.target, load.endpoint) = ("service frontend:80 in namespace webshop".to_owned(), String::new());
+        (load.service, load.endpoint) = ("frontend:80".to_owned(), String::new());
         scenario.resolved = json!({"load": {"users": {"http": {"path": "/checkout"}}}});
         assert_eq!(tested(&scenario), "users, 20/s to frontend:80/checkout");
         let mut other = scenario.loads[0].clone();
-        (other.name, other.target) = ("chat".to_owned(), "https://shop.example:8443".to_owned());
+        (other.name, other.target, other.service) =
+            ("chat".to_owned(), "https://shop.example:8443".to_owned(), String::new());
         other.endpoint = "/v1/chat/completions".to_owned();
         scenario.loads.push(other);
         let both = "users, 20/s to frontend:80/checkout; chat, 20/s to https://shop.example:8443/v1/chat/completions";

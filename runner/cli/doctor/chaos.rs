@@ -97,7 +97,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
             "delay": {"latency": "1ms", "jitter": "0ms", "correlation": "0"},
         },
     });
-    facts.refusal = cluster.rehearse(Kind::NetworkChaos, namespace, &trial).await.err().map(|error| error.to_string());
+    facts.refusal = cluster.dry_run(Kind::NetworkChaos, namespace, &trial).await.err().map(|error| error.to_string());
     let mut findings = evaluate(&facts, jiff::Timestamp::now());
     let (metrics, kubelet) = (access("metrics.k8s.io", "pods", "get"), access("", "nodes/proxy", "get"));
     let may = (cluster.may(metrics, namespace).await?, cluster.may(kubelet, "").await?);

@@ -22,7 +22,7 @@ pub(super) async fn look(
     }
     let installed = cluster.chaos_programs().await?;
     if installed.controllers.is_empty() && !installed.unreadable.iter().any(|what| what == "deployments") {
-        // Without a controller nothing is injected anywhere, which another check says.
+        // Without a controller no fault can be injected, which another check reports.
         return Ok(Vec::new());
     }
     let pods = match cluster.list(Kind::Pod, namespace, None).await {
@@ -70,7 +70,7 @@ fn evaluate(found: &[(Trial, Outcome)]) -> Vec<Finding> {
 
 fn of_node<'a>(node: &str, found: impl Iterator<Item = &'a (Trial, Outcome)>) -> Finding {
     let mut answers = Vec::new();
-    // One remedy often helps against several.
+    // One remedy often applies to several.
     let mut helps: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (trial, outcome) in found {
         let what = in_words(&trial.abilities);
@@ -81,7 +81,7 @@ fn of_node<'a>(node: &str, found: impl Iterator<Item = &'a (Trial, Outcome)>) ->
         };
         answers.push(format!("{what} {word}"));
         if let Some(why) = why {
-            // The remedy names what is missing. Why a canary was not tried is only in the cause.
+            // The remedy names the missing part. Only the cause contains why a canary was not tried.
             let text = match (outcome, &why.help) {
                 (_, None) => why.message.clone(),
                 (Outcome::Unknown(_), Some(help)) => format!("{}; {help}", why.message),

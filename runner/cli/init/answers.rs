@@ -1,4 +1,4 @@
-//! The answers from which a scenario is written: those of the flags, those of the dialogue, and guesses from the cluster.
+//! The answers that define a scenario: from the flags, from the dialogue, and guesses from the cluster.
 
 use super::facts::{Facts, Labels, Workload};
 use crate::cli::args::{Like, Strike};
@@ -71,7 +71,7 @@ pub fn contains(labels: &Labels, wanted: &Labels) -> bool {
     !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// What is known of the scenario to write. None: not yet answered.
+/// The known answers. None: not yet answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
     /// The kind of service.
@@ -82,7 +82,7 @@ pub struct Answers {
     pub namespace: Option<String>,
     /// The service that receives the load: `name:port`.
     pub service: Option<String>,
-    /// The pods of which one is hit.
+    /// The pods, one of which the fault hits.
     pub pods: Option<Pods>,
     /// The service that the pod loses.
     pub peer: Option<String>,
@@ -109,7 +109,7 @@ pub struct Complete {
     pub namespace: String,
     /// The service that receives the load: `name:port`.
     pub service: String,
-    /// The pods of which one is hit.
+    /// The pods, one of which the fault hits.
     pub pods: Pods,
     /// The number of these pods, if a workload of the cluster has them.
     pub replicas: Option<u64>,
@@ -140,7 +140,7 @@ impl Complete {
         answers && self.unknown(sandbox).is_empty()
     }
 
-    /// What it names and these facts do not contain.
+    /// The names in it that these facts do not contain.
     pub fn unknown(&self, facts: &Facts) -> Vec<String> {
         let mut missing = Vec::new();
         if self.namespace != facts.namespace {

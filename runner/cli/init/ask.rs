@@ -1,6 +1,7 @@
 //! The dialogue of `init`: plain questions, each with a default that Enter takes. A choice is typed as its number or its
 //! text. A question whose answer a flag gave is not asked.
 
+use shakedown_schemas::Explained;
 use std::io::{BufRead, Write};
 
 use clap::ValueEnum;
@@ -11,7 +12,7 @@ use super::guess;
 use crate::cli::Failure;
 use crate::cli::args::{Like, Strike};
 
-/// The two ends of a dialogue.
+/// The input and the output of a dialogue.
 pub struct Dialogue<R, W> {
     input: R,
     output: W,
@@ -37,7 +38,7 @@ impl<R: BufRead, W: Write> Dialogue<R, W> {
         self.ask("Which namespace?", &[], default)
     }
 
-    /// Asks what the flags did not answer.
+    /// Asks the questions that no flag answers.
     ///
     /// # Errors
     /// If the input ends.
@@ -61,7 +62,8 @@ impl<R: BufRead, W: Write> Dialogue<R, W> {
             let workloads = facts.map_or(&[][..], |it| &it.workloads).iter();
             let choices: Vec<Choice> =
                 workloads.map(|it| Choice { text: selector(it).text(), about: about(it) }).collect();
-            let question = "Of which pods shall one be hit? Labels, KIND/NAME, or the beginning of their names";
+            let question =
+                "Which pods may the fault hit? It hits one of them. Labels, KIND/NAME, or a prefix of their names";
             answers.pods = Some(Pods::parse(&self.ask(question, &choices, &guessed(&answers).pods.text())?));
         }
         if answers.fault.is_none() {
@@ -72,7 +74,7 @@ impl<R: BufRead, W: Write> Dialogue<R, W> {
             let services = facts.map_or(&[][..], |it| &it.services).iter();
             let choices: Vec<Choice> =
                 services.map(|it| Choice { text: it.name.clone(), about: String::new() }).collect();
-            answers.peer = Some(self.ask("Which service shall it lose?", &choices, &guessed(&answers).peer)?);
+            answers.peer = Some(self.ask("Which service should it lose?", &choices, &guessed(&answers).peer)?);
         }
         self.request(&mut answers, facts)?;
         Ok(guessed(&answers))
@@ -130,13 +132,13 @@ impl<R: BufRead, W: Write> Dialogue<R, W> {
             text.push('\n');
         }
         self.say(text.trim_end_matches('\n'))?;
-        write!(self.output, "[{default}] ").and_then(|()| self.output.flush()).map_err(Failure::environment)?;
+        write!(self.output, "[{default}] ").and_then(|()| self.output.flush()).map_err(closed)?;
         let mut line = String::new();
-        if self.input.read_line(&mut line).map_err(Failure::environment)? == 0 {
-            return Err(Failure::usage(
-                "the input ended before the last question, and nothing was written\nhelp: every question has a flag; \
-                 --yes takes the defaults",
-            ));
+        if self.input.read_line(&mut line).map_err(closed)? == 0 {
+            return Err(Failure::usage(Explained::new(
+                "the input ended before the last question, and nothing was written",
+                "each question has a flag; --yes accepts the defaults",
+            )));
         }
         let answer = line.trim();
         let numbered = answer.parse::<usize>().ok().and_then(|number| choices.get(number.checked_sub(1)?));
@@ -144,8 +146,13 @@ impl<R: BufRead, W: Write> Dialogue<R, W> {
     }
 
     fn say(&mut self, text: &str) -> Result<(), Failure> {
-        writeln!(self.output, "{text}").map_err(Failure::environment)
+        writeln!(self.output, "{text}").map_err(closed)
     }
+}
+
+/// The terminal cannot be read or written.
+fn closed(error: std::io::Error) -> Failure {
+    Failure::environment(error.to_string())
 }
 
 fn word<T: ValueEnum>(value: T) -> String {
@@ -159,7 +166,7 @@ fn about(workload: &super::facts::Workload) -> String {
     format!("{} {}, {pods}{needs}", workload.kind, workload.name)
 }
 
-/// What the cluster said, for people: above the first question.
+/// The facts from the cluster, printed above the first question.
 pub fn found(facts: &Facts) -> Vec<String> {
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let mut lines = vec![format!(
@@ -249,7 +256,7 @@ mod tests {
             shown.contains("`shp` is none of these.") && shown.contains("Which request needs storefront?"),
             "{shown}"
         );
-        assert!(!shown.contains("shall it lose"), "a kill has no peer\n{shown}");
+        assert!(!shown.contains("should it lose"), "a kill has no peer\n{shown}");
     }
 
     #[test]
@@ -268,7 +275,7 @@ mod tests {
         assert_eq!((complete.unwrap().replicas, shown.as_str()), (Some(3), ""));
         let (complete, _) = dialogue(Answers::default(), None, "llm\n");
         let failure = complete.unwrap_err();
-        assert!(failure.code == 2 && failure.message.contains("nothing was written"), "{}", failure.message);
+        assert!(failure.code == 2 && failure.why.message.contains("nothing was written"), "{}", failure.why);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What `init` reads of a namespace: services, workloads, their dependencies, and the possible faults. Reads only.
+//! The facts that `init` reads from a namespace: services, workloads, their dependencies, and the possible faults. Reads only.
 //!
 //! A dependency is a service that a workload names in its variables or arguments. Their values may be secret: only the
 //! names of services that exist are kept.
@@ -140,7 +140,7 @@ async fn privileged(cluster: &Cluster, namespace: &str) -> Result<Option<bool>, 
         "metadata": {"name": "shakedown-init", "namespace": namespace},
         "spec": {"containers": [{"name": "main", "image": "shakedown", "securityContext": {"privileged": true}}]},
     });
-    match cluster.rehearse(Kind::Pod, namespace, &pod).await {
+    match cluster.dry_run(Kind::Pod, namespace, &pod).await {
         Ok(_) => Ok(Some(true)),
         // Pod Security and most webhooks name the field. Without that, this account may create no pods at all.
         Err(ClusterError::Forbidden { message, .. }) => Ok(message.contains("privileged").then_some(false)),
@@ -237,7 +237,7 @@ fn words<'a>(containers: &[&'a Value]) -> Vec<Word<'a>> {
 }
 
 impl Word<'_> {
-    /// Whether it names a service as a host: in an address, or as the whole value of something that is one by its name.
+    /// Whether it names a service as a host: in an address, or as the whole value of a variable or flag whose name says so.
     fn names(&self, service: &str) -> bool {
         const HOSTS: [&str; 8] = ["HOST", "ADDR", "SERVER", "SERVICE", "URL", "URI", "ENDPOINT", "BROKER"];
         if self.value == service {

@@ -1,4 +1,4 @@
-//! Guesses from a namespace: which service receives the load, and which of its pods lose which service. A fault is felt
+//! Guesses from a namespace: which service receives the load, and which of its pods lose which service. A fault has an effect
 //! if the requests need the link that it cuts. Pure.
 
 use std::collections::BTreeSet;
@@ -79,7 +79,7 @@ fn name(fault: Strike, pods: &Pods, peer: &str) -> String {
     }
 }
 
-/// The names in a scenario that no cluster was asked for. Those of the LLM and of the shop are those of the sandbox.
+/// The names in a scenario without a cluster. Those of the LLM and of the shop are the sandbox's.
 fn example(from: Like) -> Complete {
     let labels = |value: &str| Pods::Labels([("app".to_owned(), value.to_owned())].into());
     let (namespace, service, pods, peer, path) = match from {
@@ -131,8 +131,8 @@ fn front(facts: &Facts, from: Like) -> Option<String> {
     best.map(|(_, service)| service.address())
 }
 
-/// The workload of which one pod is hit, and the service that it loses: both on the way of a request, if the cluster shows
-/// the way. Answers that are given already are respected.
+/// The workload of which one pod is hit, and the service that it loses: both on the path of a request, if the cluster shows
+/// that path. Given answers are kept.
 fn link<'f>(
     facts: &'f Facts,
     from: Like,
@@ -150,7 +150,7 @@ fn link<'f>(
                 Like::Shop => is_store(needed),
                 Like::Llm | Like::Queue => is_broker(needed),
             };
-            // A dependency that is configured elsewhere is not seen. Then the kind of the service has to do.
+            // A dependency that is configured elsewhere is not visible. The kind of the service then decides.
             let is_needed = workload.needs.contains(&needed.name);
             let is_own = contains(&workload.labels, &needed.selector);
             if is_own || !is_needed && !wanted && peer.is_none() {
@@ -177,7 +177,7 @@ fn link<'f>(
     found.map(|(_, workload, needed)| (workload, needed.name.clone()))
 }
 
-/// The fault that the service can bear: with a second pod, a cut. A single pod cannot be cut off without an outage, so it
+/// The fault that the service can tolerate: with a second pod, a cut. A single pod cannot be cut off without an outage, so it
 /// is delayed, or killed and replaced.
 const fn fault(replicas: Option<u64>, chaos_mesh: bool) -> Strike {
     match (replicas, chaos_mesh) {

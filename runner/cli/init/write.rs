@@ -94,7 +94,7 @@ fn load(out: &mut String, it: &Complete) {
          http:\n      \
          service: {}\n      \
          method: {}\n      \
-         path: {:<13} # {need}: a request that does without it cannot feel the fault\n",
+         path: {:<13} # {need}: a request without it cannot show the fault\n",
         plain(&it.service),
         plain(&it.method),
         plain(&it.path),
@@ -136,7 +136,7 @@ fn fault(out: &mut String, it: &Complete) {
         ),
     };
     let (rate, ratio) = match (it.fault, it.replicas) {
-        // The only pod is away until its replacement is ready.
+        // The only pod is missing until its replacement is ready.
         (Strike::PodKill, Some(1)) => ("50%", None),
         (Strike::Delay, _) => ("95%", Some("{percentile: p95, to: baseline, max: 10, or_below: 1s}")),
         _ => ("80%", Some("{percentile: p95, to: baseline, max: 3, or_below: 500ms}")),

@@ -1,5 +1,5 @@
-//! The help for a name that does not exist: the one that was probably meant, or the few that exist. Only a real cluster has a
-//! `kubectl` that lists them: a sandbox ends with its command.
+//! The help for a name that does not exist: the closest existing name, or the few names that exist. Only for a real cluster
+//! does it suggest `kubectl`: a sandbox ends with its command.
 
 use serde_json::Value;
 use shakedown_schemas::Explained;
@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::PodSelector;
 use super::{Cluster, Kind};
 
 impl Cluster {
-    /// That a service does not exist, with the one that was probably meant.
+    /// The error for a service that does not exist, with the closest existing name.
     pub async fn no_service(&self, namespace: &str, name: &str) -> Explained {
         let help = self.help_for(Kind::Service, "service", namespace, name).await;
         Explained::new(format!("there is no service `{name}` in namespace `{namespace}`"), help)
@@ -72,7 +72,7 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     all
 }
 
-/// The name of a pod's workload. A ReplicaSet adds a part of its own to the name of its Deployment.
+/// The name of a pod's workload. A ReplicaSet appends a suffix to the name of its Deployment.
 fn owner(pod: &Value) -> Option<String> {
     let owner = pod["metadata"]["ownerReferences"].as_array()?.first()?;
     let name = owner["name"].as_str()?;

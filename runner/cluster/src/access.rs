@@ -10,8 +10,8 @@ use shakedown_schemas::scenario::Access;
 use super::{Cluster, ClusterError, Kind};
 
 impl Cluster {
-    /// Whether this account may do something in a namespace (everywhere, when it is empty); none where the server does
-    /// not answer such questions.
+    /// Whether this account has a permission in a namespace (in all namespaces if it is empty). None if the server does not
+    /// support access reviews.
     ///
     /// # Errors
     /// When the server does not answer at all.
@@ -19,7 +19,7 @@ impl Cluster {
         self.may_with(access, namespace, "").await
     }
 
-    /// The same for the object of one name; for every object, when the name is empty.
+    /// The same for one object by name, or for every object if the name is empty.
     ///
     /// # Errors
     /// When the server does not answer at all.
@@ -49,8 +49,8 @@ impl Cluster {
     ///
     /// # Errors
     /// When the server refuses the object or does not answer.
-    pub async fn rehearse(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
-        let action = format!("rehearse the creation of {} in namespace {namespace}", kind.kubectl());
+    pub async fn dry_run(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
+        let action = format!("try the creation of {} in namespace {namespace} (dry run)", kind.kubectl());
         let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
             action: action.clone(),
             message: error.to_string(),
@@ -62,7 +62,8 @@ impl Cluster {
         Ok(super::objects::to_value(&made))
     }
 
-    /// The last lines that a container of a pod printed, of the time since then if one is given. It is named, because other containers may have been added to the pod.
+    /// The last log lines of a container, since a moment if one is given. The container is named, because admission may have
+    /// added others to the pod.
     ///
     /// # Errors
     /// When the pod is not there or has not begun, or the server refuses or does not answer.
@@ -81,7 +82,7 @@ impl Cluster {
         self.once(&format!("read the log of pod {name}"), api.logs(name, &parameters)).await
     }
 
-    /// A POST that does no harm when it is sent twice.
+    /// A POST that is safe to repeat.
     pub(super) async fn post(&self, action: &str, path: &str, body: &Value) -> Result<Value, ClusterError> {
         self.repeated(action, || async {
             let request = http::Request::post(path)

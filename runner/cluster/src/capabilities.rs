@@ -4,18 +4,18 @@
 /// The facts about a cluster that do not depend on its objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// How it is known that the cluster enforces NetworkPolicy, in words. None: it has to be found out.
+    /// Why the cluster is known to enforce NetworkPolicy, in words. None if a canary has to test it.
     pub enforces_policies: Option<&'static str>,
-    /// The API server acts on the objects of Chaos Mesh itself, so that no program has to be installed for them.
+    /// True if the API server itself implements Chaos Mesh's objects, so Chaos Mesh need not be installed.
     pub serves_chaos: bool,
-    /// All nodes are one machine with several names, so that a node's hardware says nothing about its pods.
+    /// True if all nodes are one machine, so a node's hardware says nothing about its pods.
     pub shares_nodes: bool,
-    /// The cluster is a model: a fault acts only if its kind has a model.
+    /// True if the cluster is a model: a fault acts only if its kind is modelled.
     pub is_model: bool,
 }
 
 impl Capabilities {
-    /// Those of a server that reports this version.
+    /// The capabilities of a server that reports this version.
     pub(crate) fn of(version: &str) -> Self {
         if !is_sandbox(version) {
             return Self::default();

@@ -1,4 +1,4 @@
-//! Chaos Mesh as a part of a cluster: its served kinds, its events and its installation. Reads only.
+//! Chaos Mesh in a cluster: its served kinds, its events and its installation. Read only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,8 +43,7 @@ impl Cluster {
         }
     }
 
-    /// A kind by its API version and name, and whether its objects live in namespaces; none where the cluster does not
-    /// serve it.
+    /// A kind by its API version and name, and whether it is namespaced. None if the cluster does not serve it.
     ///
     /// # Errors
     /// When the cluster refuses or does not answer.
@@ -154,7 +153,8 @@ impl Cluster {
         self.pod_log(name("namespace")?, name("name")?, "chaos-daemon", LINES, Some(age)).await.ok()
     }
 
-    /// What is kept of the objects of the whole cluster. If this account may not read them, the kind is noted.
+    /// The objects of a kind in the whole cluster, reduced to the needed fields. If this account may not read them, the kind
+    /// is recorded as unreadable.
     async fn readable<T: DeserializeOwned, C: Default>(
         &self,
         kind: Kind,
@@ -168,14 +168,14 @@ impl Cluster {
                 found.unreadable.push(kind.plural().to_owned());
                 Ok(C::default())
             }
-            // A server without that API has none of them.
+            // A server without this API has no such objects.
             Err(ClusterError::NotFound(_)) => Ok(C::default()),
             other => other,
         }
     }
 }
 
-/// The kind, the plural name and whether it is namespaced, of each resource that is not a part of another.
+/// The kind, the plural name and whether it is namespaced, of each resource that is not a subresource.
 fn resources(list: &Value) -> impl Iterator<Item = (&str, &str, bool)> {
     list["resources"].as_array().into_iter().flatten().filter_map(|resource| {
         let plural = resource["name"].as_str().filter(|name| !name.contains('/'))?;

@@ -16,8 +16,8 @@ use crate::keys::{Item, ObjectAction, ObjectKey, Remedy};
 pub const LATEST: Duration = Duration::from_secs(60);
 
 impl Cluster {
-    /// Reads an object that we created; none when there is none of that name, or only one of another client. A key with a
-    /// UID means that very object.
+    /// Reads an object that we created. None if it does not exist, or if the object of this name belongs to another client. A
+    /// key with a UID means exactly this object.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -54,19 +54,20 @@ impl Cluster {
         self.ledger().made(uid)
     }
 
-    /// Takes note that the object with this key's UID belongs to another run by now, so that it is not ours to remove.
+    /// Records that the object with this key's UID now belongs to another run, so this run does not remove it.
     pub fn disown(&self, key: &ObjectKey) {
         let entries = self.ledger().disown(key);
         self.note_gone(entries);
     }
 
-    /// The number of the last act that has to be undone.
+    /// The number of the last action that needs an undo.
     pub fn last_act(&self) -> u64 {
         self.ledger().last()
     }
 
     /// Checks everything that was created through this connection after the action with this number and is not known to be
-    /// gone, and returns the existing objects. What [`Cluster::apart`] separates is not among it. An object that does not exist and can no longer appear counts as gone from then on.
+    /// gone, and returns the existing objects. What [`Cluster::apart`] separates is not among it. An object that does not
+    /// exist and can no longer appear counts as gone from then on.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -90,7 +91,7 @@ impl Cluster {
     }
 
     /// Removes objects that appeared after their removal, because the server carried out a creation late that it had not
-    /// answered, and returns them. What cannot be read now is looked at the next time.
+    /// answered, and returns them. Objects that cannot be read now are checked the next time.
     pub async fn remove_late(&self) -> Vec<Item> {
         let mut removed = Vec::new();
         let keys = self.ledger().late_keys(self.part);
@@ -104,7 +105,7 @@ impl Cluster {
         removed
     }
 
-    /// How something that is left is removed by hand, in its present state. Where that cannot be read, by deleting it.
+    /// The command that removes a leftover by hand, given its current state. If the state cannot be read: a plain delete.
     pub async fn remedy(&self, item: &Item) -> Remedy {
         match item {
             Item::Object(key) => match self.get_once(key).await {
@@ -115,12 +116,12 @@ impl Cluster {
         }
     }
 
-    /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.
+    /// Until when the server may still carry out an unanswered attempt at an action. None without such an attempt.
     pub fn unclear_until(&self) -> Option<Instant> {
         self.ledger().unclear_until(self.part)
     }
 
-    /// Begins an act that has to be undone.
+    /// Begins an action that needs an undo.
     pub(super) fn begin(
         &self,
         action: &str,
@@ -159,7 +160,7 @@ impl Cluster {
     }
 }
 
-/// An act that is under way. One that is dropped without an end may still be carried out.
+/// An action in progress. If it is dropped before its outcome is recorded, the server may still carry it out.
 pub(super) struct Begun<'a> {
     cluster: &'a Cluster,
     /// Its number in the ledger.
@@ -169,14 +170,14 @@ pub(super) struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// Records that one try had no answer and may still be carried out.
+    /// Records that one attempt had no answer and may still be carried out.
     pub(super) fn unclear(&self, error: &ClusterError) {
         if let (Some(journal), Some(entry)) = (&self.cluster.journal, self.entry) {
             journal.settle(entry, Outcome::Unclear(error.to_string()));
         }
     }
 
-    /// Takes note of how it ended.
+    /// Records its outcome.
     pub(super) fn end(mut self, answer: Result<Value, ClusterError>) -> Result<Value, ClusterError> {
         self.ended = true;
         let outcome = match &answer {

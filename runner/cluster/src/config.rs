@@ -1,4 +1,4 @@
-//! Which cluster, and its configuration, by kubectl's rules.
+//! Selects the cluster and its configuration by kubectl's rules.
 
 mod credentials;
 pub(crate) mod kubeconfig;
@@ -49,7 +49,7 @@ fn of_context(selection: Selection) -> Result<(kube::Config, Option<String>, Opt
     if let Some(path) = &cluster.certificate_authority {
         kubeconfig::regular(path.as_ref()).map_err(|error| ClusterError::Kubeconfig(error.into()))?;
     }
-    // It decodes the certificates, and it is what a plugin with `provideClusterInfo` gets.
+    // The certificates are decoded here. A plugin with `provideClusterInfo` receives this configuration.
     let decoded = ExecAuthCluster::try_from(&cluster).map_err(|error| wrong("certificate authority", &error))?;
     if let Some(pem) = &decoded.certificate_authority_data {
         let certificates: Result<Vec<_>, _> =

@@ -1,4 +1,4 @@
-//! Finding a cluster and saying hello to it.
+//! Finds a cluster and checks that it answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use super::config::configuration;
 use super::options::ConnectOptions;
 use super::{Cluster, ClusterError, error::chain, transport};
 
-/// Connects and asks for the version, within 10 s.
+/// Connects and reads the server's version, within 10 s.
 ///
 /// # Errors
-/// When no cluster is configured, it does not answer, or it refuses us.
+/// If no cluster is configured, or the cluster does not answer or refuses the request.
 pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> {
     let (config, context) = configuration(options).await?;
     let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let default_namespace = config.default_namespace.clone();
-    // Credentials are read again for this context, whatever is the current one by then.
+    // Credentials are read again for this context, even if the current context has changed by then.
     let chosen = ConnectOptions { context: context.clone().or_else(|| options.context.clone()), ..options.clone() };
     let client = transport::client(chosen, config)?;
     let unreachable = |cause: String| ClusterError::Unreachable { server: server.clone(), cause };
@@ -35,6 +35,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         context: context.filter(|_| !is_sandbox(&version)),
         server,
         version,
+        topology: None,
     };
     Ok(Cluster {
         client,

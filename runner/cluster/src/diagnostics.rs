@@ -1,5 +1,4 @@
-//! Data about pods: events, services, containers and their logs. Read only, and each at most once or
-//! twice in a scenario.
+//! Data about pods: events, services, containers and their logs. Read only; each is read at most twice per scenario.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use serde_json::Value;
 use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
 
-/// How long the reading of a log may take.
+/// The timeout of reading a log.
 const LIMIT: Duration = Duration::from_secs(10);
 
 impl Cluster {
@@ -40,7 +39,7 @@ impl Cluster {
         Ok(containers.filter_map(|it| it["name"].as_str().map(str::to_owned)).collect())
     }
 
-    /// The log of a container since a moment, each line with its time, up to this many bytes.
+    /// The log of a container since a moment, each line with its timestamp, limited to this number of bytes.
     ///
     /// # Errors
     /// When the pod is gone or has no log, or the server refuses or does not answer.

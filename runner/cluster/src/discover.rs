@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::{Cluster, ClusterError, Kind};
 
-/// How many lists are asked for at the same time.
+/// The number of concurrent list requests.
 const AT_ONCE: usize = 8;
-/// How long a group is asked for: one whose server is away must not keep us.
+/// The timeout of one API group: an aggregated server that is down must not delay the search.
 const RETRY_LIMIT: Duration = Duration::from_secs(3);
 
 /// The kinds of an API.
@@ -59,7 +59,7 @@ fn kinds(version: &str, list: &Value) -> Vec<Kind> {
     let found = resources.filter_map(|resource| {
         let can = |verb: &str| resource["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|it| it == verb));
         let (kind, plural) = (resource["kind"].as_str()?, resource["name"].as_str()?);
-        // Two groups serve events, and none of them is ours.
+        // Two groups serve events, and the runner creates no events.
         (can("list") && can("delete") && kind != "Event").then(|| Kind::other(version, kind, plural))
     });
     found.collect()

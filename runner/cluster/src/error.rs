@@ -37,7 +37,7 @@ pub enum ClusterError {
     },
     /// The object does not exist.
     NotFound(Explained),
-    /// The server does not remember that far back.
+    /// The requested version is older than the server's history.
     Expired(String),
     /// The object already exists, or another client changed it.
     Conflict {
@@ -53,26 +53,26 @@ pub enum ClusterError {
         /// How long we waited.
         limit: Duration,
     },
-    /// The server is overloaded, and says when to come back.
+    /// The server is overloaded and says when to try again.
     Busy {
         /// The action.
         action: String,
         /// The server's words.
         message: String,
-        /// How long it asks us to wait.
+        /// The wait that it asks for.
         wait: Duration,
     },
-    /// The connection ended before an answer came, or a server on the way answered that does not know either: the request
-    /// may or may not have been carried out, or may yet be.
+    /// The outcome is unknown: the connection ended before the answer, or an intermediate server answered. The request may
+    /// have been carried out, or may still be.
     Unclear {
         /// The action.
         action: String,
         /// The server's or the connection's words.
         message: String,
-        /// How long it asks us to wait.
+        /// The wait that it asks for.
         wait: Duration,
     },
-    /// Anything else that the server or the connection says.
+    /// Any other error of the server or the connection.
     Other {
         /// The action.
         action: String,
@@ -84,7 +84,7 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// Puts kube's error into our words. `action` completes "could not ...".
+    /// Converts kube's error. `action` completes "could not ...".
     pub(super) fn from_kube(action: &str, error: &kube::Error) -> Self {
         let action = action.to_owned();
         match error {
@@ -150,7 +150,7 @@ impl ClusterError {
         }
     }
 
-    /// Whether the request may have been carried out, or may yet be, although no answer says so.
+    /// Whether the request may have been carried out, or may still be, without an answer.
     pub const fn is_unclear(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Unclear { .. })
     }
@@ -160,7 +160,7 @@ impl ClusterError {
         self.is_unclear() || matches!(self, Self::Busy { .. } | Self::Other { transient: true, .. })
     }
 
-    /// How long the server asks us to wait before the next try; zero when it does not say.
+    /// The wait that the server asks for before the next attempt. Zero if it asks for none.
     pub const fn wait(&self) -> Duration {
         match self {
             Self::Busy { wait, .. } | Self::Unclear { wait, .. } => *wait,
@@ -177,6 +177,12 @@ impl ClusterError {
 impl fmt::Display for ClusterError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.explained().fmt(out)
+    }
+}
+
+impl From<ClusterError> for Explained {
+    fn from(error: ClusterError) -> Self {
+        error.explained()
     }
 }
 
@@ -208,7 +214,7 @@ fn retry_after(status: &kube::core::Status) -> Option<Duration> {
     (overloaded && seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
-/// An error with its causes: the cause is usually what helps.
+/// An error with its causes, which usually explain it.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

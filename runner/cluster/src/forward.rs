@@ -1,5 +1,5 @@
-//! Port-forwards: connections through the API server to a ready pod of a service. They are opened at the same time, on the
-//! runtime of the cluster's client. When a pod goes away, the next connection goes to another one.
+//! Port-forwards: connections through the API server to a ready pod of a service. Connections are opened concurrently, on the
+//! runtime of the cluster's client. If a pod goes away, the next connection uses another pod.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a pod may take to accept a connection.
+/// The timeout of a connection to a pod.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many pods are tried at the same time when another one is looked for.
+/// The number of pods that a search tries concurrently.
 const AT_ONCE: usize = 3;
 
 /// How long a connection to a closed port stays open, until the kubelet's error arrives.
@@ -40,11 +40,11 @@ pub(crate) trait Pods: Send + Sync + 'static {
     /// Opens a connection to a port of a pod.
     fn open(&self, pod: &str, port: u16) -> impl Future<Output = Result<Self::Stream, String>> + Send;
 
-    /// The pod that was used accepts no connection any more.
+    /// The current pod no longer accepts connections.
     fn lost(&self, pod: &str);
 }
 
-/// Why a port-forward carries no connection.
+/// Why a port-forward could not open a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotForwarded {
     /// The service has no ready pod.
@@ -55,7 +55,7 @@ pub enum NotForwarded {
 
 /// A port-forward. Dropping it closes its connections.
 pub struct PortForward {
-    /// How often a connection had to look for another pod.
+    /// The number of searches for another pod.
     pub reconnects: Arc<AtomicU64>,
     opener: Opener,
     _end: DropGuard,
@@ -102,7 +102,7 @@ impl Opener {
     }
 }
 
-/// A forwarder of any kind of pods.
+/// A forwarder, generic over the pods.
 trait Opens: Send + Sync {
     fn open(self: Arc<Self>, end: CancellationToken) -> BoxFuture<'static, Result<std::net::TcpStream, NotForwarded>>;
 }
@@ -138,15 +138,15 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     }
 }
 
-/// Forwards connections to one pod as long as it accepts them.
+/// Forwards connections to one pod while it accepts them.
 pub(crate) struct Forwarder<P> {
     pods: P,
     reconnects: Arc<AtomicU64>,
     /// The pod that answered last, and the port's number there.
     pod: Mutex<Option<(String, u16)>>,
-    /// Held while another pod is looked for, which one connection does for all.
+    /// Held during a search for another pod: one connection searches for all.
     looking: tokio::sync::Mutex<()>,
-    /// The number of finished searches, and why the last one found nothing.
+    /// The number of finished searches, and why the last one failed.
     searched: Mutex<(u64, Option<NotForwarded>)>,
 }
 
@@ -179,7 +179,7 @@ impl<P: Pods> Forwarder<P> {
             }
             let before = locked(&self.searched).0;
             let looking = self.looking.lock().await;
-            // Another connection may have searched meanwhile. Its result holds for all that waited for it.
+            // Another connection may have searched meanwhile. Its result is valid for all that waited for it.
             let (searches, failed) = locked(&self.searched).clone();
             if let Some(failed) = failed.filter(|_| searches > before) {
                 return Err(failed);
@@ -247,7 +247,7 @@ mod tests {
 
     use super::*;
 
-    /// Pods that take a while to accept a connection, or do not.
+    /// Pods that accept a connection late or not at all.
     struct Slow {
         takes: Duration,
         pods: Mutex<Vec<(&'static str, bool)>>,
@@ -316,7 +316,7 @@ mod tests {
             (1, 2)
         );
         assert_eq!(begun.elapsed(), Duration::from_secs(3), "the old pod fails, one finds another, all connect to it");
-        // None accepts: all learn it from the first search.
+        // No pod accepts: all connections fail with the first search.
         *locked(&forwarder.pods.pods) = vec![("p1", false), ("p2", false)];
         let begun = Instant::now();
         let opened = join_all((0..50).map(|_| forwarder.connect())).await;
@@ -341,7 +341,7 @@ mod tests {
     async fn a_local_connection_is_carried_to_the_pod_until_the_port_forward_ends() {
         let forward = PortForward::new(Arc::new(Forwarder::new(Slow::new(0, &[("p0", true)]))));
         let opener = forward.opener();
-        // From a thread of its own, as the load engine does.
+        // From a separate thread, as the load engine does.
         let opening = tokio::task::spawn_blocking(move || futures::executor::block_on(opener.open()));
         let stream = opening.await.unwrap().unwrap();
         let mut stream = TcpStream::from_std(stream).unwrap();

@@ -21,28 +21,28 @@ pub const FILE: &str = "journal.ndjson";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Step {
-    /// It is about to be done.
+    /// The action is about to be taken.
     Intent,
-    /// It is done. For a delete that means accepted: whether the object is gone is another line.
+    /// The action succeeded. For a delete: it was accepted; another line records that the object is gone.
     Done,
-    /// It was refused: nothing came of it.
+    /// The server refused the action, so it has no effect.
     Refused,
-    /// It is not known whether it was done, or may yet be.
+    /// The outcome is unknown: the action may have been carried out, or may still be.
     Unclear,
     /// An undo that failed.
     Failed,
     /// Its object was read back and does not exist.
     Gone,
-    /// The whole run is in a sandbox, which ends with it.
+    /// The whole run is in a sandbox, which ends with the run.
     Sandbox,
 }
 
-/// How an act ended, as far as is known.
+/// The outcome of an action, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done; the UID of the object that was made.
+    /// It succeeded. Contains the UID of the created object.
     Done(Option<String>),
-    /// It was refused, and nothing came of it.
+    /// The server refused it, so it has no effect.
     Refused(String),
     /// Its outcome is unknown: it may have been carried out, or may be carried out late.
     Unclear(String),
@@ -80,9 +80,9 @@ pub struct Journal {
 
 struct Inner {
     file: File,
-    /// The number of the last act.
+    /// The number of the last action.
     seq: u64,
-    /// Whether the file may end within a line, because one could not be written.
+    /// Whether the file may end within a line after a failed write.
     torn: bool,
 }
 
@@ -92,16 +92,16 @@ impl fmt::Debug for Journal {
     }
 }
 
-/// How often the lock of a folder is tried again, and the pause before each try.
+/// The number of attempts to lock a folder, and the pause before each.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 impl Journal {
-    /// Opens the journal of a run in its folder, at its end, and keeps it locked until it is dropped. `mask` takes secrets
-    /// out of everything that is written.
+    /// Opens the journal of a run in its folder, at its end, and keeps it locked until it is dropped. `mask` removes secrets
+    /// from everything that is written.
     ///
     /// # Errors
-    /// When the file cannot be written, or another run that lives writes to it.
+    /// When the file cannot be written, or another live run writes to it.
     pub fn open(folder: &Path, run: &str, mask: Mask) -> std::io::Result<Self> {
         let mut file = File::options().create(true).read(true).append(true).open(folder.join(FILE))?;
         let mut tries = 0;
@@ -109,7 +109,7 @@ impl Journal {
             match file.try_lock() {
                 // A file system without locks only loses the protection of the lock.
                 Ok(()) | Err(TryLockError::Error(_)) => break,
-                // A process that is being started shares the open files of its parent, and their locks, until it executes.
+                // A child process shares the open files of its parent, and their locks, until its exec.
                 Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
                     tries += 1;
                     std::thread::sleep(LOCK_PAUSE);
@@ -129,14 +129,14 @@ impl Journal {
             torn = last != *b"\n";
         }
         file.sync_all()?;
-        // The file's name is on disk only when its folder is.
+        // The file's name is durable only after a sync of its folder.
         if let Ok(folder) = File::open(folder) {
             _ = folder.sync_all();
         }
         Ok(Self { run: run.to_owned(), mask, inner: Mutex::new(Inner { file, seq: 0, torn }) })
     }
 
-    /// Writes down that the run acts in a sandbox.
+    /// Records that the run acts in a sandbox.
     ///
     /// # Errors
     /// When it could not be written and synced.
@@ -144,7 +144,7 @@ impl Journal {
         self.lock().append(&self.line(0, Step::Sandbox))
     }
 
-    /// Writes down that an act is about to be done, and returns its number. Only when this returns may it be done.
+    /// Records that an action is about to be taken, and returns its number. The action may be taken only after this returns.
     /// `by_hand` completes the command that undoes it.
     ///
     /// # Errors
@@ -197,7 +197,7 @@ impl Inner {
     }
 }
 
-/// Whether the process that writes a journal still lives. Only meaningful on the machine where it was written.
+/// Whether the process that writes a journal is still alive. Only meaningful on the machine where it was written.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -215,7 +215,7 @@ pub struct Contents {
     /// The objects that may still exist: those of all actions that were started, not refused, and not proven to be
     /// gone. The latest first.
     pub outstanding: Vec<Outstanding>,
-    /// The objects of Chaos Mesh that are proven to be gone, each with its run: what they have made may still exist.
+    /// The objects of Chaos Mesh that are proven to be gone, each with its run: objects that they created may still exist.
     pub gone: Vec<(String, ObjectKey)>,
     /// The pods of other owners of which it is not known whether their run ended them, each with its run and since when.
     pub unclear_ends: Vec<(String, ObjectKey, jiff::Timestamp)>,
@@ -225,25 +225,25 @@ pub struct Contents {
     pub is_sandboxed: bool,
 }
 
-/// One thing that may still be there.
+/// An object or label that may still exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outstanding {
     /// Its run.
     pub run: String,
     /// The object, with its UID if the server returned it.
     pub item: Item,
-    /// Since when it is not known whether it was done, where that is so: it may still be done a while later.
+    /// Since when its outcome is unknown. None if it is known. The server may still carry it out for a while.
     pub unclear: Option<jiff::Timestamp>,
 }
 
-/// Reads a journal. A line that cannot be read spoils no other one: the act of a torn intent was never begun, and a torn end
-/// only makes the cleanup look.
+/// Reads a journal. An unreadable line affects no other line: an action whose intent is torn was never taken, and a torn
+/// outcome only makes the cleanup check the object.
 ///
 /// # Errors
-/// When there is text, and none of its lines belongs to a journal.
+/// If the text is not empty and no line belongs to a journal.
 pub fn read(text: &str) -> Result<Contents, String> {
     let mut acts: BTreeMap<(String, u64), (ObjectAction, Outstanding)> = BTreeMap::new();
-    // Acts of which one try had no answer. That another one was answered does not end it.
+    // Actions with an unanswered attempt. The answer to another attempt does not settle it.
     let mut unanswered: BTreeSet<(String, u64)> = BTreeSet::new();
     let mut ends: BTreeMap<(String, u64), (ObjectKey, jiff::Timestamp)> = BTreeMap::new();
     let mut made: BTreeSet<ObjectKey> = BTreeSet::new();
@@ -271,7 +271,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
             (_, Step::Sandbox) => _ = sandboxed.insert(run),
             (Some(act), Step::Intent) => {
                 if let Some(item) = act.undo() {
-                    // Until an end is written, the outcome is not known.
+                    // The outcome is unknown until it is recorded.
                     acts.insert(id, (act, Outstanding { run, item, unclear: Some(at) }));
                 }
             }
@@ -284,7 +284,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
                 }
             }
             (_, Step::Done) => {
-                // An unanswered try may still make an object of that name, with another UID.
+                // An unanswered attempt may still create an object of this name, with another UID.
                 if let Some((_, left)) = acts.get_mut(&id).filter(|_| !unanswered.contains(&id)) {
                     left.unclear = None;
                     if let Item::Object(key) = &mut left.item {
@@ -306,7 +306,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
     if runs.is_empty() && !unreadable.is_empty() {
         return Err("none of its lines belongs to a journal".to_owned());
     }
-    // A journal of several runs has them in the order of their names, and each in the order of its acts.
+    // A journal of several runs lists the runs by name, and the actions of each in order.
     let outstanding = acts.into_values().rev().map(|(_, left)| left).collect();
     let is_sandboxed = !runs.is_empty() && runs == sandboxed;
     // The pods of a run itself are outstanding until they are gone.
@@ -315,7 +315,7 @@ pub fn read(text: &str) -> Result<Contents, String> {
     Ok(Contents { outstanding, gone, unclear_ends, unreadable, is_sandboxed })
 }
 
-/// A line, and the text that it was read from.
+/// A line and its text.
 struct Whole<'a> {
     line: Line,
     whole: &'a str,

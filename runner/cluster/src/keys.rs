@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Kind;
 
-/// Takes secrets out of a text.
+/// Removes secrets from a text.
 pub type Mask = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 /// An object, exactly.
@@ -15,11 +15,11 @@ pub type Mask = Box<dyn Fn(&str) -> String + Send + Sync>;
 pub struct ObjectKey {
     /// Its kind.
     pub kind: Kind,
-    /// Its namespace; empty for a kind that has none.
+    /// Its namespace. Empty for a cluster-scoped kind.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its UID, when only that very object is meant.
+    /// Its UID, if the key means exactly this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
@@ -32,28 +32,28 @@ impl ObjectKey {
     }
 }
 
-/// How something that is left is removed by hand.
+/// How to remove a leftover by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remedy {
     /// The kubectl command.
     pub command: String,
-    /// What holds the object, where its deletion was accepted and does not end.
+    /// What blocks the object's deletion, if it was accepted and has not ended.
     pub held: Option<String>,
 }
 
 impl ObjectKey {
-    /// How this object is removed by hand, in its present state. An accepted deletion waits for finalizers: another deletion
-    /// does not help.
+    /// The command that removes this object by hand, given its current state. An accepted deletion waits for finalizers, so
+    /// another deletion does not help.
     pub fn remedy(&self, object: &Value) -> Remedy {
         let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
         let finalizers: Vec<&str> = finalizers.filter_map(Value::as_str).collect();
-        // A resource of Chaos Mesh has to be recovered first: `shakedown cleanup` tells how.
+        // A resource of Chaos Mesh has to be recovered first: `shakedown cleanup` says how.
         let is_held = !object["metadata"]["deletionTimestamp"].is_null() && !finalizers.is_empty();
         if !is_held || self.kind.is_chaos() {
             return Remedy { command: self.delete_command(), held: None };
         }
         let holders: Vec<String> = finalizers.iter().map(|it| format!("{it} ({})", holder(it))).collect();
-        // With the UID, the command touches no other object that has this name by then.
+        // With the UID, the command changes no other object that has this name by then.
         let patch = json!({"metadata": {"finalizers": null, "uid": object["metadata"]["uid"]}});
         let namespace = if self.namespace.is_empty() { String::new() } else { format!("-n {} ", self.namespace) };
         Remedy {
@@ -63,8 +63,8 @@ impl ObjectKey {
                 self.name
             ),
             held: Some(format!(
-                "its deletion was accepted and waits for {} {}; if its owner is gone for good, the command takes it off without \
-                 it",
+                "its deletion was accepted and waits for {} {}; if the controller is gone for good, the command removes it \
+                 without the controller",
                 if finalizers.len() == 1 { "the finalizer" } else { "the finalizers" },
                 holders.join(", ")
             )),
@@ -89,7 +89,7 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// Something of ours in a cluster.
+/// An object or label of a run in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Item {
     /// An object that a run created.
@@ -105,7 +105,7 @@ impl Item {
         key
     }
 
-    /// Whether both mean the same, whatever is known of the objects' UIDs.
+    /// Whether both mean the same item, regardless of the UIDs.
     pub fn same(&self, other: &Self) -> bool {
         let (key, its) = (self.key(), other.key());
         let label = |item: &Self| match item {
@@ -115,7 +115,7 @@ impl Item {
         (key.kind, &key.namespace, &key.name) == (its.kind, &its.namespace, &its.name) && label(self) == label(other)
     }
 
-    /// Whether it acts on others. A label that nothing selects does not.
+    /// Whether it has an effect. A label that no policy selects has none.
     pub const fn acts(&self) -> bool {
         matches!(self, Self::Object(_))
     }
@@ -129,7 +129,7 @@ impl Item {
     }
 }
 
-/// The kubectl command that takes a label off.
+/// The kubectl command that removes a label.
 pub fn unmark_command(key: &ObjectKey, label: &str) -> String {
     let namespace = if key.namespace.is_empty() { String::new() } else { format!("-n {} ", key.namespace) };
     format!("kubectl {namespace}label {} {} {label}-", key.kind.kubectl(), key.name)
@@ -144,7 +144,7 @@ impl fmt::Display for Item {
     }
 }
 
-/// One thing done to a cluster.
+/// One change of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectAction {
@@ -159,7 +159,7 @@ pub enum ObjectAction {
 }
 
 impl ObjectAction {
-    /// The item that its undo removes, if there is one.
+    /// The item that its undo removes, if any.
     pub(crate) fn undo(&self) -> Option<Item> {
         match self {
             Self::Create(key) => Some(Item::Object(key.clone())),
@@ -203,7 +203,7 @@ mod tests {
             remedy.held.as_deref(),
             Some(
                 "its deletion was accepted and waits for the finalizer example.org/stuck (of the controller of example.org); \
-                 if its owner is gone for good, the command takes it off without it"
+                 if the controller is gone for good, the command removes it without the controller"
             )
         );
         for (finalizer, owner) in [

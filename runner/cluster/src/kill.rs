@@ -12,7 +12,7 @@ use super::{Cluster, ClusterError, Kind, LATEST, ObjectKey};
 use crate::journal::Outcome;
 use crate::keys::ObjectAction;
 
-/// The most conflicts of one end: a pod that lives is written a few times a minute.
+/// The maximum number of conflicts while ending one pod: a live pod is updated a few times a minute.
 const CONFLICTS: u32 = 10;
 
 /// How the end of a pod went.
@@ -27,8 +27,8 @@ pub enum PodEnd {
 }
 
 impl Cluster {
-    /// Deletes a pod; its containers get this many seconds, or the pod's grace period. The server deletes only the version that
-    /// was read, and that one was not being deleted.
+    /// Deletes a pod with this grace period in seconds, or with the pod's own. The server deletes only the version that was read,
+    /// which was not being deleted.
     ///
     /// # Errors
     /// When the server refuses, or nothing was sent.
@@ -36,8 +36,8 @@ impl Cluster {
         self.end(key, grace, false).await
     }
 
-    /// Evicts a pod: the same, unless a PodDisruptionBudget forbids it. Sent again only if there was no answer, because the
-    /// server's way of forbidding is to ask for another try.
+    /// Evicts a pod: the same, unless a PodDisruptionBudget forbids it. It is sent again only without an answer, because the
+    /// server forbids an eviction by asking for another attempt.
     ///
     /// # Errors
     /// When a budget forbids it, the server refuses, or nothing was sent.
@@ -51,7 +51,7 @@ impl Cluster {
         // Before the request: this future can be dropped in the middle of it.
         self.ledger().unclear_end(self.part, key.clone(), entry, Instant::now() + LATEST);
         let (mut conflicts, mut again) = (0, false);
-        // Whether a request of ours had no answer: it may be what ended the pod.
+        // Whether one of our requests had no answer: it may have ended the pod.
         let unclear = AtomicBool::new(false);
         let answer = loop {
             let pod = match self.get(key).await {
@@ -71,7 +71,7 @@ impl Cluster {
                 Ok(()) => break Ok(true),
                 Err(ClusterError::NotFound(_)) => break Ok(unclear.load(Ordering::Relaxed)),
                 Err(ClusterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
-                // Read it back. The version in the request makes another one harmless.
+                // Read it back. The version in the request makes a repetition harmless.
                 Err(error) if evict && error.is_unclear() && !again => {
                     unclear.store(true, Ordering::Relaxed);
                     again = true;
@@ -157,13 +157,13 @@ impl Cluster {
     ///
     /// # Errors
     /// When a budget forbids it, or the server refuses or does not answer.
-    pub async fn rehearse_eviction(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+    pub async fn dry_run_eviction(&self, key: &ObjectKey) -> Result<(), ClusterError> {
         self.eviction(key, json!({"dryRun": ["All"], "preconditions": {"uid": key.uid}})).await
     }
 
     async fn eviction(&self, key: &ObjectKey, options: Value) -> Result<(), ClusterError> {
         let action = format!("evict {key}");
-        // `policy/v1` came with 1.22, and `v1beta1` went with 1.25.
+        // 1.22 added `policy/v1`, and 1.25 removed `v1beta1`.
         let version =
             if self.version().is_some_and(|version| version < (1, 22)) { "policy/v1beta1" } else { "policy/v1" };
         let body = json!({

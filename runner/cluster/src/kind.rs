@@ -1,5 +1,4 @@
-//! The kinds of objects that the runner handles: a fixed list of those that it knows by itself, and whatever else a
-//! scenario's manifests name.
+//! The kinds of objects that the runner handles: a fixed list of known kinds, and the kinds that a scenario's manifests name.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -68,8 +67,8 @@ struct Parts {
     plural: String,
 }
 
-/// The kinds that were named so far. They live as long as the program, so that a kind is a plain value everywhere; there
-/// are as many as manifests name.
+/// The kinds that manifests have named so far. They live as long as the program, so that a kind is a plain value. Their
+/// number is limited by the manifests.
 static OTHERS: Mutex<BTreeSet<&'static Parts>> = Mutex::new(BTreeSet::new());
 
 impl OtherKind {
@@ -143,7 +142,7 @@ impl Kind {
         })
     }
 
-    /// The kind of the objects that Chaos Mesh keeps for each pod because of this one; none where there is none.
+    /// The kind of the per-pod objects that Chaos Mesh creates for this kind. None if there is none.
     pub const fn child(self) -> Option<Self> {
         match self {
             Self::NetworkChaos => Some(Self::PodNetworkChaos),

@@ -1,4 +1,4 @@
-//! The labels by which everything of ours in a cluster is recognised.
+//! The labels that identify the runner's objects in a cluster.
 
 /// The label of every object that the runner creates, with the value [`MANAGER`].
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -11,8 +11,8 @@ pub const FAULT: &str = "shakedown.dev/fault";
 /// The annotation that records the namespace and name under which an object was created, and the token of the request.
 /// It distinguishes an object from its copies, which carry the same labels.
 pub const CREATED: &str = "shakedown.dev/created";
-/// The annotation with the version that an object had before it was replaced. It makes a replacement a change also where the
-/// content is as before.
+/// The annotation with the version that an object had before it was replaced. It makes a replacement a change even if the
+/// content is unchanged.
 pub const REPLACED: &str = "shakedown.dev/replaced";
 /// The beginning of the labels that are put on objects of others (pods, namespaces) while a fault lasts.
 pub const MARK_PREFIX: &str = "mark.shakedown.dev/";
@@ -25,17 +25,17 @@ pub fn mark(run: &str, serial: usize, role: &str, name: &str) -> String {
     format!("{MARK_PREFIX}{run}.{serial}.{role}{dash}{name}")
 }
 
-/// The run whose mark a label is.
+/// The run that a mark belongs to.
 pub fn mark_run(label: &str) -> Option<&str> {
     label.strip_prefix(MARK_PREFIX)?.split('.').next()
 }
 
-/// Whether an object may be one that a run created: it is not a copy of one under another name or in another namespace.
+/// Whether a run may have created an object: it is not a copy under another name or in another namespace.
 pub fn is_original(object: &serde_json::Value) -> bool {
     let metadata = &object["metadata"];
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let begins = format!("{}/{}/", text(&metadata["namespace"]), text(&metadata["name"]));
-    // Objects of earlier versions say nothing of it.
+    // Objects of earlier versions lack the annotation.
     metadata["annotations"][CREATED].as_str().is_none_or(|created| created.starts_with(&begins))
 }
 

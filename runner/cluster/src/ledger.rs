@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ObjectKey;
 use crate::labels;
 
-/// Everything that was begun and is not known to be gone.
+/// All objects and labels that were begun and are not known to be gone.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     claims: Vec<Claim>,
@@ -52,11 +52,11 @@ pub(super) struct Claim {
     pub label: Option<String>,
     /// Its number in the journal, where there is one.
     pub entry: Option<u64>,
-    /// Whether the act has ended, well or not.
+    /// Whether the action has ended, successfully or not.
     ended: bool,
-    /// Until when a try whose answer never came may still be carried out.
+    /// Until when the server may still carry out an unanswered attempt.
     unclear: Option<Instant>,
-    /// Its object was to be deleted. One that appears from now on is late.
+    /// Its object was deleted. If one appears from now on, it is late.
     undone: bool,
 }
 
@@ -67,7 +67,7 @@ impl Ledger {
         self.parts
     }
 
-    /// Takes note of an act that is about to be done.
+    /// Records an action that is about to be taken.
     pub fn open(&mut self, part: u64, key: ObjectKey, label: Option<&str>, token: &str, entry: Option<u64>) -> u64 {
         self.count += 1;
         self.claims.push(Claim {
@@ -98,7 +98,7 @@ impl Ledger {
         claim.mark(claim.tries)
     }
 
-    /// The latest try had no answer: it may be carried out until then.
+    /// Records that the latest attempt had no answer and may be carried out until then.
     pub fn unclear(&mut self, number: u64, until: Instant) {
         if let Some(claim) = self.claim(number) {
             claim.unclear = claim.unclear.max(Some(until));
@@ -106,14 +106,14 @@ impl Ledger {
         }
     }
 
-    /// The act was done; its object has this UID.
+    /// Records that the action succeeded, and the UID of its object.
     pub fn done(&mut self, number: u64, uid: Option<String>) {
         if let Some(claim) = self.claim(number) {
             (claim.ended, claim.uid) = (true, uid);
         }
     }
 
-    /// The act has failed. True where nothing can have come of it, and it is forgotten.
+    /// Records that the action failed. True if it can have had no effect; it is then forgotten.
     pub fn failed(&mut self, number: u64) -> bool {
         let Some(claim) = self.claim(number) else { return true };
         claim.ended = true;
@@ -134,7 +134,7 @@ impl Ledger {
         self.claims.iter().any(|claim| claim.is_of(key) && claim.is(object))
     }
 
-    /// The object is to be deleted, or is not there: one that a late try makes is not wanted any more.
+    /// Records that the object is deleted or does not exist: an object that a late attempt creates must be removed.
     pub fn undone(&mut self, key: &ObjectKey) {
         self.claims.iter_mut().filter(|claim| claim.is_of(key)).for_each(|claim| claim.undone = true);
     }
@@ -143,7 +143,7 @@ impl Ledger {
         self.claims.iter().filter(move |claim| claim.part == part)
     }
 
-    /// The names under which an object of this part may still appear after its removal.
+    /// The names under which a late object of this part may still appear.
     pub fn late_keys(&self, part: u64) -> Vec<ObjectKey> {
         let now = Instant::now();
         let is_open =
@@ -154,7 +154,7 @@ impl Ledger {
         keys
     }
 
-    /// Whether an object appeared after its removal: a try of a claim that was undone made it, and no other claim has it.
+    /// Whether an object appeared after its removal: an attempt of an undone claim created it, and no other claim has it.
     pub fn is_late(&self, key: &ObjectKey, object: &Value) -> bool {
         let mut owners = self.claims.iter().filter(|claim| claim.is_of(key) && claim.is(object)).peekable();
         owners.peek().is_some() && owners.all(|claim| claim.undone)
@@ -180,7 +180,7 @@ impl Ledger {
         self.forget(|claim| claim.is_of(key) && claim.uid.is_some() && claim.uid == key.uid)
     }
 
-    /// Takes note that a label of ours is off.
+    /// Records that one of our labels was removed.
     pub fn unmarked(&mut self, key: &ObjectKey, label: &str) -> Vec<u64> {
         let now = Instant::now();
         self.forget(|claim| claim.key == *key && claim.label.as_deref() == Some(label) && claim.is_over(now))
@@ -192,7 +192,7 @@ impl Ledger {
         entries
     }
 
-    /// The number of the last act.
+    /// The number of the last action.
     pub const fn last(&self) -> u64 {
         self.count
     }
@@ -202,7 +202,7 @@ impl Ledger {
         self.of(part).filter(|claim| claim.number > since).cloned().collect()
     }
 
-    /// Until when a try of any act of this part may still be carried out.
+    /// Until when an attempt at any action of this part may still be carried out.
     pub fn unclear_until(&self, part: u64) -> Option<Instant> {
         let ends = self.ends.iter().filter(|end| end.part == part).map(|end| end.until);
         self.of(part).filter_map(|claim| claim.unclear).chain(ends).max().filter(|until| *until > Instant::now())
@@ -237,12 +237,12 @@ impl Claim {
             || self.unanswered.iter().any(|number| *created == self.mark(*number).as_str())
     }
 
-    /// Whether no try of the act can be carried out any more.
+    /// Whether no attempt at the action can still be carried out.
     fn is_over(&self, now: Instant) -> bool {
         self.ended && self.unclear.is_none_or(|until| until <= now)
     }
 
-    /// The annotation of one try. It holds the object's name, so that a copy under another name does not pass for ours.
+    /// The annotation of one attempt. It contains the object's name, so that a copy under another name is not taken for ours.
     fn mark(&self, number: u32) -> String {
         format!("{}/{}/{}-{number}", self.key.namespace, self.key.name, self.token)
     }

@@ -1,5 +1,5 @@
-//! The cluster: the only module that imports kube. It connects, reads, and carries out single acts on objects, each
-//! bounded in time and retried where that is safe.
+//! The cluster: the only crate that imports kube. It connects, reads, and carries out single actions on objects. Each has a
+//! timeout and is retried if that is safe.
 //!
 //! Other modules decide which objects a fault needs (`faults`) and when they exist (`timeline`).
 
@@ -74,10 +74,10 @@ pub use shakedown_schemas::scenario::Access;
 use crate::journal::Journal;
 use ledger::Ledger;
 
-/// Where the cluster's side events go: retries, reconnects.
+/// Receives the cluster's own events: retries and reconnects.
 pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
 
-/// How long a request that may be repeated is repeated.
+/// The time limit of retries.
 const RETRY_LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection to one cluster.
@@ -91,11 +91,11 @@ pub struct Cluster {
     flags: String,
     notify: Notify,
     journal: Option<Arc<Journal>>,
-    /// How long a request that may be repeated is repeated: no try begins later than this.
+    /// The time limit of retries: no attempt begins later than this.
     retry_limit: Duration,
     /// The objects that this connection created. Clones share them.
     ledger: Arc<Mutex<Ledger>>,
-    /// The part of the ledger that its acts belong to. Clones share it, except for those of [`Cluster::apart`].
+    /// The part of the ledger that its actions belong to. Clones share it, except for those of [`Cluster::apart`].
     part: u64,
 }
 
@@ -115,19 +115,25 @@ impl Cluster {
         &self.default_namespace
     }
 
-    /// A kubectl command, or one of ours, as it is to be typed: it reaches this cluster and no other.
+    /// A command of kubectl or shakedown, completed so that it reaches this cluster and no other.
     pub fn by_hand(&self, command: &str) -> String {
         format!("{command}{}", self.flags)
     }
 
-    /// The same connection, with its side events sent elsewhere.
+    /// The same connection, to a sandbox with this topology.
+    pub fn modelling(mut self, topology: String) -> Self {
+        self.info.topology = Some(topology);
+        self
+    }
+
+    /// The same connection with another receiver of its events.
     pub fn notifying(mut self, notify: Notify) -> Self {
         self.notify = notify;
         self
     }
 
-    /// The same connection for a scenario that runs next to others. It still knows the objects of all of them as objects of this
-    /// run, but it looks only after those that are made through it or its clones: the others are in use.
+    /// The same connection for a scenario that runs next to others. It still knows the objects of all scenarios as objects of
+    /// this run, but it checks only those that were created through it or its clones: the others are in use.
     pub fn apart(mut self) -> Self {
         let part = self.ledger().another_part();
         self.part = part;
@@ -145,14 +151,14 @@ impl Cluster {
         (self.notify)(event);
     }
 
-    /// The same connection, with every act written into a journal first.
+    /// The same connection, with every action recorded in a journal first.
     pub fn journalled(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);
         self
     }
 
-    /// The server's version as two numbers; `None` if it does not say. A server that was built without a version reports
-    /// `v0.0.0-master` and is not an old one.
+    /// The server's version as two numbers; `None` if it reports none. A server that was built without a version reports
+    /// `v0.0.0-master`, which is not an old release.
     pub fn version(&self) -> Option<(u32, u32)> {
         let mut parts = self.info.version.trim_start_matches('v').split('.');
         let version = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);

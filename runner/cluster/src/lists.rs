@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::objects::to_value;
 use super::{Cluster, ClusterError, Kind};
 
-/// How many objects are asked for at a time.
+/// The number of objects per page.
 const PAGE: u32 = 500;
 
 /// Which objects of a kind are listed, and how much of each.
@@ -54,7 +54,7 @@ struct Page<T> {
 
 #[derive(Default, Deserialize)]
 struct PageMetadata {
-    /// Where the next part begins; none or empty after the last one.
+    /// The continue token of the next page. None or empty after the last one.
     #[serde(rename = "continue")]
     go_on: Option<String>,
     /// The version of the whole list.
@@ -72,7 +72,7 @@ impl Cluster {
         self.fetch_all(kind, listed, |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object))).await
     }
 
-    /// Lists the objects of a kind and puts what is needed of each into a collection.
+    /// Lists the objects of a kind and collects the needed fields.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -104,8 +104,7 @@ impl Cluster {
         loop {
             let page = match self.repeated(&action, || self.page::<T>(&path, &parameters, listed.only_metadata)).await {
                 Ok(page) => page,
-                // The list is older than the server's history: everything is listed again, the second time in one
-                // piece, which cannot expire.
+                // The list has expired: everything is listed again, the second time in one page, which cannot expire.
                 Err(ClusterError::Expired(_)) if parameters.limit.is_some() => {
                     restarts += 1;
                     found = C::default();

@@ -103,7 +103,7 @@ impl Cluster {
             all.insert(namespace.metadata.name, namespace.metadata.labels.unwrap_or_default());
         };
         match self.fetch_all(Kind::Namespace, listed, keep).await {
-            // From Kubernetes 1.21 on every namespace carries its own name as a label. On an older server it is to be marked.
+            // Since Kubernetes 1.21, every namespace has its own name as a label. On an older server it needs a mark.
             Err(ClusterError::Forbidden { .. }) => {
                 let is_old = self.version().is_some_and(|version| version < (1, 21));
                 let named = |name: &String| Labels::from([("kubernetes.io/metadata.name".to_owned(), name.clone())]);
@@ -114,7 +114,7 @@ impl Cluster {
         }
     }
 
-    /// A Service; none when it is not there.
+    /// A Service. None if it does not exist.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -129,7 +129,7 @@ impl Cluster {
         }
     }
 
-    /// A Service, and its endpoints where no selector of its own says which pods are behind it; none when it is not there.
+    /// A Service, with its endpoints if it has no selector. None if it does not exist.
     ///
     /// # Errors
     /// When the server refuses, does not answer, or answers with another object.

@@ -1,4 +1,4 @@
-//! Nodes, as far as a fault has to know what runs on them.
+//! The facts about nodes that faults depend on.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
 use shakedown_schemas::units::quantity;
 
-/// A node, with what the kubelet says about it.
+/// A node, as its kubelet reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Its name.
@@ -23,7 +23,7 @@ pub struct Node {
     pub memory: Option<f64>,
 }
 
-/// A node, as far as any part of planning reads it.
+/// The fields of a node that planning reads.
 #[derive(Deserialize)]
 pub(super) struct ApiNode {
     metadata: Metadata,
@@ -92,7 +92,7 @@ impl Cluster {
         self.gather_nodes(keep).await
     }
 
-    /// Puts what is needed of each node into a collection; nothing where this account may not read them.
+    /// Collects the needed fields of each node. Nothing if this account may not read them.
     pub(super) async fn gather_nodes<C: Default>(&self, keep: impl Fn(&mut C, ApiNode)) -> Result<C, ClusterError> {
         match self.fetch_all(Kind::Node, Listed::default(), keep).await {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(C::default()),

@@ -1,4 +1,4 @@
-//! Single acts on objects: create, read, delete, label. Each has a time limit. Requests that are safe to repeat are
+//! Single actions on objects: create, read, delete, label. Each has a time limit. Requests that are safe to repeat are
 //! retried a few times if the server is overloaded or the connection breaks, and every retry is an event.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::journal::Outcome;
 use crate::keys::{ObjectAction, ObjectKey};
 use crate::labels;
 
-/// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
+/// The timeout of one request. Short enough that ten seconds without an answer leave time for a second attempt.
 const REQUEST_LIMIT: Duration = Duration::from_secs(8);
 
 impl Cluster {
@@ -40,7 +40,7 @@ impl Cluster {
         }
     }
 
-    /// A request that does no harm when it is sent twice.
+    /// A request that is safe to repeat.
     pub(super) async fn repeated<T, F, R>(&self, action: &str, request: F) -> Result<T, ClusterError>
     where
         F: FnMut() -> R,
@@ -49,7 +49,7 @@ impl Cluster {
         self.tried(action, request, |_| {}).await
     }
 
-    /// The same for an act that has to be undone: a try without an answer may be carried out late, and is noted.
+    /// The same for an action that needs an undo: an unanswered attempt may be carried out late, and is recorded.
     async fn acted<T, F, R>(&self, begun: &Begun<'_>, action: &str, request: F) -> Result<T, ClusterError>
     where
         F: FnMut() -> R,
@@ -58,14 +58,14 @@ impl Cluster {
         let note = |error: &ClusterError| {
             if error.is_unclear() {
                 self.ledger().unclear(begun.claim, Instant::now() + LATEST);
-                // At once: a run that is killed after the next try was answered must not forget this one.
+                // Immediately: a run that is killed after the next attempt was answered must not forget this one.
                 begun.unclear(error);
             }
         };
         self.tried(action, request, note).await
     }
 
-    /// The same. Every error is given to `note`, also of tries that are repeated.
+    /// The same. `note` receives every error, including those of attempts that are repeated.
     pub(super) async fn tried<T, F, R>(
         &self,
         action: &str,
@@ -125,8 +125,7 @@ impl Cluster {
         begun.end(answer)
     }
 
-    /// Puts an object in place of the one of the same name and version. Sent once: a second time would meet its own
-    /// change.
+    /// Replaces an object of the same name and version. Sent once: a repetition would conflict with its own change.
     ///
     /// # Errors
     /// `Conflict` when it is another version by now; else when the server refuses or does not answer.
@@ -138,7 +137,7 @@ impl Cluster {
         Ok(to_value(&replaced))
     }
 
-    /// Reads an object; none when it is not there, or is another one than the key's UID says.
+    /// Reads an object. None if it does not exist or has another UID than the key.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -148,7 +147,7 @@ impl Cluster {
         self.seen(key, answer)
     }
 
-    /// The same, asked once: for those who ask again in their own rhythm.
+    /// The same without retries, for callers that poll.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -176,8 +175,8 @@ impl Cluster {
     }
 
     /// Deletes one of our objects. Its dependants follow. An object of a manifest stays until those dependants are gone that
-    /// block its deletion. An object that is already gone is no error, nor is one of another client with this name, which
-    /// stays. Acceptance by the server does not mean that the object is gone.
+    /// block its deletion. It is no error if the object is already gone, or if another client's object has this name, which
+    /// stays. The server's acceptance does not mean that the object is gone.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -185,7 +184,7 @@ impl Cluster {
         self.ledger().undone(key);
         let Some(key) = self.own_key(key).await? else { return Ok(()) };
         let action = format!("delete {key}");
-        // A journal that cannot be written must not keep us from undoing.
+        // A journal that cannot be written must not prevent the undo.
         let entry = self.intend(&action, &ObjectAction::Delete(key.clone())).ok().flatten();
         let answer = self.delete_now(&action, &key).await;
         self.settle(entry, &answer);
@@ -206,7 +205,7 @@ impl Cluster {
                 self.gone(key, None);
                 Ok(())
             }
-            // Another object has its name by now: ours is gone.
+            // Another object has this name now, so ours is gone.
             Err(ClusterError::Conflict { .. }) => match self.get(key).await? {
                 None => Ok(()),
                 Some(_) => Err(ClusterError::Conflict {
@@ -218,7 +217,7 @@ impl Cluster {
         }
     }
 
-    /// Deletes an object if it is the one that was read, and was not written since. False when it was.
+    /// Deletes an object if it was not changed since it was read. False if it was.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -239,8 +238,8 @@ impl Cluster {
         answer
     }
 
-    /// Sets a label on an object, or takes it off with no value. With a UID in the key, another object of the same
-    /// name is left alone (`Conflict`).
+    /// Sets a label on an object, or removes it if there is no value. With a UID in the key, another object of the same name
+    /// is not changed (`Conflict`).
     ///
     /// # Errors
     /// When the object is not there, the server refuses, or it does not answer.
@@ -263,15 +262,15 @@ impl Cluster {
         let entry = self.intend(&action, &ObjectAction::Unmark(key.clone(), label.to_owned())).ok().flatten();
         let answer = self.repeated(&action, patched).await.map(|_| ());
         self.settle(entry, &answer);
-        // Where the object is gone, or is another one by now, the label is gone with it.
+        // If the object is gone or was replaced, the label is gone with it.
         if matches!(&answer, Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. })) {
             self.unmarked(key, label);
         }
         answer
     }
 
-    /// Changes fields of an object of ours and returns it. Another object of the same name is left alone (`Conflict`, or
-    /// `NotFound` where none was ours). For changes that need no undo of their own.
+    /// Changes fields of one of our objects and returns it. Another object of the same name is not changed (`Conflict`, or
+    /// `NotFound` if none was ours). For changes that need no undo of their own.
     ///
     /// # Errors
     /// When the object is not there, the server refuses, or it does not answer.
@@ -289,8 +288,8 @@ impl Cluster {
         self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|object| to_value(&object))
     }
 
-    /// The same, asked once: for those who ask again in their own rhythm. The key names the object by its UID. Fields may
-    /// hold the version that is to be changed (`Conflict` when it is another one by now).
+    /// The same without retries, for callers that poll. The key names the object by its UID. The fields may contain the
+    /// version to change (`Conflict` if the object has another one by now).
     ///
     /// # Errors
     /// When the object is not there, is another one or another version, the server refuses, or it does not answer.
@@ -304,7 +303,7 @@ impl Cluster {
         Ok(to_value(&patched))
     }
 
-    /// Writes an act into the journal, where there is one. Without that it must not be done.
+    /// Records an action in the journal, if there is one. If this fails, the action must not be taken.
     pub(super) fn intend(&self, action: &str, act: &ObjectAction) -> Result<Option<u64>, ClusterError> {
         let Some(journal) = &self.journal else { return Ok(None) };
         journal.intend(act, |command| self.by_hand(command)).map(Some).map_err(|error| ClusterError::Other {
@@ -314,7 +313,7 @@ impl Cluster {
         })
     }
 
-    /// Writes down how an act that needs no undo ended.
+    /// Records the outcome of an action that needs no undo.
     pub(super) fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
         if let (Some(journal), Some(entry)) = (&self.journal, entry) {
             // A missing object needs no undo.

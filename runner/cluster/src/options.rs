@@ -22,7 +22,7 @@ impl ConnectOptions {
         }
         let mut flags = String::new();
         if let Some(path) = &self.kubeconfig {
-            // The user may run it in another folder.
+            // The user may run the command in another folder.
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             flags.push_str(&format!(" --kubeconfig {}", quoted(&path.display().to_string())));
         }
@@ -33,7 +33,7 @@ impl ConnectOptions {
     }
 }
 
-/// A word as a shell has to be given it.
+/// A word, quoted for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

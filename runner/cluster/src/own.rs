@@ -1,4 +1,4 @@
-//! The image of this program if it runs in a pod: witnesses and canaries use it as well.
+//! The image of this program if it runs in a pod. Witnesses and canaries use the same image.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use super::{Cluster, Kind, ObjectKey};
 /// Where a pod finds its own namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// An image of this program, and how it is run.
+/// An image of this program and its command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WitnessImage {
     /// The image's name.
     pub image: String,
     /// The command of this program in the image; empty for the image's entry point.
     pub command: Vec<String>,
-    /// The secrets with which it is pulled.
+    /// The image pull secrets.
     pub pull_secrets: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Cluster {
     }
 }
 
-/// The image of a pod's first container. Its command says how this program is started, where it names it.
+/// The image of a pod's first container. If its command names this program, it says how to start it.
 fn image_of(pod: &Value) -> Option<WitnessImage> {
     let container = &pod["spec"]["containers"][0];
     let command: Vec<String> = container["command"]

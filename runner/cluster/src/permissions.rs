@@ -19,18 +19,18 @@ pub const FILE: &str = "runner/cluster/PERMISSIONS.md";
 /// The command that regenerates the generated parts of the document.
 pub const REFRESH: &str = "cargo run -- schema --write";
 
-/// Where a permission is needed, and how much.
+/// Where a permission is needed, and whether it is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// In each namespace of a scenario: without it nothing runs.
+    /// In each namespace of a scenario. Required.
     Needed,
-    /// In each namespace of a scenario: without it a run does less.
+    /// In each namespace of a scenario. Optional: without it a run does less.
     Optional,
-    /// In the whole cluster: without it a run is less exact.
+    /// In the whole cluster. Optional: without it a run is less exact.
     Wide,
     /// In each namespace of a scenario with faults of Chaos Mesh.
     Chaos,
-    /// For `stress`: what its containers use. Without it, the fault is claimed. One of them suffices.
+    /// For `stress`: to read the use of its containers. Without it, the fault is claimed. One of these suffices.
     Usage,
     /// The same, for `cleanup --force-cleanup` alone.
     Force,
@@ -60,10 +60,10 @@ pub const FUSE: On = ("batch", "jobs", &["get", "list", "create", "patch", "dele
 /// The verbs of the lock on Leases.
 pub const LOCK: On = ("coordination.k8s.io", "leases", &["get", "create", "update", "delete"]);
 
-/// How the metrics API is read.
+/// The permission to read the metrics API.
 pub const USAGE_METRICS: On = ("metrics.k8s.io", "pods", &["get"]);
 
-/// How the kubelets' statistics are read. It allows more than that: commands in pods, on some releases.
+/// The permission to read the kubelets' statistics. On some releases it also allows commands in pods.
 const USAGE_KUBELET: On = ("", "nodes/proxy", &["get"]);
 
 /// The permissions that do not depend on the kinds of a scenario's faults.
@@ -80,7 +80,7 @@ const EVERY_RUN: &[(Scope, &[On], &str)] = &[
     (
         Scope::Optional,
         &[("", "pods", &["watch"])],
-        "replaced targets are noticed immediately, and the report has every change of readiness",
+        "replaced targets are detected immediately, and the report has every change of readiness",
     ),
     (
         Scope::Optional,
@@ -177,7 +177,7 @@ pub fn rows() -> Vec<Row> {
     let patch = |(resource, _): &(&'static str, _)| Access { group: CHAOS_GROUP, resource, verb: "patch" };
     let rules = Access { group: CHAOS_GROUP, resource: "podnetworkchaos", verb: "patch" };
     let force = chaos.iter().map(patch).chain([rules]).collect();
-    let purpose = "`cleanup --force-cleanup`, and the end of a network fault that never took hold".to_owned();
+    let purpose = "`cleanup --force-cleanup`, and the end of a network fault that never took effect".to_owned();
     rows.push(Row { scope: Scope::Force, all: force, is_choice: false, purpose });
     for (resource, kinds) in chaos {
         let names: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.name)).collect();
@@ -194,7 +194,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// The kinds of faults that this cluster can do without Chaos Mesh, in words.
+/// The kinds of faults that this cluster supports without Chaos Mesh, in words.
 pub fn without_chaos_mesh() -> String {
     let can = Fault::KINDS.iter().filter_map(|kind| {
         let other = kind.facts.means.iter().find(|means| !matches!(means, Means::ChaosMesh(_)))?;
@@ -320,7 +320,7 @@ fn parts() -> BTreeMap<&'static str, String> {
                         (Scope::Chaos, "Needed."),
                         (
                             Scope::Force,
-                            "For `cleanup --force-cleanup`, and to end a network fault that never took hold.",
+                            "For `cleanup --force-cleanup`, and to end a network fault that never took effect.",
                         ),
                     ],
                 ),

@@ -1,4 +1,4 @@
-//! Finding the pods that a selector means.
+//! Finds the pods that a selector matches.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind, labels};
 use shakedown_policy::{Labels, Selector};
 
-/// The resource of an owner such as `deployment/web`, or of `web`, a Deployment; none for a kind that is not supported.
+/// The resource of an owner such as `deployment/web`, or `web` for a Deployment. None for an unsupported kind.
 pub fn owner_plural(owner: &str) -> Option<&'static str> {
     let kind = owner.split_once('/').map_or("deployment", |(kind, _)| kind).to_ascii_lowercase();
     match kind.as_str() {
@@ -54,7 +54,7 @@ impl Cluster {
             (server_labels(selector), selector.name.as_ref().map(|name| format!("metadata.name={name}")));
         let listed = Listed { labels: labels.as_deref(), fields: fields.as_deref(), ..Listed::of(namespace) };
         let keep = |all: &mut Vec<PodRef>, pod: ApiPod| {
-            // The whole selector: a server that ignores a part of the question sends more.
+            // Check the whole selector: a server that ignores a part of the query returns more pods.
             if pod.runs()
                 && pod.matches(selector)
                 && owners.as_ref().is_none_or(|owners| pod.metadata.is_owned_by(owners))
@@ -70,7 +70,7 @@ impl Cluster {
         Ok(found)
     }
 
-    /// Whether a selector means this pod, whatever state it is in.
+    /// Whether a selector matches this pod, regardless of the pod's phase.
     ///
     /// # Errors
     /// When the selector names an owner and the server refuses or does not answer.
@@ -91,7 +91,7 @@ impl Cluster {
         }
     }
 
-    /// An error when a namespace does not exist. An account that may not read namespaces is believed.
+    /// An error if a namespace does not exist. If this account may not read namespaces, it counts as existing.
     ///
     /// # Errors
     /// When the namespace does not exist or the server does not answer.
@@ -158,20 +158,20 @@ impl Cluster {
     }
 }
 
-/// What of a pod's labels the server can select by itself.
+/// The part of the selector that the server can evaluate.
 fn server_labels(selector: &PodSelector) -> Option<String> {
     let pairs = selector.labels.as_ref()?.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
     Some(pairs.collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty())
 }
 
-/// An object of which only the metadata counts.
+/// An object, reduced to its metadata.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ApiObject {
     pub metadata: ApiMetadata,
 }
 
-/// A pod, as far as selectors and workloads are concerned.
+/// The fields of a pod that selectors and workloads need.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ApiPod {
@@ -223,7 +223,7 @@ impl ApiMetadata {
         self.owners().any(|owner| owner.uid.as_ref().is_some_and(|uid| owners.contains(uid)))
     }
 
-    /// The UID and the name of the object that keeps this one, such as `deployment/web`.
+    /// The UID and the name of the controller, such as `deployment/web`.
     pub fn controller(&self) -> Option<(String, String)> {
         let owner = self.owners().find(|owner| owner.controller == Some(true))?;
         let kind = owner.kind.as_ref()?.to_ascii_lowercase();
@@ -236,7 +236,7 @@ impl ApiPod {
         self.status.phase.as_deref() == Some("Running") && self.metadata.deletion_timestamp.is_none()
     }
 
-    /// A pod that a run created, such as a witness, is none of the service's: no selector means it.
+    /// A pod that a run created, such as a witness, does not belong to the service: no selector matches it.
     fn matches(&self, selector: &PodSelector) -> bool {
         let name = self.metadata.name.as_deref().unwrap_or_default();
         let label = |key: &str| self.metadata.labels.as_ref()?.get(key).map(String::as_str);
@@ -305,8 +305,8 @@ pub fn choose_of(
     Ok(chosen)
 }
 
-/// SplitMix64's output function (Steele, Lea, Flood 2014): the same everywhere and for ever, which a library's
-/// generator does not promise across its versions.
+/// SplitMix64's output function (Steele, Lea, Flood 2014). It never changes, while a library's generator may change between
+/// versions.
 const fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,5 +1,4 @@
-//! Reaching a Service from where the runner is: directly where its addresses answer, else by a port-forward through
-//! the API server.
+//! Reaches a Service from the runner: directly if its addresses answer, otherwise by a port-forward through the API server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,10 +17,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::forward::{Carried, Forwarder, Pods, PortForward};
 use super::{Cluster, ClusterError};
 
-/// How long an address has to answer a connection before it counts as out of reach.
+/// The timeout of a connection, after which an address counts as unreachable.
 const DIRECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long one that refuses is asked again, and how often, where there is no other way.
+/// How long, and how often, a refusing address is tried again if there is no other route.
 const REFUSED_LIMIT: Duration = Duration::from_secs(5);
 const REFUSED_STEP: Duration = Duration::from_millis(100);
 
@@ -64,13 +63,13 @@ pub struct ServiceRoute {
     pub endpoints: Vec<SocketAddr>,
 }
 
-/// How often the endpoints of a followed service are looked at.
+/// The interval at which the endpoints of a followed service are read.
 const FOLLOW_STEP: Duration = Duration::from_secs(1);
 
-/// The endpoints of a service are followed as long as this is kept.
+/// Follows the endpoints of a service until it is dropped.
 pub struct Following(#[expect(dead_code, reason = "it is kept, not read")] AbortOnDropHandle<()>);
 
-/// Which endpoints a service lost and got, in words.
+/// The endpoints that a service lost and gained, in words.
 fn moved(service: &ServiceAddress, before: &[SocketAddr], now: &[SocketAddr]) -> String {
     let list = |of: &[SocketAddr], without: &[SocketAddr]| {
         let left: Vec<String> = of.iter().filter(|it| !without.contains(it)).map(ToString::to_string).collect();
@@ -86,8 +85,7 @@ fn moved(service: &ServiceAddress, before: &[SocketAddr], now: &[SocketAddr]) ->
 }
 
 impl Cluster {
-    /// Finds the way to a service. It connects directly where it may, to see whether an address answers, and opens no
-    /// port-forward.
+    /// Finds the route to a service. It tries direct connections if they are allowed, and opens no port-forward.
     ///
     /// # Errors
     /// When the service or its port does not exist, no ready pod is behind it, or it cannot be reached in the way asked
@@ -104,7 +102,7 @@ impl Cluster {
             if is_headless {
                 addresses = self.endpoint_addresses(service, port).await?;
             }
-            // Else there is another way, and no reason to wait.
+            // Otherwise there is another route, and no reason to wait.
             let retry_limit = if reach == Reach::Direct { REFUSED_LIMIT } else { Duration::ZERO };
             if let Some(address) = first_that_answers(&addresses, retry_limit).await {
                 let endpoints = if is_headless { addresses } else { Vec::new() };
@@ -189,8 +187,8 @@ impl Cluster {
         Ok(self.endpoints(service, port).await?.into_iter().map(|(_, address)| address).collect())
     }
 
-    /// Follows the ready endpoints of a service: `changed` gets all of them once and whenever they change, as long as the answer
-    /// is kept. While the API server does not answer, they stay as they were.
+    /// Follows the ready endpoints of a service: `changed` receives all of them once and after every change, until the
+    /// returned value is dropped. While the API server does not answer, they stay as they were.
     ///
     /// # Errors
     /// When the service or its port does not exist.
@@ -221,7 +219,7 @@ impl Cluster {
         Ok(Following(AbortOnDropHandle::new(task)))
     }
 
-    /// Prepares a port-forward to a service, and tries it. It lasts as long as the answer is kept.
+    /// Prepares a port-forward to a service and tests it. It lasts until the returned value is dropped.
     ///
     /// # Errors
     /// When the service or its port does not exist, no ready pod is behind it, or the pods refuse the connection.
@@ -365,7 +363,7 @@ mod tests {
         assert_eq!(of(headless), [""; 0]);
     }
 
-    /// A dual-stack service whose first address leads nowhere from here.
+    /// A dual-stack service whose first address is unreachable from here.
     #[tokio::test]
     async fn the_second_family_is_tried_as_well() {
         let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };

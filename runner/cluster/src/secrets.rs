@@ -1,4 +1,4 @@
-//! The secrets by which we reach a cluster, so that they can be kept out of everything that we write.
+//! The credentials for a cluster, so that all output can be redacted.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use shakedown_schemas::read_file;
 use super::config::kubeconfig;
 use super::options::ConnectOptions;
 
-/// The token that a pod reaches the API server with.
+/// The service account token of a pod.
 const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// The longest token that is read, in bytes.
@@ -25,7 +25,7 @@ pub fn secrets(options: &ConnectOptions) -> Vec<String> {
     found
 }
 
-/// The text of a file with a token; none of one that is no such file.
+/// The text of a token file. None if it is not one.
 fn token(path: &Path) -> Option<String> {
     String::from_utf8(read_file(path, LONGEST).ok()?).ok()
 }
@@ -37,7 +37,7 @@ fn of_user(user: AuthInfo) -> Vec<String> {
     let mut found: Vec<String> =
         ["password", "token", "client-key-data"].iter().filter_map(|field| text(&written[*field])).collect();
     if let (Some(name), Some(password)) = (text(&written["username"]), text(&written["password"])) {
-        // What goes over the wire is both, in base64.
+        // On the wire, both are joined in base64.
         found.push(format!("{name}:{password}"));
     }
     for field in ["id-token", "access-token", "refresh-token", "client-secret"] {
@@ -49,7 +49,7 @@ fn of_user(user: AuthInfo) -> Vec<String> {
 }
 
 /// The values of a plugin's arguments and variables whose names say that they are secret. A plugin may print them in an
-/// error, so they are kept out of what it says as well.
+/// error, so its output is redacted as well.
 fn of_plugin(exec: &ExecConfig) -> Vec<String> {
     let is_secret = |name: &str| {
         let name = name.to_ascii_lowercase();

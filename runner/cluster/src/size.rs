@@ -31,7 +31,7 @@ pub fn too_large(what: &str, object: &impl Serialize) -> Option<String> {
 /// The size of an object as JSON, in bytes.
 fn size(object: &impl Serialize) -> usize {
     let mut count = Count(0);
-    // A write into a counter cannot fail, and plain data always has a form in JSON.
+    // Writing to a counter cannot fail, and plain data can always be serialised.
     serde_json::to_writer(&mut count, object).map_or(0, |()| count.0)
 }
 

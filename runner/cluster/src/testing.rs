@@ -1,4 +1,4 @@
-//! Ways into a cluster for the tests of other crates: an API server in memory, and a task before each request.
+//! Test support for other crates: an API server in memory, and hooks before each request.
 
 pub mod store;
 
@@ -21,7 +21,7 @@ where
     intercepted(cluster, move |asked| before(asked).map(|()| None).boxed())
 }
 
-/// The same connection, where a test answers some requests in the server's place, with a status and a body.
+/// The same connection, in which a test answers some requests with a status and a body.
 pub fn answering<F>(cluster: &Cluster, answer: F) -> Cluster
 where
     F: Fn(&Asked) -> Option<(u16, Value)> + Send + Sync + 'static,
@@ -54,12 +54,12 @@ where
     Cluster { client, ledger: Arc::default(), ..cluster.clone() }
 }
 
-/// The same connection, as if nothing were known about the server: a model is treated like the cluster of a user.
+/// The same connection without the capabilities of a model, so that it is treated like a user's cluster.
 pub fn unknown(cluster: &Cluster) -> Cluster {
     Cluster { capabilities: crate::Capabilities::default(), ..cluster.clone() }
 }
 
-/// One request of another client; none where the answer is an error.
+/// One request of another client. None if the answer is an error.
 pub async fn ask(cluster: &Cluster, method: &str, path: &str, body: Option<&Value>) -> Option<Value> {
     let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();

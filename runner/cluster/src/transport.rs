@@ -16,7 +16,7 @@ use super::config::configuration;
 use super::error::chain;
 use super::options::ConnectOptions;
 
-/// How often credentials are read again at most: reading them may start a plugin.
+/// The minimum interval between two readings of the credentials: reading may start a plugin.
 const RENEWAL: Duration = Duration::from_secs(2);
 
 /// A client for the configuration that reads it again when its credentials are refused.
@@ -43,14 +43,14 @@ struct Transport {
     options: ConnectOptions,
     server: http::Uri,
     state: Mutex<CurrentClient>,
-    /// When the credentials were read again last. Held while that is done, so that it is done once.
+    /// When the credentials were last read again. Locked during the reading, so that it happens once.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
 struct CurrentClient {
     client: Client,
-    /// How many times the credentials were read again.
+    /// The number of times that the credentials were read again.
     number: u64,
 }
 
@@ -73,10 +73,9 @@ impl Transport {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A client with credentials that were read after those of `number`; none when they cannot be read or were read
-    /// just now.
+    /// A client with credentials that were read after those of `number`; None if they cannot be read or were read just now.
     async fn renewed(self: Arc<Self>, number: u64) -> Option<Client> {
-        // In a task of its own: a plugin may take longer than the request that waits for it, and a later one uses its answer.
+        // In a separate task: a plugin may take longer than the request that waits for it, and a later request uses its answer.
         tokio::spawn(async move { self.renew(number).await }).await.ok().flatten()
     }
 
@@ -102,8 +101,8 @@ impl Transport {
     }
 }
 
-/// An error's answer as a `Status` object with its code, and with the header `Retry-After` as a field of it: kube hands
-/// on nothing else, and proxies and the API server's own overload answer with plain text.
+/// An error's answer as a `Status` object with its code, and with the header `Retry-After` as a field of it: kube passes on
+/// nothing else, and proxies and an overloaded API server answer with plain text.
 async fn explained(response: Response<Body>) -> Result<Response<Body>, kube::Error> {
     let code = response.status();
     if !code.is_client_error() && !code.is_server_error() {
@@ -113,7 +112,7 @@ async fn explained(response: Response<Body>) -> Result<Response<Body>, kube::Err
     let (mut parts, body) = response.into_parts();
     let bytes = body.collect_bytes().await?;
     let status = status(code.as_u16(), wait, &bytes);
-    // The body is another one than the header says.
+    // The body no longer has the length and type of the header.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::TRANSFER_ENCODING);
     Ok(Response::from_parts(parts, Body::from(status.to_string().into_bytes())))
@@ -145,7 +144,7 @@ mod tests {
     use super::*;
     use crate::{Kind, ObjectKey};
 
-    /// A server that accepts one token, and answers with a version or with "not found".
+    /// A server that accepts one token and answers with a version or 404.
     fn server(token: Arc<Mutex<String>>) -> HttpServer {
         HttpServer::start(move |request| {
             let known = request.header("authorization") == Some(&format!("Bearer {}", token.lock().unwrap()));
@@ -180,7 +179,7 @@ mod tests {
         );
     }
 
-    /// Tokens of clouds live for minutes: a run that takes longer asks its plugin again, and its open watch goes on.
+    /// Cloud tokens live for minutes: a longer run calls its plugin again, and its open watch continues.
     #[tokio::test]
     async fn an_expired_token_of_a_plugin_is_asked_for_again_during_a_watch() {
         use futures::StreamExt;
@@ -218,7 +217,7 @@ mod tests {
         let asked = server.requests().len();
         assert!(cluster.list(Kind::Pod, "n", None).await.unwrap().is_empty());
         assert_eq!(runs(), before + 1, "the plugin was asked once");
-        // The watch has the new token as well: nothing of it is refused.
+        // The watch uses the new token as well, so it is never refused.
         let is_watched = || {
             let later = server.requests().split_off(asked);
             later.iter().any(|it| it.target().contains("watch=") && it.header("authorization") == Some("Bearer two"))

@@ -1,5 +1,5 @@
-//! Policies of other APIs than NetworkPolicy. Network plugins enforce them as well, and they are not evaluated here: one of
-//! them may keep a link open that a partition cuts.
+//! Policies of other APIs than NetworkPolicy. Network plugins enforce them as well, but the runner does not evaluate them:
+//! one of them may keep a link open that a partition should cut.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
 
-/// A kind of policy: its name, its plural name, and whether its objects live in namespaces.
+/// A kind of policy: its name, its plural name, and whether it is namespaced.
 type PolicyKind = (&'static str, &'static str, bool);
 
 /// An API with policies.
@@ -52,12 +52,12 @@ const MIRRORED: &str = "knp.";
 pub struct Unevaluated {
     /// The kinds that have objects, with their places, in words.
     pub present: BTreeSet<String>,
-    /// The kinds of which that is not known, with their places and the reason, in words.
+    /// The kinds that could not be checked, with their places and the reason, in words.
     pub unknown: BTreeSet<String>,
 }
 
 impl Unevaluated {
-    /// What a reader of a plan or a report has to know; none when there are no such policies.
+    /// The note for plans and reports. None without such policies.
     pub fn note(&self) -> Option<String> {
         let list = |all: &BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>().join(", ");
         let mut parts = Vec::new();
@@ -95,7 +95,7 @@ impl Cluster {
             }
             Err(error) => return Err(error),
         };
-        // What was answered, by group, kind and place: the twin of a group has the same objects.
+        // The answers by group, kind and place: the twin of a group has the same objects.
         let mut answered: BTreeSet<(&str, &str, String)> = BTreeSet::new();
         for api in &APIS {
             let groups = groups["groups"].as_array().into_iter().flatten();

@@ -35,11 +35,11 @@ impl UsageSource {
 pub struct UsageSample {
     /// The moment of the sample, by the clock of its node.
     pub at: Timestamp,
-    /// Over how long the CPU time was averaged until then; none if unknown.
+    /// The window of the CPU time's average. None if unknown.
     pub window: Option<Duration>,
     /// CPU time, in cores.
     pub cores: f64,
-    /// Memory in bytes: resident, or the working set where only that is known.
+    /// Memory in bytes: resident, or the working set if only that is known.
     pub memory: f64,
 }
 
@@ -50,7 +50,7 @@ impl Cluster {
     /// The first source that has a sample of one of these pods, with its samples.
     ///
     /// # Errors
-    /// Why neither can be read, in words.
+    /// With the reason why neither can be read.
     pub async fn find_usage(&self, pods: &[PodRef]) -> Result<(UsageSource, Usage), String> {
         let mut reasons = Vec::new();
         for source in [UsageSource::Metrics, UsageSource::Kubelet] {
@@ -93,7 +93,7 @@ impl Cluster {
                 for (pod, answer) in pods.iter().zip(answers.await) {
                     match answer {
                         Ok(answer) => of_metrics(&mut usage, pod, &answer),
-                        // A pod that is gone says nothing about the others.
+                        // A missing pod does not affect the others.
                         Err(error) if error.is_not_found() => gone = Some(error),
                         Err(error) => return Err(error),
                     }
@@ -198,7 +198,7 @@ mod tests {
         let memory = |container: &str| -> Vec<f64> {
             all.iter().map(|answer| (of(answer, container).memory / 1e5).round() / 10.0).collect()
         };
-        // Idle first, then 128 MB that stay, and 400 MB that never come to more than a limit of 100 MiB allows.
+        // Idle first, then 128 MB that stay allocated, and 400 MB that never exceed the limit of 100 MiB.
         let both = memory("both");
         assert_eq!((both[0], both.last()), (0.1, Some(&128.2)), "{both:?}");
         let oom = memory("oom");

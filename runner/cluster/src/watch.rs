@@ -1,8 +1,8 @@
 //! Watches objects: the existing ones and every later change, as plain data.
 //!
 //! Lists first and watches from there, which every server can (streaming lists need Kubernetes 1.32). A watch that breaks or
-//! expires starts again with a list, so that its caller learns what it has missed. Each watch lasts a few seconds and is then
-//! resumed where it ended: one without an answer is noticed soon. The caller interprets the changes.
+//! expires starts again with a list, so that its caller sees the changes that it missed. Each watch lasts a few seconds and
+//! is then resumed, so that a silent watch is detected soon. The caller interprets the changes.
 
 use std::time::Duration;
 
@@ -16,21 +16,21 @@ use super::lists::Listed;
 use super::objects::to_value;
 use super::{Cluster, ClusterError, Kind};
 
-/// How long the server is asked to keep a watch open. It sends a bookmark two seconds before, so that the next one begins
-/// where this one ends, however quiet the namespace is.
+/// The requested duration of a watch. The server sends a bookmark two seconds before its end, so that the next watch begins
+/// where this one ends, even in a quiet namespace.
 const LIFE: Duration = Duration::from_secs(3);
-/// How much longer than that a watch may be silent before it counts as broken. A silence that is shorter goes unnoticed.
+/// The additional silence after which a watch counts as broken. A shorter silence is not detected.
 const MARGIN: Duration = Duration::from_secs(2);
-/// How long the server may take to begin a watch.
+/// The timeout for beginning a watch.
 const START_LIMIT: Duration = LIFE.saturating_add(MARGIN);
 /// The pause before a watch that broke begins again. It doubles with each failure in a row.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A list that takes this long, and three times as long as the last one, is asked for again: a server that was away never
-/// answers what it was asked before. Of four lists in a row, one may take as long as any request.
+/// A list that takes this long, and three times as long as the last one, is requested again: a server that was down never
+/// answers earlier requests. One of four lists in a row may take as long as any request.
 const HASTE: Duration = Duration::from_secs(3);
-/// The pause where this account may list but not watch: the lists take the place of the watch.
+/// The interval of lists if this account may list but not watch.
 const POLL: Duration = Duration::from_secs(1);
 
 /// An event of a watch.
@@ -52,11 +52,11 @@ pub enum Change {
 }
 
 impl Cluster {
-    /// The objects of a kind in a namespace, now and from now on. It never ends by itself. After `Broken`, the next change is
+    /// The objects of a kind in a namespace, now and from now on. It never ends on its own. After `Broken`, the next change is
     /// a list or `Broken` again.
     pub fn watch(&self, kind: Kind, namespace: &str) -> impl Stream<Item = Change> + Send + 'static {
         let watcher = Watcher {
-            // The watch has pauses of its own, and its caller learns of each failure at once.
+            // The watch has its own pauses, and its caller sees each failure immediately.
             cluster: self.clone().with_retry_limit(Duration::ZERO),
             kind,
             namespace: namespace.to_owned(),
@@ -75,13 +75,13 @@ struct Watcher {
     kind: Kind,
     namespace: String,
     step: Step,
-    /// Until then, every change is known.
+    /// Up to this version, every change is known.
     known: Instant,
     /// The failures in a row.
     failures: u32,
-    /// How long the last list took.
+    /// The duration of the last list.
     took: Duration,
-    /// How long to wait before the next step.
+    /// The pause before the next step.
     pause: Duration,
 }
 
@@ -104,7 +104,7 @@ enum Step {
 impl Watcher {
     async fn next(&mut self) -> Change {
         loop {
-            // Even a sleep of no time lasts until the timer's next millisecond.
+            // Even a sleep of zero lasts until the timer's next millisecond.
             let pause = std::mem::take(&mut self.pause);
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -188,10 +188,10 @@ impl Watcher {
                         if begun.elapsed() + Duration::from_secs(1) >= LIFE {
                             self.heard();
                         } else if self.known.elapsed() > LIFE + MARGIN {
-                            // Something on the way ends the watches early. Nothing says that it lets changes through.
+                            // A proxy ends the watches early, and may not pass changes on.
                             return Err(ClusterError::Timeout { action, limit: LIFE + MARGIN });
                         } else if is_empty {
-                            // A server that ends every watch at once is not asked in a loop.
+                            // This prevents a busy loop with a server that ends every watch immediately.
                             self.pause = PAUSE;
                         }
                         self.step = Step::Begin(version);
@@ -207,7 +207,7 @@ impl Watcher {
         }
     }
 
-    /// The server has sent everything up to now.
+    /// The server has sent every change up to now.
     fn heard(&mut self) {
         self.known = Instant::now();
         self.failures = 0;

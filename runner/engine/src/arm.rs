@@ -1,5 +1,5 @@
-//! Makes the drivers, the port-forwards and the load engine from a plan. This is the only place where connections and
-//! watches of a run are made.
+//! Creates the drivers, the port-forwards and the load engine from a plan. Only this file opens connections and watches for a
+//! run.
 
 use std::net::TcpStream;
 use std::sync::Arc;

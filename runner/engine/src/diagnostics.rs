@@ -26,7 +26,7 @@ use shakedown_policy::{Labels, Selector};
 
 /// The most pod events in the result.
 const EVENTS: usize = 400;
-/// How long the collection may take in total.
+/// The timeout of the whole collection.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The pods of a scenario's namespaces as they were at its beginning.
@@ -260,7 +260,7 @@ impl Diagnosis {
         for (uid, pod) in before.iter().filter(|(uid, pod)| !after.contains_key(*uid) && unseen(uid, pod)) {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
-            // Only an Event has the time of the delete. That the pod is gone is known at the end.
+            // Only an Event has the time of the delete. The end of the scenario only shows that the pod is gone.
             let killed_s = self.events.iter().filter(|it| it.pod == name && it.namespace == namespace);
             let killed_s = killed_s.filter(|it| it.reason == "Killing").map(|it| it.at_s).next_back();
             let detail = match killed_s {

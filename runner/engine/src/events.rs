@@ -45,7 +45,7 @@ pub struct Expected {
     pub title: String,
     /// The load. None for every load.
     pub load: Option<String>,
-    /// What the display can say about it before the end of the run.
+    /// What the live display can show of it.
     pub measure: Measure,
 }
 
@@ -68,7 +68,7 @@ pub enum Measure {
         /// The largest latency that passes.
         max_ms: f64,
     },
-    /// Known at the end of the run only.
+    /// It is known only at the end of the run.
     AtTheEnd,
 }
 
@@ -138,7 +138,7 @@ impl Events {
         self
     }
 
-    /// What redacts the secrets of its events.
+    /// The redactor of its events.
     pub const fn redactor(&self) -> &Redactor {
         &self.redactor
     }
@@ -193,7 +193,7 @@ impl Events {
     }
 }
 
-/// Locks a mutex. A poisoned one is used as well: a listener that panicked must not silence the others.
+/// Locks a mutex. A poisoned mutex is used as well: a listener that panicked must not silence the others.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

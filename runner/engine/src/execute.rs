@@ -35,6 +35,10 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     result.trial = context.trial;
     result.warnings.extend(context.trial.map(trial::warning));
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
+    let cluster = context.cluster.filter(|it| it.info().topology.is_some() && !document.scenario.needs_no_cluster());
+    if let Some(sandbox) = cluster {
+        events.emit(EventKind::Cluster { message: sandbox.info().name() });
+    }
     let carried_out = contained(it.carry_out(&done, &mut result)).await;
     if let Err(message) = carried_out.and_then(|ended| ended) {
         events.emit(EventKind::Error { message: message.clone() });
@@ -100,10 +104,10 @@ impl Execution<'_> {
         let (planned, asked) = self.unless_interrupted::<_, PlanError>(planning).await?;
         if let Some(permissions) = &permissions {
             if let Some(message) = permissions.refusal().await {
-                return Err(message);
+                return Err(message.to_string());
             }
             if let Some([_, message]) = permissions.without_witness().await {
-                self.events.emit(EventKind::Warning { message });
+                self.events.emit(EventKind::Warning { message: message.to_string() });
             }
             if permissions.are_unknown() {
                 self.events.emit(EventKind::Warning { message: plan::REFUSED.to_owned() });
@@ -114,7 +118,7 @@ impl Execution<'_> {
         Ok((plan, armed))
     }
 
-    /// Waits for something that changes nothing in the cluster.
+    /// Runs work that changes nothing in the cluster, until a signal arrives.
     async fn unless_interrupted<T, E: Display>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
         let mut signal = self.context.signal.clone();
         tokio::select! {

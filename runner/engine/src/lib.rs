@@ -10,6 +10,6 @@ pub mod diagnostics;
 pub mod events;
 pub mod execute;
 pub mod plan;
-pub mod rehearsal;
+pub mod shorten;
 pub mod timeline;
 pub mod trial;

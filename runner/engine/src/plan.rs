@@ -81,7 +81,7 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
     })
 }
 
-/// The canaries of the faults by Chaos Mesh. The nodes of a model need none.
+/// The canaries of the faults by Chaos Mesh. A model needs none.
 fn canaries(faults: &[FaultSpec], cluster: Option<&Cluster>) -> Vec<Trial> {
     if cluster.is_none_or(|cluster| cluster.capabilities().is_model) {
         return Vec::new();
@@ -106,7 +106,7 @@ pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Optio
     faults.map(|fault| own_namespace(fault, &default).to_owned()).collect()
 }
 
-/// The namespaces that a scenario touches: those in which its faults act, those of the other ends of the links that they cut,
+/// The namespaces that a scenario touches: those in which its faults act, those of the peers,
 /// those of its services, and those of the pods that it reads. Empty if it needs no cluster.
 pub fn namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> BTreeSet<String> {
     if scenario.needs_no_cluster() {

@@ -4,7 +4,7 @@
 //! `phase` and `state` decide what is due. They are pure. Each fault is a task of its own (`fault`). The loop in `drive` waits
 //! for events only, never for an action. Nothing can therefore delay a signal, a stop condition or the next undo.
 //!
-//! However a run ends early (a failed injection, a signal, a panic), every fault that was begun is undone before this module
+//! Even if a run ends early (a failed injection, a signal, a panic), every fault that was begun is undone before this module
 //! returns.
 
 mod drive;

@@ -18,8 +18,10 @@ pub fn warning(trial: Trial) -> String {
              fail"
                 .to_owned()
         }
-        Trial::Rehearsal => {
-            "this is a rehearsal: its long phases are shorter than in the file, so its best verdict is inconclusive".to_owned()
+        Trial::Shortened => {
+            "this is a shortened run: long phases and the limits of `requests` in them are a part of those in the file, so its \
+             best verdict is inconclusive, and a failure may come from the short phases alone"
+                .to_owned()
         }
     }
 }
@@ -30,7 +32,7 @@ pub fn warning(trial: Trial) -> String {
 pub fn documents(document: &Document, trial: Option<Trial>) -> (Cow<'_, Document>, Cow<'_, Document>) {
     match trial {
         None => (Cow::Borrowed(document), Cow::Borrowed(document)),
-        Some(Trial::Rehearsal) => (Cow::Borrowed(document), Cow::Borrowed(document)),
+        Some(Trial::Shortened) => (Cow::Borrowed(document), Cow::Borrowed(document)),
         Some(Trial::Control) => {
             let mut asked = document.clone();
             asked.scenario.phases.iter_mut().for_each(|phase| phase.effect = None);

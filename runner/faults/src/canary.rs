@@ -1,5 +1,6 @@
 //! The canary: finds out whether a cluster enforces NetworkPolicy. One pod listens, another connects to it. A policy that
-//! allows the second pod nothing must end that. The canary also observes whether an established connection survives.
+//! denies all connections of the second pod must end that. The canary also observes whether an established connection
+//! survives.
 
 pub(crate) mod pods;
 
@@ -60,13 +61,13 @@ struct Canary<'a> {
 }
 
 impl Canary<'_> {
-    /// Whether policies are enforced and, if so, whether established connections survive; `None` if that could not be seen.
+    /// Whether policies are enforced and, if so, whether established connections survive. `None` if that could not be observed.
     async fn ask(&self) -> Result<(bool, Option<bool>), CanaryError> {
         let deadline = Instant::now() + self.start_limit;
         let pods = &self.pods;
         let listener = pods.key(Kind::Pod, "listener");
         pods.create(Kind::Pod, pods.pod("listener", None, &ProbeConfig { to: String::new(), listen: PORT })).await?;
-        let running = pods.running(&listener, deadline, "the pod that listens does not run").await?;
+        let running = pods.running(&listener, deadline, "the listening pod does not run").await?;
         let address = running["status"]["podIP"].as_str().unwrap_or_default();
         let caller = pods.key(Kind::Pod, "caller");
         let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
@@ -74,11 +75,7 @@ impl Canary<'_> {
         let made = pods.create(Kind::Pod, pods.pod("caller", None, &probe)).await?;
         while self.rounds(&caller).await.last().is_none_or(|round| round.open.is_empty()) {
             let pod = pods.cluster.own(&caller).await?.unwrap_or_default();
-            pods.check(
-                &pod,
-                deadline,
-                "the pod that connects does not reach the other one, without any policy of ours",
-            )?;
+            pods.check(&pod, deadline, "the connecting pod cannot reach the listening pod, even without a policy")?;
             tokio::time::sleep(PAUSE).await;
         }
         // The next round may have begun before the cut as well.
@@ -100,7 +97,8 @@ impl Canary<'_> {
                 None => Ok((false, None)),
                 Some(others) => Err(CanaryError::Silent(
                     format!(
-                        "the canary's connections are accepted although a policy forbids them, which shows nothing: admission \
+                        "the canary's connections are accepted although a policy forbids them, but this is not conclusive: \
+                         admission \
                          added {others} to its pod, and a proxy there may accept them"
                     )
                     .into(),
@@ -110,7 +108,7 @@ impl Canary<'_> {
         }
     }
 
-    /// Whether the caller's established connection survived; `None` if that could not be seen.
+    /// Whether the caller's established connection survived. `None` if that could not be observed.
     async fn keeps(&self, caller: &ObjectKey, cut_after: u64) -> Option<bool> {
         let cut = Instant::now();
         while cut.elapsed() < KEPT_AFTER + PAUSE * 4 {

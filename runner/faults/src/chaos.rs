@@ -1,10 +1,10 @@
 //! Faults by Chaos Mesh. The driver creates its resources, reads their status until they act on exactly the planned pods,
 //! and deletes them and watches until they are recovered and gone.
 //!
-//! Pure parts: `spec` computes the resources, `contract` interprets their status, `diagnose` finds remedies for failures,
-//! and `fitness` checks an installation. Acting parts: `proof` reads the resources, `removal` removes them, and `follow`
-//! handles replaced targets, and `usage` reads what stressed containers use, which `meter` judges. `recording` writes down what
-//! the API server tells of them.
+//! Pure parts: `spec` computes the resources, `contract` interprets their status, `diagnose` finds remedies for failures, and
+//! `fitness` checks an installation. Acting parts: `proof` reads the resources, `removal` removes them, `follow` handles
+//! replaced targets, and `usage` reads the usage of stressed containers, which `meter` judges. `recording` records the events
+//! of the API server about them.
 
 mod ability;
 pub mod canary;
@@ -65,13 +65,13 @@ const UNANSWERED: Duration = Duration::from_secs(60);
 /// The limits of a fault, and its action when Chaos Mesh is stuck.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// How long it may take until a fault is active.
+    /// The timeout for a fault to become active.
     #[serde(serialize_with = "as_text::duration")]
     pub active: Duration,
-    /// How long it may take where Chaos Mesh reports a failure, which may heal; `None` for as long as anything else.
+    /// The timeout after Chaos Mesh has reported a failure, which may recover. `None`: the same as `active`.
     #[serde(skip)]
     pub failing: Option<Duration>,
-    /// How long a removal may hang before finalizers are removed by force; `None` for never.
+    /// How long a removal may hang before finalizers are removed by force. `None`: never.
     #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub force_after: Option<Duration>,
 }
@@ -135,7 +135,7 @@ pub struct ChaosSpec {
     pub recipe: Recipe,
     /// Whether the fault also acts on replacements of targets.
     pub follow: bool,
-    /// Whether evidence is looked for that does not come from Chaos Mesh.
+    /// Whether the driver looks for evidence that is independent of Chaos Mesh.
     pub observe: bool,
     /// The limits of its steps.
     pub limits: Limits,
@@ -167,7 +167,7 @@ struct ChaosState {
     begun: Option<Instant>,
     /// How long after that each resource began to act, by name.
     acting_since: BTreeMap<String, Duration>,
-    /// It was given up without an answer: neither Chaos Mesh nor one of its daemons has said why.
+    /// True if the driver gave up without an answer: neither Chaos Mesh nor one of its daemons reported a cause.
     is_unanswered: bool,
     round: u32,
     /// Changes to the targets while the fault acted, as text.
@@ -177,14 +177,14 @@ struct ChaosState {
     forced: Option<String>,
     /// The restarts of the targets before the fault, by the ids of records: of pods, and of containers.
     restarts: BTreeMap<String, u64>,
-    /// What the stressed containers use, for a fault that can be seen in it.
+    /// The usage of the stressed containers, for a fault that it can show.
     meter: Option<Meter>,
-    /// What the watching task does not know, or could not do yet.
+    /// What the watching task does not know or has not done yet.
     doubts: Doubts<()>,
 }
 
 impl ChaosState {
-    /// Whether it acts once, at its injection, and lasts for no time.
+    /// Whether it acts once, at its injection, and has no duration.
     fn is_once(&self) -> bool {
         self.made.iter().all(|made| !made.resource.lasts)
     }
@@ -210,7 +210,7 @@ struct Made {
     going: bool,
     /// It is gone.
     gone: bool,
-    /// Its last state before it was gone, if a watch saw that.
+    /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
     /// Its removal did not end.
     stuck: bool,
@@ -230,7 +230,7 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Creates the resources for some targets. A second try of a round creates those that are missing.
+    /// Creates the resources for some targets. A second attempt at a round creates the missing ones.
     async fn create(&self, targets: &[Inside], round: u32) -> Result<(), FaultError> {
         self.state().begun.get_or_insert_with(Instant::now);
         for resource in self.recipe.resources(targets) {
@@ -272,7 +272,7 @@ impl Inner {
         self.state().made.iter().filter(|made| !made.going && !made.gone).cloned().collect()
     }
 
-    /// Returns an error when a target is gone without a replacement.
+    /// Returns an error if a target is gone without a replacement.
     async fn check_targets(&self) -> Result<(), FaultError> {
         let targets = self.state().targets.clone();
         let mut meter = Meter::default();

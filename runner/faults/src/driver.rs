@@ -19,12 +19,12 @@ pub struct Finding {
     pub detail: String,
 }
 
-/// What was seen of a fault independently of its engine.
+/// Observations of a fault that are independent of its engine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
-    /// What was seen of the amounts that it asks for.
+    /// The observed amounts.
     pub measured: Vec<Measured>,
-    /// Why nothing can be said of them, as text.
+    /// Why they could not be observed, as text.
     pub unseen: Option<String>,
 }
 
@@ -42,7 +42,8 @@ pub enum FaultError {
     Impossible(Explained),
     /// An object of the fault is not gone yet. A retry may succeed.
     Stuck(Explained),
-    /// An object of the fault is not gone yet, and its engine is at it without a failure: no problem, unless the time is over.
+    /// An object of the fault still exists, and its engine is removing it without a failure. It is a problem only after the
+    /// timeout.
     Recovering(Explained),
     /// An object of the fault was removed by force. Effects may be left, and a retry does not help.
     Dirty(Explained),
@@ -110,7 +111,7 @@ pub trait FaultDriver: Send {
         std::future::pending().await
     }
 
-    /// What was seen of the fault until now, independently of its engine.
+    /// The observations of the fault until now that are independent of its engine.
     fn observed(&self) -> Observed {
         Observed::default()
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Evidence, FaultResult, Proof, Verdict};
 use shakedown_schemas::scenario::{Direction, FaultInfo};
 
@@ -71,8 +72,8 @@ pub enum Traffic {
     Unchanged {
         /// The number of windows out of tolerance, as text; empty if unknown.
         windows: String,
-        /// More requests failed or were slow than in the baseline, in words. It is no proof, but the requests did not go on
-        /// as before; empty where they did.
+        /// More requests failed or were slow than in the baseline, in words. It is no proof, but the requests did change.
+        /// Empty if they did not.
         hint: String,
     },
     /// They cannot be compared with those of an earlier phase, because they differ in more than the fault.
@@ -92,13 +93,13 @@ pub fn conclude(
     direction: Direction,
     traffic: &Traffic,
 ) -> Option<String> {
-    let effective = |holds: bool| move |it: &&Evidence| it.shows == Proof::Effective && it.holds == holds;
-    let refuted = fault.evidence.iter().any(|it| effective(false)(&it));
-    let shown = fault.evidence.iter().any(|it| effective(true)(&it) && !it.detail.starts_with(KEPT)) && !refuted;
-    let kept = fault.evidence.iter().any(|it| it.detail.starts_with(KEPT));
+    let has = |is: fn(&Evidence) -> bool| fault.evidence.iter().any(is);
+    let refuted = has(|it| it.shows.is_effect() && !it.holds);
+    let shown = has(|it| it.shows.is_effect() && it.shows != Proof::ConnectionsKept && it.holds) && !refuted;
+    let kept = has(|it| it.shows == Proof::ConnectionsKept);
     if fault.injection != Verdict::Pass {
         if fault.injection == Verdict::Inconclusive && refuted && fault.engine == "network-policy" {
-            explain(fault, enforcement_help());
+            explain(fault);
         }
         return None;
     }
@@ -110,7 +111,7 @@ pub fn conclude(
     if *wanted == RequiredProof::Witness && !shown {
         fault.injection = Verdict::Inconclusive;
         fault.problem = Some("not proven: no witness has shown that it acts".to_owned());
-        // Its objects were in place, and that was not the proof that was asked for.
+        // Its objects were in place, but that is not the required proof.
         fault.proven_s = None;
         return None;
     }
@@ -154,7 +155,7 @@ pub fn conclude(
     if fault.engine == "chaos-mesh" && !shown {
         return unnoticed_claim(fault, traffic);
     }
-    // Connections that stay open weaken the cut, whatever a few requests hint at.
+    // Connections that stay open weaken the cut, even if a few requests hint at a change.
     let weakened = kept && matches!(traffic, Traffic::Unchanged { .. });
     ((is_unchanged || weakened) && shown).then(|| match kept {
         true => weak(fault, is_unchanged),
@@ -162,7 +163,7 @@ pub fn conclude(
     })
 }
 
-/// The warning about a fault that only Chaos Mesh reports, and that no request felt.
+/// The warning about a fault that only Chaos Mesh reports, and that had no effect on requests.
 fn unnoticed_claim(fault: &FaultResult, traffic: &Traffic) -> Option<String> {
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
     is_unchanged.then(|| format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)))
@@ -183,7 +184,7 @@ fn shared(others: &str) -> String {
     format!("the run's own requests changed, but {others} acted in the same phase and may be the only cause")
 }
 
-const SHARED_HELP: &str = "\nhelp: give each of these faults a separate phase";
+const SHARED_HELP: &str = "give each of these faults a separate phase";
 
 /// The possible reasons why a fault of Chaos Mesh did not change the requests.
 fn same_as_before(fault: &FaultResult) -> String {
@@ -202,7 +203,9 @@ fn same_as_before(fault: &FaultResult) -> String {
 /// The problem of a fault whose engine reports it as injected while the requests do not show it.
 fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
     match traffic {
-        Traffic::Shared { others, .. } => format!("not proven: {}{SHARED_HELP}", shared(others)),
+        Traffic::Shared { others, .. } => {
+            Explained::new(format!("not proven: {}", shared(others)), SHARED_HELP).to_string()
+        }
         Traffic::Incomparable { why } => format!("not proven: {why}"),
         Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
         Traffic::Unchanged { windows, hint } if !hint.is_empty() => {
@@ -223,18 +226,15 @@ fn in_brackets(words: &str) -> String {
     if words.is_empty() { String::new() } else { format!(" ({words})") }
 }
 
-fn explain(fault: &mut FaultResult, help: &str) {
-    let problem = fault.problem.get_or_insert_with(String::new);
-    if !problem.contains(help) {
-        problem.push('\n');
-        problem.push_str(help);
-    }
+/// Adds how to find out whether the cluster enforces policies.
+fn explain(fault: &mut FaultResult) {
+    let problem = Explained::read(fault.problem.as_deref().unwrap_or_default());
+    let explained = if problem.help.is_some() { problem } else { problem.or(ENFORCEMENT_HELP) };
+    fault.problem = Some(explained.to_string());
 }
 
-const fn enforcement_help() -> &'static str {
-    "help: `shakedown doctor` finds out whether anything in this cluster enforces NetworkPolicy; a network plugin such as \
-     Calico or Cilium does, flannel alone does not"
-}
+const ENFORCEMENT_HELP: &str = "`shakedown doctor` finds out whether anything in this cluster enforces NetworkPolicy; a network \
+                                plugin such as Calico or Cilium does, flannel alone does not";
 
 /// The problem of a fault without any evidence that it acts.
 fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kept: bool) -> String {
@@ -257,22 +257,21 @@ fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kep
         text.push_str(&format!("; there was no witness, because {why}"));
     }
     if matches!(traffic, Traffic::Shared { .. }) {
-        return text + SHARED_HELP + ", or prove it with a witness";
+        return Explained::new(text, SHARED_HELP).or("prove it with a witness").to_string();
     }
-    text.push_str(
-        "\nhelp: either nothing enforces NetworkPolicy here (`shakedown doctor` with --canary-image finds out), or ",
-    );
-    if kept {
-        text.push_str(KEPT_HELP);
-    } else {
-        text.push_str(
+    let other = match kept {
+        true => KEPT_HELP,
+        false => {
             "the network plugin leaves established connections open, or the service does not need this link, or other pods \
-             carry the load",
-        );
-    }
-    text.push_str(wrong_way(direction));
-    text.push_str("; --witness-image proves the cut without any of that, and `prove: applied` does without a proof");
-    text
+             carry the load"
+        }
+    };
+    let unless = wrong_way(direction);
+    let help = format!(
+        "either nothing enforces NetworkPolicy here (`shakedown doctor` with --canary-image finds out), or {other}{unless}; \
+         --witness-image proves the cut without any of that, and `prove: applied` does without a proof"
+    );
+    Explained::new(text, help).to_string()
 }
 
 const KEPT_HELP: &str = "its network plugin leaves established connections open, and the link was in use: make its clients \

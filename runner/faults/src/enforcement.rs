@@ -1,5 +1,5 @@
 //! The cached answer to whether a cluster enforces NetworkPolicy: one small file per cluster in the user's cache folder.
-//! It is cached because the canary takes pods and seconds.
+//! It is cached because the canary needs pods and takes seconds.
 
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ pub async fn remember(cluster: &Cluster, answer: &Enforcement) -> Result<Result<
     Ok(write(&path, answer).map(|()| path.clone()).map_err(|error| format!("{}: {error}", path.display())))
 }
 
-/// Writes answers as a whole: another run that reads or writes the file at the same time sees the old or the new ones.
+/// Writes answers atomically: another run that reads or writes the file at the same time sees the old or the new answers.
 pub(crate) fn write(path: &Path, answers: &impl Serialize) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
@@ -90,12 +90,12 @@ pub(crate) fn write(path: &Path, answers: &impl Serialize) -> std::io::Result<()
     written
 }
 
-/// Whether an answer of that time is still valid.
+/// Whether an answer with this timestamp is still valid.
 pub(crate) fn is_valid(at: Timestamp) -> bool {
     Timestamp::now().duration_since(at) <= MAX_AGE
 }
 
-/// A file of answers about a cluster. It is named by the UID of the namespace kube-system, which is unique to the cluster.
+/// A file of answers about a cluster. Its name contains the UID of the namespace kube-system, which is unique to the cluster.
 pub(crate) async fn path(cluster: &Cluster, suffix: &str) -> Result<Option<PathBuf>, ClusterError> {
     let key = ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: "kube-system".to_owned(), uid: None };
     let object = match cluster.get(&key).await {
@@ -123,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clusters/uid.json");
         write(&path, &"old").unwrap();
-        // Who reads the old file goes on reading it.
+        // A reader of the old file continues to read it.
         let mut old = std::fs::File::open(&path).unwrap();
         write(&path, &"new and longer").unwrap();
         let mut text = String::new();
@@ -132,7 +132,7 @@ mod tests {
             (text.as_str(), std::fs::read_to_string(&path).unwrap().as_str()),
             ("\"old\"", "\"new and longer\"")
         );
-        // Nothing else is left, not even where it cannot be written.
+        // No temporary file remains, not even after a failed write.
         let taken = folder.path().join("clusters/folder.json");
         std::fs::create_dir(&taken).unwrap();
         assert!(write(&taken, &"x").is_err());

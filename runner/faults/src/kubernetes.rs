@@ -1,4 +1,4 @@
-//! The faults that need the Kubernetes API alone: what their kinds have in common.
+//! The common parts of the faults that need the Kubernetes API alone.
 
 use shakedown_schemas::result::PodRef;
 
@@ -7,10 +7,10 @@ use shakedown_cluster::{Cluster, ObjectKey};
 
 /// The spec of a driver that needs the Kubernetes API alone: plain data.
 pub trait KubernetesSpec {
-    /// The driver. Nothing is done yet.
+    /// The driver of this spec.
     fn driver(&self, cluster: &Cluster, targets: &[PodRef]) -> Box<dyn FaultDriver>;
 
-    /// The objects that are no targets and that it reads or changes. Its permissions are limited to their names, and a
+    /// The objects other than targets that it reads or changes. Its permissions are limited to their names, and a
     /// recording of Chaos Mesh contains those of its kinds.
     fn objects(&self) -> Vec<&ObjectKey> {
         Vec::new()

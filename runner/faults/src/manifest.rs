@@ -24,7 +24,7 @@ pub use self::dependants::{Dependants, dependants, kinds_of_dependants, pause};
 
 /// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
-/// How long one try of the undo waits for the object to be gone.
+/// How long one attempt at the undo waits for the object to be gone.
 const GOING: Duration = Duration::from_secs(10);
 /// The finalizer of an object that the server deletes after its dependants.
 const FOREGROUND: &str = "foregroundDeletion";
@@ -50,15 +50,15 @@ pub struct Written {
     begun: bool,
     owner: Option<Value>,
     undoing_since: Option<Instant>,
-    /// Its last state before it was gone, if a watch saw that.
+    /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
     /// The forced removal, as text.
     forced: Option<String>,
-    /// Whether it was seen to be gone.
+    /// Whether it was observed to be gone.
     gone: bool,
-    /// What it has made, at the last look.
+    /// The objects that it had created at the last check.
     made: Dependants,
-    /// What it had made and was removed by force, with its last state.
+    /// The objects that it had created and that were removed by force, each with its last state.
     effects: Vec<(ObjectKey, Value)>,
 }
 
@@ -147,7 +147,7 @@ impl Written {
         })
     }
 
-    /// What our object has made and is still there. Of an object of another client that has its name, nothing is looked for.
+    /// The existing objects that our object created. An object of another client with this name is ignored.
     async fn look_for_made(&self) -> Result<Dependants, ClusterError> {
         let is_taken = self.key.uid.is_none() && self.cluster.get_once(&self.key).await?.is_some();
         if is_taken { Ok(Dependants::default()) } else { dependants(&self.cluster, &self.key).await }
@@ -162,8 +162,8 @@ impl Written {
         self.limits.force_after.is_some_and(|limit| since.elapsed() >= limit)
     }
 
-    /// Removes by force what a Schedule or a Workflow has made, then itself, where it still waits for others. Nothing is forced
-    /// where nothing is left.
+    /// Removes the objects of a Schedule or a Workflow by force, then itself, if it still waits for others. Without such
+    /// objects, nothing is forced.
     async fn force_made(&mut self) -> Result<(), FaultError> {
         self.made = self.look_for_made().await?;
         let forced = join_all(self.made.left.iter().map(async |left| {
@@ -195,7 +195,7 @@ impl Written {
         if names.is_empty() {
             return Ok(());
         }
-        // A Schedule makes another one while it is deleted.
+        // A Schedule creates more objects while it is being deleted.
         self.made = self.look_for_made().await?;
         let names = names.join(", ");
         let forced = format!("removed by force (--force-cleanup) without being recovered: {names}");
@@ -203,7 +203,7 @@ impl Written {
         Err(FaultError::Dirty(forced.into()))
     }
 
-    /// What is left of what it has made.
+    /// The remaining objects that it created.
     fn left_of_made(&self, error: &str) -> Vec<Leftover> {
         let key = &self.key;
         let of_one = |key: &ObjectKey| (key.to_string(), key.delete_command());
@@ -211,7 +211,7 @@ impl Written {
             let label = Dependants::label(key.kind);
             let (kinds, name) = (self.made.unlisted_kinds(), &key.name);
             let command = format!("kubectl -n {} delete {kinds} -l {label}={name}", key.namespace);
-            (format!("what {key} has made of {kinds}, which this account may not list"), command)
+            (format!("{kinds} that {key} created, which this account may not list"), command)
         });
         let all = self.made.left.iter().map(of_one).chain(unlisted);
         let left = all.map(|(what, command)| Leftover { what, command, error: error.to_owned() });
@@ -240,8 +240,8 @@ impl Written {
             let holds = condition.holds(object.as_ref());
             let detail = match (holds, &object) {
                 (true, _) => format!("{key}: {}", condition.text()),
-                (false, None) => format!("{key} does not exist, so it does not hold that {}", condition.text()),
-                (false, Some(_)) => format!("{key}: it does not hold that {}", condition.text()),
+                (false, None) => format!("{key} does not exist, so this condition does not hold: {}", condition.text()),
+                (false, Some(_)) => format!("{key}: this condition does not hold: {}", condition.text()),
             };
             findings.push(Finding { shows, holds, detail });
         }
@@ -262,7 +262,7 @@ impl FaultDriver for Written {
                 "remove it, or omit `metadata.name`: then each run uses its own name",
             )));
         }
-        self.cluster.rehearse(self.key.kind, &self.key.namespace, &self.object).await.map(|_| ()).map_err(|error| {
+        self.cluster.dry_run(self.key.kind, &self.key.namespace, &self.object).await.map(|_| ()).map_err(|error| {
             let why = error.explained();
             let known = explained(&why.message);
             FaultError::Impossible(Explained { help: known.help.or(why.help), ..known })
@@ -352,10 +352,11 @@ impl FaultDriver for Written {
             Going::Gone(last) => {
                 self.last = last.or(self.last.take());
                 self.gone = true;
-                // The last that it has made may stand longer than itself.
+                // The last object that it created may exist longer than itself.
                 if self.may_force(since) { self.force_made().await } else { Ok(()) }
             }
-            // Chaos Mesh holds the objects that act. A Schedule or a Workflow waits for those that it has made.
+            // Chaos Mesh keeps acting objects until they are recovered. A Schedule or a Workflow waits for the objects that
+            // it created.
             Going::There(object) if Kind::CHAOS.contains(&self.key.kind) => {
                 if let Some(error) = recovering(&self.key, &object, since.elapsed(), self.limits.force_after) {
                     return Err(error);
@@ -378,10 +379,10 @@ impl FaultDriver for Written {
                 }
                 self.made = self.look_for_made().await?;
                 let why = match self.made.left.first() {
-                    Some(left) => format!("{left}, which it has made, is not gone yet"),
+                    Some(left) => format!("{left}, which it created, still exists"),
                     None => held_by(&object["metadata"]["finalizers"]),
                 };
-                Err(FaultError::Stuck(format!("{} is being deleted but not gone: {why}", self.key).into()))
+                Err(FaultError::Stuck(format!("{} is being deleted but still exists: {why}", self.key).into()))
             }
         }
     }
@@ -437,7 +438,7 @@ impl FaultDriver for Written {
     }
 }
 
-/// The effects in pods that an object has left, by its last state; `None` where it has recovered all of them.
+/// The effects in pods that an object has left, by its last state. `None` if all were recovered.
 fn effects(key: &ObjectKey, last: &Value, error: &str) -> Option<Leftover> {
     let mut pods: Vec<&str> = unsettled(last).filter_map(|id| id.split('/').nth(1)).collect();
     pods.dedup();
@@ -448,10 +449,10 @@ fn effects(key: &ObjectKey, last: &Value, error: &str) -> Option<Leftover> {
     })
 }
 
-/// What keeps an object that is being deleted.
+/// What blocks the deletion of an object.
 fn held_by(finalizers: &Value) -> String {
     match finalizers.as_array().map(Vec::as_slice) {
-        Some([only]) if only == FOREGROUND => "the objects that it has made are not gone yet".to_owned(),
+        Some([only]) if only == FOREGROUND => "the objects that it created still exist".to_owned(),
         _ => format!("its finalizers are {finalizers}"),
     }
 }

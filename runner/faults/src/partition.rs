@@ -113,7 +113,7 @@ impl FaultDriver for NetworkPolicyPartition {
                 detail: "all targets are gone and not replaced yet".to_owned(),
             });
         }
-        // What is not applied cannot show an effect.
+        // A partition that is not applied cannot show an effect.
         let is_applied = findings.iter().all(|finding| finding.holds);
         if let Some(witness) = self.witness.as_mut().filter(|_| is_applied) {
             findings.extend(witness.look().await?);

@@ -27,7 +27,7 @@ pub struct Selection {
     pub fault: String,
 }
 
-/// How pods are ended: plain data.
+/// How pods are deleted: plain data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KillSpec {
     /// The grace period of the containers, in seconds; `None` for each pod's own.
@@ -57,14 +57,14 @@ pub struct Kill {
     cluster: Cluster,
     targets: Vec<PodRef>,
     spec: KillSpec,
-    /// How many targets this run has ended.
+    /// The number of targets that this run has deleted.
     ended: usize,
     /// Why it is not known whether this run ended a target.
     unclear: Option<String>,
 }
 
 impl Kill {
-    /// A kill that is not done yet.
+    /// A kill that has not been carried out.
     pub fn new(cluster: Cluster, targets: Vec<PodRef>, spec: KillSpec) -> Self {
         Self { cluster, targets, spec, ended: 0, unclear: None }
     }
@@ -123,8 +123,7 @@ fn gone(pod: &PodRef) -> FaultError {
     ))
 }
 
-/// Adds a help text to an eviction that a PodDisruptionBudget forbids. The API answers it with 429, as an overloaded server
-/// does.
+/// Adds a help text to an eviction that a PodDisruptionBudget forbids. The API answers with 429, like an overloaded server.
 fn forbidden(error: ClusterError) -> FaultError {
     let Explained { message, .. } = error.explained();
     if !message.contains("disruption budget") {
@@ -132,8 +131,8 @@ fn forbidden(error: ClusterError) -> FaultError {
     }
     FaultError::Impossible(Explained::new(
         message,
-        "its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or leave `evict` out to \
-         delete the pod all the same",
+        "its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or omit `evict` to \
+         delete the pod anyway",
     ))
 }
 
@@ -145,7 +144,7 @@ impl FaultDriver for Kill {
     async fn preflight(&mut self) -> Result<(), FaultError> {
         self.check().await?;
         for pod in self.targets.iter().filter(|_| self.spec.evict) {
-            self.cluster.rehearse_eviction(&pod_key(pod)).await.map_err(forbidden)?;
+            self.cluster.dry_run_eviction(&pod_key(pod)).await.map_err(forbidden)?;
         }
         Ok(())
     }

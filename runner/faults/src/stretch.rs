@@ -1,5 +1,5 @@
-//! Stretches of time in which a fault is not known to act on everything that it should act on: pods were replaced or came,
-//! or that may have happened unseen, and the fault was not adjusted yet.
+//! Stretches of time in which a fault may not act on everything that it should act on: pods were replaced or created, or may
+//! have been without being observed, and the fault was not adjusted yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,12 +20,12 @@ pub struct Stretch {
     pub target: Option<String>,
 }
 
-/// How what a source says can be missed.
+/// Why changes of a source can be missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gap {
     /// Its watch is broken.
     Watch,
-    /// Something that it said could not be taken in yet.
+    /// One of its changes could not be processed yet.
     Taking,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Cause {
     Peer(usize),
     /// This pod's replacement cannot be found, or its address cannot be cut off.
     Pod(String),
-    /// The target of this UID is gone, and nothing that the fault acts on has replaced it.
+    /// The target with this UID is gone, and the fault acts on no replacement.
     Lost(String),
 }
 
@@ -68,7 +68,7 @@ impl Doubt {
     }
 }
 
-/// What is not known about faults, and was not. `S` names the sources of changes. Faults have numbers.
+/// The current and past doubts about faults. `S` names the sources of changes. Faults have numbers.
 #[derive(Debug)]
 pub(super) struct Doubts<S> {
     /// Since when changes of a source may have been missed.
@@ -91,18 +91,18 @@ impl<S: Ord + Clone> Doubts<S> {
         doubt.why = why;
     }
 
-    /// Everything about a source is known again.
+    /// Records that every change of a source is known again.
     pub fn sees(&mut self, source: &S, gap: Gap) {
         self.blind.remove(&(source.clone(), gap));
     }
 
-    /// Since when changes of a source may have been missed, and why; none when none were.
+    /// Since when changes of a source may have been missed, and why. None if none were.
     pub fn blindness(&self, source: &S) -> Option<(Instant, String)> {
         let both = [Gap::Watch, Gap::Taking].into_iter().filter_map(|gap| self.blind.get(&(source.clone(), gap)));
         both.min_by_key(|doubt| doubt.since).map(|doubt| (doubt.since, doubt.why.clone()))
     }
 
-    /// A fault may not act on everything from then on. True when that is new.
+    /// Records that a fault may not act on everything from then on. True if that is new.
     pub fn open(&mut self, fault: usize, cause: Cause, since: Instant, why: String) -> bool {
         let known = self.open.len();
         let fresh = Doubt { since, why, error: None };
@@ -111,7 +111,7 @@ impl<S: Ord + Clone> Doubts<S> {
         self.open.len() > known
     }
 
-    /// The latest reason why a fault still does not act on everything. True when it is another one than before.
+    /// Records the latest reason why a fault does not act on everything. True if the reason has changed.
     pub fn failed(&mut self, fault: usize, cause: &Cause, error: String) -> bool {
         let Some(doubt) = self.open.get_mut(&(fault, cause.clone())) else { return false };
         let is_new = doubt.error.as_ref() != Some(&error);
@@ -119,7 +119,7 @@ impl<S: Ord + Clone> Doubts<S> {
         is_new
     }
 
-    /// The fault acts on everything again, as far as this cause is concerned.
+    /// Records that this cause no longer applies.
     pub fn close(&mut self, fault: usize, cause: &Cause) {
         if let Some(doubt) = self.open.remove(&(fault, cause.clone())) {
             let to = Some(Instant::now());
@@ -128,7 +128,7 @@ impl<S: Ord + Clone> Doubts<S> {
         }
     }
 
-    /// A lost target was replaced by a pod that the fault is to act on. In between there was nothing to act on.
+    /// Records that a pod replaced a lost target and that the fault has to act on it. In between, there was no pod to act on.
     pub fn replaced(&mut self, fault: usize, uid: &str) {
         self.open.remove(&(fault, Cause::Lost(uid.to_owned())));
     }
@@ -153,7 +153,7 @@ impl<S: Ord + Clone> Doubts<S> {
     }
 }
 
-/// The pauses between two tries of something that fails.
+/// The pauses between attempts at a failing action.
 #[derive(Debug, Default)]
 pub(super) struct BackOff {
     failures: u32,
@@ -164,7 +164,7 @@ impl BackOff {
     const FIRST: Duration = Duration::from_millis(250);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    /// Waits for the next try; for ever when none is due.
+    /// Waits for the next attempt. Never returns if none is due.
     pub async fn due(&self) {
         match self.at {
             Some(at) => tokio::time::sleep_until(at).await,
@@ -172,7 +172,7 @@ impl BackOff {
         }
     }
 
-    /// Another try is due after a pause, which doubles with each failure. A try that is due already is not put off.
+    /// Schedules another attempt after a pause, which doubles with each failure. An attempt that is already due is not delayed.
     pub fn failed(&mut self) {
         if self.at.is_some_and(|at| at > Instant::now()) {
             return;
@@ -181,9 +181,9 @@ impl BackOff {
         self.failures += 1;
     }
 
-    /// The next try is due after this time.
+    /// Schedules the next attempt after this time.
     pub fn again_in(&mut self, pause: Duration) {
-        // An earlier moment is kept: what comes often must not delay it for ever.
+        // An earlier moment is kept: frequent calls must not delay it for ever.
         let now = Instant::now();
         let at = self.at.filter(|at| *at > now).map_or(now + pause, |at| at.min(now + pause));
         (self.failures, self.at) = (0, Some(at));
@@ -195,8 +195,8 @@ impl BackOff {
     }
 }
 
-/// Waits for the next change, or until something is to be tried again. Returns the change, if any, and since when it may have been
-/// there; none once the changes have ended.
+/// Waits for the next change or the next attempt. Returns the change, if any, and since when it may have existed. None after
+/// the end of the changes.
 pub(super) async fn turn<T>(
     changes: &mut (impl Stream<Item = T> + Unpin),
     waiting: &mut Waiting,
@@ -210,7 +210,7 @@ pub(super) async fn turn<T>(
     Some((change, waiting.came()))
 }
 
-/// Since when a change may have been waiting. Changes that come while an earlier one is dealt with have to wait.
+/// Since when a change may have been waiting. Changes wait while an earlier one is being processed.
 #[derive(Debug)]
 pub(super) struct Waiting {
     work: Instant,
@@ -218,7 +218,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// A change that took longer than this to come did not wait.
+    /// A change that arrived after more than this time did not wait.
     const AT_ONCE: Duration = Duration::from_millis(5);
 
     /// Nothing was dealt with yet.
@@ -227,12 +227,12 @@ impl Waiting {
         Self { work: now, idle: now }
     }
 
-    /// The earlier changes are dealt with.
+    /// Records that the earlier changes are processed.
     pub fn idle(&mut self) {
         self.idle = Instant::now();
     }
 
-    /// A change is there. Returns since when it may have been.
+    /// Records that a change has arrived. Returns since when it may have existed.
     pub fn came(&mut self) -> Instant {
         let now = Instant::now();
         let waited = now - self.idle <= Self::AT_ONCE;

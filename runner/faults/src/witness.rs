@@ -18,11 +18,11 @@ use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_probe::{Held, LOST_AFTER, Log, ProbeConfig, Round};
 
-/// How long a witness may take to connect for the first time.
+/// The timeout of a witness's first connection.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// The interval of the checks while it starts.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The interval at which its log is read after the cut, and for how long: so long that a cut shows, and no longer.
+/// The interval at which its log is read after the cut, and the duration of the reads: just long enough to show a cut.
 const LOOK: Duration = Duration::from_millis(75);
 const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 /// The number of rounds in a row without a connection that count as a cut.
@@ -51,14 +51,8 @@ const NO_SIDECARS_ANNOTATED: [(&str, &str); 5] = [
     ("vault.hashicorp.com/agent-inject", "false"),
 ];
 
-/// The beginning of evidence that established connections survive.
-pub const KEPT: &str = "established connections are left open";
-
-/// The beginning of evidence that established connections do not survive.
-pub const CUT_AS_WELL: &str = "established connections are cut as well";
-
-/// The beginning of evidence that a witness was cut off.
-pub const CUT: &str = "a witness could connect to";
+/// That established connections survive a cut.
+pub(super) const KEPT: &str = "established connections are left open";
 
 /// A witness of one partition.
 pub struct Witness {
@@ -219,7 +213,8 @@ impl Witness {
         let mut finding = judge(&self.before, self.cut_after, rounds)?;
         if let (false, Some(others)) = (finding.holds, &self.injected) {
             finding.detail = format!(
-                "the witness shows nothing: admission added {others} to its pod, and a proxy there may accept its connections \
+                "the witness is not conclusive: admission added {others} to its pod, and a proxy there may accept its \
+                 connections \
                  ({})",
                 finding.detail
             );
@@ -238,7 +233,7 @@ impl Witness {
             }];
         };
         let Some(mut finding) = self.judge(&rounds) else { return Vec::new() };
-        finding.detail.push_str(" (looked at again at the end)");
+        finding.detail.push_str(" (checked again at the end)");
         let mut findings = vec![finding];
         findings.extend(established(&rounds, self.cut_after, cut_at.elapsed()));
         findings
@@ -294,7 +289,7 @@ impl Witness {
 /// Whether the rounds after the cut show that no endpoint from before is reachable. `None` if none was reachable before:
 /// that neither proves nor refutes the cut.
 fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<Finding> {
-    let finding = |holds, detail| Some(Finding { shows: Proof::Effective, holds, detail });
+    let finding = |holds, detail| Some(Finding { shows: Proof::Enforced, holds, detail });
     if before.is_empty() {
         return None;
     }
@@ -304,7 +299,7 @@ fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<
     if last.len() < ROUNDS {
         finding(false, "the witness has not tried again yet".to_owned())
     } else if open.is_empty() {
-        finding(true, format!("{CUT} {} before, and cannot now", join(before)))
+        finding(true, format!("a witness could connect to {} before, and cannot now", join(before)))
     } else {
         finding(
             false,
@@ -335,14 +330,19 @@ pub(super) fn held_since(rounds: &[Round], cut_after: u64, since: Duration) -> (
 /// Whether the witness's established connections survived the cut; `None` if that is not known.
 fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Finding> {
     let (kept, lost) = held_since(rounds, cut_after, since);
-    let finding = |detail| Some(Finding { shows: Proof::Effective, holds: true, detail });
+    let finding = |shows, detail| Some(Finding { shows, holds: true, detail });
     if !kept.is_empty() {
-        finding(format!(
+        let detail = format!(
             "{KEPT} by this cluster's network plugin: the witness's own connection to {} survived the cut",
             join(&kept)
-        ))
+        );
+        finding(Proof::ConnectionsKept, detail)
     } else if !lost.is_empty() {
-        finding(format!("{CUT_AS_WELL}: the witness's own connection to {} went silent", join(&lost)))
+        let detail = format!(
+            "established connections are cut as well: the witness's own connection to {} went silent",
+            join(&lost)
+        );
+        finding(Proof::ConnectionsCut, detail)
     } else {
         None
     }
@@ -408,7 +408,7 @@ pub(super) fn injected(pod: &Value) -> Option<String> {
     (!others.is_empty()).then(|| format!("the container {}", others.join(" and the container ")))
 }
 
-/// A pod of ours that runs this program, is never Ready, and may do nothing.
+/// A pod that runs this program, is never Ready, and has no privileges.
 pub fn pod(
     name: &str,
     namespace: &str,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shakedown_schemas::EventKind;
 use shakedown_schemas::result::Leftover;
+use shakedown_schemas::{EventKind, Explained};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -68,13 +68,9 @@ enum LeaseState {
 
 /// A lock could not be acquired.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.explained())]
 pub enum LockError {
     /// Another run holds it.
-    #[error(
-        "run {} on {} holds the namespace `{namespace}`{}; {}\nhelp: wait for it with --wait-lock 5m, remove the leftovers of a \
-         dead run with `shakedown cleanup --run {}`, or choose another namespace",
-        holder.run, holder.host, url(holder), free(*life), holder.run
-    )]
     Held {
         /// The namespace.
         namespace: String,
@@ -84,7 +80,6 @@ pub enum LockError {
         life: Life,
     },
     /// A Lease with the lock's name that no run of this program made.
-    #[error("{key} {why}\nhelp: it blocks every run in this namespace; if nothing uses it, remove it: `{command}`")]
     Foreign {
         /// The Lease.
         key: ObjectKey,
@@ -94,10 +89,6 @@ pub enum LockError {
         command: String,
     },
     /// The leftovers of a dead run could not be removed in time.
-    #[error(
-        "run {run} is dead, and its leftovers in the namespace `{namespace}` could not be removed: {left}\nhelp: see why with \
-         `shakedown cleanup --run {run}`"
-    )]
     Remains {
         /// The namespace.
         namespace: String,
@@ -107,8 +98,43 @@ pub enum LockError {
         left: String,
     },
     /// The cluster refused or did not answer.
-    #[error(transparent)]
     Cluster(#[from] ClusterError),
+}
+
+impl LockError {
+    /// The message and the next step.
+    pub fn explained(&self) -> Explained {
+        match self {
+            Self::Held { namespace, holder, life } => {
+                let Holder { run, host, .. } = holder;
+                Explained::new(
+                    format!("run {run} on {host} holds the namespace `{namespace}`{}; {}", url(holder), free(*life)),
+                    format!(
+                        "wait for it with --wait-lock 5m, remove the leftovers of a dead run with `shakedown cleanup --run \
+                         {run}`, \
+                         or choose another namespace"
+                    ),
+                )
+            }
+            Self::Foreign { key, why, command } => Explained::new(
+                format!("{key} {why}"),
+                format!("it blocks every run in this namespace; if nothing uses it, remove it: `{command}`"),
+            ),
+            Self::Remains { namespace, run, left } => Explained::new(
+                format!(
+                    "run {run} is dead, and its leftovers in the namespace `{namespace}` could not be removed: {left}"
+                ),
+                format!("see why with `shakedown cleanup --run {run}`"),
+            ),
+            Self::Cluster(error) => error.explained(),
+        }
+    }
+}
+
+impl From<LockError> for Explained {
+    fn from(error: LockError) -> Self {
+        error.explained()
+    }
 }
 
 fn url(holder: &Holder) -> String {

@@ -55,7 +55,7 @@ impl Asked<'_> {
         Some(until(until_ns) - until(span.judged_from_ns))
     }
 
-    /// The index of the phase in `to`, which has this name, or why the phase cannot be compared with.
+    /// The index of the phase in `to`, which has this name, or why it cannot be the reference.
     pub(super) fn complete_phase(&self, name: &str) -> Result<usize, String> {
         match self.to {
             None => Err(format!("the comparison phase `{name}` never began")),
@@ -140,6 +140,8 @@ pub(super) struct Answer {
     pub(super) censored: bool,
     pub(super) samples: u64,
     pub(super) reason: String,
+    /// True if the reason names the judged phase.
+    pub(super) names_phase: bool,
     /// What was observed, with its interval and without the limits. Empty where that is the whole reason.
     pub(super) fact: String,
     pub(super) terms: IndexMap<String, String>,
@@ -164,12 +166,18 @@ impl Answer {
             censored: false,
             samples: 0,
             reason: why,
+            names_phase: false,
             fact: String::new(),
             terms: IndexMap::new(),
             unit: None,
             limits: Limits::default(),
             show: text::digits,
         }
+    }
+
+    /// With a reason that names the judged phase.
+    pub(super) fn naming_phase(self) -> Self {
+        Self { names_phase: true, ..self }
     }
 
     /// Sets the observed value.
@@ -240,7 +248,7 @@ impl Answer {
         self
     }
 
-    /// How much longer the phase would have to be for its interval to decide, for the end of a sentence.
+    /// How much longer the phase has to be for its interval to decide, for the end of a sentence.
     fn advice(&self, rules: &Rules) -> String {
         let value = self.observed.unwrap_or_default();
         let Some(interval) = self.interval else { return self.longer(None) };
@@ -277,7 +285,7 @@ impl Answer {
         self.too_few(rules, fact, &format!("{percentile} needs"), counts, refuted)
     }
 
-    /// As `small`, for any question: `claim` names it and ends with "needs".
+    /// As `small`, for any question: `claim` names it and ends with "needs". The first count is that of the judged phase.
     pub(super) fn too_few(
         mut self,
         rules: &Rules,
@@ -307,6 +315,7 @@ impl Answer {
             "lengthen the phase, raise the load, or set `min_samples`"
         };
         self.verdict = Verdict::Inconclusive;
+        self.names_phase = counts.first().is_some_and(|(_, count)| !rules.enough(*count));
         self.reason = format!("{}, and {claim} {}: {advice}", text::list(&short), rules.needed);
         self
     }

@@ -22,7 +22,7 @@ pub(super) fn one(
 ) -> Answer {
     let name = &scenario.phases[phase].name;
     let Some(span) = observations.phases.get(phase) else {
-        return Answer::inconclusive(format!("`{name}` never began"));
+        return Answer::inconclusive(format!("`{name}` never began")).naming_phase();
     };
     let Some(load) = observations.load(load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
@@ -58,8 +58,8 @@ fn reference(asked: &Asked<'_>, expectation: &Expectation) -> Option<usize> {
     }
 }
 
-/// What a pass is compared with in the usual state of the reference: if it says that the service was well enough, with the
-/// phase's usual state as well; if it says that a fault had an effect, with all of the phase.
+/// The second reading that a pass must survive, in the usual state of the reference. A pass that says that the service was
+/// well enough also needs the phase's usual state; a pass that says that a fault had an effect needs all of the phase.
 fn usual(expectation: &Expectation, phase: usize) -> Usual {
     let is_claim_of_health = match expectation {
         Expectation::RecoveryTime(_) => return Usual::Tolerance,
@@ -67,7 +67,7 @@ fn usual(expectation: &Expectation, phase: usize) -> Usual {
         | Expectation::TimeToFirstTokenRatio(it)
         | Expectation::InterTokenLatencyRatio(it) => it.max.is_some(),
         Expectation::ThroughputRatio(it) | Expectation::OutputTokensPerSecondRatio(it) => it.min.is_some(),
-        // No requests of another phase decide these.
+        // These do not depend on the requests of another phase.
         Expectation::SuccessRate(_)
         | Expectation::Latency(_)
         | Expectation::TimeToFirstToken(_)
@@ -116,12 +116,12 @@ fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer)
         Expectation::RecoveryTime(_) => recovery::watched_before(asked.observations, asked.phase),
         _ => 0..0,
     };
-    let late = asked.to.into_iter().chain(since).chain([asked.phase]).find_map(|phase| {
-        lateness::too_late(asked.load, phase).map(|why| format!("`{}`: {why}", asked.phase_name(phase)))
-    });
-    if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
+    let mut phases = asked.to.into_iter().chain(since).chain([asked.phase]);
+    let late = phases.find_map(|phase| Some((phase, lateness::too_late(asked.load, phase)?)));
+    if let Some((phase, why)) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
         answer.verdict = Verdict::Inconclusive;
-        answer.reason = format!("{why}; observed: {}", answer.reason);
+        answer.names_phase |= phase == asked.phase;
+        answer.reason = format!("`{}`: {why}; observed: {}", asked.phase_name(phase), answer.reason);
     }
     answer
 }
@@ -132,6 +132,7 @@ pub(super) fn unless_early(span: &PhaseSpan, mut answer: Answer) -> Answer {
         let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));
         let planned = text::seconds(seconds(span.planned_ns));
         answer.verdict = Verdict::Inconclusive;
+        answer.names_phase = true;
         answer.reason =
             format!("`{}` ended after {lasted} of {planned}; observed until then: {}", span.name, answer.reason);
     }

@@ -194,7 +194,7 @@ mod tests {
         let ratio = json!({"latency_ratio": {"percentile": "p50", "to": "warm-up", "max": 2}});
         compared.phases[2].expect = serde_json::from_value(json!([ratio])).unwrap();
         assert_eq!(unsteady(&compared, &seen), [rising]);
-        // A pace that changes is the likely reason.
+        // A changing pace is the likely reason.
         compared.load["load"].rate = serde_json::from_value(json!({"from": "10/s", "to": "40/s"})).unwrap();
         assert_eq!(unsteady(&compared, &seen), [format!("{rising}, while its pace changes (10/s to 40/s)")]);
     }

@@ -4,15 +4,15 @@
 //! bootstrap therefore draws whole windows, in blocks of neighbouring ones (Künsch 1989; the circular form of Politis
 //! and Romano 1992).
 //!
-//! - A draw says by how much the share of requests above the percentile differs from what it is. The percentile of the
-//!   draw is the one of the sample at the share that differs as much, as in Woodruff's interval ("Confidence intervals for
-//!   medians and other position measures", Journal of the American Statistical Association 47, 1952). So an interval never
-//!   leaves the values that were seen, and is lopsided where they are.
-//! - Blocks cut the correlation at their ends, and few of them say little about how much they vary. So the draws are
-//!   stretched: to the long-run variance of the share ([`LongRun`]), and by Student's quantile over the normal one for its
-//!   degrees of freedom. The stretch is of shares, not of latencies (the expanded percentile interval of Hesterberg, "What
-//!   Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015). It narrows as well as it widens.
-//! - A ratio's draws are pairs, one from each phase. In logarithms, so that its interval is the same in both directions.
+//! - A draw gives a deviation of the share of requests above the percentile. The percentile of the draw is that of the sample
+//! at the deviating share, as in Woodruff's interval ("Confidence intervals for   medians and other position measures",
+//! Journal of the American Statistical Association 47, 1952). An interval therefore stays within the observed values, and is
+//! asymmetric if they are.
+//! - Blocks cut the correlation at their ends, and few blocks give an imprecise variance. The draws are therefore scaled to
+//! the long-run variance of the share ([`LongRun`]), and by the ratio of Student's quantile to the normal one for its degrees
+//! of freedom. Shares are scaled, not latencies (the expanded percentile interval of Hesterberg, "What   Teachers Should Know
+//! About the Bootstrap", The American Statistician 69(4), 2015). It narrows as well as it widens.
+//! - A ratio's draws are pairs, one from each phase, as logarithms, so that its interval is symmetric under inversion.
 
 use std::cmp::Ordering;
 
@@ -25,14 +25,14 @@ use shakedown_observe::{Cell, Histogram};
 /// The number of bootstrap draws of a phase.
 const RESAMPLES: usize = 2000;
 
-/// More windows than this are merged, so that an hour costs no more than some minutes do.
+/// More windows than this are merged, so that an hour costs no more time than a few minutes.
 const MOST_WINDOWS: u64 = 200;
 
-/// The length of a block, in seconds, where the phase is long enough for it. It shapes the draws and does not scale them,
-/// so that little depends on it: from 2 s to 10 s intervals cover the truth as often.
+/// The length of a block, in seconds, in a phase that is long enough. It affects the shape of the draws but not their scale,
+/// so it matters little: from 2 s to 10 s, intervals cover the truth equally often.
 const BLOCK_S: f64 = 5.0;
 
-/// The fewest blocks that a phase is cut into.
+/// The minimum number of blocks of a phase.
 const FEWEST_BLOCKS: usize = 3;
 
 /// How many times the variance of independent requests a phase must show to count as drifting.
@@ -48,13 +48,13 @@ fn logarithm(microseconds: f64) -> f64 {
 pub(super) struct Windows {
     windows: Vec<Histogram>,
     window_s: f64,
-    /// The values' logarithms in rising order, and how many are at most each.
+    /// The values' logarithms in ascending order, each with the number of values up to it.
     logarithms: Vec<f64>,
     at_most: Vec<u64>,
 }
 
 impl Windows {
-    /// Merges cells into windows of one second, or longer ones if there would be too many. A rest shorter than half a
+    /// Merges cells into windows of one second, or longer ones if there would be too many. A remainder shorter than half a
     /// window joins the last one.
     pub(super) fn new<'a>(cells: impl Iterator<Item = Placed<'a>>, pick: fn(&Cell) -> &Histogram) -> Self {
         let cells: Vec<Placed<'a>> = cells.collect();
@@ -95,7 +95,7 @@ impl Windows {
         let rank = rank.clamp(1.0, self.values() as f64);
         let (whole, part) = (rank as u64, rank.fract());
         let at = self.at_most.partition_point(|at_most| *at_most < whole);
-        // The next value is another one only where this is the last of its kind.
+        // The next rank has another value only after the last equal one.
         if part == 0.0 || self.at_most[at] > whole {
             return self.logarithms[at];
         }
@@ -126,7 +126,7 @@ impl Windows {
         let share = 1.0 - quantile;
         let n = self.values() as f64;
         let percentile = self.logarithm_at(quantile);
-        // How many of a window's values lie above it, and how many are it: a histogram has each value once.
+        // The number of a window's values above it and equal to it. A histogram contains each value once.
         let counted = |window: &Histogram| {
             window.iter().fold((0.0, 0.0), |(above, at), (value, count)| {
                 match logarithm(value).total_cmp(&percentile) {
@@ -143,7 +143,7 @@ impl Windows {
         self.windows.iter().zip(&counts).map(excess).collect()
     }
 
-    /// How many windows a block has.
+    /// The number of windows of a block.
     fn block(&self) -> usize {
         let wanted = (BLOCK_S / self.window_s).round() as usize;
         wanted.min(self.windows.len() / FEWEST_BLOCKS).max(1)
@@ -161,12 +161,12 @@ impl Windows {
     }
 }
 
-/// One phase's percentile, drawn many times.
+/// The bootstrap draws of one phase's percentile.
 struct Draws<'a> {
     windows: &'a Windows,
     /// The rank of the percentile in the sample, between two values.
     rank: f64,
-    /// By how much the rank differs in each draw, with the long-run variance.
+    /// The deviation of the rank in each draw, with the long-run variance.
     apart: Vec<f64>,
     freedom: f64,
 }
@@ -183,7 +183,7 @@ impl<'a> Draws<'a> {
         let sums = |length: usize| -> Vec<f64> {
             (0..n).map(|start| (start..start + length).map(|at| excess[at % n]).sum()).collect()
         };
-        // As many whole blocks as there is room for, and a shorter one that fills it.
+        // As many whole blocks as fit, and a shorter one for the rest.
         let (blocks, rest) = (sums(block), sums(n % block));
         let variance = |sums: &[f64]| sums.iter().map(|sum| sum * sum).sum::<f64>() / n as f64;
         let drawn = variance(&blocks) * (n / block) as f64 + variance(&rest);
@@ -193,7 +193,7 @@ impl<'a> Draws<'a> {
             (whole + rest[chance.below(n)]) * scale
         };
         let apart = (0..RESAMPLES).map(|_| draw()).collect();
-        // Half a rank more: among independent values, the one with rank k is at most the percentile if at least k values are.
+        // Plus half a rank: among independent values, the value with rank k is at most the percentile if at least k values are.
         let rank = quantile * windows.values() as f64 + 0.5;
         Some(Self { windows, rank, apart, freedom: long_run.freedom })
     }

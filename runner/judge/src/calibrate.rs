@@ -24,11 +24,11 @@ pub struct Calibration {
     pub false_alarms: u64,
     /// The number of runs in which it was inconclusive.
     pub inconclusive: u64,
-    /// The share of false alarms that this is compatible with, at 95 %.
+    /// The 95 % interval of the share of false alarms.
     pub interval: [f64; 2],
     /// The smallest, median and largest observed value, in words. None without observed values.
     pub observed: Option<[String; 3]>,
-    /// The suggested limit, in words. None if the limit leaves room, or if there is too little data.
+    /// The suggested limit, in words. None if the present limit has enough margin, or if there is too little data.
     pub suggestion: Option<String>,
 }
 

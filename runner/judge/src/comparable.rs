@@ -1,13 +1,12 @@
-//! Whether the requests of two phases differ in nothing but the faults. With another pace or other data, a change of the requests
-//! proves no fault: the service is slower at another rate, or with heavier requests.
+//! Whether the requests of two phases differ in nothing but the faults. With another pace or other data, a change of the
+//! requests proves no fault: the service is slower at another rate, or with heavier requests.
 
 use std::borrow::Cow;
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::samples::ROUNDS;
 
 use super::stats::{Placed, judged, total};
-use super::{text, transient};
+use super::transient;
 use shakedown_observe::LoadObservations;
 
 /// Why the requests of a load in two phases cannot be compared. None if they can. The pace of every load counts, because the
@@ -21,19 +20,9 @@ pub(super) fn incomparable(
     if let Some(words) = pace {
         return Some(format!("{words}, which may be the only cause of a change"));
     }
-    let cycle = cycle(scenario, load)?;
-    [first, phase].into_iter().find_map(|at| {
-        let requests = total(load, at).requests();
-        (requests < ROUNDS * cycle).then(|| {
-            format!(
-                "load `{}` takes its {cycle} rows of data in order, and {} of `{}` are fewer than {ROUNDS} rounds, so that other \
-                 data may be the only cause of a change (`order: random` avoids this)",
-                load.name,
-                text::requests(requests),
-                scenario.phases.get(at).map_or("", |phase| &phase.name)
-            )
-        })
-    })
+    let few = |at: usize| scenario.too_few_rounds(&load.name, at, total(load, at).requests());
+    let words = [first, phase].into_iter().find_map(few)?;
+    Some(format!("{words}, so that other data may be the only cause of a change (`order: random` avoids this)"))
 }
 
 /// The load with as many requests of these phases as are whole rounds of its data in order: then both have the same data.
@@ -49,7 +38,7 @@ pub(super) fn rounds<'a>(
     })
 }
 
-/// From when on the judged requests of a phase are more than whole rounds. None if they are not.
+/// The moment from which the judged requests of a phase exceed whole rounds. None if they do not.
 fn surplus_from(load: &LoadObservations, phase: usize, cycle: u64) -> Option<u64> {
     let cells: Vec<Placed<'_>> = judged(load, phase).collect();
     let mut surplus = total(load, phase).requests() % cycle;

@@ -1,8 +1,8 @@
 //! Compares the same scenario in two or more results and finds the answers and verdicts that changed significantly.
 //!
 //! - Scenarios are found by name, and by file and name where a result has several of that name (see `SharedNames`).
-//! - A scenario's verdict counts next to its answers: a run that was stopped has few of them. It is worse if it does not
-//!   pass any more, and so are a failing answer that was not asked before and a scenario that is missing.
+//! - A scenario's verdict counts next to its answers: a run that was stopped has few of them. It is worse if it no longer
+//! passes, and so are a failing answer to a new expectation and a missing scenario.
 //! - An answer changed if its interval and the other's do not overlap. In a history, the newest interval is compared with
 //!   the span of all earlier ones. Trials are ignored there, and so are runs in the sandbox if the newest was not in it.
 //! - Answers without an interval (counts, censored recovery times) changed if their verdict changed.
@@ -21,11 +21,11 @@ use super::text;
 /// The change of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moved {
-    /// Significantly worse, or it does not hold any more.
+    /// Significantly worse, or it no longer holds.
     Worse,
     /// It changed significantly, but neither direction is worse.
     Elsewhere,
-    /// Significantly better, or it holds now.
+    /// Significantly better, or it now holds.
     Better,
     /// Inconclusive on one side or both, or without a value that the new limit can be applied to.
     Unclear,
@@ -60,7 +60,7 @@ const VERDICT: &str = "verdict";
 pub struct Change {
     /// The scenario, with its file if another one has the same name.
     pub scenario: String,
-    /// The expectation: phase, title, and the load. `verdict` for that of the whole scenario.
+    /// The expectation: phase, title, and the load. `verdict` for the verdict of the whole scenario.
     pub title: String,
     /// The earlier answer in words, with its interval.
     pub before: String,
@@ -211,7 +211,7 @@ fn both(label: &str, earlier: &[&ScenarioResult], now: &ScenarioResult) -> Vec<C
 
 /// The change of the scenario's verdict. `turned` are the answers with another verdict than before.
 fn verdict(label: &str, earlier: &[&ScenarioResult], now: &ScenarioResult, turned: &[Moved]) -> Change {
-    // With the same limits an answer turns this way only because the service does.
+    // With the same limits, only a change of the service changes the verdict of an answer.
     let by_limits = |way| {
         let is_clear = |it: &Moved| matches!(it, Moved::Worse | Moved::Elsewhere | Moved::Better | Moved::OtherLimit);
         !turned.contains(&way) && turned.iter().any(is_clear)

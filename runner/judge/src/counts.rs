@@ -17,7 +17,8 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     let total = stats::total(asked.load, asked.phase);
     let (n, succeeded) = (total.requests(), total.succeeded);
     if n == 0 {
-        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)));
+        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)))
+            .naming_phase();
     }
     let rate = succeeded as f64 / n as f64;
     let mut answer = Answer::new(Unit::Fraction, limits, text::percent).observed(
@@ -54,7 +55,7 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     answer.term("decided by", "the exact count".to_owned());
     if n == 0 && limits.hold(0.0) && it.max != Some(0) {
         let why = format!("no request was due in `{}`: this passes only with `max: 0`", asked.phase_name(asked.phase));
-        return answer.verdict(Verdict::Inconclusive, why);
+        return answer.verdict(Verdict::Inconclusive, why).naming_phase();
     }
     let late = it.max.and_then(|max| ended_late(asked, max, n).map(|late_s| (max, late_s)));
     if let Some((max, late_s)) = late {
@@ -67,11 +68,12 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
 }
 
-/// How late a phase may end by the machine alone. One that waits for longer has a cause, and its requests count.
+/// The largest delay of a phase's end that the machine alone explains. A longer delay has another cause, and the requests in
+/// it count.
 const LATEST_NS: u64 = stats::SECOND_NS;
 
 /// By how much the phase ended after its planned end, in seconds, if that alone explains why more requests were due than
-/// `max`: the pace has no more than that up to the planned end, and as many up to the real one.
+/// `max`: by its pace, the load has at most `max` requests until the planned end, and the observed number until the real end.
 fn ended_late(asked: &Asked<'_>, max: u64, due: u64) -> Option<f64> {
     let span = asked.observations.phases.get(asked.phase)?;
     let planned_to_ns = span.active_ns + span.planned_ns;

@@ -1,10 +1,10 @@
-//! Whether the requests were already worse right before a fault was injected. Then the fault is not the cause of the change, and
-//! traffic proves nothing.
+//! Whether the requests were already worse right before a fault was injected. In that case the fault is not the cause of the
+//! change, and traffic proves nothing.
 //!
-//! The last second before the injection is compared with the baseline before it: the share of failures, and the share of requests
-//! that took twice the baseline's median, each by Fisher's exact test. It must be worse than every second of the baseline, but for
-//! the last ones in a row. The injection may wait for answers for as long as the loads' timeouts, so this second is often in no
-//! phase.
+//! The last second before the injection is compared with the baseline before it: the share of failures, and the share of
+//! requests that took twice the baseline's median, each by Fisher's exact test. It must be worse than every second of the
+//! baseline, except for the last consecutive ones. The injection may wait for answers for as long as the loads' timeouts, so
+//! this second is often in no phase.
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ pub(super) fn worse_before(load: &LoadObservations, baseline: usize, phase: usiz
     let baseline: Vec<Placed<'_>> = judged(load, baseline).filter(|it| it.start_ns + it.length_ns <= from_ns).collect();
     let merged = |part: &[Placed<'_>]| sum(&part.iter().map(|it| it.cell).collect::<Vec<_>>(), Cell::merge);
     let before = merged(&baseline);
-    // A service that has had such a second before is as usual.
+    // A service with such a second in its baseline is unchanged.
     let seconds_before: Vec<Cell> = windows(&baseline, SECOND_NS).into_iter().map(|(part, _)| merged(part)).collect();
     let failed = |cell: &Cell| cell.requests() - cell.succeeded;
     let share = |cell: &Cell| failed(cell) as f64 / cell.requests().max(1) as f64;
@@ -56,18 +56,18 @@ pub(super) fn worse_before(load: &LoadObservations, baseline: usize, phase: usiz
     })
 }
 
-/// Whether all seconds were better, but for the last ones of them: a service that became worse stays so.
+/// Whether all seconds were better, except for the last ones: a service that became worse stays worse.
 fn is_first(seconds: &[Cell], is_better: impl Fn(&Cell) -> bool) -> bool {
     let last = seconds.iter().rposition(&is_better).map_or(0, |at| at + 1);
     seconds[..last].iter().all(is_better) && last > 0
 }
 
-/// Whether a share is larger than another one by more than chance.
+/// Whether a share is significantly larger than another one.
 fn is_more(some: u64, of: u64, others: u64, of_others: u64) -> bool {
     some > 0 && of_others > 0 && hypergeometric_at_least(some, of, some + others, of + of_others) <= CHANCE
 }
 
-/// The requests that were due within a time, whatever their phase. Not those that were still in flight at its end.
+/// The requests that were due within a time, in any phase, without those that were still in flight at its end.
 fn within(load: &LoadObservations, time: Range<u64>) -> Cell {
     let is_within = |it: &Placed<'_>| {
         it.mark.part != PhasePart::InFlight && it.start_ns + it.length_ns > time.start && it.start_ns < time.end
@@ -91,8 +91,8 @@ mod tests {
     use crate::testing::{Request, Timeline};
     use shakedown_observe::Observations;
 
-    /// A service that is refused or three times as slow from a moment on, in seconds before the strike, which comes 4 s after the
-    /// baseline: the injection waits for answers.
+    /// A service that is refused or three times as slow from a moment on, in seconds before the strike, which comes 4 s after
+    /// the baseline: the injection waits for answers.
     fn worse_from(seconds: f64, refuses: bool) -> Observations {
         let timeline = Timeline::new(20.0).phase("baseline", 11.0).fault_phase("cut", 20.0);
         let timeline = timeline.edit(|span| {

@@ -2,7 +2,7 @@
 //! requires an effect and has none is inconclusive.
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ExpectationResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, Verdict};
 use shakedown_schemas::scenario::{Effect, Expectation};
 
 use super::answer::Answer;
@@ -33,7 +33,7 @@ pub struct Felt {
     pub windows: Option<String>,
     /// More requests failed or were slow than in the baseline, in words, whether or not that is more than chance.
     pub hint: Option<String>,
-    /// Why the requests cannot be compared with the baseline's, so that nothing can be told. None if they can.
+    /// Why the requests cannot be compared with those of the baseline. None if they can.
     pub incomparable: Option<String>,
 }
 
@@ -88,6 +88,7 @@ pub(super) fn result(
     let mut result = ExpectationResult {
         observed_text: "nothing".to_owned(),
         limit_text: "any change".to_owned(),
+        reason_names_phase: true,
         line,
         ..ExpectationResult::new("effect", name, "", "effect: any change in the requests")
     };
@@ -114,7 +115,7 @@ pub(super) fn result(
             (None, None) => {
                 let windows = felt.iter().filter_map(|it| it.windows.as_deref());
                 let seen: String = windows.map(|words| format!("; {words}")).collect();
-                (Verdict::Inconclusive, unnoticed(name) + &seen, "no change".to_owned())
+                (Verdict::Inconclusive, unnoticed(name) + &seen, NO_CHANGE.to_owned())
             }
         };
         return result;
@@ -127,7 +128,7 @@ pub(super) fn result(
         let differs =
             first.zip(observations.load(load)).and_then(|(first, it)| incomparable(scenario, it, (first, phase)));
         let answer = match differs {
-            Some(why) => Answer::inconclusive(unshown(name, &why)),
+            Some(why) => Answer::inconclusive(unshown(name, &why)).naming_phase(),
             None => one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
         };
         let before = |first| one(scenario, views.of(&expectation), first, &expectation, load, &path, seed);
@@ -141,6 +142,7 @@ pub(super) fn result(
     };
     result.title = format!("effect: {}", question.title);
     result.limit_text = question.limit_text;
+    result.measure = question.measure;
     result.unit = question.unit;
     (result.min, result.max) = (question.limits.min, question.limits.max);
     if let Some((load, answer)) = answers.min_by_key(|(_, answer)| rank(answer.verdict)) {
@@ -149,6 +151,7 @@ pub(super) fn result(
             Verdict::Fail => format!("{}: {}, {} required", unnoticed(name), answer.fact, result.limit_text),
             _ => answer.reason.clone(),
         };
+        result.reason_names_phase = answer.names_phase || answer.verdict == Verdict::Fail;
         result.verdict = if answer.verdict == Verdict::Pass { Verdict::Pass } else { Verdict::Inconclusive };
         (result.observed, result.observed_text) = (answer.observed, answer.observed_text);
         (result.interval, result.censored) = (answer.interval, answer.censored);

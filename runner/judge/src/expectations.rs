@@ -61,13 +61,13 @@ fn outside(
 ) -> Answer {
     let name = &scenario.phases[phase].name;
     let Some(span) = observations.phases.get(phase) else {
-        return Answer::inconclusive(format!("`{name}` never began"));
+        return Answer::inconclusive(format!("`{name}` never began")).naming_phase();
     };
     unless_early(span, outside::answer(observations, phase, expectation, path))
 }
 
 fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>, answer: Answer) -> ExpectationResult {
-    let Question { title, unit, limits, limit_text } = Question::of(expectation);
+    let Question { title, measure, unit, limits, limit_text } = Question::of(expectation);
     ExpectationResult {
         verdict: answer.verdict,
         observed: answer.observed,
@@ -78,8 +78,10 @@ fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>,
         min: limits.min,
         max: limits.max,
         limit_text,
+        measure,
         observed_text: answer.observed_text,
         reason: answer.reason,
+        reason_names_phase: answer.names_phase,
         terms: answer.terms,
         line,
         ..ExpectationResult::new(expectation.kind(), phase, load, title)

@@ -49,7 +49,7 @@ pub(super) fn goodput(asked: &Asked<'_>, it: &Goodput) -> Answer {
     let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max));
     let bounds = asked.scenario.goodput_bounds(&asked.load.name);
     let Some(place) = bounds.iter().position(|bounds| *bounds == it.of).filter(|place| *place < MOST_BOUNDS) else {
-        return Answer::inconclusive(format!("load `{}` did not look at these bounds", asked.load.name));
+        return Answer::inconclusive(format!("load `{}` did not count these bounds", asked.load.name));
     };
     let share = |requests: &Cell| Share {
         good: requests.answers.good.get(&place).copied().unwrap_or_default(),
@@ -58,10 +58,11 @@ pub(super) fn goodput(asked: &Asked<'_>, it: &Goodput) -> Answer {
     let total = stats::total(asked.load, asked.phase);
     let seen = share(&total);
     if seen.of == 0 {
-        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)));
+        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)))
+            .naming_phase();
     }
     if it.of.is_of_streams() && total.succeeded > 0 && total.answers.streams.is_empty() {
-        return Answer::inconclusive(format!("the answers of load `{}` are no streams of tokens", asked.load.name));
+        return Answer::inconclusive(format!("the answers of load `{}` are not streams of tokens", asked.load.name));
     }
     let rate = seen.value();
     let mut answer = Answer::new(Unit::Fraction, limits, text::percent).observed(

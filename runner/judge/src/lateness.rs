@@ -24,7 +24,7 @@ const LOST: f64 = 0.001;
 /// The next step on a busy machine.
 const BUSY: &str = "this machine was too busy: stop other programs, use more cores or lower the rate";
 
-/// The failures of requests that the generator or the way to the service lost: the cause, and the next step. Requests that
+/// The failures of requests that the generator or the port-forward lost: the cause, and the next step. Requests that
 /// were not sent because of `max_in_flight` are not among them, because a slow service is a part of the cause.
 const UNSENT: [(Failure, &str, &str); 3] = [
     (Failure::NotSentLate, "the generator was too late", BUSY),
@@ -40,7 +40,7 @@ const UNSENT: [(Failure, &str, &str); 3] = [
     ),
 ];
 
-/// How far the generator was from its schedule.
+/// The deviation of the generator from its schedule.
 #[derive(Debug, Clone)]
 struct Deviation {
     /// As a share of its limit.

@@ -1,11 +1,11 @@
-//! Judging: observations in, verdicts out. Pure: no clock, no socket, no chance beyond the seed that is given, so that
+//! Judging: observations in, verdicts out. Pure: no clock, no socket, and no randomness except from the given seed, so that
 //! the same observations give the same bytes.
 //!
 //! In scope: the rules by which an expectation holds, fails or cannot be decided, the statistics behind them,
 //! recovery from the requests themselves, and the verdict and exit code that follow. Out of scope: how requests were
-//! counted (`observe`), whether a fault was applied (its driver proves that), and how any of it looks (the reports).
+//! counted (`observe`), whether a fault was applied (its driver proves that), and its presentation (the reports).
 //!
-//! The rules, each explained where it is:
+//! The rules, each explained in its module:
 //! - a phase's expectations judge the requests that were due in its judged part, and nothing else;
 //! - too few requests are inconclusive (`samples`), as are phases that never began or ended early;
 //! - success rates have Wilson's interval (`numbers`), percentiles and ratios a block bootstrap's (`bootstrap`);
@@ -71,7 +71,7 @@ pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use served::unserved;
 pub use stats::{series, stats};
-pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
+pub use verdict::{BASELINE, Conclusion, exit_code, remarks, scenario_verdict};
 pub use waits::warning as waits;
 
 /// Nanoseconds in seconds.

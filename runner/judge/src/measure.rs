@@ -1,10 +1,10 @@
-//! What is measured of requests: durations, and the work done.
+//! The measures of requests: durations and work.
 
 use shakedown_observe::{Cell, Histogram};
 use shakedown_schemas::scenario::LatencyOf;
 use shakedown_schemas::units::Percentile;
 
-/// A duration that percentiles are taken of.
+/// A duration of which percentiles are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timing {
     /// From the due moment to the end.

@@ -70,7 +70,7 @@ pub(super) fn freedom_of_sum((a, of_a): (f64, f64), (b, of_b): (f64, f64)) -> f6
     (a + b).powi(2) / (a * a / (of_a + 2.0) + b * b / (of_b + 2.0)) - 2.0
 }
 
-/// The chance of at most `successes` successes in `n` independent tries that each succeed with chance `p`.
+/// The chance of at most `successes` successes in `n` independent trials that each succeed with chance `p`.
 pub(super) fn binomial_at_most(successes: u64, n: u64, p: f64) -> f64 {
     if successes >= n || p <= 0.0 {
         return 1.0;
@@ -112,7 +112,7 @@ pub(super) fn hypergeometric_at_least(count: u64, drawn: u64, marked: u64, all: 
 
 /// Wilson's score interval for a share, two-sided at the confidence level. E. B. Wilson, 1927; recommended for small
 /// samples by Brown, Cai and DasGupta, "Interval Estimation for a Binomial Proportion", Statistical Science 16(2),
-/// 2001. It takes requests as independent: failures in clumps make it too narrow. Without tries it is everything.
+/// 2001. It takes requests as independent: failures in clumps make it too narrow. Without trials it is the whole range.
 pub(super) fn wilson(successes: u64, n: u64, confidence: f64) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
@@ -122,7 +122,7 @@ pub(super) fn wilson(successes: u64, n: u64, confidence: f64) -> [f64; 2] {
     let centre = share + z * z / (2.0 * n);
     let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z * z / n;
-    // At the ends the bounds are exactly 0 and 1; rounding would put them a hair inside.
+    // At the ends the bounds are exactly 0 and 1; rounding would put them slightly inside.
     let low = if successes == 0 { 0.0 } else { ((centre - half) / scale).max(0.0) };
     let high = if share == 1.0 { 1.0 } else { ((centre + half) / scale).min(1.0) };
     [low, high]

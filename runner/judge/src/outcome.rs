@@ -37,9 +37,9 @@ pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'
     Cow::Owned(load)
 }
 
-/// How the failures of a phase count that are not among its times.
+/// How failures count that have no time in the latency.
 struct Bounds {
-    /// Failures that were quicker do not count, in microseconds.
+    /// Faster failures do not count, in microseconds.
     at_least: f64,
     /// The longest time of the phase, in microseconds: that of a request that was given up early.
     longest: u64,
@@ -60,24 +60,24 @@ impl Bounds {
     }
 }
 
-/// The times of the requests of a phase that do not count as they are.
+/// The times of requests that do not count unchanged.
 #[derive(Default)]
 pub(super) struct Uncounted {
-    /// Until they were given up, for those that were before their timeout. They count as the longest times.
+    /// Until the request was given up before its timeout. These count as the longest times.
     pub given_up: Histogram,
-    /// Of failures that were quicker than the percentile. They do not count.
+    /// Of failures that were faster than the percentile. These do not count.
     pub quick: Histogram,
 }
 
 impl Uncounted {
-    /// Those of a phase's requests, before [`of`] counted them.
+    /// The times of a phase's requests, before [`of`] adjusts them.
     pub(super) fn latencies(phase: &Cell, quantile: f64) -> Self {
         let outcomes = Outcomes::of(phase);
         let quick = outcomes.failed.without(&outcomes.failed.at_least(outcomes.limit(quantile)));
         Self { given_up: merged(&phase.failed_after, Failure::is_given_up_early), quick }
     }
 
-    /// The times that count, with the least that those which were given up would have taken.
+    /// The times that count, with a lower bound for abandoned requests.
     pub(super) fn least(&self, counted: &Histogram) -> Histogram {
         let mut as_longest = Histogram::default();
         as_longest.record_n(counted.max().unwrap_or_default() as u64, self.given_up.len());
@@ -86,14 +86,14 @@ impl Uncounted {
         least
     }
 
-    /// Those of a phase's requests without a token, before [`of_first_token`] counted them.
+    /// The times of a phase's requests without a token, before [`of_first_token`] adjusts them.
     pub(super) fn first_tokens(phase: &Cell) -> Self {
         Self { given_up: merged(&phase.tokenless, Failure::is_given_up_early), ..Self::default() }
     }
 }
 
-/// The load with the times to the first token for this percentile. Those of the requests that failed without one are among
-/// them, and no others are in `tokenless`.
+/// The load with the times to the first token for this percentile. They include the requests that failed without a token,
+/// which are the only ones in `tokenless`.
 pub(super) fn of_first_token(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'_, LoadObservations> {
     let counts = |cell: &Cell| !cell.tokenless.is_empty();
     let has_tokens = |cell: &Cell| !cell.first_token.is_empty();

@@ -14,10 +14,10 @@ use super::limits::Limits;
 use super::{counts, seconds, text};
 use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen};
 
-/// The longest gap between two samples of the pods that is not a gap in the observations, in nanoseconds.
+/// The longest time between two samples of the pods that does not count as a gap, in nanoseconds.
 const LONGEST_GAP_NS: u64 = 5_000_000_000;
 
-/// How many lines or names a sentence quotes.
+/// The maximum number of lines or names in a sentence.
 const QUOTED: usize = 3;
 
 /// The answer to such an expectation.
@@ -33,13 +33,13 @@ pub(super) fn answer(observations: &Observations, phase: usize, expectation: &Ex
     }
 }
 
-/// The looks within a stretch, and the last one before it.
+/// The samples within a stretch, and the last one before it.
 fn within(looks: &[PodsSeen], from_ns: u64, to_ns: u64) -> Vec<&PodsSeen> {
     let first = looks.partition_point(|look| look.at_ns <= from_ns).saturating_sub(1);
     looks[first..].iter().take_while(|look| look.at_ns <= to_ns).collect()
 }
 
-/// How often containers started again from the first look to the last. A pod that came meanwhile began with none.
+/// The restarts of containers between the first sample and the last. A pod that was created meanwhile began with none.
 fn restarts(looks: &[&PodsSeen]) -> u64 {
     let mut before: BTreeMap<&str, u64> = BTreeMap::new();
     let mut sum = 0;
@@ -56,9 +56,9 @@ fn ready(look: &PodsSeen) -> usize {
     look.pods.values().filter(|pod| pod.ready).count()
 }
 
-/// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are ready
-/// as were before the first fault, and stay so until its end. The resolution is the time between two looks: a pod that was
-/// replaced between them was away until the second at most.
+/// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are ready as
+/// were before the first fault, and stay so until its end. The resolution is the time between two samples: a pod that was
+/// replaced between them was missing until the second at most.
 fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]) -> Answer {
     let span = &observations.phases[phase];
     let during = within(looks, span.start_ns, span.end_ns);
@@ -70,12 +70,13 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         return Answer::inconclusive(format!(
             "the pods were not observed for the whole of `{}`: see the warnings",
             span.name
-        ));
+        ))
+        .naming_phase();
     }
     let names: BTreeSet<&str> =
         during.iter().flat_map(|look| look.pods.values()).map(|pod| pod.name.as_str()).collect();
     if names.is_empty() {
-        return Answer::inconclusive(format!("no pod matched during `{}`", span.name));
+        return Answer::inconclusive(format!("no pod matched during `{}`", span.name)).naming_phase();
     }
     let mut verdicts = Vec::new();
     let mut words = Vec::new();
@@ -104,7 +105,7 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         words.push(why);
     }
     answer.samples = during.len() as u64;
-    answer.term("samples of the pods", format!("{} and others that were equal to these", during.len()));
+    answer.term("samples of the pods", format!("{}, without equal ones in a row", during.len()));
     answer.term("decided by", "a sample of the pods every second".to_owned());
     answer.term("pods", quoted(names.iter().map(|name| (*name).to_owned())));
     let verdict = verdicts.into_iter().max().unwrap_or(Verdict::Inconclusive);
@@ -127,7 +128,7 @@ fn ready_again(
         return (Verdict::Inconclusive, None, "none of these pods was ready before the first fault".to_owned());
     }
     let found = ready_as(span, during, limits, wanted);
-    // A pod that was away only for a moment before the fault lowers the number that is asked for.
+    // A pod that was missing for a moment before the fault lowers the required number.
     let usual = usually_ready(observations, looks).filter(|usual| *usual != wanted);
     match usual.map(|usual| (usual, ready_as(span, during, limits, usual))) {
         Some((usual, (verdict, ..))) if verdict != found.0 => {
@@ -152,20 +153,20 @@ fn usually_ready(observations: &Observations, looks: &[PodsSeen]) -> Option<usiz
     counts.get(counts.len() / 2).copied()
 }
 
-/// Whether, when and why the wanted number of pods was ready.
+/// Whether, when and why the required number of pods was ready.
 fn ready_as(span: &PhaseSpan, during: &[&PodsSeen], limits: Limits, wanted: usize) -> (Verdict, Option<f64>, String) {
     let from_ns = span.active_ns;
     let now = during.last().map_or(0, |look| ready(look));
     if now < wanted {
-        return (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of `{}`", span.name));
+        return (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of the phase"));
     }
-    // The time from the beginning to the look after the last pair of looks of which this is true.
+    // The time from the beginning to the later sample of the last pair for which this is true.
     let since = |is_away: &dyn Fn(&[&PodsSeen]) -> bool| {
         let last = during.windows(2).rfind(|pair| pair[1].at_ns > from_ns && is_away(pair));
         seconds(last.map_or(0, |pair| pair[1].at_ns - from_ns))
     };
     let seen = since(&|pair| ready(pair[0]) < wanted);
-    // Between two looks a pod can be replaced by one that is ready by then.
+    // Between two samples, a pod can be replaced by one that is already ready.
     let at_most = since(&|pair| staying(pair[0], pair[1]) < wanted);
     let verdict = |value| if limits.hold(value) { Verdict::Pass } else { Verdict::Fail };
     let (pods, bound) = (text::counted(wanted as u64, "pod"), text::seconds(at_most));
@@ -197,14 +198,15 @@ fn quoted(names: impl Iterator<Item = String>) -> String {
 }
 
 /// `logs`: the lines within the phase that match. Unreadable logs make a limit that holds inconclusive, but not one
-/// that is already missed. What is missing from other phases changes nothing.
+/// that is already missed. Gaps in other phases have no effect.
 fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) -> Answer {
     let span: &PhaseSpan = &observations.phases[phase];
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
     let lines: Vec<_> = seen.matching.iter().filter(|(at, ..)| (span.start_ns..span.end_ns).contains(at)).collect();
     let count = lines.len() as f64;
     let show = |value: f64| format!("{value}");
-    let mut answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
+    let answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
+    let mut answer = answer.naming_phase();
     answer.samples = lines.len() as u64;
     answer.term("logs read", seen.read.to_string());
     answer.term("decided by", "the exact count, by the cluster's timestamps".to_owned());

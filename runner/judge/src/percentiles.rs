@@ -25,11 +25,11 @@ struct Term {
     windows: Windows,
     /// In seconds; none without values.
     value: Option<f64>,
-    /// True when the value is that of an abandoned request: the true one is at least as long.
+    /// True if the value is that of an abandoned request: the true value is at least as long.
     censored: bool,
     /// True when requests of it were given up before their timeout.
     is_early: bool,
-    /// The failures that do not count, because they were quicker than the percentile.
+    /// The failures that do not count, because they were faster than the percentile.
     quick: Histogram,
     /// The failures in words, as the reason for missing values.
     failures: String,
@@ -112,7 +112,7 @@ impl Term {
         let (n, share) = (self.values.len(), percentile.fraction());
         // At most `max` at percentile p says that at least p of the values are; at least `min`, that 1 - p are above.
         let over = limits.max.is_some_and(|max| {
-            // A failure after the limit is no answer within it, however quick it was for a failure.
+            // A failure after the limit is no answer within it, even if it was fast for a failure.
             let within = n - above(&self.values, max);
             samples::too_few(within, n + above(&self.quick, max), share, confidence)
         });
@@ -185,7 +185,7 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
     let (seen, load) = (asked.load, with_outcomes(asked, of, it.of, it.percentile));
     let asked = &Asked { load: &load, ..*asked };
     let term = Term::new(asked, seen, asked.phase, (it.percentile, of), it.of);
-    let Some(value) = term.value else { return term.nothing() };
+    let Some(value) = term.value else { return term.nothing().naming_phase() };
     let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
     let interval = bootstrap::percentile(&term.windows, it.percentile.fraction(), rules.confidence, chance)
         .map(|interval| around(interval.map(|microseconds| microseconds / 1e6), value));
@@ -196,13 +196,14 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
     answer.term(&format!("{}s", of.noun()), term.values.len().to_string());
     tell_failures(&mut answer, &term, it.of);
     if let Some(why) = term.too_few_streams(&rules) {
-        return answer.verdict(Verdict::Inconclusive, why);
+        return answer.verdict(Verdict::Inconclusive, why).naming_phase();
     }
     if !rules.enough(term.values.len()) {
         let refuted = term.refutes(it.percentile, limits, rules.confidence);
         return answer.small(&rules, &fact, it.percentile, &[(&term.phase, term.values.len())], refuted);
     }
     if term.censored && cannot_be_checked(limits, value) {
+        answer.names_phase = term.none_succeeded;
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     let without = |late: f64| limits.low_enough(value - late);
@@ -271,9 +272,9 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
     let baseline = Term::new(asked, seen, first, (it.percentile, of), it.of);
     let term = Term::new(asked, seen, asked.phase, (it.percentile, of), it.of);
     let (Some(over), Some(under)) = (term.value, baseline.value) else {
-        return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
+        return if baseline.value.is_none() { baseline.nothing() } else { term.nothing().naming_phase() };
     };
-    // The histogram's finest grain is a microsecond: a baseline below it has no ratio.
+    // The histogram's resolution is a microsecond: a baseline below it has no ratio.
     let value = over / under.max(1e-6);
     let chance = Chance::new(asked.seed, &["latency_ratio", asked.path, &asked.load.name]);
     let interval =
@@ -294,7 +295,10 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
     answer.term(&format!("{} {}", term.phase, it.percentile), term.explained());
     answer.term(&format!("{} {}", baseline.phase, it.percentile), baseline.explained());
     tell_failures(&mut answer, &term, it.of);
-    if let Some(why) = term.too_few_streams(&rules).or_else(|| baseline.too_few_streams(&rules)) {
+    if let Some(why) = term.too_few_streams(&rules) {
+        return answer.verdict(Verdict::Inconclusive, why).naming_phase();
+    }
+    if let Some(why) = baseline.too_few_streams(&rules) {
         return answer.verdict(Verdict::Inconclusive, why);
     }
     if !rules.enough(answer.samples) {
@@ -321,6 +325,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
         return answer.verdict(Verdict::Pass, why);
     }
     if term.censored && cannot_be_checked(limits, value) {
+        answer.names_phase = term.none_succeeded;
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     // A service that drifts without a fault changes a ratio. A ratio that misses its limit must then exceed that drift.
@@ -335,7 +340,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
     {
         let windows = (&term.windows, &baseline.windows);
         let moved = shift::moved(windows, quantile, question, rules.confidence);
-        // A share only shows that all of the phase lies beyond; the interval shows how far.
+        // A share only shows that the whole phase is beyond; the interval shows by how much.
         let (from, slower) = question;
         let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
         let far = far_from_any_drift(&baseline.windows, over * 1e6, slower);
@@ -401,7 +406,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer 
 const FAR: f64 = 5.0;
 
 /// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests that
-/// take a hundred times as long are no drift, although their share may be within that of chance.
+/// take a hundred times as long are not drift, although their share may be due to chance.
 fn far_from_any_drift(baseline: &Windows, value: f64, slower: bool) -> bool {
     baseline.reach().is_some_and(
         |[least, most]| {

@@ -45,8 +45,8 @@ const HINT: f64 = 0.99;
 /// A change of a percentile up to this factor is too small to matter, however certain it is.
 const NOISE: f64 = 1.1;
 
-/// The factor by which a lasting change must exceed the smallest significant difference. Far out in the tails, the long-run
-/// variance of few terms underestimates how much a wandering level moves. The value is from the bench.
+/// The factor by which a lasting change must exceed the smallest significant difference. In the far tails, the long-run
+/// variance of few terms underestimates the movement of a wandering level. The value is from the bench.
 const MARGIN: f64 = 1.25;
 
 /// The number of standard deviations within which a level may reach the limit by chance.
@@ -73,8 +73,8 @@ fn chances(observations: &Observations) -> (f64, f64) {
     ((1.0 - ONSET) * here / TESTS as f64, ONSET * here)
 }
 
-/// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient or jumps,
-/// changes must be significant in each reading: a part of the baseline that was unusual makes no phase different. Requests that were
+/// Compares a phase of a load with the baseline. None without a baseline. If the baseline has a transient or jumps, changes
+/// must be significant in each reading: an unusual part of the baseline does not make a phase different. Requests that were
 /// never sent are left out, and those before the first fault struck: no fault is their cause.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;

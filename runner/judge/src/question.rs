@@ -1,6 +1,6 @@
 //! The question that an expectation asks, in words and numbers, without its answer.
 
-use shakedown_schemas::result::Unit;
+use shakedown_schemas::result::{Measure, Unit};
 use shakedown_schemas::scenario::{CountLimits, Expectation, LatencyOf};
 use shakedown_schemas::units::{Percent, short};
 
@@ -16,6 +16,8 @@ pub fn title(expectation: &Expectation) -> String {
 pub(super) struct Question {
     /// In words.
     pub(super) title: String,
+    /// What it measures; none if it has several limits.
+    pub(super) measure: Option<Measure>,
     /// The unit of its answer.
     pub(super) unit: Unit,
     /// The limits of its answer; none if there are several, which only the words contain.
@@ -25,8 +27,10 @@ pub(super) struct Question {
 }
 
 impl Question {
-    fn new(title: String, unit: Unit, limits: Limits, limit_text: String) -> Self {
-        Self { title, unit, limits, limit_text }
+    /// About one value: its title is the measured value, the limit and the condition of the limit.
+    fn new(measure: Measure, unit: Unit, limits: Limits, limit_text: String) -> Self {
+        let title = format!("{} {limit_text}{}", measure.subject, measure.condition);
+        Self { title, measure: Some(measure), unit, limits, limit_text }
     }
 
     /// The question of an expectation.
@@ -36,17 +40,14 @@ impl Question {
             Expectation::SuccessRate(it) => {
                 let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
                 let words = limits.text(|value| Percent::from_fraction(value).to_string());
-                Self::new(format!("success rate {words}"), Unit::Fraction, limits, words)
+                Self::new(Measure::new("success rate"), Unit::Fraction, limits, words)
             }
             Expectation::Latency(it) | Expectation::TimeToFirstToken(it) | Expectation::InterTokenLatency(it) => {
                 let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
                 let words = limits.text(text::seconds);
-                Self::new(
-                    format!("{}{}{} {words}", what(expectation), it.percentile, of(it.of)),
-                    Unit::Seconds,
-                    limits,
-                    words,
-                )
+                let subject = format!("{}{}{}", what(expectation), it.percentile, of(it.of));
+                let measure = Measure { percentile: Some(it.percentile), ..Measure::new(subject) };
+                Self::new(measure, Unit::Seconds, limits, words)
             }
             Expectation::LatencyRatio(it)
             | Expectation::TimeToFirstTokenRatio(it)
@@ -54,26 +55,33 @@ impl Question {
                 let limits = Limits { min: it.min, max: it.max };
                 let words = limits.text(short);
                 let floor = it.or_below.map_or_else(String::new, |floor| format!(", or at most {floor}"));
-                let title =
-                    format!("{}{}{} {words} times {}{floor}", what(expectation), it.percentile, of(it.of), it.to);
-                Self::new(title, Unit::Times, limits, words)
+                let subject = format!("{}{}{}", what(expectation), it.percentile, of(it.of));
+                let measure = Measure {
+                    percentile: Some(it.percentile),
+                    or_below_s: it.or_below.map(|floor| floor.as_secs_f64()),
+                    condition: format!(" times {}{floor}", it.to),
+                    to: Some(it.to.clone()),
+                    ..Measure::new(subject)
+                };
+                Self::new(measure, Unit::Times, limits, words)
             }
             Expectation::OutputTokensPerSecond(it) => {
                 let limits = Limits { min: it.min, max: it.max };
                 let words = limits.text(short);
-                Self::new(format!("output tokens per second {words}"), Unit::Count, limits, words)
+                Self::new(Measure::new("output tokens per second"), Unit::Count, limits, words)
             }
             Expectation::OutputTokensPerSecondRatio(it) | Expectation::ThroughputRatio(it) => {
                 let limits = Limits { min: it.min, max: it.max };
                 let words = limits.text(short);
-                Self::new(format!("{}{words} times {}", what(expectation), it.to), Unit::Times, limits, words)
+                Self::new(times(what(expectation).trim_end(), &it.to), Unit::Times, limits, words)
             }
             Expectation::Goodput(it) => {
                 let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
                 let words = limits.text(|value| Percent::from_fraction(value).to_string());
                 let bounds: Vec<String> =
                     it.of.all().iter().map(|(name, most)| format!("{} {most}", name.replace('_', " "))).collect();
-                Self::new(format!("goodput {words} within {}", bounds.join(", ")), Unit::Fraction, limits, words)
+                let condition = format!(" within {}", bounds.join(", "));
+                Self::new(Measure { condition, ..Measure::new("goodput") }, Unit::Fraction, limits, words)
             }
             Expectation::Errors(it) => {
                 let kinds: Vec<String> =
@@ -83,7 +91,8 @@ impl Question {
                     [(_, one)] => count(*one),
                     _ => Limits::default(),
                 };
-                Self::new(format!("errors: {words}"), Unit::Count, limits, words)
+                let title = format!("errors: {words}");
+                Self { title, measure: None, unit: Unit::Count, limits, limit_text: words }
             }
             Expectation::Stuck(it) => {
                 let limits = count(CountLimits { min: it.min, max: it.max });
@@ -93,17 +102,21 @@ impl Question {
                 } else {
                     String::new()
                 };
-                Self::new(format!("stuck requests{times} {words}"), Unit::Count, limits, words)
+                Self::new(Measure::new(format!("stuck requests{times}")), Unit::Count, limits, words)
             }
             Expectation::RecoveryTime(it) => {
                 let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
                 let words = limits.text(text::seconds);
-                Self::new(format!("recovery time {words}, holding {}", it.hold), Unit::Seconds, limits, words)
+                let title = format!("recovery time {words}, holding {}", it.hold);
+                let measure = Some(Measure::new("recovery time"));
+                Self { title, measure, unit: Unit::Seconds, limits, limit_text: words }
             }
             Expectation::Requests(it) => {
                 let limits = count(CountLimits { min: it.min, max: it.max });
                 let words = limits.text(short);
-                Self::new(format!("{words} requests"), Unit::Count, limits, words)
+                let title = format!("{words} requests");
+                let measure = Some(Measure::new("requests"));
+                Self { title, measure, unit: Unit::Count, limits, limit_text: words }
             }
             Expectation::Pods(it) => {
                 let restarts = it.restarts.map(|it| (format!("restarts {}", count(it).text(short)), count(it)));
@@ -116,23 +129,31 @@ impl Question {
                     _ => (Limits::default(), Unit::Count),
                 };
                 let words: Vec<String> = restarts.into_iter().chain(ready).map(|(words, _)| words).collect();
-                Self::new(format!("pods: {}", words.join(", ")), unit, limits, words.join(", "))
+                let limit_text = words.join(", ");
+                Self { title: format!("pods: {limit_text}"), measure: None, unit, limits, limit_text }
             }
             Expectation::Prometheus(it) => {
                 let limits = Limits { min: it.min, max: it.max };
                 let words = limits.text(short);
-                let times = it.to.as_ref().map_or_else(String::new, |to| format!(" times {to}"));
-                let unit = if it.to.is_some() { Unit::Times } else { Unit::Count };
-                let title = format!("prometheus: {} of `{}` {words}{times}", it.over.word(), it.query.trim());
-                Self::new(title, unit, limits, words)
+                let subject = format!("prometheus: {} of `{}`", it.over.word(), it.query.trim());
+                match &it.to {
+                    None => Self::new(Measure::new(subject), Unit::Count, limits, words),
+                    Some(to) => Self::new(times(&subject, to), Unit::Times, limits, words),
+                }
             }
             Expectation::Logs(it) => {
                 let limits = count(CountLimits { min: it.min, max: it.max });
                 let words = limits.text(short);
-                Self::new(format!("log lines that match `{}` {words}", it.matches), Unit::Count, limits, words)
+                let subject = format!("log lines that match `{}`", it.matches);
+                Self::new(Measure::new(subject), Unit::Count, limits, words)
             }
         }
     }
+}
+
+/// A value whose limits are relative to the value of another phase.
+fn times(subject: &str, to: &str) -> Measure {
+    Measure { to: Some(to.to_owned()), condition: format!(" times {to}"), ..Measure::new(subject) }
 }
 
 /// The measured outcomes, for the beginning of a title; empty for all.
@@ -153,7 +174,7 @@ mod tests {
     use serde_json::json;
     use shakedown_schemas::result::Unit::{Count, Fraction, Seconds, Times};
 
-    /// What is asked, how its title begins and ends around its limits, its unit and its limits.
+    /// The expectation, its title, its unit and its limits.
     #[test]
     fn a_title_names_what_is_asked_and_its_limits() {
         let at_most = |max: f64| Limits { min: None, max: Some(max) };

@@ -18,7 +18,7 @@ use super::stats::{self, Placed};
 use super::{samples, text};
 use shakedown_observe::Cell;
 
-/// The share of a phase's answers that may end after it without a word about it.
+/// The share of a phase's answers that may end after it without a remark.
 const LATE: f64 = 0.05;
 
 /// A rate of one phase and its data.
@@ -86,7 +86,8 @@ impl Term {
         format!("{} per second ({})", text::digits(self.per_second), text::requests(self.requests))
     }
 
-    /// Says that many answers came later than they count: a service with a growing queue answers at a lower rate.
+    /// A remark that many answers ended after the phase in which they count: a service with a growing queue answers at a
+    /// lower rate.
     fn lateness(&self) -> String {
         if self.late as f64 <= LATE * self.answers as f64 {
             return String::new();
@@ -103,10 +104,10 @@ fn ended_after(placed: &Placed<'_>, at_ns: u64) -> u64 {
     placed.cell.latency.at_least(micros).len().saturating_sub(failed)
 }
 
-/// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and the number
-/// of requests planned in it. The deviation from the planned share counts, as in a ratio estimator (Cochran, "Sampling
-/// Techniques", 1977, section 6.3), so that a ramp is not noise. An exact schedule has no variation between windows; a phase has
-/// one request more or less nonetheless, by where it begins and ends.
+/// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and the number of
+/// requests planned in it. The deviation from the planned share counts, as in a ratio estimator (Cochran, "Sampling
+/// Techniques", 1977, section 6.3), so that a ramp is not noise. An exact schedule has no variation between windows; a phase
+/// has one request more or less nonetheless, by where it begins and ends.
 fn spread(windows: &[(f64, f64)], requests: u64) -> Option<(f64, f64)> {
     let n = windows.len() as f64;
     let (sum, planned) = windows.iter().fold((0.0, 0.0), |(sum, all), (count, planned)| (sum + count, all + planned));

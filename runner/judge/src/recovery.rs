@@ -4,8 +4,8 @@
 //! - The band: a success rate of at least the baseline's minus `tolerance`, and a p95 of at most `latency_tolerance` times
 //!   the baseline's p95, or 10 ms above it, whichever is more. Smaller differences depend on the scheduling of a busy
 //!   machine.
-//! - The baseline is a reference only if at least 60 of its requests succeeded, its p95 is not that of timeouts, and its success
-//!   rate exceeds `tolerance`.
+//! - The baseline is a reference only if at least 60 of its requests succeeded, its p95 is not that of timeouts, and its
+//! success   rate exceeds `tolerance`.
 //! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests. They
 //!   begin exactly at the moment from which recovery counts, and the last one ends with the observation. It is shorter than the
 //!   others, or longer if it would have fewer than 10 requests. A window with fewer than 10 requests is unknown, and an
@@ -72,8 +72,8 @@ fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
         .unwrap_or_default()
 }
 
-/// The earlier phases whose requests a recovery that is asked of this phase is of: those after the faults, and their own phase
-/// if the recovery counts from the strike.
+/// The earlier phases that a recovery measured in this phase includes: those after the faults, and the phase of the faults if
+/// the recovery counts from the strike.
 pub(super) fn watched_before(observations: &Observations, phase: usize) -> Range<usize> {
     let Some(fault_phase) = observations.phases[..phase].iter().rposition(|span| span.has_faults) else { return 0..0 };
     let from = if observations.phases[fault_phase].struck_ns.is_some() { fault_phase } else { fault_phase + 1 };
@@ -222,12 +222,12 @@ fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
 
 /// The failure and recovery of the service around each phase with faults, for each load.
 ///
-/// The band is that of the first `recovery_time` about this load and phase, otherwise the default one. It is around the whole
-/// baseline, as in the answer to that expectation, so that both have the same numbers. A load without a
-/// usable baseline has no entry, and neither has one with too few requests to tell whether it felt the faults.
+/// The band is that of the first `recovery_time` about this load and phase, otherwise the default one. It is based on the
+/// whole baseline, as in the answer to that expectation, so that both have the same numbers. A load without a usable baseline
+/// has no entry, and neither has a load with too few requests to show an effect of the faults.
 ///
-/// `acting_s` returns from when all faults of a phase, by its name, are known to act, in seconds since the load's start. None if
-/// that was never known. There is no failover before that moment. Requests before the injection do not count.
+/// `acting_s` returns from when all faults of a phase, by its name, are known to act, in seconds since the load's start. None
+/// if that was never known. There is no failover before that moment. Requests before the injection do not count.
 pub fn recoveries(
     scenario: &Scenario,
     observations: &Observations,
@@ -266,7 +266,7 @@ fn recovery(
     acting_s: Option<f64>,
 ) -> Option<Recovery> {
     let span = &observations.phases[index];
-    // Requests due just before the injection may have met it: their cell counts.
+    // The injection may affect requests due just before it: their cell counts.
     let injecting_ns = span.acts_from_ns();
     let starts = stats::cells(load).filter(|it| it.mark.phase == index).map(|it| it.start_ns);
     let begin_ns = starts.take_while(|at| *at <= injecting_ns).last().unwrap_or_default().max(span.start_ns);
@@ -285,10 +285,10 @@ fn recovery(
         }
         _ => Settling::default(),
     };
-    // What settles once the fault is gone is a recovery.
+    // Settling after the removal of the fault is a recovery.
     let failed_over_ns = failover.settled_ns.filter(|at| from_ns.is_none_or(|from| *at < from));
     let recovered = Settling::new(&band, &after);
-    // What is within tolerance all the time, or is the service's own noise, has no onset after the removal.
+    // A service that is always within tolerance, or whose deviations are its own noise, has no onset after the removal.
     let is_late =
         span.struck_ns.is_some() || from_ns.is_some_and(|from| recovered.settled_ns.is_none_or(|at| at > from));
     let onset_ns = onset_ns.or_else(|| after.iter().find(is_bad).filter(|_| is_late).map(|window| window.start_ns));
@@ -300,7 +300,7 @@ fn recovery(
     let first_success = from_ns.and_then(|removed| {
         load.segments.iter().filter_map(|segment| segment.first_success_ns).filter(|first| *first >= removed).min()
     });
-    // Without requests, nothing was seen to be bad.
+    // Without requests, no window is bad.
     let known = after.iter().rev().find(|window| window.state != WindowState::Unknown);
     let seen_until_ns = known.map(|window| window.end_ns).or(from_ns).unwrap_or(horizon_ns);
     Some(Recovery {

@@ -49,15 +49,13 @@ pub fn settle(result: &mut ScenarioResult, earlier: Vec<Attempt>, retries: &Retr
         result.reason = format!("{} (after {tries})", result.reason);
     } else if worst.verdict == Verdict::Fail {
         result.flaky = true;
-        let reason = worst.reason.strip_prefix("failed: ").unwrap_or(&worst.reason);
-        if retries.flaky_passes {
-            result.reason = format!("passed, but flaky: only the last of {tries} passed; before: {reason}");
-        } else {
+        result.reason = format!("flaky, only the last of {tries} passed; before: {}", worst.reason);
+        if !retries.flaky_passes {
             result.verdict = Verdict::Fail;
-            result.reason = format!("failed: flaky, only the last of {tries} passed; before: {reason}");
         }
     } else {
-        result.reason = format!("{} (the last of {tries}; before: {})", result.reason, worst.reason);
+        let before = worst.verdict.word();
+        result.reason = format!("{} (the last of {tries}; before: {before}: {})", result.reason, worst.reason);
     }
 }
 
@@ -94,25 +92,25 @@ mod tests {
 
     #[test]
     fn a_pass_after_a_failure_is_flaky_and_fails() {
-        let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
+        let mut last = result(Verdict::Pass, "3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Inconclusive, Verdict::Fail]), &Retries::default());
         assert_eq!((last.verdict, last.flaky, last.attempts.len()), (Verdict::Fail, true, 2));
-        assert_eq!(last.reason, "failed: flaky, only the last of 3 attempts passed; before: fail: why");
-        let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
+        assert_eq!(last.reason, "flaky, only the last of 3 attempts passed; before: why");
+        let mut last = result(Verdict::Pass, "3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Fail]), &Retries { flaky_passes: true, ..Retries::default() });
         assert_eq!((last.verdict, last.flaky), (Verdict::Pass, true));
-        assert!(last.reason.starts_with("passed, but flaky"), "{}", last.reason);
+        assert!(last.reason.starts_with("flaky, only the last of 2"), "{}", last.reason);
     }
 
     #[test]
     fn attempts_are_listed_with_any_verdict() {
-        let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
+        let mut last = result(Verdict::Pass, "3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Inconclusive]), &Retries::default());
         assert_eq!((last.verdict, last.flaky), (Verdict::Pass, false));
-        assert_eq!(last.reason, "passed: 3 expectations hold (the last of 2 attempts; before: inconclusive: why)");
-        let mut last = result(Verdict::Fail, "failed: too slow");
+        assert_eq!(last.reason, "3 expectations hold (the last of 2 attempts; before: inconclusive: why)");
+        let mut last = result(Verdict::Fail, "too slow");
         settle(&mut last, earlier(&[Verdict::Fail]), &Retries::default());
-        assert_eq!(last.reason, "failed: too slow (after 2 attempts)");
+        assert_eq!(last.reason, "too slow (after 2 attempts)");
         let mut once = result(Verdict::Pass, "passed");
         settle(&mut once, Vec::new(), &Retries::default());
         assert_eq!((once.reason.as_str(), once.attempts.len()), ("passed", 0));

@@ -1,5 +1,5 @@
-//! Loads of which not one request succeeds although no fault acts. Whatever else is asked of such a run, it tests nothing: the path
-//! is wrong, or the service is down. An expectation may ask for it.
+//! Finds loads without a single success although no fault acts. Such a run tests nothing: the path is wrong, or the service
+//! is down. An expectation may require it.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
@@ -11,8 +11,8 @@ use super::text;
 use shakedown_observe::{Cell, LoadObservations, Observations};
 use shakedown_schemas::samples::FLOOR_FOR_FAILURE;
 
-/// The loads without a success where no fault acts, each as an inconclusive answer. A load that fails an expectation has its
-/// reason already.
+/// The loads without a success while no fault acts, each as an inconclusive answer. A load that fails an expectation already
+/// has a reason.
 pub fn unserved(
     scenario: &Scenario,
     observations: &Observations,
@@ -25,20 +25,19 @@ pub fn unserved(
         let (phase, requests) = reference(observations, load)?;
         let why = nothing(&requests)?;
         let name = observations.phases.get(phase).map_or("", |span| &span.name);
-        let advice = "if that is intended, ask for it: `success_rate: {max: 0%}`";
         Some(ExpectationResult {
             observed_text: "none".to_owned(),
             limit_text: "at least one".to_owned(),
             samples: requests.requests(),
-            reason: format!("load `{}`: {why}, so the run tests nothing; {advice}", load.name),
+            reason: format!("{why}, so the run tests nothing; if that is intended, write `success_rate: {{max: 0%}}`"),
             ..ExpectationResult::new("served", name, &load.name, "requests succeed without a fault")
         })
     };
     loads.filter_map(answer).collect()
 }
 
-/// Why a load is not served in the phase before the first fault, while that phase is still running or just ended. None if too few
-/// requests have ended.
+/// Why a load has no success in the phase before the first fault, while that phase is running or has just ended. None if too
+/// few requests have ended.
 pub(super) fn problem(
     scenario: &Scenario,
     observations: &Observations,
@@ -118,8 +117,8 @@ mod tests {
             unserved(scenario, observations, &answers).into_iter().map(|it| (it.verdict, it.reason)).collect::<Vec<_>>()
         };
         let never = observe(|_| false);
-        let why = "load `load`: none of 400 requests succeeded (400 connection_refused), so the run tests nothing; if that is \
-                   intended, ask for it: `success_rate: {max: 0%}`";
+        let why = "none of 400 requests succeeded (400 connection_refused), so the run tests nothing; if that is intended, write \
+                   `success_rate: {max: 0%}`";
         assert_eq!(judge(&scenario(&json!([])), &never), [(Verdict::Inconclusive, why.to_owned())]);
         assert_eq!(judge(&scenario(&json!([])), &observe(|phase| phase == "recovery")).len(), 1, "the baseline counts");
         assert_eq!(judge(&scenario(&json!([])), &observe(|phase| phase == "baseline")), []);
@@ -128,7 +127,7 @@ mod tests {
         }
         let failed = scenario(&json!([{"errors": {"any": {"max": 0}}}]));
         assert_eq!(judge(&failed, &never), [], "it fails and says so");
-        // A load that sends nothing before the fault is looked at in the phases without one.
+        // A load that sends nothing before the fault is checked in the phases without one.
         for (is_back, count) in [(false, 1), (true, 0)] {
             let mut late = observe(|phase| is_back && phase == "recovery");
             late.loads[0].segments.retain(|segment| segment.mark.phase > 0);

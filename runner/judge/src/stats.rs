@@ -19,7 +19,7 @@ const MOST_POINTS: usize = 1200;
 pub(super) struct Placed<'a> {
     /// When it begins, in nanoseconds since the load's start.
     pub(super) start_ns: u64,
-    /// How long it is, in nanoseconds.
+    /// Its length, in nanoseconds.
     pub(super) length_ns: u64,
     /// The segment that it belongs to.
     pub(super) mark: Mark,
@@ -54,8 +54,7 @@ pub(super) fn judged(load: &LoadObservations, phase: usize) -> impl Iterator<Ite
 /// A second in nanoseconds.
 pub(super) const SECOND_NS: u64 = 1_000_000_000;
 
-/// The shortest window that a judge looks at, in nanoseconds: a second, or the longest of the cells where a stretch was so
-/// long that its cells are longer.
+/// The shortest window for evaluation, in nanoseconds: a second, or the length of the longest cell in a very long stretch.
 pub(super) fn window_ns(cells: &[Placed<'_>]) -> u64 {
     cells.iter().map(|placed| placed.length_ns).fold(SECOND_NS, u64::max)
 }
@@ -123,7 +122,7 @@ pub(super) fn from_strike<'a>(load: &'a LoadObservations, span: &PhaseSpan, phas
         if count > 0 {
             let acting = segment.cells.split_off(count);
             let at_ns = segment.mark.at_ns + count as u64 * segment.cell_ns;
-            // What is not known by cell stays with the requests that the fault acts on.
+            // Data that is not stored per cell stays with the requests that the fault acts on.
             let mark = Mark { part: PhasePart::Waiting, ..segment.mark };
             let cells = std::mem::replace(&mut segment.cells, acting);
             waited = Some(Segment { cells, cell_ns: segment.cell_ns, ..Segment::new(mark, at_ns) });
@@ -135,8 +134,8 @@ pub(super) fn from_strike<'a>(load: &'a LoadObservations, span: &PhaseSpan, phas
     Cow::Owned(load)
 }
 
-/// All parts in one. In halves, because a merge costs as much as both of its sides are large: one after the other would
-/// cost the square of their number.
+/// Merges all parts, in halves: the cost of a merge is the size of both sides, so one after the other would cost the square
+/// of their number.
 pub(super) fn sum<T: Clone + Default>(parts: &[&T], merge: fn(&mut T, &T)) -> T {
     match parts {
         [] => T::default(),
@@ -150,7 +149,7 @@ pub(super) fn sum<T: Clone + Default>(parts: &[&T], merge: fn(&mut T, &T)) -> T 
     }
 }
 
-/// How long the judged part of a phase is, in seconds.
+/// The length of the judged part of a phase, in seconds.
 pub(super) fn judged_seconds(span: &PhaseSpan) -> f64 {
     seconds(span.judged_to_ns.saturating_sub(span.judged_from_ns))
 }
@@ -164,7 +163,7 @@ pub(super) fn left_out(load: &LoadObservations, phase: usize, span: &PhaseSpan) 
     load.segments.iter().filter(is_within).map(|it| (it.mark.at_ns, it.end_ns.min(span.judged_to_ns))).collect()
 }
 
-/// How long the part of a phase is whose requests of a load are judged, in seconds.
+/// The length of the part of a phase in which a load's requests are judged, in seconds.
 pub(super) fn counted_seconds(load: &LoadObservations, phase: usize, span: &PhaseSpan) -> f64 {
     let out: u64 = left_out(load, phase, span).into_iter().map(|(from, to)| to.saturating_sub(from)).sum();
     judged_seconds(span) - seconds(out)
@@ -184,7 +183,7 @@ pub fn stats(requests: &Cell, seconds: f64) -> Stats {
     }
 }
 
-/// What is known of the answers of a model.
+/// The statistics of a model's answers.
 fn answers(requests: &Cell) -> Option<AnswerStats> {
     let Answers { finish, streams, tokens_failed, tokens_lost, .. } = &requests.answers;
     let is_known = !finish.is_empty() || !streams.is_empty() || requests.tokens + tokens_failed > 0;
@@ -211,9 +210,8 @@ pub(super) fn errors(failed: &BTreeMap<Failure, u64>) -> IndexMap<String, u64> {
     sorted.into_iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
 }
 
-/// The requests of each load over time: windows of a second that begin anew with every part of every phase, or
-/// longer ones where a load would have more than about 1,200 of them. A rest shorter than half a window belongs to the
-/// window before it.
+/// The requests of each load over time: windows of a second that begin with every part of every phase, or longer ones if a
+/// load would have more than about 1,200 of them. A remainder shorter than half a window belongs to the previous window.
 pub fn series(observations: &Observations) -> Vec<LoadSeries> {
     observations.loads.iter().map(load_series).collect()
 }

@@ -1,6 +1,6 @@
 //! Checks that a stretch of requests is in a steady state: no trend and no change point.
 //!
-//! Looked at are the logarithm of the median latency and the share of requests that succeed, window by window. A gate
+//! It checks the logarithm of the median latency and the share of requests that succeed, window by window. A gate
 //! must not raise false alarms, so both tests require strong evidence: a change that matters ([`FACTOR`] and
 //! [`FLOOR_US`]; [`SHARE`]), with a chance of less than one in a thousand, where neighbouring windows count as far as
 //! they are independent of each other (their lag-one correlation).
@@ -29,14 +29,14 @@ const SHARE: f64 = 0.05;
 /// The chance below which a change counts.
 const CHANCE: f64 = 0.001;
 
-/// How many standard errors a change must be.
+/// The minimum size of a change, in standard errors.
 const ERRORS: f64 = 4.5;
 
 /// The minimum number of requests in a window, and of windows in the stretch.
 const IN_WINDOW: u64 = 10;
 const WINDOWS: usize = 10;
 
-/// More windows are merged: the slopes of all pairs are looked at.
+/// More windows are merged: all pairs of windows are compared.
 const MOST_WINDOWS: u64 = 200;
 
 /// The measure, window by window.
@@ -44,7 +44,7 @@ struct Measure {
     name: &'static str,
     /// Its value in a window; none if the window has no value.
     of: fn(&Cell) -> Option<f64>,
-    /// Whether two values are so far apart that it matters.
+    /// Whether the difference of two values is large enough to matter.
     matters: fn(f64, f64) -> bool,
     /// A value in words.
     shown: fn(f64) -> String,
@@ -76,7 +76,7 @@ pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<St
     })
 }
 
-/// Windows of seconds, longer ones where those hold too few requests. The rest at the end is no whole window.
+/// Windows of seconds, longer ones where those hold too few requests. The remainder at the end is ignored.
 fn windows(cells: &[Placed<'_>]) -> Vec<Cell> {
     let all: u64 = cells.iter().map(|placed| placed.cell.requests()).sum();
     if all == 0 {
@@ -110,7 +110,7 @@ pub(super) fn inflation(residuals: &[f64]) -> f64 {
     (1.0 + lag) / (1.0 - lag)
 }
 
-/// The variance of residuals that counts for a mean of theirs.
+/// The variance of the residuals, corrected for a mean of them.
 fn variance(residuals: &[f64]) -> f64 {
     let squares: f64 = residuals.iter().map(|value| value * value).sum();
     squares / (residuals.len() - 2) as f64 * inflation(residuals)
@@ -146,7 +146,7 @@ pub(super) fn sign(value: f64) -> f64 {
 pub(super) struct ChangePoint {
     /// The number of values before it. 1 or more.
     pub(super) at: usize,
-    /// The chance of one as clear as this in a series without a change.
+    /// The chance of a change point at least as clear in a series without a change.
     pub(super) chance: f64,
     /// The medians before and after it.
     pub(super) before: f64,

@@ -1,22 +1,24 @@
-//! Readings of a baseline. A limit that comes from a baseline is too generous or too strict if the service was disturbed in
-//! it: so an expectation that compares with a phase is evaluated against each reading of that phase ([`settle`]), and is
-//! inconclusive if the verdicts differ. So a disturbance of the baseline makes nothing pass or fail. The readings are:
+//! Readings of a baseline. A limit that is relative to a baseline is too generous or too strict if the service was disturbed
+//! in it. An expectation that compares with a phase is therefore evaluated against each reading of that phase ([`settle`]),
+//! and is inconclusive if the verdicts differ. A disturbance of the baseline therefore makes no expectation pass or fail. The
+//! readings are:
 //!
 //! - the whole phase. Its numbers are those of the answer and of the reports.
 //! - without its transients ([`Transient::of`]): the stretches in which the service behaved unlike in the rest.
 //! - each part between two jumps ([`segments`]).
-//! - in its usual state ([`usual`]): without each stretch that is far from the median, whether or not it is significant. What
-//!   the service does now and then in the judged phase as well does not count, so this reading only refutes a pass.
+//! - in its usual state ([`usual`]): without each stretch that is far from the median, whether or not it is significant.
+//! Occasional deviations in the judged phase do not count, so this reading only refutes a pass.
 //!
 //! Transients:
 //! - The phase is cut into about 100 to 240 windows. For each measure (p50 and p95 of each kind of latency, failures, work),
-//!   a window is *out* if it is far from the median window: by one of [`FACTORS`], or by that many times [`SHARE`] for failures.
-//! - Windows that are out by chance are scattered. Two tests ask for the chance that they come together as they do, if any order
-//!   of the windows is equally likely: a scan statistic for one stretch of at most half of the phase ([`cluster`]), and the
-//!   length of rows for several like ones ([`rows`]). Where windows of the rest are also out, those in a row, and
-//!   neighbours that resemble each other, count as one window, so that a service that stalls now and then has no transient.
+//! a window is *out* if it is far from the median window: by one of [`FACTORS`], or by that many times [`SHARE`] for
+//! failures.
+//! - Windows that are out by chance are scattered. Two tests ask for the chance that they come together as they do, if any
+//! order   of the windows is equally likely: a scan statistic for one stretch of at most half of the phase ([`cluster`]), and
+//! the   length of rows for several like ones ([`rows`]). Where windows of the rest are also out, those in a row, and
+//! neighbours that resemble each other, count as one window, so that a service that stalls now and then has no transient.
 //! - The level is [`CHANCE`] for a phase, divided over the tests, measures, directions and factors (Bonferroni). `cargo bench
-//!   --bench judge -- 40 transient` measures how often an unchanged service has one, and what it does to the verdicts.
+//!   --bench judge -- 40 transient` measures how often an unchanged service has one, and how that affects the verdicts.
 
 use std::ops::Range;
 
@@ -43,17 +45,17 @@ const CHANCE: f64 = 0.01;
 /// The factors by which a window must differ from the median one to be out, each in its own test.
 const FACTORS: [f64; 2] = [1.5, 4.0];
 
-/// The fewest values of a query.
+/// The minimum number of values of a query.
 const FEWEST_VALUES: usize = 4;
 
-/// The most stretches that a sentence names.
+/// The maximum number of stretches in a sentence.
 const SHOWN: usize = 4;
 
-/// By how much a transient must move p50 or p95 for a warning, and at least by this many microseconds.
+/// The factor by which a transient must move p50 or p95 for a warning, and the minimum in microseconds.
 const MATTERS: f64 = 1.25;
 const MATTERS_US: f64 = 10_000.0;
 
-/// By how much it must move the success rate.
+/// The difference by which it must move the success rate.
 const MATTERS_SHARE: f64 = 0.005;
 
 /// A transient in one phase of a load.
@@ -66,7 +68,7 @@ pub(super) struct Transient {
     what: String,
     /// True if it is slow and lasts until the end of the phase.
     is_slow_at_end: bool,
-    /// True if it moves what expectations compare with.
+    /// True if it moves the reference values of expectations.
     pub(super) matters: bool,
 }
 
@@ -106,8 +108,7 @@ impl Transient {
         Self::in_cut(&Cut::new(load, phase)?, load.is_open, phase)
     }
 
-    /// All parts of a phase without which its limits are read again: its transient, and the parts around each part between two
-    /// jumps.
+    /// All parts of a phase that other readings leave out: its transient, and the parts around each part between two jumps.
     pub(super) fn all(load: &LoadObservations, phase: usize) -> Vec<Self> {
         let Some(cut) = Cut::new(load, phase) else { return Vec::new() };
         let around = |regime: segments::Regime| {
@@ -118,7 +119,7 @@ impl Transient {
         Self::in_cut(&cut, load.is_open, phase).into_iter().chain(regimes.into_iter().map(around)).collect()
     }
 
-    /// What was unlike the usual state of a phase.
+    /// The deviation from the usual state of a phase.
     fn unusual(load: &LoadObservations, phase: usize, side: Side) -> Option<Self> {
         let (cut, out, measure) = usual::unusual(load, phase, side)?;
         Some(cut.transient(phase, &out, measure, false))
@@ -139,7 +140,8 @@ impl Transient {
             // The larger part of a phase is its usual state.
             if more.iter().filter(|out| **out).count() * 2 <= n {
                 out = more;
-                // Tokens alone keep no fault out: what compares with them is judged with and without this part.
+                // A transient of tokens alone does not prevent faults: expectations that compare with it are judged with and
+                // without this part.
                 let slow = it.is_above && matches!(it.measure, Measure::Quantile(Timing::Latency, _));
                 is_slow_at_end |= slow && it.windows.last().is_some_and(|row| row.end == n);
             }
@@ -204,7 +206,7 @@ impl Measure {
 }
 
 /// The transient of a series of values, such as those of a query: the only row of values that are far above the median, or
-/// far below it, if it is at most half of them. Such a series is too short for a test. Values that are no numbers count as
+/// far below it, if it is at most half of them. Such a series is too short for a test. Values that are not numbers count as
 /// usual.
 pub(super) fn of_values(values: &[f64]) -> Option<Range<usize>> {
     let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
@@ -222,7 +224,7 @@ pub(super) fn of_values(values: &[f64]) -> Option<Range<usize>> {
     row(&|value| value > above).or_else(|| row(&|value| value < below))
 }
 
-/// Whether the requests of a phase without a part of it give other limits.
+/// Whether leaving out a part of a phase changes the limits that are relative to it.
 fn matters(all: &Cell, rest: &Cell) -> bool {
     let moves = |of: Timing, quantile: f64| {
         let value = |cell: &Cell| of.pick()(cell).quantile(quantile).unwrap_or_default();
@@ -242,19 +244,19 @@ pub(super) struct Again<'a> {
     pub(super) usual: Option<&'a LoadObservations>,
 }
 
-/// What a pass against the usual state of a baseline is compared with.
+/// The requests for a second reading of a pass against the usual state of a baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Usual {
-    /// The usual state of the judged phase: it may have what the service does now and then.
+    /// The usual state of the judged phase: occasional deviations are allowed.
     Phase(usize),
     /// All of the judged phase.
     All,
-    /// All of the phases after the baseline. What they have in common with all of the baseline is tolerated.
+    /// All phases after the baseline. Deviations that they share with the whole baseline are tolerated.
     Tolerance,
 }
 
-/// The answer of an expectation that compares with a phase, with second opinions where that phase has other readings: `again`
-/// answers by them.
+/// The answer of an expectation that compares with a phase. If that phase has other readings, `again` evaluates the
+/// expectation with each.
 pub(super) fn settle(
     (load, phase, name): (&LoadObservations, usize, &str),
     usual: Usual,
@@ -282,7 +284,7 @@ pub(super) fn settle(
             again(Again { load: both.as_ref().unwrap_or(&reference), usual: None })
         }
     };
-    // One that is unsure because of drift, but misses the limit, does not confirm the pass.
+    // An answer that misses the limit but is inconclusive because of drift does not confirm the pass.
     if other.verdict == Verdict::Fail || other.misses() {
         second_opinion(&mut answer, &other, name, &found.words(), found.matters);
     }
@@ -314,13 +316,13 @@ pub(super) fn second_opinion(answer: &mut Answer, other: &Answer, name: &str, wo
     }
 }
 
-/// Why a phase does not end in its usual state: it became slow and still is. None otherwise. Only latency is looked at:
-/// before all requests have ended, the last ones that are known are the quick ones and the failures.
+/// Why a phase does not end in its usual state: it became slow and still is. None otherwise. Only latency counts: before all
+/// requests have ended, the latest known outcomes are the fast ones and the failures.
 pub(super) fn slow_at_end(load: &LoadObservations, phase: usize) -> Option<String> {
     Transient::of(load, phase).filter(|it| it.is_slow_at_end && it.matters).map(|it| it.words())
 }
 
-/// The load with the cells of a phase that begin at such moments as ones that are not judged.
+/// The load with the cells of a phase that begin at such moments marked as not judged.
 pub(super) fn unjudged(load: &LoadObservations, phase: usize, is_in: impl Fn(u64) -> bool) -> LoadObservations {
     let mut load = load.clone();
     let cut = |segment: Segment| -> Vec<Segment> {

@@ -1,6 +1,6 @@
-//! Whether a percentile rises or falls all through a baseline: a baseline that is still warming up is not a valid
-//! reference. `steady` refuses a baseline for a large change of its median; this looks at the percentile that a ratio
-//! is of, also in a short baseline, and only says by how much it moves.
+//! Whether a percentile rises or falls all through a baseline: a baseline that is still warming up is not a valid reference.
+//! `steady` refuses a baseline for a large change of its median; this test checks the percentile of a ratio, also in a short
+//! baseline, and only reports its movement.
 //!
 //! The test is Mann and Kendall's for a trend (Kendall, "Rank Correlation Methods", 1948) over windows, with the variance
 //! of neighbouring windows that resemble each other; the size is Theil and Sen's slope.
@@ -18,7 +18,7 @@ const WINDOWS: usize = 6;
 /// With fewer windows their correlation is unknown.
 const FEW_WINDOWS: usize = 10;
 
-/// More windows are merged: the slopes of all pairs are looked at.
+/// More windows are merged: all pairs of windows are compared.
 const MOST_WINDOWS: usize = 60;
 
 /// The chance of a trend in a baseline without one, and in one with few windows, in which it cannot be as small.
@@ -34,7 +34,7 @@ pub(super) struct Trend {
 }
 
 impl Trend {
-    /// The trend in cells, if there is one beyond chance.
+    /// The trend in cells, if it is significant.
     pub(super) fn new<'a>(
         cells: impl Iterator<Item = Placed<'a>>,
         quantile: f64,
@@ -74,7 +74,7 @@ impl Trend {
     }
 }
 
-/// Windows of at least a second with enough values each. The rest at the end is no whole window.
+/// Windows of at least a second with enough values each. The remainder at the end is ignored.
 fn windows(cells: &[Placed<'_>], pick: fn(&Cell) -> &Histogram) -> Vec<Histogram> {
     let all: u64 = cells.iter().map(|placed| pick(placed.cell).len()).sum();
     if all == 0 {
@@ -117,7 +117,8 @@ mod tests {
         assert_eq!(trend(5.0, |at, _| 500.0 - 50.0 * at), None, "five windows tell nothing");
     }
 
-    /// A level that wanders has one more often than the chance says, because its correlation is underestimated.
+    /// A wandering level has a significant trend more often than the level of the test, because its correlation is
+    /// underestimated.
     #[test]
     fn an_unchanged_service_rarely_has_one() {
         for (shape, most) in

@@ -1,8 +1,8 @@
-//! From answers to one verdict, one sentence and one exit code.
+//! Combines answers into one verdict, one sentence and one exit code.
 
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{
-    ExpectationResult, FaultResult, Leftover, PodChange, PodEvent, ScenarioResult, Verdict,
+    Cause, ExpectationResult, FaultResult, Leftover, PodChange, PodEvent, ScenarioResult, Verdict,
 };
 use shakedown_schemas::scenario::FaultInfo;
 
@@ -11,21 +11,40 @@ use super::text;
 /// The kind of the answer with the reason why no fault was injected.
 pub const BASELINE: &str = "baseline";
 
-/// The verdict of a scenario and the sentence that says why: the worst of its expectations, its faults' injections
-/// and removals, the run's errors and its leftovers. A scenario without expectations is inconclusive.
+/// The verdict of a scenario.
+#[derive(Debug, PartialEq)]
+pub struct Conclusion {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The reason for the verdict, in one sentence.
+    pub reason: String,
+    /// What the reason is about. None for a pass, and for a scenario without expectations.
+    pub cause: Option<Cause>,
+}
+
+/// The verdict of a scenario: the worst of its expectations, its faults' injections and removals, the run's errors and its
+/// leftovers. A scenario without expectations is inconclusive.
 pub fn scenario_verdict(
     expectations: &[ExpectationResult],
     faults: &[FaultResult],
     errors: &[String],
     leftovers: &[Leftover],
-) -> (Verdict, String) {
-    let mut findings: Vec<(Verdict, String)> = Vec::new();
-    findings.extend(leftovers.iter().map(|it| (Verdict::Error, format!("{} was left behind: {}", it.what, it.error))));
-    findings.extend(errors.iter().map(|error| (Verdict::Error, error.clone())));
+) -> Conclusion {
+    let mut findings: Vec<(Verdict, Cause, String)> = Vec::new();
+    findings.extend(
+        leftovers.iter().enumerate().map(|(at, it)| {
+            (Verdict::Error, Cause::Leftover(at), format!("{} was left behind: {}", it.what, it.error))
+        }),
+    );
+    let errors = errors.iter().enumerate();
+    findings.extend(errors.map(|(at, error)| (Verdict::Error, Cause::Error(at), error.clone())));
     // The reason why no fault was injected comes before its consequences.
-    let refused = expectations.iter().find(|it| it.kind == BASELINE);
-    findings.extend(refused.map(|it| (it.verdict, it.reason.clone())));
-    for fault in faults.iter().filter(|fault| refused.is_none() || fault.state != FaultState::Planned) {
+    let refused = expectations.iter().enumerate().find(|(_, it)| it.kind == BASELINE);
+    findings.extend(refused.map(|(at, it)| (it.verdict, Cause::Expectation(at), it.reason.clone())));
+    for (at, fault) in faults.iter().enumerate() {
+        if refused.is_some() && fault.state == FaultState::Planned {
+            continue;
+        }
         let problem = fault.problem.as_ref().map_or_else(String::new, |problem| format!(": {problem}"));
         let name = &fault.name;
         let injection = match fault.injection {
@@ -33,51 +52,50 @@ pub fn scenario_verdict(
             Verdict::Inconclusive => Some(format!("the fault `{name}` could not be proven{problem}")),
             Verdict::Fail | Verdict::Error => Some(format!("the fault `{name}` could not be injected{problem}")),
         };
-        findings.extend(injection.map(|sentence| (fault.injection, sentence)));
+        findings.extend(injection.map(|sentence| (fault.injection, Cause::Fault(at), sentence)));
         if fault.undo != Verdict::Pass {
-            findings.push((fault.undo, format!("the removal of the fault `{name}` was not confirmed{problem}")));
+            let sentence = format!("the removal of the fault `{name}` was not confirmed{problem}");
+            findings.push((fault.undo, Cause::Fault(at), sentence));
         }
     }
     let mut loads = expectations.iter().map(|it| &it.load).filter(|load| !load.is_empty());
     let first = loads.next();
     let several = loads.any(|load| Some(load) != first);
-    for it in expectations.iter().filter(|it| it.verdict != Verdict::Pass && it.kind != BASELINE) {
+    let decided = |it: &ExpectationResult| it.verdict != Verdict::Pass && it.kind != BASELINE;
+    for (at, it) in expectations.iter().enumerate().filter(|(_, it)| decided(it)) {
         let phase = format!("`{}`", it.phase);
-        let place = match (it.reason.contains(&phase), several && !it.load.is_empty()) {
+        let place = match (it.reason_names_phase, several && !it.load.is_empty()) {
             (true, false) => String::new(),
             (true, true) => format!("load `{}`: ", it.load),
             (false, false) => format!("{phase}: "),
             (false, true) => format!("{phase} of load `{}`: ", it.load),
         };
-        findings.push((it.verdict, format!("{place}{}", it.reason)));
+        findings.push((it.verdict, Cause::Expectation(at), format!("{place}{}", it.reason)));
     }
-    let worst = findings.iter().map(|(verdict, _)| *verdict).max().unwrap_or_default();
-    if worst == Verdict::Pass {
+    let verdict = findings.iter().map(|(verdict, ..)| *verdict).max().unwrap_or_default();
+    let mut worst = findings.into_iter().filter(|(one, ..)| *one == verdict && *one != Verdict::Pass);
+    let Some((_, cause, sentence)) = worst.next() else {
         return if expectations.is_empty() {
-            (Verdict::Inconclusive, "inconclusive: the scenario has no expectations".to_owned())
+            let reason = "the scenario has no expectations".to_owned();
+            Conclusion { verdict: Verdict::Inconclusive, reason, cause: None }
         } else {
-            (Verdict::Pass, passed(expectations.len() as u64, faults.len() as u64))
+            let reason = passed(expectations.len() as u64, faults.len() as u64);
+            Conclusion { verdict: Verdict::Pass, reason, cause: None }
         };
-    }
-    let word = match worst {
-        Verdict::Fail => "failed",
-        other => other.word(),
     };
-    let mut worst_ones = findings.iter().filter(|(verdict, _)| *verdict == worst);
-    let first = worst_ones.next().map_or("", |(_, sentence)| sentence.as_str());
-    let more = match worst_ones.count() as u64 {
+    let more = match worst.count() as u64 {
         0 => String::new(),
         count => format!("; and {count} more"),
     };
-    (worst, format!("{word}: {first}{more}"))
+    Conclusion { verdict, reason: sentence + &more, cause: Some(cause) }
 }
 
 fn passed(expectations: u64, faults: u64) -> String {
     let hold = if expectations == 1 { "holds" } else { "hold" };
     let held = format!("{} {hold}", text::counted(expectations, "expectation"));
     match faults {
-        0 => format!("passed: {held}"),
-        count => format!("passed: {held}, {} applied and undone", text::counted(count, "fault")),
+        0 => held,
+        count => format!("{held}, {} applied and undone", text::counted(count, "fault")),
     }
 }
 
@@ -94,7 +112,7 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
         .map(|fault| format!("`{}` had no effect on any request", fault.name));
     let restarted = result.pod_events.iter().filter(|event| event.change == PodChange::Restarted).filter_map(|event| {
         let did = injected().find(|fault| made_restart(fault, event))?;
-        Some(format!("the target {} started again under `{}`", event.pod, did.name))
+        Some(format!("the target {} restarted during `{}`", event.pod, did.name))
     });
     let mut remarks: Vec<String> = Vec::new();
     for remark in claimed.chain(unfelt).chain(restarted) {
@@ -115,9 +133,9 @@ fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
     is_target && !is_meant && (from_s..to_s).contains(&event.at_s)
 }
 
-/// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4
-/// (inconclusive) that occurred, otherwise 0; 5 without scenarios. A failure of an overkill run is a pass. An interruption has its own code, which the command line
-/// sets.
+/// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4 (inconclusive)
+/// that occurred, otherwise 0; 5 without scenarios. A failure of an overkill run is a pass. An interruption has its own code,
+/// which the command line sets.
 pub fn exit_code(scenarios: &[ScenarioResult]) -> u8 {
     let left =
         |it: &ScenarioResult| !it.leftovers.is_empty() || it.faults.iter().any(|fault| fault.state == FaultState::Left);

@@ -4,9 +4,9 @@
 //! - A timeout after such a wait, and a request that was never sent for it, do not show that the service failed. If an
 //!   expectation has another answer without them, it is inconclusive.
 //! - The same holds for a percentile of the latency that exceeds its limit, if the times from sent to the end are within it.
-//! - A timeout after a wait counts all the same if the service had the request for longer than nearly all of its answers took
+//! - A timeout after a wait still counts if the service had the request for longer than nearly all of its answers took
 //!   ([`without_waits`]). So a service that is dead, or slower than usual, fails by the requests that it was sent.
-//! - A service that hangs fails all the same: the requests that fill the limit do not wait.
+//! - A service that hangs still fails: the requests that fill the limit do not wait.
 
 use std::borrow::Cow;
 
@@ -17,10 +17,10 @@ use super::{lateness, stats, text};
 use shakedown_schemas::result::Verdict;
 use shakedown_schemas::scenario::LatencyOf;
 
-/// The share of requests from which on their waits count.
+/// The share of waiting requests from which waits count.
 const SHARE: f64 = 0.01;
 
-/// The share of the run's answers that took no longer than a time that is enough for an answer.
+/// The quantile of the run's answers that counts as enough time for an answer.
 const ENOUGH: f64 = 0.99;
 
 /// The waits of a load in a phase.
@@ -29,7 +29,7 @@ struct Waits {
     requests: u64,
     /// The requests that waited, sent or not.
     waited: u64,
-    /// The ones among them that timed out or were never sent.
+    /// The requests among them that timed out or were never sent.
     failed: u64,
     /// The longest wait of a request that was sent, in seconds.
     longest_s: f64,
@@ -173,7 +173,7 @@ pub(super) fn from_sent(load: &LoadObservations, phase: usize, quantile: f64, of
     Some((service / 1e6, format!("{}; {}", waits.words(), waits.advice())))
 }
 
-/// Why a phase is no reference: its requests waited for their turn.
+/// Why a phase is not a valid reference: its requests waited to be sent.
 pub(super) fn too_many(load: &LoadObservations, phase: usize) -> Option<String> {
     Waits::of(load, phase).map(|it| format!("{}; {}", it.words(), it.advice()))
 }
@@ -263,8 +263,9 @@ mod tests {
         }
     }
 
-    /// 20/s with a limit of 5 and a timeout of 2 s. The service answers in 20 ms, and is dead after 2 s. The first five requests
-    /// time out, and then each waits for 1.75 s and is with the service for 250 ms, ten times as long as an answer takes.
+    /// 20/s with a limit of 5 and a timeout of 2 s. The service answers in 20 ms, and is dead after 2 s. The first five
+    /// requests time out, and then each waits for 1.75 s and is with the service for 250 ms, ten times as long as an answer
+    /// takes.
     #[test]
     fn a_dead_service_fails_by_the_requests_that_it_was_sent() {
         let observe = |with_service_ms: u64| {
@@ -334,10 +335,10 @@ mod tests {
         judged.timings.service_failed.record_n(2_000_000, 165);
         let result = judge(slow.clone(), limit());
         assert_eq!(result.verdict, Verdict::Fail, "{}", result.reason);
-        // Failures are no part of the successes.
+        // Failures do not count as successes.
         let successes = json!({"latency": {"percentile": "p95", "max": "500ms", "of": "successes"}});
         assert_eq!(judge(slow, successes).verdict, Verdict::Inconclusive);
-        // Three of 600 are no load that waits.
+        // Three of 600 do not count as a waiting load.
         assert_eq!(warning(&observe(597, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p"), None);
         assert!(warning(&observe(187, 1950, 100, |it, ms| it.ok_in(ms)), 0, "p").is_some());
     }

@@ -30,7 +30,10 @@ use kept::Kept;
 use object::NoAnswer;
 use opening::{Opened, Opening};
 use shakedown_observe::{Failure, Finish, Peculiarities, Peculiarity};
+#[cfg(test)]
+pub(super) use unpacked::packed;
 use unpacked::{NotUnpacked, Unpacked, is_packed};
+pub(super) use unpacked::{beginning, is_gzip};
 
 /// One answer, as far as it was read.
 #[derive(Debug)]
@@ -194,7 +197,7 @@ impl Answer {
         if let Body::Events(events) = &self.body { events.tokens() } else { None }
     }
 
-    /// True once the outcome is final, whatever is still received.
+    /// True once the outcome is final. Further bytes do not change it.
     pub(super) fn is_decided(&self) -> bool {
         self.found.failure.is_some() || matches!(&self.body, Body::Events(events) if events.has_end_mark())
     }
@@ -325,7 +328,7 @@ fn nothing(whole: &str) -> Failed {
     (Failure::Protocol, Some(format!("the {whole} contained neither text nor a `finish_reason`")))
 }
 
-/// The body as JSON, if it is wanted. Finds the group that it names.
+/// The body as JSON, if it is needed. Finds the group that it names.
 fn value(asked: &Asked<'_>, found: &mut Found, body: &[u8]) -> Result<Option<Value>, Failed> {
     if !asked.needs_json() && asked.group.is_none() {
         return Ok(None);

@@ -17,7 +17,7 @@ const MAX_VALUE: usize = 8 << 10;
 /// Words in the name of a header or of a value that mark a credential.
 const WORDS: [&str; 8] = ["auth", "cookie", "token", "secret", "password", "key", "credential", "session"];
 
-/// The minimum length of a random text that counts as a credential whatever its name is, in bytes.
+/// The minimum length of a random text that counts as a credential regardless of its name, in bytes.
 const RANDOM: usize = 16;
 
 /// Whether a name marks a credential.

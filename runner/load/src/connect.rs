@@ -1,4 +1,4 @@
-//! Making a connection: name resolution, TCP, TLS. `http1` or `http2` then serves HTTP on it. There is no pool, no redirect
+//! Makes a connection: name resolution, TCP, TLS. `http1` or `http2` then serves HTTP on it. There is no pool, no redirect
 //! and no retry.
 
 use std::io;

@@ -28,7 +28,7 @@ impl Dice {
     }
 }
 
-/// What is chosen. The discriminants determine the choices of a seed and must not change.
+/// The kind of choice. The discriminants determine the choices of a seed and must not change.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Question {
     /// One of several requests.

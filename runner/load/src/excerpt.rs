@@ -1,11 +1,12 @@
 //! The parts of the current answer that a report would show if it failed. A success needs no memory, because each
 //! connection reuses its buffers.
 
+use super::answer;
 use super::capture::names_credential;
 use super::failure::{Failed, bounded};
 use super::headers::Headers;
 use super::job::Job;
-use shakedown_observe::{SAMPLE_BODY, Sample};
+use shakedown_observe::{Failure, SAMPLE_BODY, Sample};
 use shakedown_secrets::MASK;
 
 /// Headers that may explain a failure. None of them contains a credential.
@@ -87,12 +88,19 @@ impl Excerpt {
         }
     }
 
-    /// How far the answer came, in words.
+    /// The bytes of the body that were received, in words.
+    fn received(&self) -> String {
+        let length = self.headers.iter().find(|(name, _)| *name == "content-length");
+        match length.and_then(|(_, value)| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok()) {
+            Some(whole) => format!("{} of {whole} bytes of its body were received", self.length),
+            None => format!("{} bytes of its body were received", self.length),
+        }
+    }
+
+    /// The progress of the answer, in words.
     pub(super) fn progress(&self, sent: bool) -> String {
         match (self.status, sent) {
-            (Some(_), _) => {
-                format!("the answer began but did not end: {} bytes of its body were received", self.length)
-            }
+            (Some(_), _) => format!("the answer began but did not end: {}", self.received()),
             (None, true) if self.length > 0 => {
                 format!("the head of the answer began but did not end: {} bytes were received", self.length)
             }
@@ -104,6 +112,10 @@ impl Excerpt {
     /// The sample of a failed request.
     pub(super) fn sample(&self, job: &Job, end_ns: u64, request: &str, failed: &Failed) -> Sample {
         let text = |value: &[u8]| bounded(&String::from_utf8_lossy(value), VALUE);
+        let cause = match (self.status, failed.kind) {
+            (Some(_), Failure::Truncated | Failure::Reset) => format!("{}; {}", failed.cause, self.received()),
+            _ => failed.cause.to_string(),
+        };
         Sample {
             due_ns: job.due_ns,
             end_ns,
@@ -115,9 +127,19 @@ impl Excerpt {
                 None => bare_head(&self.body),
             },
             is_cut: self.keeps_body && self.length > self.body.len() as u64,
-            cause: bounded(&failed.cause, 2 * SAMPLE_BODY),
+            cause: bounded(&cause, 2 * SAMPLE_BODY),
         }
     }
+}
+
+/// A sample whose body is unpacked, if it is gzip. Secrets are masked afterwards.
+pub(super) fn unpacked(mut sample: Sample) -> Sample {
+    let is_packed = |(name, value): &(String, String)| name == "content-encoding" && answer::is_gzip(value.as_bytes());
+    if sample.status.is_some() && sample.headers.iter().any(is_packed) {
+        sample.body = answer::beginning(&sample.body, SAMPLE_BODY);
+        sample.is_cut |= sample.body.len() == SAMPLE_BODY;
+    }
+    sample
 }
 
 /// The name of a header that may explain a failure.

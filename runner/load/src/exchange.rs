@@ -29,8 +29,10 @@ impl<'l> Exchange<'l> {
     pub(super) fn begin(handle: &'l Handle, place: usize, status: u16, headers: &(impl Headers + ?Sized)) -> Self {
         let asked = Asked::of(handle.target(), place);
         let answer = Answer::new(&asked, status, headers);
-        let keeps_body = asked.may_fail_later();
-        handle.answering(status, keeps_body);
+        // Every answer that was accepted so far can still fail, because its body may be cut.
+        let wanted = answer.failure().filter(|failure| handle.wants(*failure));
+        let is_kept = wanted.is_some() || answer.failure().is_none();
+        handle.answering(status, is_kept);
         if handle.target().reads_dates
             && let Some(date) = headers.values(&DATE).next()
         {
@@ -42,8 +44,7 @@ impl<'l> Exchange<'l> {
         {
             handle.group(value);
         }
-        let wanted = answer.failure().filter(|failure| handle.wants(*failure));
-        if wanted.is_some() || keeps_body && answer.failure().is_none() {
+        if is_kept {
             handle.note(headers);
         }
         let refused = wanted.map(|_| asked.expects().explain_head(status, headers));
@@ -77,7 +78,7 @@ impl<'l> Exchange<'l> {
         if self.handle.target().format == AnswerFormat::Stream { Stage::Stream } else { Stage::Body }
     }
 
-    /// True once the outcome is final, whatever is still received.
+    /// True once the outcome is final. Further bytes do not change it.
     pub(super) fn is_decided(&self) -> bool {
         self.answer.is_decided()
     }

@@ -22,6 +22,8 @@ pub(super) struct Expects {
     headers: Vec<(HeaderName, TextRule)>,
     contains: Option<Needle>,
     matches: Option<Pattern>,
+    /// The text of `matches`.
+    expression: String,
     json: Vec<JsonRule>,
     /// The accepted finish reasons. Empty for all that are not failures.
     finish: Vec<String>,
@@ -68,6 +70,7 @@ impl Expects {
             headers: check.headers.iter().map(header).collect::<Result<_, _>>()?,
             contains: check.contains.as_deref().map(Needle::new),
             matches: check.matches.as_deref().map(pattern::compile).transpose()?,
+            expression: check.matches.clone().unwrap_or_default(),
             json: check.json.iter().map(JsonRule::new).collect::<Result<_, _>>()?,
             finish: check.finish_reason.clone(),
         })
@@ -83,6 +86,17 @@ impl Expects {
             ([], name) => !name.is_some_and(|name| Finish::of(name).is_failure()),
             (_, None) => false,
             (all, Some(name)) => all.iter().any(|known| known == name),
+        }
+    }
+
+    /// The condition that a rejected finish reason fails: the expected and the actual value.
+    pub(super) fn explain_finish(&self, name: &str) -> String {
+        match self.finish.as_slice() {
+            [] => format!("`finish_reason` is `{name}`"),
+            all => {
+                let all: Vec<String> = all.iter().map(|it| format!("`{it}`")).collect();
+                format!("`check.finish_reason`: expected {}, found `{}`", all.join(" or "), short(name))
+            }
         }
     }
 
@@ -152,7 +166,7 @@ impl Expects {
             return Some(format!("`check.contains`: expected `{}`, which is not in the body", short(&text.text())));
         }
         let has_match = search.found(None, self.matches.as_ref());
-        (!has_match).then(|| "`check.matches`: nothing in the body matches the expression".to_owned())
+        (!has_match).then(|| format!("`check.matches`: nothing in the body matches `{}`", short(&self.expression)))
     }
 
     /// Whether the body must be buffered and parsed as JSON.

@@ -53,7 +53,7 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
     }
 }
 
-/// How far an answer had come.
+/// The progress of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Nothing, or an incomplete head.

@@ -16,7 +16,7 @@ const USUAL_HEADERS: usize = 100;
 
 const TOO_LONG: &str = "the head of the answer is longer than 64 KiB";
 const NO_HEAD: &str = "the answer is not HTTP/1.1";
-const NO_CHUNK: &str = "the body is not chunked as its head announces";
+const NO_CHUNK: &str = "the body is not chunked, although its head says so";
 
 /// The maximum size of a chunk's size line with its extensions, and of all trailers together, in bytes.
 const MAX_LINE: usize = 16 << 10;

@@ -1,4 +1,4 @@
-//! Which part of an answer names the worker that sent it, and the names that were seen.
+//! The part of an answer that names the worker, and the observed names.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ pub(super) fn named_in(path: &Path, body: &Value, length: usize) -> Option<Strin
     search.ok().and(name)
 }
 
-/// What the requests of a lane are broken down by: its steps, and the groups of its answers. A part is known by its index.
+/// The breakdown of a lane's requests: by step, and by the group of the answer. A part is identified by its index.
 #[derive(Debug)]
 pub(super) struct Parts {
     steps: usize,

@@ -48,6 +48,8 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(handle: &Handle, st
         sample: None,
         received: 0,
         is_clean: true,
+        free_since: None,
+        sent_after_idle: None,
     };
     let mut served = pin!(connection.serve());
     let mut deadline = Deadline::new();
@@ -63,6 +65,13 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(handle: &Handle, st
     })
     .await;
 }
+
+/// A connection that was free for at least this long may be closed by its server's timeout for idle connections: Node and uvicorn
+/// close after 5 s, others after 1 s.
+const IDLE: Duration = Duration::from_millis(900);
+
+/// A close that crosses a request on the wire is seen after about one round trip. A later one is a failure of the service.
+const CROSSED: Duration = Duration::from_millis(250);
 
 struct Connection<'l, T> {
     handle: &'l Handle,
@@ -83,6 +92,10 @@ struct Connection<'l, T> {
     received: usize,
     /// No bytes followed the last answer.
     is_clean: bool,
+    /// The end of its last answer.
+    free_since: Option<Instant>,
+    /// When its request was sent, if it was idle for [`IDLE`] before and the request may be repeated.
+    sent_after_idle: Option<Instant>,
 }
 
 /// A request that is being written.
@@ -102,7 +115,7 @@ enum Step {
     /// The answer is complete.
     Whole,
     Failed(Failed),
-    /// The connection was dead before a byte of the request was written.
+    /// The connection was dead before the request reached the server, as far as one can tell.
     Unsent(Failed),
 }
 
@@ -118,6 +131,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 return;
             }
             is_reused = true;
+            self.free_since = Some(Instant::now());
             if !self.handle.free() {
                 return;
             }
@@ -158,6 +172,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             handle.cannot_write(values.is_some(), why);
             return ControlFlow::Continue(());
         }
+        let is_after_idle = self.free_since.is_some_and(|since| since.elapsed() >= IDLE) && request.is_idempotent();
+        self.sent_after_idle = is_after_idle.then(Instant::now);
         self.reader.begin(request.has_no_answer_body());
         (self.answer, self.until, self.sample, self.received) = (None, None, None, 0);
         loop {
@@ -304,7 +320,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             }
             None => stage.ended(),
         };
-        if self.request.written == 0 { Step::Unsent(failed) } else { Step::Failed(failed) }
+        // The server may close an idle connection while a request is on its way.
+        let crossed = self.sent_after_idle.is_some_and(|sent| sent.elapsed() <= CROSSED)
+            && stage == Stage::Head
+            && self.received == 0
+            && matches!(failed.kind, Failure::Closed | Failure::Reset);
+        if self.request.written == 0 || crossed { Step::Unsent(failed) } else { Step::Failed(failed) }
     }
 }
 
@@ -317,8 +338,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Writes as much as the connection accepts. Keeps an error for later, because the answer may have arrived all the
-    /// same.
+    /// Writes as much as the connection accepts. Keeps an error for later, because the answer may have arrived anyway.
     fn poll_write(&mut self, stream: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) {
         if self.is_flushed || self.error.is_some() {
             return;

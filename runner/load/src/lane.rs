@@ -121,14 +121,14 @@ pub(super) struct Lane {
     busy: Cell<usize>,
     /// Until when answers are read at once, because one was large.
     large_until_ns: Cell<u64>,
-    /// What the latest connection attempt waits for, in words.
+    /// The step that the latest connection attempt waits for, in words.
     pub(super) making: Cell<&'static str>,
     /// The number of addresses of the service, as far as known.
     pub(super) spread: Cell<usize>,
     pub(super) names: RefCell<Names>,
     /// The iterations of users between their steps.
     pub(super) sessions: Sessions,
-    /// What the requests are broken down by.
+    /// The breakdown of the requests.
     parts: Parts,
     /// The read buffer, shared by the connections.
     pub(super) buffer: RefCell<Box<[u8]>>,
@@ -490,8 +490,8 @@ impl Lane {
         state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
     }
 
-    /// A job that has found a connection. What it waited for tunnels is not the service's time. At the limit it waited for
-    /// other requests, even if tunnels were being opened meanwhile.
+    /// A job that has found a connection. Its wait for tunnels is not the service's time. At the limit it waited for other
+    /// requests, even if tunnels were being opened meanwhile.
     fn set_up(&self, state: &LaneState, job: Job) -> Job {
         if self.target.tunnel.is_none() || job.limited {
             return job;
@@ -597,12 +597,12 @@ impl Lane {
         true
     }
 
-    /// The connection was dead before a byte of the request was written: the server closed it while it was idle, which is
-    /// not a failure of the service. The request is sent again on a new connection.
+    /// The server closed the connection while it was idle, before a byte of the request was written or while an idempotent
+    /// request was on its way. That is not a failure of the service. The request is sent again on a new connection.
     pub(super) fn resend(self: &Rc<Self>, connection: &Connection) {
         let Some(job) = connection.job.get() else { return };
         if job.resent {
-            let cause = "the server closed two connections in a row before the request was written";
+            let cause = "the server closed two connections in a row before the request reached it";
             _ = self.answered(connection, Some(Failed::new(Failure::Reset, cause)));
             return;
         }

@@ -81,7 +81,7 @@ fn same(wanted: &[Said], found: &[Said]) -> Result<(), String> {
         return Err(format!("`same_as`: expected {} choices and found {}", wanted.len(), found.len()));
     }
     if wanted.iter().all(Said::is_empty) {
-        return Err("`same_as`: the reference answer says nothing that can be compared".to_owned());
+        return Err("`same_as`: the reference answer has nothing to compare".to_owned());
     }
     let differs = |(wanted, found): (&Said, &Said)| {
         let parts = wanted.keys().chain(found.keys()).copied();
@@ -144,7 +144,7 @@ mod tests {
             differs(&[(ChoicePart::Text, "a")], &[(ChoicePart::Text, "a"), (ChoicePart::Refusal, "no")]),
             "`same_as`: expected its end after 0 bytes in the refusal and found `no`"
         );
-        assert_eq!(differs(&[], &[]), "`same_as`: the reference answer says nothing that can be compared");
+        assert_eq!(differs(&[], &[]), "`same_as`: the reference answer has nothing to compare");
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl Request {
         self.method == Method::HEAD
     }
 
+    /// Whether a client may repeat it without asking (RFC 9110, section 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
     pub(super) fn body(&self, draw: &Draw<'_>) -> Bytes {
         match &self.body {
             Body::Same(body) => body.clone(),
@@ -262,7 +267,7 @@ impl Base<'_> {
         self.origin() + self.stem()
     }
 
-    /// What a captured URL is resolved against. `sent_host` is the host in the header of the request.
+    /// The base of a captured URL. `sent_host` is the host in the header of the request.
     fn root(&self, sent_host: Option<Authority>) -> Root {
         let hosts = [Some(self.authority.clone()), sent_host].into_iter().flatten().collect();
         Root { scheme: self.scheme.clone(), hosts, origin: self.origin(), stem: self.stem().to_owned() }

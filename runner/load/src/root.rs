@@ -1,4 +1,4 @@
-//! Where a captured URL leads. Servers name what they created by a path or by a whole URL, and a browser follows both. A load
+//! Resolves a captured URL. Servers name what they created by a path or by a whole URL, and a browser follows both. A load
 //! sends to one host only, so a URL of another origin is a failure.
 
 use http::uri::{Authority, Scheme};

@@ -1,4 +1,4 @@
-//! What an answer of a model says, part by part, as far as answers are compared.
+//! The parts of a model's answer, for the comparison of answers.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -16,7 +16,7 @@ use super::connect;
 use super::control::Control;
 use super::lane::{Lane, LaneStart};
 
-/// How often ended requests are written to the ledger.
+/// The interval at which ended requests are written to the ledger.
 const FLUSH_NS: u64 = 100_000_000;
 
 /// The shortest interval between two ticks of the pacer.
@@ -25,7 +25,7 @@ const MIN_TICK_NS: u64 = 150_000;
 /// The longest nap. It delays the notice of a mark or a stop by as much, and costs one wake-up.
 const MAX_NAP: Duration = Duration::from_millis(2);
 
-/// How often a stopped thread checks whether its last requests have ended.
+/// The interval at which a stopped thread checks whether its last requests have ended.
 const DRAIN_TICK_NS: u64 = 2_000_000;
 
 /// Runs the lanes on this thread until `control` stops it and their requests have ended.

@@ -55,16 +55,18 @@ words! {
 }
 
 impl Finish {
-    /// The reason with this name. Accepts the synonyms that servers use.
+    /// The reason with this name. Accepts the synonyms that servers use, such as `aborted` and `server_error`.
     pub fn of(name: &str) -> Self {
-        match name.to_ascii_lowercase().as_str() {
+        let name = name.to_ascii_lowercase();
+        match name.as_str() {
             "stop" => Self::Stop,
             "length" => Self::Length,
             "tool_calls" => Self::ToolCalls,
             "function_call" => Self::FunctionCall,
             "content_filter" => Self::ContentFilter,
-            "abort" | "aborted" | "cancel" | "canceled" | "cancelled" => Self::Abort,
-            "error" | "failed" | "failure" | "timeout" | "insufficient_system_resource" => Self::Error,
+            "insufficient_system_resource" => Self::Error,
+            _ if ["abort", "cancel"].iter().any(|it| name.contains(it)) => Self::Abort,
+            _ if ["error", "fail", "timeout", "timed_out"].iter().any(|it| name.contains(it)) => Self::Error,
             _ => Self::Other,
         }
     }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use shakedown_schemas::Explained;
 use shakedown_schemas::scenario::{Direction, PeerPort};
 
 use super::cluster::Cluster;
@@ -50,12 +51,9 @@ impl fmt::Display for ServicePort {
 
 /// Why ports of a Service cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.explained())]
 pub enum ServiceError {
     /// The Service has no such port.
-    #[error(
-        "service `{service}` has no port `{asked}`; it has {offered}\nhelp: the `ports` of a `service` are the Service's own; \
-         for ports of the pods behind it, name the peer with `pods`"
-    )]
     NoPort {
         /// The Service.
         service: String,
@@ -65,7 +63,6 @@ pub enum ServiceError {
         offered: String,
     },
     /// No pod or address behind the Service has the port.
-    #[error("port {port} of service `{service}` leads nowhere: {why}")]
     NoEndpoint {
         /// The Service.
         service: String,
@@ -74,6 +71,21 @@ pub enum ServiceError {
         /// The reason.
         why: String,
     },
+}
+
+impl ServiceError {
+    /// The message and the next step.
+    pub fn explained(&self) -> Explained {
+        match self {
+            Self::NoPort { service, asked, offered } => Explained::new(
+                format!("service `{service}` has no port `{asked}`; it has {offered}"),
+                "the `ports` of a `service` are the Service's own; for ports of the pods behind it, name the peer with `pods`",
+            ),
+            Self::NoEndpoint { service, port, why } => {
+                format!("port {port} of service `{service}` leads nowhere: {why}").into()
+            }
+        }
+    }
 }
 
 /// A Service as the other end of links.

@@ -61,7 +61,7 @@ pub(crate) fn tally(store: &Inner, budget: &Value) -> Tally {
     Tally { expected, healthy, desired: desired.max(0) }
 }
 
-/// The uid and the wanted replicas of a pod's controller.
+/// The uid and the desired replicas of a pod's controller.
 fn owner(store: &Inner, pod: &Value) -> Option<(String, i64)> {
     let references = object::list(pod, "/metadata/ownerReferences");
     let controller = references.iter().find(|owner| owner["controller"] == true)?;

@@ -193,7 +193,7 @@ impl ApiError {
         error
     }
 
-    /// The object that goes into the answer.
+    /// The object in the answer.
     pub fn to_status(&self) -> Value {
         let mut status = json!({
             "kind": "Status",

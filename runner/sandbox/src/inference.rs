@@ -32,5 +32,7 @@ pub use crate::log::Log;
 pub use bus::bus;
 pub use config::{BusConfig, DiscoveryConfig, FrontendConfig, Plane, WorkerConfig};
 pub use discovery::discovery;
+pub(crate) use frontend::GETS as FRONTEND_GETS;
 pub use frontend::frontend;
+pub(crate) use worker::GETS as WORKER_GETS;
 pub use worker::worker;

@@ -15,7 +15,8 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use config::split;
 pub use config::{Call, HttpCall, PostgresCall, PostgresConfig, RedisCall, RedisConfig, ServiceConfig};
 pub(crate) use postgres::postgres;
 pub(crate) use redis::redis;
-pub(crate) use service::service;
+pub(crate) use service::{CHECKS as SERVICE_CHECKS, service};

@@ -2,6 +2,7 @@
 //!
 //! In scope: the file's format, its checks, and the objects. Out of scope: running the objects (`controllers`, `node`).
 
+mod calls;
 #[cfg(test)]
 mod guesses;
 mod objects;
@@ -45,6 +46,7 @@ pub struct Topology {
     pub namespace: String,
     /// Further namespaces with their labels.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"bank": {"team": "payments"}}]))]
     pub namespaces: IndexMap<String, IndexMap<String, String>>,
     /// The deployed parts.
     pub workloads: Vec<Workload>,
@@ -59,6 +61,7 @@ pub struct Workload {
     pub name: String,
     /// The namespace, if not the topology's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["bank"]))]
     pub namespace: Option<String>,
     /// The kind of object that owns the pods.
     #[serde(default)]
@@ -68,6 +71,7 @@ pub struct Workload {
     pub replicas: u32,
     /// Labels of the pods in addition to `app`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"tier": "backend"}]))]
     pub labels: IndexMap<String, String>,
     /// Whether a service of the same name leads to the pods.
     #[serde(default = "yes")]
@@ -209,6 +213,10 @@ impl Topology {
                 let problem = Diagnostic::error(Code::InvalidValue, message);
                 found.push((format!("{path}.replicas"), problem.help("lower the `replicas` of the workloads")));
             }
+        }
+        // Calls are followed in a topology whose parts are valid.
+        if found.is_empty() {
+            found = self.wrong_calls();
         }
         found
     }

@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use crate::resource::{NODES, PODS, STRESS_CHAOS};
 use crate::store::Key;
 
-/// What a container uses by itself, in nanocores and in bytes.
+/// The idle usage of a container, in nanocores and in bytes.
 const OWN: (f64, f64) = (10e6, 24e6);
 
 /// What stressors ask for, in nanocores and in bytes.
@@ -74,7 +74,7 @@ pub(crate) fn summary(registry: &Registry, node: &str) -> Option<Value> {
     Some(json!({"node": {"nodeName": node}, "pods": pods}))
 }
 
-/// What a resource's stressors ask for.
+/// The amounts that a resource's stressors ask for.
 fn stressors(spec: &Value) -> Stress {
     let number = |value: &Value, otherwise: f64| value.as_f64().unwrap_or(otherwise);
     let cpu = spec.get("cpu").map_or(0.0, |cpu| number(&cpu["workers"], 0.0) * number(&cpu["load"], 100.0) / 100.0);
@@ -83,7 +83,7 @@ fn stressors(spec: &Value) -> Stress {
 }
 
 /// What a container uses under stress, within its limits. A stressor that reaches the memory limit is killed and starts again,
-/// so that the container holds next to nothing of what is asked for.
+/// so the container uses almost none of the requested memory.
 fn used(stress: Stress, limits: &Value) -> (f64, f64) {
     let limit = |key: &str| limits[key].as_str().and_then(quantity).unwrap_or(f64::INFINITY);
     let cpu = (OWN.0 + stress.cpu).min(limit("cpu") * 1e9);

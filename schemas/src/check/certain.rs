@@ -33,8 +33,10 @@ struct Need {
     requests: u64,
     /// What takes them, as the file has it.
     what: String,
-    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass may still refute a limit, and one
-    /// failure decides a limit on their number.
+    /// Whether `what` is the percentile.
+    is_percentile: bool,
+    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass
+    /// may still refute a limit, and one failure decides a limit on their number.
     decides: u64,
     /// Whether a scenario can ask for fewer.
     has_min_samples: bool,
@@ -45,7 +47,7 @@ struct Need {
 impl Need {
     /// The place of the part of an expectation that needs them.
     fn place(&self, path: &str) -> String {
-        if self.what.starts_with("`p") { format!("{path}.percentile") } else { path.to_owned() }
+        if self.is_percentile { format!("{path}.percentile") } else { path.to_owned() }
     }
 }
 
@@ -65,6 +67,7 @@ fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<
     let given = sample.sampling.and_then(|it| it.min_samples);
     Some(Need {
         requests: given.unwrap_or(sample.requests),
+        is_percentile: given.is_none() && sample.is_percentile,
         what: given.map_or(sample.part, |given| format!("`min_samples: {given}`")),
         decides: sample.decides,
         has_min_samples: sample.sampling.is_some() && given.is_none(),
@@ -146,7 +149,7 @@ fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Coun
     } else {
         ways.push("a longer phase, or more load".to_owned());
     }
-    // Without any request nothing can be asked.
+    // Without requests, no expectation can be evaluated.
     if need.has_min_samples && count.usual >= 1.0 {
         ways.push(format!("or `min_samples: {}`", (count.usual.floor() as u64).max(1)));
     }

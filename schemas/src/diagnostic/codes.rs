@@ -90,8 +90,9 @@ codes! {
     TooFew = "S083", "An expectation that needs more requests than its phase has.";
     NotFelt = "S084", "A fault while no load is sent.";
     LongTimeout = "S085", "A timeout that is longer than all phases.";
-    Unobserved = "S086", "A recovery that nothing observes, because the next faults follow at once.";
+    Unobserved = "S086", "A recovery that is not observed, because the next faults follow immediately.";
     OtherData = "S087", "A proof by requests whose data differs between the phases.";
+    Call = "S088", "A call in a topology that nothing answers, or that comes back to its caller.";
 }
 
 #[cfg(test)]

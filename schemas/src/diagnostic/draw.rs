@@ -1,6 +1,6 @@
 //! Draws a problem with annotate-snippets. Text from files and command lines is escaped first.
 
-use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::renderer::{DEFAULT_TERM_WIDTH, DecorStyle};
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 
 use super::{Diagnostic, Severity};
@@ -9,11 +9,17 @@ impl Diagnostic {
     /// The problem for a terminal: headline, `file:line:column`, the lines with a caret, and the help. With `color` it
     /// has ANSI styles. Control characters of the file are escaped.
     pub fn render(&self, color: bool) -> String {
-        draw(self, color)
+        draw(self, color, DEFAULT_TERM_WIDTH)
+    }
+
+    /// The same for a terminal with this number of columns. Longer lines of the file are cut around the problem; the sentences
+    /// are as long as they are.
+    pub fn render_within(&self, color: bool, columns: usize) -> String {
+        draw(self, color, columns)
     }
 }
 
-fn draw(diagnostic: &Diagnostic, color: bool) -> String {
+fn draw(diagnostic: &Diagnostic, color: bool, columns: usize) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -33,7 +39,7 @@ fn draw(diagnostic: &Diagnostic, color: bool) -> String {
     }
     let group = level.primary_title(harmless(&diagnostic.message)).id(diagnostic.code.id()).elements(elements);
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let drawn = renderer.decor_style(DecorStyle::Ascii).render(&[group]);
+    let drawn = renderer.term_width(columns).decor_style(DecorStyle::Ascii).render(&[group]);
     match diagnostic.span {
         Some(span) => with_column(&drawn, span.column),
         None => drawn,

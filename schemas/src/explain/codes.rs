@@ -76,7 +76,8 @@ fn explanation(code: Code) -> About {
     use Place::{Expect, Fault, File, Last, Load, Phase, Scenario};
     match code {
         Code::Unreadable => plain(
-            "The file is larger than a scenario can be, or it is no text: a picture, an archive, or text in another encoding.",
+            "The file is larger than a scenario can be, or it is not text, but a picture, an archive, or text in another \
+             encoding.",
             "Save the file as UTF-8, or name another file.",
         ),
         Code::Syntax => about(
@@ -531,8 +532,8 @@ fn explanation(code: Code) -> About {
             "http: {service: \"shop:80\"}\nrate: 20/s\ntimeout: 5s",
         ),
         Code::Unobserved => about(
-            "`recovery_time` counts from the last faults before its phase. If they follow the faults of the phase before at \
-             once, no request shows whether the service recovered from those.",
+            "`recovery_time` counts from the last faults before its phase. If they directly follow the faults of the \
+             previous phase, no request shows whether the service recovered from those.",
             "Put a phase without faults between them, with a `recovery_time` of its own.",
             File,
             "version: 1\nname: example\nload: {main: {http: {service: \"shop:80\"}, rate: 20/s}}\nphases:\n- {name: before, \
@@ -548,6 +549,12 @@ fn explanation(code: Code) -> About {
             "The rows of a table or a set of prompts come in order, and the phases have too few requests for several rounds. The \
              phase with the fault then has other data than the one before it, so that a change of its requests proves no fault.",
             "Write `order: random`, take fewer rows, or lengthen the phases: data in order must repeat at least 3 times in each.",
+        ),
+        Code::Call => plain(
+            "A program of the topology calls a service that does not exist, a port or a path that the called program does not \
+             serve, or a program that speaks another protocol. Its requests would fail without any fault. Or its request comes \
+             back to it by way of other services, so that each request causes further ones without end.",
+            "Name a workload of the topology and its port, such as `payments:8080`, and remove one call of a circle.",
         ),
     }
 }
@@ -603,10 +610,10 @@ mod tests {
             }
         }
         assert!(wrong_examples.is_empty(), "{}", wrong_examples.join("\n"));
-        // These need the command line, a large file, or many problems.
+        // These need the command line, a large file, many problems, or a topology.
         let without = Code::ALL.iter().filter(|code| explanation(**code).example.is_none());
         let without: Vec<&str> = without.map(|code| code.id()).collect();
-        assert_eq!(without, ["S001", "S006", "S022", "S087"]);
+        assert_eq!(without, ["S001", "S006", "S022", "S087", "S088"]);
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! One example of a key of a scenario, from the examples of its kind, its type or the types below.
+//! One example of a key, from the examples of its kind, its type or the types below.
 
 use serde_json::{Value, json};
 
 use super::keys::Keys;
-use crate::json_schema::rules;
 use crate::reference::{split_default, text_of, words};
 use crate::rule::Rule;
 use crate::scenario::{Expectation, Fault, Load};
@@ -59,6 +58,8 @@ impl Keys {
             Some("integer" | "number") => {
                 Some(schema.get("minimum").filter(|it| it.as_f64() > Some(0.0)).cloned().unwrap_or(json!(1)))
             }
+            // A text without an example is mostly left as it is.
+            Some("string") => avoided.cloned(),
             _ => None,
         }
     }
@@ -71,7 +72,7 @@ impl Keys {
         };
         let mut needed: Vec<&str> =
             definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        for rule in rules().filter(|(of, _)| *of == name).flat_map(|(_, rules)| rules) {
+        for rule in self.rules(name).into_iter().flatten() {
             if let Rule::One(keys) | Rule::Some(keys) = rule {
                 needed.extend(keys.first());
             }
@@ -79,8 +80,11 @@ impl Keys {
         if needed.is_empty() {
             needed.extend(properties.keys().next().map(String::as_str));
         }
-        let pairs =
-            needed.into_iter().map(|key| Some((key.to_owned(), self.sample(properties.get(key)?, None, depth + 1)?)));
+        let sample = |key: &&str| {
+            let property = properties.get(*key)?;
+            self.sample(property, None, depth + 1).or_else(|| property.get("default").cloned())
+        };
+        let pairs = needed.iter().map(|key| Some(((*key).to_owned(), sample(key)?)));
         Some(Value::Object(pairs.collect::<Option<_>>()?))
     }
 }

@@ -1,14 +1,16 @@
-//! A key of a scenario: its type, unit, default, allowed values and example, and the keys below it. A path may begin at the
-//! top, at any kind, type or key: `phases.faults.netem.loss`, `netem.loss` and `loss` are the same.
+//! A key of a scenario or of another format: its type, unit, default, allowed values and example, and the keys below it. A path
+//! may begin at the top, at any kind, type or key: `phases.faults.netem.loss`, `netem.loss` and `loss` are the same.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use crate::Explained;
 use crate::diagnostic::closest;
 use crate::json_schema::{plain_scenario, rules};
 use crate::reference::{is_value, split_default, text_of, words};
+use crate::rule::Rule;
 use crate::scenario::{Expectation, Fault, Load};
 use crate::source::flow::flow_json;
 
@@ -25,58 +27,79 @@ struct Place {
     required: bool,
 }
 
-pub(super) struct Keys {
+/// The keys of a format.
+pub struct Keys {
+    /// The format's name. A path in another format than a scenario begins with it: `topology.workloads`.
+    format: &'static str,
     root: Value,
     /// The types, by name.
     pub(super) definitions: Map<String, Value>,
 }
 
-/// The text about a path. The empty path is the whole scenario.
-pub fn explain(path: &str, recursive: bool) -> Result<String, String> {
-    let keys = Keys::new();
-    let parts: Vec<&str> =
-        path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|it| !is_index(it)).collect();
-    if path.is_empty() {
-        return Ok(keys.text(&keys.top(), recursive));
-    }
-    let places = keys.find(&parts)?;
-    let mut texts: Vec<String> = Vec::new();
-    for text in places.iter().map(|place| keys.text(place, recursive)) {
-        // The same key in two places differs in its path, on the first line.
-        let body = |text: &str| text.split_once('\n').map(|(_, body)| body.to_owned());
-        if !texts.iter().any(|other| body(other) == body(&text)) {
-            texts.push(text);
-        }
-    }
-    Ok(texts.join("\n"))
-}
-
-/// The paths of all keys that can be asked for: from the top, and from each kind.
-pub fn topics() -> Vec<String> {
-    let keys = Keys::new();
-    let mut found = Vec::new();
-    let starts = keys.kinds().into_iter().map(|(name, _)| name);
-    for start in keys.below(&keys.top().property).into_iter().map(|(name, ..)| name).chain(starts) {
-        let Ok(places) = keys.find(&[start.as_str()]) else { continue };
-        let inner = places.iter().flat_map(|it| keys.below(&it.property)).map(|(key, ..)| format!("{start}.{key}"));
-        let inner: Vec<String> = inner.collect();
-        found.push(start);
-        found.extend(inner);
-    }
-    found.extend(keys.all().into_iter().map(|place| place.path));
-    let mut seen = BTreeSet::new();
-    found.retain(|it| seen.insert(it.clone()));
-    found
-}
+/// The format of a scenario.
+const SCENARIO: &str = "scenario";
 
 fn is_index(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|it| it.is_ascii_digit())
 }
 
 impl Keys {
-    fn new() -> Self {
-        let root = plain_scenario();
-        Self { definitions: root["$defs"].as_object().cloned().unwrap_or_default(), root }
+    /// Those of a scenario.
+    pub fn of_scenario() -> Self {
+        Self::new(SCENARIO, plain_scenario())
+    }
+
+    /// Those of the format with this name and this JSON Schema.
+    pub fn new(format: &'static str, root: Value) -> Self {
+        Self { format, definitions: root["$defs"].as_object().cloned().unwrap_or_default(), root }
+    }
+
+    /// The text about a path. The empty path is the whole format.
+    ///
+    /// # Errors
+    /// A message with the closest key, for a path that does not exist.
+    pub fn explain(&self, path: &str, recursive: bool) -> Result<String, Explained> {
+        let parts: Vec<&str> =
+            path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|it| !is_index(it)).collect();
+        if path.is_empty() {
+            return Ok(self.text(&self.top(), recursive));
+        }
+        let places = self.find(&parts)?;
+        let mut texts: Vec<String> = Vec::new();
+        for text in places.iter().map(|place| self.text(place, recursive)) {
+            // The same key in two places differs in its path, on the first line.
+            let body = |text: &str| text.split_once('\n').map(|(_, body)| body.to_owned());
+            if !texts.iter().any(|other| body(other) == body(&text)) {
+                texts.push(text);
+            }
+        }
+        Ok(texts.join("\n"))
+    }
+
+    /// The paths of all keys that can be asked for: from the top, and from each kind.
+    pub fn topics(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let starts = self.kinds().into_iter().map(|(name, _)| name);
+        for start in self.below(&self.root).into_iter().map(|(name, ..)| name).chain(starts) {
+            let Ok(places) = self.find(&[start.as_str()]) else { continue };
+            let inner = places.iter().flat_map(|it| self.below(&it.property)).map(|(key, ..)| format!("{start}.{key}"));
+            let inner: Vec<String> = inner.collect();
+            found.push(start);
+            found.extend(inner);
+        }
+        found.extend(self.all().into_iter().map(|place| place.path));
+        let mut seen = BTreeSet::new();
+        found.retain(|it| seen.insert(it.clone()));
+        found.iter().map(|path| self.typed(path)).collect()
+    }
+
+    /// A path as a person types it after `shakedown explain`.
+    fn typed(&self, path: &str) -> String {
+        match (self.format, path) {
+            (SCENARIO, path) => path.to_owned(),
+            (format, "") => format.to_owned(),
+            (format, path) => format!("{format}.{path}"),
+        }
     }
 
     fn top(&self) -> Place {
@@ -107,24 +130,25 @@ impl Keys {
     }
 
     /// The places of a path: several, if kinds of faults and expectations share a name.
-    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, String> {
+    fn find(&self, parts: &[&str]) -> Result<Vec<Place>, Explained> {
         let (first, rest) = parts.split_first().ok_or("the path is empty")?;
         let starts = self.starts(first);
         if starts.is_empty() {
             let mut known: Vec<String> = self.below(&self.root).into_iter().map(|(name, ..)| name).collect();
             known.extend(self.kinds().into_iter().map(|(name, _)| name));
+            known.extend(self.all().into_iter().map(|place| place.key));
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            return Err(unknown(first, "", "", &known));
+            return Err(self.unknown(first, "", "", &known));
         }
         let mut missing = None;
         let found: Vec<Place> = starts
             .into_iter()
             .filter_map(|start| self.walk(start, rest).map_err(|why| missing = missing.take().or(Some(why))).ok())
             .collect();
-        if found.is_empty() { Err(missing.unwrap_or_default()) } else { Ok(found) }
+        if found.is_empty() { Err(missing.unwrap_or_else(|| "the path is empty".into())) } else { Ok(found) }
     }
 
-    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, String> {
+    fn walk(&self, start: Place, rest: &[&str]) -> Result<Place, Explained> {
         let mut place = start;
         // Where the keys of the place are listed, for a path with a name of the file: `load` for `load.shop`.
         let mut listed = place.path.clone();
@@ -141,7 +165,7 @@ impl Keys {
             let names: Vec<&str> = below.iter().map(|(name, ..)| name.as_str()).collect();
             let is_name = !named && self.has_free_names(&place.property, 0);
             if !is_name || closest(part, names.iter().copied()).is_some() {
-                return Err(unknown(part, &place.path, &listed, &names));
+                return Err(self.unknown(part, &place.path, &listed, &names));
             }
             place.path = path;
             named = true;
@@ -268,7 +292,7 @@ impl Keys {
         let Place { path, key, property, required } = place;
         let definition = self.definition(property);
         let mut out = String::new();
-        let name = if path.is_empty() { "SCENARIO" } else { path.as_str() };
+        let name = if path.is_empty() { self.format.to_uppercase() } else { self.typed(path) };
         _ = writeln!(out, "KEY:      {name}");
         if !path.is_empty() {
             _ = writeln!(out, "TYPE:     {}", self.type_or_any(property));
@@ -350,7 +374,7 @@ impl Keys {
             }
         }
         let name = property["$ref"].as_str().map_or("Scenario", |it| it.trim_start_matches("#/$defs/"));
-        if let Some((_, rules)) = rules().find(|(of, rules)| *of == name && !rules.is_empty()) {
+        if let Some(rules) = self.rules(name) {
             _ = writeln!(out, "\n{}", rules.iter().map(|rule| wrapped(&rule.text(), 2)).collect::<Vec<_>>().join("\n"));
         }
     }
@@ -423,6 +447,24 @@ impl Keys {
         Some(self.type_of(schema)).filter(|it| !it.is_empty()).unwrap_or_else(|| "any value".to_owned())
     }
 
+    /// The rules across the keys of a type, if it has any. Only types of a scenario have some.
+    pub(super) fn rules(&self, name: &str) -> Option<&'static [Rule]> {
+        let of_name = |(of, rules): &(&str, &[Rule])| *of == name && !rules.is_empty();
+        rules().filter(|_| self.format == SCENARIO).find(of_name).map(|(_, rules)| rules)
+    }
+
+    /// The answer to a key that does not exist. `listed` is the topic that lists the keys of the place.
+    fn unknown(&self, part: &str, path: &str, listed: &str, known: &[&str]) -> Explained {
+        let place = if path.is_empty() { format!("a {}", self.format) } else { format!("`{}`", self.typed(path)) };
+        let help = match closest(part, known.iter().copied()) {
+            Some(meant) if path.is_empty() => format!("did you mean `{}`?", self.typed(meant)),
+            Some(meant) => format!("did you mean `{}.{meant}`?", self.typed(path)),
+            None if known.is_empty() => format!("{place} has no keys of its own"),
+            None => format!("`{}` lists its keys", format!("shakedown explain {}", self.typed(listed)).trim_end()),
+        };
+        Explained::new(format!("`{part}` is not a key of {place}"), help)
+    }
+
     /// The other kinds of fault, or of expectation, with the same key.
     fn users(&self, path: &str) -> Vec<&'static str> {
         let mut parts = path.rsplit('.');
@@ -438,21 +480,6 @@ impl Keys {
         }
         family.into_iter().filter(|(name, it)| *name != kind && has(it)).map(|(name, _)| name).collect()
     }
-}
-
-/// The answer to a key that does not exist. `listed` is the topic that lists the keys of the place.
-fn unknown(part: &str, path: &str, listed: &str, known: &[&str]) -> String {
-    let place = if path.is_empty() { "a scenario".to_owned() } else { format!("`{path}`") };
-    let help = match closest(part, known.iter().copied()) {
-        Some(meant) => {
-            let before = if path.is_empty() { String::new() } else { format!("{path}.") };
-            format!("did you mean `{before}{meant}`?")
-        }
-        None if known.is_empty() => format!("{place} has no keys of its own"),
-        None if listed.is_empty() => "`shakedown explain` lists its keys".to_owned(),
-        None => format!("`shakedown explain {listed}` lists its keys"),
-    };
-    format!("`{part}` is no key of {place}\nhelp: {help}")
 }
 
 fn short(value: &Value) -> String {
@@ -489,7 +516,7 @@ mod tests {
     /// Every key has a type, a default or that it is required, a meaning and an example that the schema takes.
     #[test]
     fn every_key_of_the_schema_is_explained_with_an_example() {
-        let keys = Keys::new();
+        let keys = Keys::of_scenario();
         let all = keys.all();
         assert!(all.len() > 350, "{}", all.len());
         let mut lacking = Vec::new();
@@ -507,7 +534,7 @@ mod tests {
             if about.trim().is_empty() {
                 lacking.push(format!("{} has no meaning", place.path));
             }
-            let by_path = explain(&place.path, false).unwrap_or_else(|why| panic!("{}: {why}", place.path));
+            let by_path = keys.explain(&place.path, false).unwrap_or_else(|why| panic!("{}: {why}", place.path));
             if !by_path.contains(&text) {
                 lacking.push(format!("{} is another key by its path:\n{by_path}", place.path));
             }
@@ -526,7 +553,7 @@ mod tests {
 
     #[test]
     fn an_example_fits_the_schema_of_its_key() {
-        let keys = Keys::new();
+        let keys = Keys::of_scenario();
         let mut wrong = Vec::new();
         for Place { path, key, property, .. } in keys.all() {
             let example = keys.example(&key, &property).unwrap_or_else(|| panic!("{path}"));
@@ -547,6 +574,7 @@ mod tests {
     /// `steps` was the ramp of a rate, and a key below a key was found only with its path.
     #[test]
     fn a_key_is_found_by_its_name_alone() {
+        let keys = Keys::of_scenario();
         for (name, paths) in [
             ("steps", vec!["load.http.steps", "load.rate.steps"]),
             ("capture", vec!["load.http.steps.capture"]),
@@ -554,16 +582,16 @@ mod tests {
             ("http", vec!["load.http", "phases.faults.http", "abort_if.http"]),
             ("or_below", vec!["phases.expect.latency_ratio.or_below"]),
         ] {
-            let text = explain(name, false).unwrap_or_else(|why| panic!("{name}: {why}"));
+            let text = keys.explain(name, false).unwrap_or_else(|why| panic!("{name}: {why}"));
             for path in paths {
                 assert!(text.contains(&format!("KEY:      {path}\n")), "{path} is not in\n{text}");
             }
         }
-        let http = explain("load.http", false).unwrap();
+        let http = keys.explain("load.http", false).unwrap();
         for part in ["steps  <list of HttpStep>", "method  <text> (default `GET`)", "`service: \"shop:80\"`"] {
             assert!(http.contains(part), "{part} is not in\n{http}");
         }
-        let below = explain("steps.capture.regex", false).unwrap();
+        let below = keys.explain("steps.capture.regex", false).unwrap();
         assert!(below.contains("KEY:      load.http.steps.capture.regex"), "{below}");
     }
 }

@@ -20,7 +20,7 @@ impl Out {
         Self::Text(text.into())
     }
 
-    /// A number or `true` and `false` as it is. Foreign text that is none of them cannot become structure.
+    /// A number, `true` or `false`, unchanged. Any other text is quoted, so that it cannot become structure.
     pub fn plain(text: impl Into<String>) -> Self {
         let text = text.into();
         match source::scalar(&text) {
@@ -61,7 +61,7 @@ pub(super) struct Draft {
     pub tags: Vec<String>,
     pub requests: Vec<Request>,
     pub steps: Vec<Step>,
-    /// The step of what a file applies together.
+    /// The step of the faults that a file applies together.
     pub together: Option<usize>,
 }
 

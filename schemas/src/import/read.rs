@@ -25,7 +25,12 @@ pub(super) struct Notes {
 impl Notes {
     /// Notes something about a place.
     pub fn at(&mut self, node: &Node, message: impl Into<String>) {
-        self.list.push(ImportNote { line: self.offset + node.span.line, message: message.into() });
+        self.line(node.span.line, message);
+    }
+
+    /// Notes something about a line of the present document.
+    pub fn line(&mut self, line: u32, message: impl Into<String>) {
+        self.list.push(ImportNote { line: self.offset + line, message: message.into() });
     }
 }
 

@@ -8,7 +8,7 @@ use crate::source::Node;
 use crate::units;
 
 /// The longest time that is carried over, in seconds: ten days.
-const LONGEST: f64 = 864_000.0;
+pub(super) const LONGEST: f64 = 864_000.0;
 
 /// A duration with units, such as `1m30s`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
@@ -134,7 +134,7 @@ pub(super) fn direction(word: Option<&str>) -> &'static str {
     }
 }
 
-/// The direction of a link by what is affected; both if neither is named.
+/// The direction of a link by the affected traffic. Both if none is named.
 pub(super) fn sides(ingress: bool, egress: bool) -> &'static str {
     match (ingress, egress) {
         (true, false) => "ingress",

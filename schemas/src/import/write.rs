@@ -7,7 +7,7 @@ use super::draft::{Draft, Fault, Out, Request, Step, quoted};
 use super::read::{ImportNote, Notes};
 use crate::units;
 
-/// The length of a phase whose file says none.
+/// The default length of a phase.
 const PHASE: Duration = Duration::from_secs(60);
 
 /// The scenario of a draft.
@@ -129,7 +129,7 @@ fn without_namespace(value: &mut Out, namespace: &Out) {
 }
 
 /// Makes names identifiers, and each of them unique.
-fn unique<'a>(names: impl Iterator<Item = &'a mut String>, taken: &[&str]) {
+pub(super) fn unique<'a>(names: impl Iterator<Item = &'a mut String>, taken: &[&str]) {
     let mut taken: Vec<String> = taken.iter().map(|&it| it.to_owned()).collect();
     for name in names {
         let base = identifier(name);
@@ -145,7 +145,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a mut String>, taken: &[&str]) {
 }
 
 /// A name in lower case with hyphens, as scenarios and phases have them.
-fn identifier(text: &str) -> String {
+pub(super) fn identifier(text: &str) -> String {
     let mut name = String::new();
     for letter in text.chars().take(60) {
         match letter {
@@ -163,6 +163,6 @@ fn text_of(duration: Duration) -> String {
     units::Duration::from(duration).to_string()
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{ExpectationResult, RunInfo, RunResult, ScenarioResult, Trial, Verdict};
+use super::{ExpectationResult, RunInfo, RunResult, ScenarioResult, ShardRun, Trial, Verdict};
 
 /// A run without its measurements.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -30,6 +30,9 @@ pub struct ScenarioDigest {
     /// The trial, if the run was one.
     #[serde(default)]
     pub trial: Option<Trial>,
+    /// The run of the shard that ran it, in a merged result.
+    #[serde(default)]
+    pub shard_run: Option<ShardRun>,
     /// True if it passed only after a failed attempt.
     #[serde(default)]
     pub flaky: bool,
@@ -57,6 +60,7 @@ impl From<&ScenarioResult> for ScenarioDigest {
             verdict: it.verdict,
             reason: it.reason.clone(),
             trial: it.trial,
+            shard_run: it.shard_run.clone(),
             flaky: it.flaky,
             started_at: it.started_at,
             expectations: it.expectations.clone(),

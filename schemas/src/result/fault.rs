@@ -84,16 +84,16 @@ impl FaultResult {
     }
 }
 
-/// An amount that a fault asks for, and what was seen of it.
+/// An amount that a fault asks for, and the observed amount.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measured {
     /// The container or the load at which it was seen, such as `shop/web-0/nginx`.
     pub of: String,
-    /// What the amount is of. It decides the unit.
+    /// The quantity. It decides the unit.
     pub what: Quantity,
     /// The amount that the fault asks for, or the part of it that the container's limit leaves.
     pub asked: f64,
-    /// What was seen during the fault, minus what was there before.
+    /// The amount observed during the fault, minus the amount before it.
     pub seen: f64,
     /// True if enough was seen to prove that the fault acts.
     pub is_enough: bool,
@@ -101,7 +101,7 @@ pub struct Measured {
     pub source: String,
 }
 
-/// What a measured amount is of.
+/// The quantity of a measured amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
@@ -224,7 +224,7 @@ pub struct Leftover {
 pub struct Evidence {
     /// When it was observed, in seconds since the load's start.
     pub at_s: f64,
-    /// What it shows: `applied`, `effective` or `removed`.
+    /// What it shows.
     pub shows: Proof,
     /// True if the observation confirms it.
     pub holds: bool,
@@ -240,8 +240,30 @@ pub enum Proof {
     Applied,
     /// The fault acts.
     Effective,
+    /// The fault cuts new connections: a witness could connect before the cut and cannot now.
+    Enforced,
+    /// The fault leaves established connections open.
+    ConnectionsKept,
+    /// The fault cuts established connections.
+    ConnectionsCut,
     /// The fault is gone.
     Removed,
+}
+
+impl Proof {
+    /// True for an observation of the fault's effect.
+    pub const fn is_effect(self) -> bool {
+        matches!(self, Self::Effective | Self::Enforced | Self::ConnectionsKept | Self::ConnectionsCut)
+    }
+
+    /// The name in reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Removed => "removed",
+            Self::Effective | Self::Enforced | Self::ConnectionsKept | Self::ConnectionsCut => "effective",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::units::Percentile;
+
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyStats {
@@ -24,4 +26,13 @@ pub struct LatencyStats {
     pub p999_ms: f64,
     /// The largest, ms.
     pub max_ms: f64,
+}
+
+impl LatencyStats {
+    /// One of its percentiles, ms. None for a percentile that it does not contain.
+    pub fn percentile_ms(&self, percentile: Percentile) -> Option<f64> {
+        let known =
+            [(50.0, self.p50_ms), (90.0, self.p90_ms), (95.0, self.p95_ms), (99.0, self.p99_ms), (99.9, self.p999_ms)];
+        known.into_iter().find(|(percent, _)| *percent == percentile.percent()).map(|(_, ms)| ms)
+    }
 }

@@ -15,8 +15,11 @@ pub struct LoadInfo {
     pub name: String,
     /// Its kind, such as `http`.
     pub kind: String,
-    /// The target: `service frontend:8000`, or the URL.
+    /// The target in words: `service frontend:8000 in namespace webshop`, or the URL.
     pub target: String,
+    /// The service and its port, such as `frontend:8000`. Empty for a load with a URL.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service: String,
     /// True for an open loop (`rate`), false for a closed loop (`concurrency`).
     pub open_loop: bool,
     /// The planned schedule, in words: `20/s`, `8 at a time`.

@@ -216,7 +216,7 @@ pub struct Peer {
     #[schemars(extend("examples" = ["bus"]))]
     pub namespace: Option<String>,
     /// Only these ports of the peer. Its other ports stay open. Default: all ports. For a `service`, these are the
-    /// Service's own ports, by number or name. They stand for the pods' ports behind them.
+    /// Service's own ports, by number or name. They select the pods' ports behind them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PeerPort>,
 }

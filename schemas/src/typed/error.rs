@@ -114,7 +114,7 @@ impl ReadError {
     pub(super) fn guesses(&self) -> Vec<Vec<Step>> {
         let Some((answer, inside)) = &self.0.answer else { return Vec::new() };
         let mut path = self.path();
-        // An unknown kind has no step of its own: its whole is taken out.
+        // An unknown kind has no step of its own, so the whole value is removed.
         path.truncate(path.len().saturating_sub(*inside).max(1));
         let owner = &path[..path.len() - 1];
         let also = answer.also.iter().map(|key| owner.iter().cloned().chain([Step::Key(key.clone())]).collect());

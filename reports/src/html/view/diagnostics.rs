@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::first_few;
-use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, Proof, ScenarioResult, Verdict};
+use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, ScenarioResult, Verdict};
 
 use super::parts::{Badge, ROWS};
 use crate::html::lanes;
@@ -124,11 +124,7 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
             .take(ROWS)
             .map(|evidence| EvidenceRow {
                 at: words::moment(evidence.at_s),
-                shows: match evidence.shows {
-                    Proof::Applied => "applied",
-                    Proof::Effective => "effective",
-                    Proof::Removed => "removed",
-                },
+                shows: evidence.shows.word(),
                 holds: evidence.holds,
                 detail: evidence.detail.clone(),
             })
@@ -288,9 +284,7 @@ pub(super) fn event_row(event: &Event, zero: Option<jiff::Timestamp>) -> EventRo
         EventKind::Warning { message } => ("warning", message.clone()),
         EventKind::Error { message } => ("error", message.clone()),
         EventKind::Interrupted { signal } => ("interrupted", signal.clone()),
-        EventKind::ScenarioEnded { verdict, reason } => {
-            ("scenario", joined(words::verdict(*verdict), sentences::without_verdict(*verdict, reason)))
-        }
+        EventKind::ScenarioEnded { verdict, reason } => ("scenario", joined(words::verdict(*verdict), reason)),
         EventKind::RunEnded { verdict, exit_code } => {
             ("run", format!("{}, exit code {exit_code}", words::verdict(*verdict)))
         }

@@ -32,7 +32,7 @@ pub(super) const fn trial(it: Trial) -> &'static str {
     match it {
         Trial::Control => "control run",
         Trial::Overkill => "overkill run",
-        Trial::Rehearsal => "rehearsal",
+        Trial::Shortened => "shortened run",
     }
 }
 

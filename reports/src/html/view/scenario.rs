@@ -172,9 +172,7 @@ impl ScenarioView {
         let mut facts =
             vec![("File", it.file.clone()), ("Started", clock(it.started_at)), ("Took", words::seconds(it.duration_s))];
         if let Some(cluster) = &it.cluster {
-            let context = cluster.context.as_ref().map(|context| format!("{context}, ")).unwrap_or_default();
-            let place = if cluster.sandbox { "sandbox, " } else { "" };
-            facts.push(("Cluster", format!("{place}{context}{} ({})", cluster.server, cluster.version)));
+            facts.push(("Cluster", format!("{}, {} ({})", cluster.name(), cluster.server, cluster.version)));
         }
         if !it.namespace.is_empty() {
             facts.push(("Namespace", it.namespace.clone()));
@@ -227,7 +225,7 @@ impl ScenarioView {
             events: shown.into_iter().map(|event| event_row(event, zero)).collect(),
             command: sentences::command_alone(&result.run, it),
             versions: versions(result, it),
-            seed: result.run.seed,
+            seed: sentences::run_of(&result.run, it).seed,
             vars: it.vars.iter().map(|(name, value)| (name.clone(), sentences::variable(value))).collect(),
             loads: loads(it),
             file: it.file.clone(),
@@ -361,11 +359,7 @@ fn zero(events: &[&Event]) -> Option<jiff::Timestamp> {
 }
 
 fn attempt(it: &Attempt) -> AttemptRow {
-    AttemptRow {
-        badge: Badge::new(it.verdict),
-        started: clock(it.started_at),
-        reason: sentences::without_verdict(it.verdict, &it.reason).to_owned(),
-    }
+    AttemptRow { badge: Badge::new(it.verdict), started: clock(it.started_at), reason: it.reason.clone() }
 }
 
 /// The scenario as it ran, if templates or the command line changed it.

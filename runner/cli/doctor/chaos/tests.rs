@@ -146,7 +146,12 @@ fn hanging_and_failing_resources_are_reported_with_their_cause() {
     let facts = Facts { resources: vec![stuck.clone()], ..healthy() };
     names(
         &facts,
-        &["deletion hangs", "before it can be recovered", "DaemonSet", "`shakedown cleanup --run r-1 --force-cleanup`"],
+        &[
+            "deletion hangs",
+            "cannot recover it before that",
+            "DaemonSet",
+            "`shakedown cleanup --run r-1 --force-cleanup`",
+        ],
     );
     let mut fresh = stuck;
     fresh["metadata"]["deletionTimestamp"] = json!("2026-03-01T11:59:50Z");

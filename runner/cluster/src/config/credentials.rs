@@ -13,8 +13,8 @@ use crate::error::ClusterError;
 /// Replaces `tokenFile` and `exec` by the token or the certificate that they yield.
 ///
 /// # Errors
-/// [`ClusterError::Credentials`] when a file cannot be read, a plugin fails, or the user needs a provider that kubectl has
-/// no longer.
+/// [`ClusterError::Credentials`] when a file cannot be read, a plugin fails, or the user needs an auth provider that kubectl
+/// has removed.
 pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError> {
     if let Some(provider) = user.auth_provider.as_ref().filter(|provider| provider.name != "oidc") {
         return Err(ClusterError::Credentials(Explained::new(
@@ -25,7 +25,7 @@ pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError
     for path in [&user.client_certificate, &user.client_key].into_iter().flatten() {
         regular(path.as_ref()).map_err(|problem| ClusterError::Credentials(problem.into()))?;
     }
-    // A file goes before a token: tools write both and rotate the file.
+    // A token file takes precedence over a token: tools write both and rotate the file.
     if let Some(path) = user.token_file.take() {
         let read = regular(path.as_ref()).and_then(|()| {
             std::fs::read_to_string(&path).map_err(|error| format!("the token file {path} cannot be read: {error}"))
@@ -40,7 +40,7 @@ pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError
             (Err(problem), None) => return Err(ClusterError::Credentials(problem.into())),
         };
     }
-    // As in client-go, a token goes before a plugin.
+    // As in client-go, a token takes precedence over a plugin.
     if let (Some(exec), None) = (user.exec.take(), &user.token) {
         let credential = plugin::run(&exec).await.map_err(|error| ClusterError::Credentials(plugin_error(error)))?;
         user.token = credential.token.filter(|token| !token.is_empty()).map(Into::into);

@@ -1,7 +1,7 @@
 //! Reads kubeconfig files by kubectl's rules.
 //!
 //! The rules are those of client-go's `clientcmd`: entries of `KUBECONFIG` that are empty or do not exist are skipped, the
-//! first file that sets a value wins, base64 data may contain line breaks, and `tokenFile` goes before `token`.
+//! first file that sets a value wins, base64 data may contain line breaks, and `tokenFile` takes precedence over `token`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) struct Selection {
     /// The context's namespace.
     pub(super) namespace: Option<String>,
     pub(super) cluster: Cluster,
-    /// Empty where the context names no user.
+    /// Empty if the context names no user.
     pub(super) user: AuthInfo,
 }
 
@@ -70,11 +70,11 @@ fn file(path: &Path) -> Result<Option<Kubeconfig>, ClusterError> {
     }
 }
 
-/// The largest file that a kubeconfig may be or name, in bytes.
+/// The maximum size of a kubeconfig and of each file that it names, in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// Refuses a file that never ends, and a pipe: files are read several times, and a pipe has its text only once. The empty
-/// device means no kubeconfig, and a file that cannot be read is the business of its reader.
+/// Refuses an endless file and a pipe: files are read several times, and a pipe can be read only once. The empty device means
+/// no kubeconfig. The reader reports a file that cannot be read.
 ///
 /// # Errors
 /// With a sentence about the file.
@@ -87,7 +87,7 @@ pub(super) fn regular(path: &Path) -> Result<(), String> {
     }
 }
 
-/// An error in words. Those of a parser come without the lines around it, which may hold a token.
+/// An error in words. A parser's error is shown without the surrounding lines, which may contain a token.
 fn words(error: KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(error) => match error.location() {
@@ -98,7 +98,7 @@ fn words(error: KubeconfigError) -> String {
     }
 }
 
-/// Empty values as none. kubectl writes and reads both alike.
+/// Converts empty values to none. kubectl treats both alike.
 fn without_empty(mut kubeconfig: Kubeconfig) -> Kubeconfig {
     let clear = |text: &mut Option<String>| _ = text.take_if(|text| text.is_empty());
     let clear_secret = |secret: &mut Option<SecretString>| _ = secret.take_if(|it| it.expose_secret().is_empty());
@@ -240,7 +240,7 @@ contexts:
         assert!(error.contains(&broken.path().display().to_string()), "{error}");
     }
 
-    /// Every file that a kubeconfig is or names. Opening one of these pipes would wait for ever.
+    /// A kubeconfig and every file that it names. Opening one of these pipes would block for ever.
     #[tokio::test]
     async fn a_named_pipe_is_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();

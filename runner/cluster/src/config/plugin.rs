@@ -16,10 +16,10 @@ use shakedown_schemas::Explained;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-/// How long a plugin may take that cannot ask the user anything.
+/// The timeout of a plugin that cannot ask the user.
 const SILENT_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long a plugin may take that may wait for the user, for example for a login in the browser.
+/// The timeout of a plugin that may wait for the user, for example for a login in the browser.
 const INTERACTIVE_LIMIT: Duration = Duration::from_secs(300);
 
 /// The longest output that is read, in bytes. The rest is discarded.
@@ -47,7 +47,7 @@ struct Answer {
     status: Option<Credential>,
 }
 
-/// Runs the plugin and waits for its answer. It may ask the user where its mode allows that and stdin is a terminal.
+/// Runs the plugin and waits for its answer. The plugin may ask the user if its mode allows it and stdin is a terminal.
 ///
 /// # Errors
 /// A sentence with the plugin's name, its status and its own words on stderr.
@@ -126,7 +126,7 @@ fn end(child: &mut Child, interactive: bool) {
     _ = child.start_kill();
 }
 
-/// Reads a stream to its end. With `shown` the user sees it at once: it may ask for a login.
+/// Reads a stream to its end. With `shown` it is copied to the user immediately, because it may ask for a login.
 async fn collect(stream: Option<impl AsyncRead + Unpin>, shown: bool) -> Vec<u8> {
     let mut kept = Vec::new();
     let Some(mut stream) = stream else { return kept };
@@ -134,7 +134,7 @@ async fn collect(stream: Option<impl AsyncRead + Unpin>, shown: bool) -> Vec<u8>
     while let Ok(length @ 1..) = stream.read(&mut chunk).await {
         let chunk = &chunk[..length];
         if shown {
-            // A few short lines: blocking for them costs nothing.
+            // The lines are few and short, so blocking is cheap.
             _ = std::io::stderr().write_all(chunk);
         }
         kept.extend_from_slice(&chunk[..length.min(LONGEST.saturating_sub(kept.len()))]);

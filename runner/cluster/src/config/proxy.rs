@@ -45,7 +45,7 @@ fn parse(url: &str, name: &str) -> Result<Uri, String> {
     }
 }
 
-/// Whether requests to a server go past every proxy of the environment.
+/// Whether requests to a server bypass the proxies of the environment.
 fn is_exempt(server: &Uri, exceptions: &str) -> bool {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
     let address: Option<IpAddr> = host.parse().ok();
@@ -71,7 +71,7 @@ fn is_exempt(server: &Uri, exceptions: &str) -> bool {
     })
 }
 
-/// An entry's host and port. An address of IPv6 has its port after brackets.
+/// An entry's host and port. An IPv6 address with a port is in brackets.
 fn with_port(entry: &str) -> (&str, Option<u16>) {
     if entry.parse::<IpAddr>().is_ok() {
         return (entry, None);

@@ -1,4 +1,4 @@
-//! Permissions of one scenario: the question whether this account has them, and the Roles that grant them.
+//! Permissions of one scenario: checks whether this account has them, and generates the Roles that grant them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,10 +10,10 @@ use shakedown_schemas::scenario::Access;
 use super::rules;
 use crate::{Cluster, ClusterError};
 
-/// The reviews that are asked for at the same time.
+/// The number of concurrent access reviews.
 const AT_ONCE: usize = 5;
 
-/// The most names of one permission that are asked about. Beyond that, only a permission for every object counts.
+/// The maximum number of object names that are checked per permission. Beyond it, only a permission for every object counts.
 const MOST_NAMES: usize = 50;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -73,12 +73,12 @@ pub struct Answers {
     any: BTreeMap<Need, bool>,
     /// The same for single objects, by their names.
     named: BTreeMap<(Need, String), bool>,
-    /// Whether the server refused to answer. Then nothing more is asked.
+    /// Whether the server refused to answer. No further questions are sent then.
     pub refused: bool,
 }
 
 impl Answers {
-    /// Whether this account lacks a permission for at least one of these objects. False if the server did not say it.
+    /// Whether this account lacks a permission for at least one of these objects. False if the server gave no answer.
     pub fn lack(&self, need: &Need, names: &Names) -> bool {
         if self.any.get(need) != Some(&false) {
             return false;
@@ -104,9 +104,8 @@ fn names_to_ask(need: &Need, names: &Names) -> BTreeSet<String> {
 }
 
 impl Cluster {
-    /// Asks which of these permissions this account has: one request per permission that is not known yet, a few at a
-    /// time. A Role can allow an object by its name alone, so a permission that the account lacks for every object is asked
-    /// for once more with each name.
+    /// Checks which of these permissions this account has: one request per unknown permission, a few at a time. A Role can
+    /// allow a single object by name, so a permission that the account lacks for all objects is checked again for each name.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -151,7 +150,7 @@ impl Cluster {
         Ok(found)
     }
 
-    /// The name of this account; none where the server does not say it (before Kubernetes 1.28).
+    /// The name of this account. None if the server does not report it (before Kubernetes 1.28).
     pub async fn account(&self) -> Option<String> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
@@ -161,7 +160,7 @@ impl Cluster {
 }
 
 /// The Roles and their bindings that grant all of this, as YAML for `kubectl apply`: a Role per namespace, and a
-/// ClusterRole for the whole cluster. `optional` has what the account can do without.
+/// ClusterRole for the whole cluster. `optional` contains the permissions that are not required.
 pub fn grant(needed: &BTreeSet<Need>, optional: &BTreeSet<Need>, name: &str, account: Option<&str>) -> String {
     let places: BTreeSet<&str> = needed.iter().chain(optional).map(|need| need.namespace.as_str()).collect();
     let mut documents = Vec::new();

@@ -1,4 +1,4 @@
-//! An API server without sockets, controllers or clocks: objects in a map, so that a test's time may stand still.
+//! An API server without sockets, controllers or clocks: objects in a map, so that tests can pause the time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use shakedown_schemas::result::ClusterInfo;
 
 use crate::{Cluster, Kind};
 
-/// The treatment of a request on its way.
+/// How the server treats a request.
 pub enum Fate {
     /// It is carried out and answered.
     Answered,
@@ -28,13 +28,13 @@ pub enum Fate {
 pub enum Unanswered {
     /// The connection is reset.
     Reset,
-    /// Something on the way answers with this status.
+    /// A server between the client and the API server answers with this status.
     Status(u16),
-    /// There is no answer at all.
+    /// The request gets no answer.
     Silence,
 }
 
-/// How many objects a page of a list has.
+/// The number of objects per page.
 const PAGE: usize = 2;
 
 type Script = Box<dyn FnMut(&Store, &str) -> Fate + Send>;
@@ -54,9 +54,9 @@ struct Inner {
     version: u64,
     /// Every change, for watches.
     history: Vec<Past>,
-    /// How often the watches were cut off.
+    /// How many times the watches were cut.
     cuts: u64,
-    /// Open watches say nothing, and do not end.
+    /// Open watches send nothing and do not end.
     is_mute: bool,
     /// Whether the kinds of Chaos Mesh are served.
     chaos: bool,
@@ -77,8 +77,13 @@ impl Store {
             let store = store.clone();
             async move { store.answer(request).await }
         });
-        let info =
-            ClusterInfo { sandbox: false, context: None, server: "memory".to_owned(), version: "v1.33.0".to_owned() };
+        let info = ClusterInfo {
+            sandbox: false,
+            context: None,
+            server: "memory".to_owned(),
+            version: "v1.33.0".to_owned(),
+            topology: None,
+        };
         Cluster {
             client: kube::Client::new(service, "n"),
             info,
@@ -102,7 +107,7 @@ impl Store {
         self.inner.lock().unwrap()
     }
 
-    /// Where the objects of a kind are.
+    /// The path of the objects of a kind.
     pub fn path(kind: Kind, namespace: &str, name: &str) -> String {
         let root = if kind.api_version().contains('/') { "apis" } else { "api" };
         let place = if namespace.is_empty() { String::new() } else { format!("namespaces/{namespace}/") };
@@ -118,7 +123,7 @@ impl Store {
         made
     }
 
-    /// Changes an object that is there.
+    /// Changes an existing object.
     pub fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
         let mut inner = self.inner();
         let mut object = inner.objects[path].clone();
@@ -135,7 +140,7 @@ impl Store {
         removed
     }
 
-    /// Stores an object under its own UID, whether it is there or not.
+    /// Stores an object under its own UID, whether it exists or not.
     pub fn set(&self, kind: Kind, object: Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let path = Self::path(kind, &text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));
@@ -148,13 +153,13 @@ impl Store {
         self.inner().chaos = true;
     }
 
-    /// Ends every watch that waits, as a connection that is lost does.
+    /// Ends every waiting watch, like a lost connection.
     pub fn cut(&self) {
         self.inner().cuts += 1;
         self.changed.notify_waiters();
     }
 
-    /// Lets open watches say nothing, as behind a connection that nothing passes any more.
+    /// Silences open watches, like a connection that no longer passes packets.
     pub fn mute(&self, is_mute: bool) {
         self.inner().is_mute = is_mute;
         self.changed.notify_waiters();
@@ -165,20 +170,20 @@ impl Store {
         self.inner().objects.get(path).cloned()
     }
 
-    /// Everything that is there, by path.
+    /// All objects, by path.
     pub fn all(&self) -> Vec<String> {
         self.inner().objects.keys().cloned().collect()
     }
 
-    /// Carries a request out, as if it had been on its way until now.
+    /// Carries out a delayed request.
     pub fn deliver(&self, method: &Method, uri: &http::Uri, body: &Value) -> (u16, Value) {
         let answer = self.inner().answer(method, uri, body);
         self.changed.notify_waiters();
         answer
     }
 
-    /// Waits for changes of the objects of a list and returns them; nothing at the end of its time, and none when the watch is
-    /// cut off. A watch that has sent something ends, and its client begins another one.
+    /// Waits for changes of the objects of a list and returns them. Empty after the timeout, and none if the watch is cut. A
+    /// watch ends after its first events, and the client begins another one.
     async fn watch(&self, path: &str, query: &str) -> Option<Vec<u8>> {
         let since = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
         let since: u64 = since.and_then(|version| version.parse().ok()).unwrap_or_default();
@@ -258,7 +263,7 @@ fn status(code: u16, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": ""})
 }
 
-/// The finalizer of an object that goes after its dependants.
+/// The finalizer of an object that is deleted after its dependants.
 const FOREGROUND: &str = "foregroundDeletion";
 
 fn references(object: &Value) -> impl Iterator<Item = &Value> {
@@ -307,7 +312,7 @@ impl Inner {
         }
     }
 
-    /// Whether a dependant exists without which an object may not go.
+    /// Whether a dependant exists that blocks the deletion of an object.
     fn is_blocked(&self, owner: &Value) -> bool {
         let blocks = |it: &Value| it["uid"] == owner["metadata"]["uid"] && it["blockOwnerDeletion"] == true;
         self.objects.values().any(|it| references(it).any(blocks))
@@ -388,7 +393,7 @@ impl Inner {
         }
     }
 
-    /// The objects of a kind; a path that is none of a kind is not there.
+    /// The objects of a kind. A path of no kind is not found.
     fn list(&self, path: &str, query: &str) -> (u16, Value) {
         if path == "/apis" {
             return (200, json!({"kind": "APIGroupList", "groups": []}));
@@ -425,7 +430,7 @@ impl Inner {
         let mut metadata = json!({"resourceVersion": self.version.max(1).to_string()});
         let from: usize = parameter("continue").and_then(|from| from.parse().ok()).unwrap_or(0);
         let mut to = items.len();
-        // A client that asks for pages gets small ones, so that one that reads only the first is found out.
+        // Pages are small, so that a client that reads only the first one is detected.
         if parameter("limit").is_some() && from + PAGE < to {
             to = from + PAGE;
             metadata["continue"] = json!(to.to_string());

@@ -96,12 +96,12 @@ fn lost(before: &[Value], looks: &[PodsSeen], after: &[Value]) -> Vec<LogGap> {
         let there = |look: &PodsSeen| look.pods.get(uid).map(|pod| pod.restarts);
         let first = looks.iter().position(|look| there(look).is_some());
         let was_before = before.iter().any(|pod| pod["metadata"]["uid"] == uid);
-        // It came after the last look without it.
+        // The pod was created after the last sample without it.
         let from_ns = match first {
             Some(first) if first > 0 && !was_before => looks[first - 1].at_ns,
             _ => 0,
         };
-        // The first look at which it was gone, or had its last restart behind it.
+        // The first sample in which it was gone, or after its last restart.
         let since_then = looks.iter().skip(first.unwrap_or_default());
         let mut over = since_then.skip_while(|look| there(look).is_some_and(|seen| now.is_none_or(|now| seen < now)));
         let to_ns = over.next().map_or(u64::MAX, |look| look.at_ns);

@@ -13,7 +13,7 @@ use shakedown_cluster::{Cluster, ClusterError, Kind, lasting_statuses};
 use shakedown_observe::{PodSeen, PodsSeen};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How long one sample may take.
+/// The timeout of one sample.
 const LIMIT: Duration = Duration::from_secs(3);
 /// After this time, a sample is kept even if it equals the previous one. It shows that the pods were observed all the
 /// time.
@@ -65,7 +65,7 @@ async fn look(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: Stri
         ticks.tick().await;
         for (number, (path, selectors)) in asked.iter().enumerate() {
             let looked = timeout(LIMIT, one(&cluster, number, selectors, &namespace, &mut known)).await;
-            // Pods that are ready were so at this moment at the latest.
+            // Ready pods were ready at this moment at the latest.
             let at = Instant::now();
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             match looked {

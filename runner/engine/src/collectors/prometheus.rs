@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::{Over, Prometheus};
 use super::zero::Zero;
 use shakedown_observe::{Observations, PhaseSpan, SeriesSeen};
 
-/// How long an answer may take.
+/// The timeout of an answer.
 const LIMIT: Duration = Duration::from_secs(15);
 /// The longest answer that is read, in bytes. One series of [`MOST`] values has about 10 KB.
 const LONGEST: usize = 4 << 20;
@@ -77,8 +77,8 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     let status = answer.status();
     if status.is_redirection() {
         return Err(format!(
-            "the server answered {}: redirects are not followed, because the headers are for this server alone; write the URL \
-             that it leads to",
+            "the server answered {}: redirects are not followed, because the headers are for this server alone; use the URL \
+             of the redirect",
             status.as_u16()
         ));
     }
@@ -140,7 +140,7 @@ fn read(answer: &Value, asked: &Asked) -> Result<SeriesSeen, String> {
             [one] => one["values"].as_array().into_iter().flatten().chain(one.get("value")).collect(),
             several => return Err(too_many(several)),
         },
-        other => return Err(format!("the query gives a {}, and a number is needed", other.unwrap_or("nothing"))),
+        other => return Err(format!("the query returns a {}, but a number is needed", other.unwrap_or("nothing"))),
     };
     let number = |pair: &Value| Some((pair[0].as_f64()?, pair[1].as_str()?.parse::<f64>().ok()?));
     let all: Vec<(f64, f64)> = pairs.into_iter().filter_map(number).collect();
@@ -164,7 +164,8 @@ fn too_many(series: &[Value]) -> String {
     let labels: BTreeSet<String> = series.iter().map(|one| one["metric"].to_string()).collect();
     let same = if labels.len() < series.len() { ", some of them with the same labels" } else { "" };
     format!(
-        "the query gives {} series{same}, and one is needed: aggregate them, such as with `sum(...)`, or `max(...)` for replicas",
+        "the query returns {} series{same}, but one is needed: aggregate them, for example with `sum(...)`, or with `max(...)` \
+         for replicas",
         series.len()
     )
 }
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(answer("scalar", json!([110.0, "3"])), Ok(vec![3.0]));
         assert_eq!(answer("matrix", json!([])), Ok(Vec::new()));
         assert!(
-            answer("vector", json!([{"metric": {"a": "1"}}, {"metric": {}}])).unwrap_err().contains("2 series, and")
+            answer("vector", json!([{"metric": {"a": "1"}}, {"metric": {}}])).unwrap_err().contains("2 series, but")
         );
         assert!(answer("string", json!([101.5, "x"])).unwrap_err().contains("a number is needed"));
         let refused = read(&json!({"status": "error", "error": "parse error"}), &ASKED);

@@ -1,4 +1,4 @@
-//! What the `Date` headers of a load show of a fault that shifts clocks. Pure.
+//! Measures a fault that shifts clocks by the `Date` headers of a load. Pure.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::timeline::Outcome;
 
 /// The smallest shift that headers without fractions of a second can show, in seconds.
 const LEAST: f64 = 5.0;
-/// How far the seen offset may be from the asked one: in seconds, or as a share of it.
+/// The tolerance between the observed and the requested offset: in seconds, or as a share of it.
 const TOLERANCE: (f64, f64) = (2.0, 0.05);
 /// The fewest samples before and during the fault.
 const FEWEST: usize = 3;
@@ -32,7 +32,7 @@ pub(super) fn look(fault: &mut FaultResult, spec: &FaultSpec, outcome: &Outcome)
     let shown = loads.filter_map(|load| Some((&load.name, shift(&load.dates, fault, &others)?)));
     let Some((load, seen)) = shown.into_iter().next() else {
         fault.claimed_because = Some(match spec.clocks.is_empty() {
-            true => "no load gets all its answers from its targets, so that their clocks are not seen".to_owned(),
+            true => "no load gets all its answers from its targets, so their clocks cannot be observed".to_owned(),
             false => "the answers of the loads have too few `Date` headers".to_owned(),
         });
         return;
@@ -68,7 +68,7 @@ fn seconds(offset: Offset) -> f64 {
     if offset.is_back() { -by } else { by }
 }
 
-/// From when to when a fault may shift clocks, in seconds since the load's start.
+/// The time in which a fault may shift clocks, in seconds since the load's start.
 type Shifted = Range<f64>;
 
 /// The time of a fault that shifts clocks. Without an end, it lasts.
@@ -77,8 +77,8 @@ fn shifted(fault: &FaultResult) -> Option<Shifted> {
     Some(begin..fault.undone_s.map_or(f64::INFINITY, |end| end + LATE))
 }
 
-/// By how much the headers moved with the fault, in seconds; none without enough samples. What came while another fault may have
-/// shifted clocks shows nothing.
+/// By how much the headers moved with the fault, in seconds; none without enough samples. Samples during another fault that
+/// may shift clocks are ignored.
 fn shift(dates: &[DateSample], fault: &FaultResult, others: &[Shifted]) -> Option<f64> {
     let (injecting, claimed, undoing) = (fault.injecting_s?, fault.claimed_s?, fault.undoing_s?);
     let median = |from: f64, to: f64| {

@@ -26,7 +26,7 @@ pub struct Context<'a> {
     pub holder: &'a Holder,
     /// The longest wait for another run in the same namespace.
     pub wait_lock: Duration,
-    /// How long the undo of a fault is retried.
+    /// The time limit of the undo of a fault.
     pub undo_limit: Duration,
     /// The signal that asks the run to end.
     pub signal: Signal,

@@ -8,7 +8,7 @@ use shakedown_cluster::labels;
 use shakedown_faults::chaos::{Recording, Scope};
 
 impl Execution<'_> {
-    /// Begins the recording, if one is asked for. What keeps it from beginning is a warning.
+    /// Begins the recording, if one is requested. If it cannot begin, that is a warning.
     pub(super) async fn record(&self, plan: &Plan, warnings: &mut Vec<String>) -> Option<Recording> {
         let (parent, cluster) = (self.context.record?, self.context.cluster?);
         let scope = scope(plan);
@@ -30,7 +30,7 @@ impl Execution<'_> {
     }
 }
 
-/// What the faults of a plan have to do with Chaos Mesh.
+/// The objects of Chaos Mesh that the faults of a plan involve.
 fn scope(plan: &Plan) -> Scope {
     let mut scope = Scope::default();
     for fault in &plan.faults {

@@ -7,10 +7,10 @@ use super::context::Execution;
 use super::judge::Judged;
 use super::run::RunRecord;
 use crate::plan::Options;
-use crate::rehearsal;
+use crate::shorten;
 use crate::timeline::Outcome;
 use shakedown_cluster::Cluster;
-use shakedown_judge::{remarks, scenario_verdict};
+use shakedown_judge::{Conclusion, remarks, scenario_verdict};
 
 impl Execution<'_> {
     /// Adds the facts, the answers and the cluster's diagnostics to the result.
@@ -47,12 +47,15 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
         tags: scenario.tags.clone(),
         verdict: Verdict::Error,
         reason: String::new(),
+        cause: None,
         trial: None,
+        shard_run: None,
         flaky: false,
         attempts: Vec::new(),
         started_at: jiff::Timestamp::now(),
         duration_s: 0.0,
-        cluster: cluster.map(|cluster| cluster.info().clone()),
+        // A scenario with URLs only may run next to others that need one.
+        cluster: cluster.filter(|_| !document.scenario.needs_no_cluster()).map(|cluster| cluster.info().clone()),
         namespace: scenario.namespace.clone().or_else(|| options.namespace.clone()).unwrap_or_default(),
         vars: document.vars.clone(),
         matrix: document.matrix.clone(),
@@ -75,10 +78,11 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
 
 /// Sets the verdict, derived from the whole result.
 pub(super) fn conclude(result: &mut ScenarioResult) {
-    (result.verdict, result.reason) =
+    let Conclusion { verdict, reason, cause } =
         scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
+    (result.verdict, result.reason, result.cause) = (verdict, reason, cause);
     if result.verdict == Verdict::Pass {
         remarks(result).iter().for_each(|remark| result.reason.push_str(&format!("; {remark}")));
     }
-    rehearsal::demote(result);
+    shorten::demote(result);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use shakedown_schemas::EventKind;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{AddressInfo, Leftover, LoadInfo, RequestInfo, ScenarioResult};
 use tokio::sync::watch;
 
@@ -46,7 +47,9 @@ impl Execution<'_> {
         let before = self.look_before(plan).await;
         let mut warnings = Vec::new();
         if !plan.faults.is_empty() && plan.fuses.is_empty() {
-            warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
+            warnings.push(
+                "the run had no fuse (--no-fuse): if the runner had died, its faults would have stayed".to_owned(),
+            );
         }
         let collectors = Collectors::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
         let mut recording = None;
@@ -95,7 +98,7 @@ impl Execution<'_> {
         Some(diagnostics::Before::look(cluster, namespaces).await)
     }
 
-    /// Prepares the run, begins to `record` it, and runs the timeline. What canaries do is not part of a recording.
+    /// Prepares the run, begins to `record` it, and runs the timeline. Canaries are not recorded.
     async fn act(
         &self,
         plan: &Plan,
@@ -152,9 +155,11 @@ impl Execution<'_> {
             if let Some(error) = remains.unknown {
                 let look = format!("shakedown cleanup --check --run {}", self.options.run);
                 let look = cluster.map_or_else(|| look.clone(), |cluster| cluster.by_hand(&look));
-                let message =
-                    format!("it is not known whether leftovers exist: {error}\nhelp: check again with `{look}`");
-                outcome.errors.push(message);
+                let message = Explained::new(
+                    format!("it is not known whether leftovers exist: {error}"),
+                    format!("check again with `{look}`"),
+                );
+                outcome.errors.push(message.to_string());
             }
         }
         if let Some(cluster) = cluster {
@@ -215,7 +220,7 @@ fn stops(signal: Signal, guard: Option<&Guard>, events: &Events) -> watch::Recei
     receiver
 }
 
-/// Waits for the first value, possibly for ever.
+/// Waits for the first value. It may never arrive.
 async fn first<T: Clone>(receiver: Option<watch::Receiver<Option<T>>>) -> T {
     if let Some(mut receiver) = receiver {
         let value = receiver.wait_for(Option::is_some).await.ok().and_then(|value| value.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{BlastRadius, Fault, PodSelector, Scenario};
 
@@ -33,7 +34,7 @@ pub(super) async fn check(scenario: &Scenario, faults: &[FaultSpec], cluster: &C
             })
             .collect();
         refusal(&phase.name, &reaching, &workloads, scenario.blast_radius.as_ref())
-            .map_or(Ok(()), |message| Err(PlanError::Scenario(message)))?;
+            .map_or(Ok(()), |why| Err(PlanError::Scenario(why)))?;
     }
     Ok(())
 }
@@ -53,18 +54,21 @@ fn is_explicit(pods: &PodSelector) -> bool {
     pods.name.is_some() || pods.count.is_some() || pods.percent.is_some_and(|percent| percent.fraction() < 1.0)
 }
 
-/// Why the faults of a phase may not be injected; `None` when they may.
-fn refusal(phase: &str, faults: &[Reach<'_>], workloads: &[Workload], allowed: Option<&BlastRadius>) -> Option<String> {
+/// Why the faults of a phase may not be injected. `None` if they may.
+fn refusal(
+    phase: &str,
+    faults: &[Reach<'_>],
+    workloads: &[Workload],
+    allowed: Option<&BlastRadius>,
+) -> Option<Explained> {
     let Some(allowed) = allowed else {
         return faults.iter().filter(|fault| !fault.explicit).find_map(|fault| {
             let (workload, _) =
                 shares(fault.targets.iter(), workloads).into_iter().find(|(it, hit)| *hit == it.pods.len())?;
-            Some(format!(
-                "fault `{}` would take {} of {}\nhelp: narrow it with `count` or `percent`, or allow it by writing \
-                 `blast_radius: {{max_percent: 100%}}` into the scenario",
-                fault.fault,
-                all(workload.pods.len()),
-                workload.name
+            Some(Explained::new(
+                format!("fault `{}` would take {} of {}", fault.fault, all(workload.pods.len()), workload.name),
+                "narrow it with `count` or `percent`, or allow it by writing \
+                 `blast_radius: {max_percent: 100%}` into the scenario",
             ))
         });
     };
@@ -73,9 +77,9 @@ fn refusal(phase: &str, faults: &[Reach<'_>], workloads: &[Workload], allowed: O
     let sum: usize = faults.iter().map(|fault| fault.targets.len()).sum();
     let reached = if faults.iter().any(|fault| fault.anew) { sum } else { targets.len() };
     if let Some(most) = allowed.max_pods.filter(|most| reached > *most as usize) {
-        return Some(format!(
-            "the faults of phase `{phase}` reach {reached} pods, and `blast_radius` allows {most}\nhelp: narrow them with `count`, \
-             or raise `max_pods`"
+        return Some(Explained::new(
+            format!("the faults of phase `{phase}` reach {reached} pods, and `blast_radius` allows {most}"),
+            "narrow them with `count`, or raise `max_pods`",
         ));
     }
     let most = allowed.max_percent?;
@@ -83,10 +87,13 @@ fn refusal(phase: &str, faults: &[Reach<'_>], workloads: &[Workload], allowed: O
         let of = workload.pods.len();
         // A rounding error must not refuse a share that equals the limit.
         (hit as f64 > most.fraction() * of as f64 + 1e-9).then(|| {
-            format!(
-                "the faults of phase `{phase}` reach {hit} of the {of} pods of {}, and `blast_radius` allows {most}\nhelp: \
-                 narrow them with `count` or `percent`, or raise `max_percent`",
-                workload.name
+            Explained::new(
+                format!(
+                    "the faults of phase `{phase}` reach {hit} of the {of} pods of {}, and `blast_radius` \
+             allows {most}",
+                    workload.name
+                ),
+                "narrow them with `count` or `percent`, or raise `max_percent`",
             )
         })
     })
@@ -126,7 +133,7 @@ mod tests {
         vec![of("deployment/web", &["a", "b", "c"]), of("statefulset/one", &["x"])]
     }
 
-    fn ask(targets: &[&[&str]], explicit: bool, allowed: Option<&str>) -> Option<String> {
+    fn ask(targets: &[&[&str]], explicit: bool, allowed: Option<&str>) -> Option<Explained> {
         let targets: Vec<Vec<PodRef>> = targets.iter().map(|uids| pods(uids)).collect();
         let faults: Vec<Reach<'_>> =
             targets.iter().map(|targets| Reach { fault: "f", targets, explicit, anew: false }).collect();
@@ -138,8 +145,8 @@ mod tests {
     fn all_pods_of_a_workload_are_refused_unless_the_scenario_allows_it() {
         assert_eq!(ask(&[&["a", "b"]], false, None), None);
         assert_eq!(ask(&[&["a", "b", "c"]], true, None), None, "a count says it");
-        assert!(ask(&[&["a", "b", "c"]], false, None).unwrap().contains("all 3 pods of deployment/web"));
-        assert!(ask(&[&["a", "x"]], false, None).unwrap().contains("the only pod of statefulset/one"));
+        assert!(ask(&[&["a", "b", "c"]], false, None).unwrap().message.contains("all 3 pods of deployment/web"));
+        assert!(ask(&[&["a", "x"]], false, None).unwrap().message.contains("the only pod of statefulset/one"));
         assert_eq!(ask(&[&["a", "b", "c", "x"]], false, Some(r#"{"max_percent": "100%"}"#)), None);
         assert_eq!(ask(&[&["no", "workload"]], false, None), None);
     }
@@ -148,7 +155,7 @@ mod tests {
     fn the_limit_counts_over_all_faults_of_a_phase() {
         let two = Some(r#"{"max_pods": 2}"#);
         assert_eq!(ask(&[&["a"], &["a", "b"]], false, two), None, "the same pod twice is one pod");
-        assert!(ask(&[&["a"], &["b", "c"]], true, two).unwrap().contains("reach 3 pods"));
+        assert!(ask(&[&["a"], &["b", "c"]], true, two).unwrap().message.contains("reach 3 pods"));
         // A pod that replaces a target is another one.
         let targets = pods(&["a"]);
         let reached = |anew| {
@@ -156,11 +163,11 @@ mod tests {
             refusal("p", &faults, &[], serde_json::from_str(r#"{"max_pods": 1}"#).ok().as_ref())
         };
         assert_eq!(reached(false), None);
-        assert!(reached(true).unwrap().contains("reach 2 pods"));
+        assert!(reached(true).unwrap().message.contains("reach 2 pods"));
         let third = Some(r#"{"max_percent": "33.4%"}"#);
         assert_eq!(ask(&[&["a"]], true, third), None);
-        assert!(ask(&[&["a"], &["b"]], true, third).unwrap().contains("2 of the 3 pods of deployment/web"));
-        assert!(ask(&[&["x"]], true, third).unwrap().contains("1 of the 1 pods"));
+        assert!(ask(&[&["a"], &["b"]], true, third).unwrap().message.contains("2 of the 3 pods of deployment/web"));
+        assert!(ask(&[&["x"]], true, third).unwrap().message.contains("1 of the 1 pods"));
     }
 
     #[test]

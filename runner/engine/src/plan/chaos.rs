@@ -11,6 +11,7 @@ mod place;
 
 use std::time::Duration;
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::ObjectRecord;
 use shakedown_schemas::scenario::{Fault, Phase, Prove};
 use shakedown_schemas::units::Duration as Written;
@@ -44,12 +45,12 @@ pub(super) async fn plan(
     options: &Options,
     installed: &Installation,
 ) -> Result<(Planned, Standing), PlanError> {
-    let refuse = |text: String| PlanError::fault(request.name, text);
+    let refuse = |why: Explained| PlanError::fault(request.name, why);
     let home = request.targets.first().map_or_else(|| namespace.to_owned(), |pod| pod.namespace.clone());
     let mut targets = Vec::new();
     for pod in &request.targets {
         let Some(there) = cluster.get(&pod_key(pod)).await? else {
-            return Err(refuse(format!("target pod {} is gone", pod.name)));
+            return Err(refuse(format!("target pod {} is gone", pod.name).into()));
         };
         targets.push((Inside { pod: pod.clone(), containers: container_names(&there) }, there));
     }
@@ -67,7 +68,7 @@ pub(super) async fn plan(
         } else {
             format!("needs {}, which this cluster's Chaos Mesh does not have", missing.kind.name())
         };
-        return Err(refuse(format!("{} {what}\nhelp: {INSTALL}", request.fault.kind())));
+        return Err(refuse(Explained::new(format!("{} {what}", request.fault.kind()), INSTALL)));
     }
     let taken = request.fault.info().chaos_mesh();
     let needs =
@@ -75,7 +76,7 @@ pub(super) async fn plan(
     let pods = request.targets.iter().chain(&draft.far);
     let place = find_place(pods, &resources, cluster, installed).await?;
     if let Some(first) = hindrances(installed, &place, needs).into_iter().next() {
-        return Err(refuse(first.to_string()));
+        return Err(refuse(first));
     }
     let after = request.fault.after().get();
     let lasts = request.fault.lasts().map(Written::get);
@@ -93,7 +94,8 @@ pub(super) async fn plan(
         resources.iter().map(|resource| ObjectRecord::from(&object(resource, &naming, 0))).collect();
     let mut description = draft.text;
     if resources.len() > 1 {
-        description.push_str(&format!(" It takes {} resources, and is active when all of them are.", resources.len()));
+        description
+            .push_str(&format!(" It consists of {} resources and is active when all of them are.", resources.len()));
     }
     if let Some(why) = &request.why {
         description.push_str(&format!(" By Chaos Mesh, because {why}."));

@@ -1,4 +1,4 @@
-//! Which loads show the clocks of a fault's targets: those whose answers all come from the targets. Reads only.
+//! Finds the loads that show the clocks of a fault's targets: those whose answers all come from the targets. Read only.
 
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::Clock;
@@ -7,7 +7,7 @@ use super::spec::{Action, FaultSpec, LoadSpec, Route};
 use shakedown_cluster::{Cluster, Kind, ObjectKey};
 use shakedown_faults::chaos::Recipe;
 
-/// Notes the loads at each fault that shifts the wall clock.
+/// Records the loads in each fault that shifts the wall clock.
 pub(super) async fn find(faults: &mut [FaultSpec], loads: &[LoadSpec], cluster: &Cluster) {
     for fault in faults {
         let Action::ChaosMesh(spec) = &fault.action else { continue };
@@ -23,7 +23,7 @@ pub(super) async fn find(faults: &mut [FaultSpec], loads: &[LoadSpec], cluster: 
     }
 }
 
-/// Whether every answer of a load comes from one of these pods. Where that cannot be read, it is not known.
+/// Whether every answer of a load comes from one of these pods. False if that cannot be read.
 async fn comes_from(load: &LoadSpec, targets: &[PodRef], cluster: &Cluster) -> bool {
     let service = match &load.route {
         Route::Url => {

@@ -5,6 +5,7 @@ mod pod_kill;
 mod victims;
 
 use shakedown_schemas::Document;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Direction, Engine, Fault, Partition, PodSelector, Prove, Sandbox};
 
@@ -46,12 +47,9 @@ pub(super) async fn plan(
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
             number += 1;
-            let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("fault `{name}` needs a cluster")))?;
+            let cluster = cluster.ok_or_else(|| PlanError::fault(name, "it needs a cluster"))?;
             if let (true, Sandbox::No(why)) = (cluster.capabilities().is_model, fault.info().facts.sandbox) {
-                return Err(PlanError::Scenario(format!(
-                    "fault `{name}`: the sandbox does not model {}: {why}",
-                    fault.kind()
-                )));
+                return Err(PlanError::fault(name, format!("the sandbox does not model {}: {why}", fault.kind())));
             }
             let targets = match fault.pods() {
                 Some(selector) => {
@@ -135,7 +133,7 @@ pub(super) async fn plan(
         planned.push((number, made));
         standing.push(its);
     }
-    check_overlaps(&standing).map_or(Ok(()), |message| Err(PlanError::Scenario(message)))?;
+    check_overlaps(&standing).map_or(Ok(()), |why| Err(PlanError::Scenario(why)))?;
     planned.sort_by_key(|(number, _)| *number);
     let faults = planned.into_iter().map(|(_, (plan, action))| FaultSpec::new(document, plan, action)).collect();
     Ok(Faults { faults, partitions })
@@ -159,7 +157,7 @@ fn by_chaos<'a>(request: CutRequest<'a>, document: &'a Document, why: String) ->
     ChaosRequest { name, number, phase, fault, targets, why: Some(why) }
 }
 
-/// The running pods that a fault's selector means.
+/// The running pods that a fault's selector matches.
 async fn matching(
     name: &str,
     selector: &PodSelector,
@@ -173,13 +171,13 @@ async fn matching(
         let text = selector_text(selector);
         return Err(PlanError::fault(
             name,
-            format!("no running pod matches {text} in namespace `{place}`\nhelp: {help}"),
+            Explained::new(format!("no running pod matches {text} in namespace `{place}`"), help),
         ));
     }
     Ok(matching)
 }
 
-/// The pods that a fault acts on: those of its selector that no other fault has ended by then.
+/// The pods that a fault acts on: those of its selector that no other fault has killed by then.
 fn untaken(
     name: &str,
     fault: &Fault,
@@ -188,7 +186,7 @@ fn untaken(
     taken: &Taken<'_>,
     options: &Options,
 ) -> Result<Vec<PodRef>, PlanError> {
-    let wanted = choose(matching, selector, options.seed, name).map_err(PlanError::Scenario)?.len();
+    let wanted = choose(matching, selector, options.seed, name).map_err(|why| PlanError::Scenario(why.into()))?.len();
     let free = |pod: &PodRef| !taken.contains_key(&pod.uid);
     choose_of(matching, free, selector, options.seed, name).map_err(|_| {
         let left = matching.iter().filter(|pod| free(pod)).count();
@@ -199,10 +197,14 @@ fn untaken(
         };
         PlanError::fault(
             name,
-            format!(
-                "it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: {by} ends the others\nhelp: \
-                 choose other pods or fewer (`count`), or put the faults into separate scenarios{anew}",
-                selector_text(selector)
+            Explained::new(
+                format!(
+                    "it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: {by} ends the others",
+                    selector_text(selector)
+                ),
+                format!(
+                    "choose other pods, or fewer of them (`count`), or put the faults into separate scenarios{anew}"
+                ),
             ),
         )
     })

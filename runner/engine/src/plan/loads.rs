@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shakedown_schemas::Document;
+use shakedown_schemas::Explained;
 use shakedown_schemas::scenario::{Arrival, Fault, Load, Sent};
 use tokio::net::TcpStream;
 
@@ -11,7 +12,7 @@ use super::spec::{LoadSpec, Route};
 use shakedown_cluster::{Cluster, parse_service};
 use shakedown_load::{CompiledLoad, Endpoint, PlannedLoad};
 
-/// How long a URL's address may take to accept a connection.
+/// The timeout of a connection to a URL's address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn plan(
@@ -25,7 +26,7 @@ pub(super) async fn plan(
         let called = match (load.service(), load.url()) {
             (Some(service), _) => by_service(name, load, service, cluster, namespace).await?,
             (None, Some(url)) => by_url(name, load, url).await?,
-            (None, None) => return Err(PlanError::Scenario(format!("load `{name}` names no service and no url"))),
+            (None, None) => return Err(PlanError::load(name, "it has neither `service` nor `url`")),
         };
         planned.push(spec(document, name, load, called, seed)?);
     }
@@ -55,7 +56,7 @@ fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64)
         files: document.files.clone(),
         seed,
     })
-    .map_err(|error| PlanError::Scenario(error.to_string()))?
+    .map_err(|error| PlanError::Scenario(error.to_string().into()))?
     .in_phases(&document.scenario);
     let faults = document.scenario.phases.iter().flat_map(|phase| phase.faults.values());
     let shifts_clocks = faults.into_iter().any(|fault| matches!(fault, Fault::Time(_)));
@@ -93,9 +94,8 @@ async fn by_service(
     cluster: Option<&Cluster>,
     namespace: &str,
 ) -> Result<Called, PlanError> {
-    let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("load `{name}` needs a cluster")))?;
-    let address =
-        parse_service(service, namespace).map_err(|error| PlanError::Scenario(format!("load `{name}`: {error}")))?;
+    let cluster = cluster.ok_or_else(|| PlanError::load(name, "it needs a cluster"))?;
+    let address = parse_service(service, namespace).map_err(|error| PlanError::load(name, error))?;
     let found = cluster.route(&address, load.reach()).await?;
     Ok(Called {
         target: format!("service {}:{} in namespace {}", address.name, address.port, address.namespace),
@@ -112,7 +112,7 @@ async fn by_service(
 
 /// The scheme of the URL of a service.
 fn scheme(load: &Load) -> Result<&'static str, PlanError> {
-    let sent = load.sent().ok_or_else(|| PlanError::Scenario("a load has no kind of request".to_owned()))?;
+    let sent = load.sent().ok_or_else(|| PlanError::Scenario("a load has no kind of request".into()))?;
     let [plain, tls] = sent.info().facts.schemes;
     Ok(if load.tls.is_some() { tls.name } else { plain.name })
 }
@@ -120,23 +120,25 @@ fn scheme(load: &Load) -> Result<&'static str, PlanError> {
 /// Connects to a URL once before the load starts. If the service is down from the start, the run shows nothing about
 /// faults.
 async fn by_url(name: &str, load: &Load, url: &str) -> Result<Called, PlanError> {
-    let wrong = |what: String| PlanError::Scenario(format!("load `{name}`: {what}"));
-    let uri: http::Uri = url.parse().map_err(|error| wrong(format!("`{url}` is not a URL: {error}")))?;
-    let host = uri.host().ok_or_else(|| wrong(format!("`{url}` has no host")))?;
+    let wrong = |why: Explained| PlanError::load(name, why);
+    let uri: http::Uri = url.parse().map_err(|error| wrong(format!("`{url}` is not a URL: {error}").into()))?;
+    let host = uri.host().ok_or_else(|| wrong(format!("`{url}` has no host").into()))?;
     let known = load.sent().into_iter().flat_map(|sent| sent.info().facts.schemes);
     let default = known.into_iter().find(|scheme| uri.scheme_str() == Some(scheme.name)).and_then(|scheme| scheme.port);
-    let port = uri.port_u16().or(default).ok_or_else(|| wrong(format!("`{url}` has no port")))?;
+    let port = uri.port_u16().or(default).ok_or_else(|| wrong(format!("`{url}` has no port").into()))?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((bare, port))).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
-            return Err(wrong(format!(
-                "cannot connect to {host}:{port}: {error}\nhelp: start the service first, or correct `url` in the scenario"
+            return Err(wrong(Explained::new(
+                format!("cannot connect to {host}:{port}: {error}"),
+                "start the service first, or correct `url` in the scenario",
             )));
         }
         Err(_) => {
-            return Err(wrong(format!(
-                "cannot connect to {host}:{port} within {CONNECT_LIMIT:?}\nhelp: check the address, firewalls and proxies"
+            return Err(wrong(Explained::new(
+                format!("cannot connect to {host}:{port} within {CONNECT_LIMIT:?}"),
+                "check the address, firewalls and proxies",
             )));
         }
     }

@@ -21,7 +21,7 @@ pub struct Options {
     pub fuse: Option<Fuse>,
     /// The means to prove that faults act.
     pub proof: Proof,
-    /// How long the steps of Chaos Mesh's faults may take.
+    /// The timeouts of Chaos Mesh's faults.
     pub chaos: chaos::Limits,
 }
 
@@ -50,7 +50,7 @@ pub struct Fuse {
     pub image: Option<String>,
 }
 
-/// What can show that faults act.
+/// The means to prove that faults act.
 #[derive(Debug, Clone, Default)]
 pub struct Proof {
     /// The image that witnesses run.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::ObjectRecord;
 use shakedown_schemas::scenario::{Engine, Phase, Prove};
 
@@ -72,11 +73,10 @@ pub(super) async fn plan(
             requests.iter().enumerate().find(|(_, request)| request.partition.prove != Prove::Applied)
     {
         let why = known.sentence();
-        let error = PlanError::Scenario(format!(
-            "fault `{}`: the policy would do nothing, because {why}\nhelp: a network plugin such as Calico or Cilium enforces \
-             policies; `shakedown doctor` looks again after a change; Chaos Mesh's partition needs no plugin",
-            request.name
-        ));
+        let help = "a network plugin such as Calico or Cilium enforces policies; `shakedown doctor` looks again after a change; \
+                    Chaos Mesh's partition needs no plugin";
+        let explained = Explained::new(format!("the policy would do nothing, because {why}"), help);
+        let error = PlanError::fault(request.name, explained);
         return Err(Refusal::Unable(at, why, error));
     }
     let place = |request: &CutRequest<'_>| request.partition.pods.namespace.as_deref().unwrap_or(namespace).to_owned();
@@ -107,7 +107,7 @@ pub(super) async fn plan(
     for (at, request) in requests.iter().enumerate() {
         let mut plan = fault_plan(request, at, &scheme, &stretches, vec![place(request)])?;
         let prove = match request.partition.prove {
-            // That a policy is in place says nothing where another one may overrule it.
+            // A policy in place proves nothing if another one may overrule it.
             Prove::Applied if unevaluated.is_some() => Prove::Auto,
             prove => prove,
         };
@@ -123,7 +123,7 @@ pub(super) async fn plan(
             plan.description.push_str(&format!(" Note: {why}, so those continue."));
         }
         if request.partition.engine == Engine::Auto {
-            plan.description.push_str(" By NetworkPolicy, which can cut exactly this.");
+            plan.description.push_str(" By NetworkPolicy, which can cut exactly these links.");
         }
         if let Some(witness) = &witness {
             plan.objects.push(ObjectRecord::from(&witness.manifest));
@@ -143,7 +143,7 @@ fn fault_plan(
     stretches: &[Stretch],
     namespaces: Vec<String>,
 ) -> Result<FaultPlan, Refusal> {
-    let refused = |error: String| PlanError::fault(request.name, error);
+    let refused = |why: Explained| PlanError::fault(request.name, why);
     let own = &stretches[at];
     let mut states: Vec<BTreeSet<usize>> = Vec::new();
     for moment in stretches.iter().filter(|it| own.holds(it.phase, it.begin)).map(|it| it.begin) {
@@ -156,15 +156,15 @@ fn fault_plan(
     let alone = BTreeSet::from([at]);
     let mut limits = BTreeSet::new();
     for state in states.iter().chain([&alone]) {
-        for (cut, built) in scheme.cuts(at, state).map_err(|error| refused(error.to_string()))? {
+        for (cut, built) in scheme.cuts(at, state).map_err(|error| refused(error.to_string().into()))? {
             // Existing policies may prevent ours from having an effect.
             let conflicts: Vec<String> = scheme.conflicts(&cut, &built).iter().map(ToString::to_string).collect();
             if !conflicts.is_empty() {
                 let why = conflicts.join("; ");
-                return Err(Refusal::Unable(at, why.clone(), refused(why)));
+                return Err(Refusal::Unable(at, why.clone(), refused(why.into())));
             }
             if let Some(why) = size::too_large("the NetworkPolicy", &built.spec) {
-                return Err(Refusal::Unable(at, why.clone(), refused(format!("{why}\nhelp: {}", size::HELP))));
+                return Err(Refusal::Unable(at, why.clone(), refused(Explained::new(why, size::HELP))));
             }
             limits.extend(built.limits.iter().map(ToString::to_string));
         }
@@ -172,9 +172,9 @@ fn fault_plan(
     let at_first: BTreeSet<usize> =
         (0..stretches.len()).filter(|other| stretches[*other].holds(own.phase, own.begin)).collect();
     let none = (BTreeSet::new(), BTreeMap::new());
-    let desired = scheme.desired(&at_first, &none.0, &none.1).map_err(|error| refused(error.to_string()))?;
+    let desired = scheme.desired(&at_first, &none.0, &none.1).map_err(|error| refused(error.to_string().into()))?;
     let keys: Vec<_> = scheme.groups_of(at).map(|group| scheme.policy_key(group)).collect();
-    let only = scheme.desired(&alone, &none.0, &none.1).map_err(|error| refused(error.to_string()))?;
+    let only = scheme.desired(&alone, &none.0, &none.1).map_err(|error| refused(error.to_string().into()))?;
     let part = &scheme.parts()[at];
     let mut description = scheme.explain(at);
     let mut together: Vec<&str> = states
@@ -234,13 +234,12 @@ fn witness(
     let group = request.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
     let missing = match (&options.proof.image, group) {
         _ if !request.partition.direction.has_egress() => {
-            "this partition cuts only what the peers open, and a witness cannot speak for them".to_owned()
+            "this partition cuts only connections that the peers open, and a witness cannot test those".to_owned()
         }
         (None, _) => "no image for it is known (--witness-image)".to_owned(),
-        (_, None) => "there is no target on whose node it could run".to_owned(),
+        (_, None) => "no target has a node on which it could run".to_owned(),
         _ if endpoints.is_empty() => {
-            "no port of the peers is known that it could try: name some in `ports`, or declare them in the pods"
-                .to_owned()
+            "it knows no port of the peers: name ports in `ports`, or declare them in the pods".to_owned()
         }
         (Some(image), Some((near, group))) => {
             let witness = WitnessRequest {

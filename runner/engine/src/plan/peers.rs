@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::scenario::{self, PeerPort, PodSelector, PortRange};
 
 use super::error::PlanError;
 use super::options::Options;
 use super::request::CutRequest;
-use super::words::selector_text;
+use super::words::{pods_text, selector_text};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, Network};
 use shakedown_faults::partition::{ListedPeer, Mark, MarkedPeer, PlannedPartition, pod_key};
@@ -75,8 +76,8 @@ impl Reader<'_> {
         })
     }
 
-    fn refuse(&self, text: &str) -> PlanError {
-        PlanError::fault(self.request.name, text)
+    fn refuse(&self, why: impl Into<Explained>) -> PlanError {
+        PlanError::fault(self.request.name, why)
     }
 
     async fn blocks(
@@ -119,9 +120,9 @@ impl Reader<'_> {
     ) -> Result<(String, Peer), PlanError> {
         Ok(if let Some(pods) = &peer.pods {
             let end = self.pods(pods, namespace, number, marks, found).await?;
-            (format!("pods with {} in namespace {namespace}", selector_text(pods)), end)
+            (pods_text(pods, namespace), end)
         } else if let Some(cidr) = &peer.cidr {
-            let parsed: Cidr = cidr.parse().map_err(|error: policy::CidrError| self.refuse(&error.to_string()))?;
+            let parsed: Cidr = cidr.parse().map_err(|error: policy::CidrError| self.refuse(error.to_string()))?;
             (format!("addresses {cidr}"), Peer::Addresses(vec![parsed]))
         } else {
             let host = peer.host.as_deref().unwrap_or_default();
@@ -169,15 +170,16 @@ impl Reader<'_> {
     ) -> Result<ServicePeer, PlanError> {
         let Some((service, endpoints)) = self.cluster.service_and_endpoints(namespace, name).await? else {
             self.cluster.require_namespace(namespace).await?;
-            return Err(self.refuse(&self.cluster.no_service(namespace, name).await.to_string()));
+            return Err(self.refuse(self.cluster.no_service(namespace, name).await));
         };
         let behind = ServicePeer::new(&service, endpoints.as_ref(), &self.network.cluster, ports)
-            .map_err(|error| self.refuse(&error.to_string()))?;
+            .map_err(|error| self.refuse(error.explained()))?;
         if behind.selector.is_none() {
             if behind.backends.is_empty() {
-                return Err(self.refuse(&format!(
-                    "service `{name}` has no selector and no endpoints, so nothing can be cut off from it\nhelp: name its \
-                     pods or addresses with `pods`, `cidr` or `host`"
+                return Err(self.refuse(Explained::new(
+                    format!("service `{name}` has no selector and no endpoints, so nothing can be cut off from it"),
+                    "name its \
+                     pods or addresses with `pods`, `cidr` or `host`",
                 )));
             }
             // Another client maintains its endpoints, so they are watched.
@@ -214,10 +216,12 @@ impl Reader<'_> {
         }
         let matching = self.cluster.matching_pods(pods, namespace).await?;
         if matching.is_empty() {
-            return Err(self.refuse(&format!(
-                "no running pod in namespace `{namespace}` matches the peer {}\nhelp: `kubectl -n {namespace} get pods \
-                 --show-labels` shows what could be matched",
-                selector_text(pods)
+            return Err(self.refuse(Explained::new(
+                format!("no running pod in namespace `{namespace}` matches the peer {}", selector_text(pods)),
+                format!(
+                    "`kubectl -n {namespace} get pods \
+                 --show-labels` shows what could be matched"
+                ),
             )));
         }
         let role = format!("p{}-{number}", self.at);
@@ -243,7 +247,7 @@ impl Reader<'_> {
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, PlanError> {
         let found = tokio::net::lookup_host((host, 0))
             .await
-            .map_err(|error| self.refuse(&format!("the host `{host}` could not be resolved: {error}")))?;
+            .map_err(|error| self.refuse(format!("the host `{host}` could not be resolved: {error}")))?;
         let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
         addresses.sort();
         addresses.dedup();

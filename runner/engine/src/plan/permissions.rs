@@ -1,11 +1,11 @@
-//! Permissions first: what the account needs for one scenario, asked before any load is sent.
+//! Checks the permissions that an account needs for one scenario, before any load is sent.
 
 mod needs;
 
 use std::collections::BTreeSet;
 
-use shakedown_schemas::Document;
 use shakedown_schemas::scenario::Fault;
+use shakedown_schemas::{Document, Explained};
 
 use super::default_namespace;
 use super::error::PlanError;
@@ -15,24 +15,24 @@ use needs::{Kinds, Scenario, Sorted};
 use shakedown_cluster::permissions::{Answers, Need, Needs, grant};
 use shakedown_cluster::{Cluster, ClusterError, labels};
 
-/// What the report says where the server answers no question about permissions.
+/// The warning for a server that does not support access reviews.
 pub const REFUSED: &str = "this API server does not report the permissions of an account, so a missing permission is an error \
                            only when it is needed";
 
-/// The permissions of this account, as far as one scenario needs them.
+/// The permissions of this account that one scenario needs.
 pub struct Permissions<'a> {
     document: &'a Document,
     cluster: &'a Cluster,
     namespace: String,
     options: &'a Options,
     needs: Sorted,
-    /// What planning was refused, in the server's words.
+    /// The server's refusal that ended planning, verbatim.
     refused: Option<String>,
     answers: Answers,
 }
 
 impl<'a> Permissions<'a> {
-    /// Asks for what the scenario says that it needs.
+    /// Checks the permissions that follow from the scenario.
     ///
     /// # Errors
     /// When the cluster does not answer.
@@ -54,7 +54,7 @@ impl<'a> Permissions<'a> {
         Scenario { document, namespace, options, plan, kinds }.needs()
     }
 
-    /// Asks for what only the plan says as well.
+    /// Checks the permissions that follow from the plan.
     ///
     /// # Errors
     /// When the cluster does not answer.
@@ -66,14 +66,14 @@ impl<'a> Permissions<'a> {
                 self.needs = self.sorted(None, &self.kinds().await);
                 self.needs.believe_possible();
             }
-            // The scenario does not fit, or nothing answers: more permissions would not help.
+            // The scenario does not fit, or the cluster does not answer: more permissions would not help.
             Err(_) => self.needs.witness.clear(),
         }
         self.cluster.ask(&self.needs.certain, &mut self.answers).await?;
         Ok(self.cluster.ask(&self.needs.witness, &mut self.answers).await?)
     }
 
-    /// The kinds that the scenario's manifests name. A kind that the cluster does not report is left out.
+    /// The kinds that the scenario's manifests name, without those that the cluster does not report.
     async fn kinds(&self) -> Kinds {
         let faults = self.document.scenario.phases.iter().flat_map(|phase| phase.faults.values());
         let mut kinds = Kinds::default();
@@ -97,14 +97,14 @@ impl<'a> Permissions<'a> {
         needs.iter().filter(|(need, names)| self.answers.lack(need, names)).map(|(need, _)| need).collect()
     }
 
-    /// Whether something is missing without which the scenario cannot run.
+    /// Whether a required permission is missing.
     pub fn are_missing(&self) -> bool {
         !self.lacking(&self.needs.certain).is_empty()
     }
 
-    /// The error that names what is missing, with the Roles that grant everything that the scenario needs where something
-    /// is missing; none when nothing is.
-    pub async fn refusal(&self) -> Option<String> {
+    /// The error that names the missing permissions. Its help contains the Roles that grant everything that the scenario
+    /// needs in these places. None if nothing is missing.
+    pub async fn refusal(&self) -> Option<Explained> {
         let missing = self.lacking(&self.needs.certain);
         if missing.is_empty() {
             return None;
@@ -115,12 +115,13 @@ impl<'a> Permissions<'a> {
             lines.push_str(&format!("\nplanning ended with: {refused}"));
         }
         let scenario = &self.document.scenario.name;
-        Some(format!("this account{who} lacks permissions that scenario {scenario} needs:{lines}\n{roles}"))
+        let message = format!("this account{who} lacks permissions that scenario {scenario} needs:{lines}");
+        Some(Explained::new(message, roles))
     }
 
-    /// A warning that names what the planned witnesses lack, with and without the Roles that grant it; none when nothing is
-    /// missing.
-    pub async fn without_witness(&self) -> Option<[String; 2]> {
+    /// A warning about the missing permissions of planned witnesses, with and without the Roles that grant them. None if
+    /// nothing is missing.
+    pub async fn without_witness(&self) -> Option<[Explained; 2]> {
         let missing = self.lacking(&self.needs.witness);
         if missing.is_empty() {
             return None;
@@ -132,11 +133,12 @@ impl<'a> Permissions<'a> {
              its partitions act:{}",
             list(&missing)
         );
-        Some([format!("{text}\n{roles}"), format!("{text}\nhelp: `shakedown plan` prints a Role that grants them")])
+        let [with, without] = [roles.as_str(), "`shakedown plan` prints a Role that grants them"];
+        Some([with, without].map(|help| Explained::new(text.as_str(), help)))
     }
 
-    /// The account as text, and a help with the Roles for the places where something is missing. A Role of that name that was
-    /// applied before is replaced, so it must keep what it has.
+    /// The account as text, and a help with the Roles for the places with missing permissions. The Role replaces an earlier
+    /// one of its name, so it must also contain the permissions that the account has.
     async fn roles(&self, missing: &[&Need]) -> (String, String) {
         let account = self.cluster.account().await;
         let places: BTreeSet<&str> = missing.iter().map(|need| need.namespace.as_str()).collect();
@@ -149,7 +151,7 @@ impl<'a> Permissions<'a> {
         let name = name.trim_end_matches('-');
         let roles = grant(&of(&[certain]), &of(&[witness, optional]), name, account.as_deref());
         let who = account.map(|name| format!(" ({name})")).unwrap_or_default();
-        (who, format!("help: `kubectl apply -f` this, as an administrator:\n{roles}"))
+        (who, format!("`kubectl apply -f` this, as an administrator:\n{roles}"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Fault, Partition, Scenario};
 
@@ -72,8 +73,8 @@ impl KubernetesRequest<'_> {
     }
 
     /// An error about this fault.
-    pub fn refuse(&self, text: impl Into<String>) -> PlanError {
-        PlanError::fault(self.name, text.into())
+    pub fn refuse(&self, why: impl Into<Explained>) -> PlanError {
+        PlanError::fault(self.name, why)
     }
 
     /// The plan with this description, in the namespaces of its targets. Its objects' readiness is its proof.

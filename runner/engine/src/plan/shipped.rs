@@ -1,5 +1,5 @@
-//! The plan of each scenario that ships with this program, against the sandbox's own deployment. What differs from run to run
-//! (addresses, UIDs, the last part of pod names) is masked.
+//! The plan of each scenario that ships with this program, against the sandbox's own deployment. Parts that differ between
+//! runs (addresses, UIDs, the last part of pod names) are masked.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ async fn planned(document: &Document, cluster: &Cluster) -> Plan {
     plan::plan(document, Some(cluster), &options).await.unwrap_or_else(|error| panic!("{}: {error}", document.file))
 }
 
-/// The plan as `plan -o yaml` prints it, with a mask in place of what differs.
+/// The plan as `plan -o yaml` prints it, with the differing parts masked.
 fn masked(plan: &Plan) -> String {
     let mut text = serde_json::to_string(plan).unwrap();
     for (pattern, mask) in [

@@ -86,7 +86,7 @@ fn canaries(out: &mut String, plan: &Plan) {
     _ = writeln!(out, "\ncanaries ({how})");
     for trial in &plan.canaries {
         let (what, node) = (in_words(&trial.abilities), &trial.node);
-        _ = writeln!(out, "  {what} on node {node}, in a pod of ours in namespace {}", trial.namespace);
+        _ = writeln!(out, "  {what} on node {node}, in a canary pod in namespace {}", trial.namespace);
     }
 }
 

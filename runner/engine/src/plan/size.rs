@@ -1,6 +1,7 @@
 //! The size of planned objects, compared with the size that an API server stores.
 
 use shakedown_cluster::size::{HELP, too_large};
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::ObjectRecord;
 
 use super::error::PlanError;
@@ -16,6 +17,6 @@ pub(super) fn check(faults: &[FaultSpec]) -> Result<(), PlanError> {
             .objects
             .iter()
             .find_map(|object: &ObjectRecord| too_large(&format!("{} {}", object.kind, object.name), &object.manifest));
-        refusal.map_or(Ok(()), |why| Err(PlanError::fault(&fault.name, format!("{why}\nhelp: {HELP}"))))
+        refusal.map_or(Ok(()), |why| Err(PlanError::fault(&fault.name, Explained::new(why, HELP))))
     })
 }

@@ -46,10 +46,10 @@ pub struct Plan {
     pub partitions: Option<PartitionsSpec>,
     /// The fuses, one Job per namespace with faults.
     pub fuses: Vec<Value>,
-    /// The canaries that show, before the load, whether the nodes can inject the faults.
+    /// The canaries that test, before the load, whether the nodes can inject the faults.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub canaries: Vec<Trial>,
-    /// The image of the canaries; without it they are not tried.
+    /// The image of the canaries. Without it, they do not run.
     #[serde(skip)]
     pub canary_image: Option<WitnessImage>,
 }
@@ -136,6 +136,7 @@ impl LoadSpec {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
             target: self.target.clone(),
+            service: self.route.service().map_or_else(String::new, |it| format!("{}:{}", it.name, it.port)),
             open_loop: self.open_loop,
             schedule: self.schedule.clone(),
             reach: reach.to_owned(),
@@ -185,6 +186,18 @@ pub enum Route {
     },
 }
 
+impl Route {
+    /// The service that is called. None for a URL.
+    const fn service(&self) -> Option<&ServiceAddress> {
+        match self {
+            Self::Url => None,
+            Self::Direct { service, .. } | Self::Endpoints { service, .. } | Self::PortForward { service } => {
+                Some(service)
+            }
+        }
+    }
+}
+
 /// A fault: its pods, its times, and the spec of its driver.
 #[derive(Debug, Clone, Serialize)]
 pub struct FaultSpec {
@@ -228,7 +241,7 @@ pub enum Action {
     NetworkPolicy(PartitionSpec),
     /// Chaos Mesh acts on its resources.
     ChaosMesh(Box<ChaosSpec>),
-    /// The Kubernetes API alone: the kind says how.
+    /// The Kubernetes API alone, by the fault's kind.
     #[serde(untagged)]
     Kubernetes(ByKubernetes),
 }

@@ -16,6 +16,14 @@ pub(super) fn selector_text(selector: &PodSelector) -> String {
     parts.join(" and ")
 }
 
+/// The pods that a selector matches, as text. An empty prefix matches all pods, such as in an overkill run.
+pub(super) fn pods_text(selector: &PodSelector, namespace: &str) -> String {
+    if selector.prefix.as_deref() == Some("") && selector.owner.is_none() && selector.labels.is_none() {
+        return format!("all pods in namespace {namespace}");
+    }
+    format!("pods with {} in namespace {namespace}", selector_text(selector))
+}
+
 fn label_text(selector: &LabelSelector) -> String {
     let equal = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
     let others = selector.match_expressions.iter().map(|it| {

@@ -29,13 +29,13 @@ const TICK: Duration = Duration::from_millis(50);
 /// The refresh interval of the live display.
 const PROGRESS: Duration = Duration::from_millis(500);
 
-/// How long the load engine may take to start.
+/// The timeout for the start of the load engine.
 const LEAD: Duration = Duration::from_millis(100);
 
-/// How long requests in flight may take to end when a run ends early.
+/// The timeout of requests in flight when a run ends early.
 const STOPPED_GRACE: Duration = Duration::from_millis(500);
 
-/// The most panics after which the loop goes on.
+/// The maximum number of panics after which the loop continues.
 const PANICS: u32 = 3;
 
 /// A job that runs next to the loop.
@@ -55,13 +55,14 @@ enum JobResult {
     Gate(Vec<String>),
 }
 
-/// A fault as the loop knows it. Its number, which is its place in the plan, identifies it in jobs, reports and actions.
+/// A fault from the loop's point of view. Its number, which is its place in the plan, identifies it in jobs, reports and
+/// actions.
 struct Fault {
     plan: FaultPlan,
     commands: mpsc::UnboundedSender<Command>,
     state: FaultState,
     undone_ns: Option<u64>,
-    /// It was not undone yet when its fuse burned down.
+    /// True if it was not undone yet when its fuse burned down.
     cut_short: bool,
     ended: Option<Box<Ended>>,
 }
@@ -202,14 +203,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Records a panic of the loop; true when the loop is to go on and undo everything.
+    /// Records a panic of the loop. True if the loop has to continue and undo everything.
     pub(super) fn panicked(&mut self, panic: &(dyn Any + Send)) -> bool {
         self.fail(panicked(panic));
         self.panics += 1;
         self.panics <= PANICS
     }
 
-    /// Does everything that is due now.
+    /// Takes all actions that are due now.
     fn advance(&mut self) {
         loop {
             if let Some(action) = self.state.next(Instant::now()) {
@@ -407,7 +408,7 @@ impl<'a> Run<'a> {
     }
 
     fn command(&self, fault: usize, command: Command) {
-        // The join reports a task that is gone.
+        // The join handle reports a task that is gone.
         _ = self.faults[fault].commands.send(command);
     }
 
@@ -415,7 +416,7 @@ impl<'a> Run<'a> {
         let Some(gate) = self.gate.take() else { return self.state.gate_said(true) };
         let loads = self.load.as_mut().map(|load| load.so_far()).unwrap_or_default();
         let seen = Observations { phases: self.spans.clone(), loads, ..Observations::default() };
-        // It computes for longer than the loop may be busy.
+        // It computes for too long to run in the loop.
         let handle = self.jobs.spawn_blocking(move || JobResult::Gate(gate(&seen)));
         self.which.insert(handle.id(), Job::Gate);
     }
@@ -469,8 +470,8 @@ impl<'a> Run<'a> {
         self.marks.strike_now(timing.phase, || at_ns);
     }
 
-    /// The phase counts from the moment at which its faults are active, not from their proof: the requests in between feel the
-    /// faults, and must be judged.
+    /// The phase counts from the moment at which its faults are active, not from their proof: the faults affect the requests
+    /// in between, which must be judged.
     fn count(&mut self, index: usize) {
         let phase = &self.scenario.phases[index];
         let start_ns = self.border_ns();
@@ -540,7 +541,7 @@ impl<'a> Run<'a> {
         at_ns
     }
 
-    /// A phase ends now. The next one begins at the same moment, unless the run ends.
+    /// Ends a phase now. The next one begins at the same moment, unless the run ends.
     fn border(&self, index: usize, goes_on: bool) -> u64 {
         match self.first_part(index + 1).filter(|_| goes_on) {
             Some(part) => self.begin(index + 1, part, || self.now_ns()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Evidence, FaultResult, Leftover, PodRef, Proof, Verdict};
+use shakedown_schemas::result::{Evidence, FaultResult, Leftover, PodRef, Verdict};
 use shakedown_schemas::scenario::FaultInfo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -23,15 +23,15 @@ const INJECT_LIMIT: Duration = Duration::from_secs(300);
 const ACTIVE_LIMIT: Duration = Duration::from_secs(3600);
 /// The longest search for a proof, and the longest single check.
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
-/// The longest single look of the last check. A server that is silent for a moment must not take the time of the others.
+/// The timeout of a single read of the last check. A server that is silent for a moment must not use up the time of the others.
 const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause between two tries of an undo.
+/// The longest pause between two attempts at an undo.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The same, while its engine is at it: each try asks for what is left.
+/// The same while the engine is still undoing: each attempt reads what is left.
 const RECOVERING_PAUSE: Duration = Duration::from_secs(1);
-/// How long a running injection may still take when the undo is due.
+/// The timeout of a running injection when the undo is due.
 const GRACE: Duration = Duration::from_millis(50);
 /// When the undo of an interrupted injection is repeated: the server may still execute its last request until then.
 const LATE: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ pub(super) struct Channels {
     pub(super) events: Events,
     /// The load's start.
     pub(super) zero: Instant,
-    /// How long its undo is tried.
+    /// The time limit of its undo.
     pub(super) undo_limit: Duration,
     /// Its commands.
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
@@ -184,7 +184,7 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
     }
 }
 
-/// The outcome of a fault whose task died. Any of its objects may be left.
+/// The outcome of a fault whose task panicked. Any of its objects may be left.
 pub(super) fn lost(plan: &FaultPlan) -> Ended {
     let result = FaultResult {
         state: FaultState::Left,
@@ -213,7 +213,7 @@ fn planned_objects(plan: &FaultPlan) -> Vec<Leftover> {
     objects.collect()
 }
 
-const PANIC: &str = "shakedown itself failed there (this is a bug)";
+const PANIC: &str = "shakedown itself failed (this is a bug)";
 
 /// Turns a panic of an action into an error.
 async fn caught<T>(action: impl Future<Output = T>) -> Result<T, String> {
@@ -273,7 +273,7 @@ impl FaultTask {
         }
     }
 
-    /// Obeys the commands until the fault is undone or dismissed.
+    /// Executes commands until the fault is undone or dismissed.
     pub(super) async fn run(mut self) -> Ended {
         let begun = |state: FaultState| state != FaultState::Planned && !state.has_ended();
         // Panics of drivers are caught at each call. This is for panics of the task itself.
@@ -332,7 +332,7 @@ impl FaultTask {
     fn enter(&mut self, state: FaultState, detail: &str) -> f64 {
         let at = Instant::now();
         self.state = state;
-        // Before the report, which may be the last one that ends a phase: the events are to come in this order.
+        // Before the report, which may end the phase: the events must be in this order.
         self.events.emit(EventKind::Fault { fault: self.plan.name.clone(), state, detail: detail.to_owned() });
         self.report(at, FaultEvent::Entered(state));
         at.saturating_duration_since(self.zero).as_secs_f64()
@@ -478,14 +478,15 @@ impl FaultTask {
         }
     }
 
-    /// Proves a claimed fault by what was seen of it.
+    /// Proves a claimed fault by its observations.
     fn shown(&mut self, findings: Vec<Finding>) {
         let at_s = self.enter(FaultState::Proven, &detail(&findings, true));
         self.note(at_s, findings);
         self.result.proven_s = Some(at_s);
     }
 
-    /// Checks at once, and a second time so that this check ends right before the undo if it takes as long as the first.
+    /// Checks immediately, and a second time so that the second check ends right before the undo, assuming it takes as long
+    /// as the first.
     async fn check_until(&mut self, until: Instant) {
         let mut begun = Instant::now();
         while !self.check_once(until).await {
@@ -504,7 +505,7 @@ impl FaultTask {
         }
     }
 
-    /// One check; false when its answer did not arrive in time, or before the undo.
+    /// One check. False if its answer did not arrive in time, or before the undo.
     async fn check_once(&mut self, until: Instant) -> bool {
         let look = timeout_at(until.min(Instant::now() + LOOK_LIMIT), caught(self.driver.settle()));
         let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
@@ -520,10 +521,10 @@ impl FaultTask {
     fn is_claimed(&self, findings: &[Finding]) -> bool {
         self.plan.engine == "chaos-mesh"
             && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
-            && !findings.iter().any(|finding| finding.shows == Proof::Effective)
+            && !findings.iter().any(|finding| finding.shows.is_effect())
     }
 
-    /// Takes the proof away from a fault that did not last, or not on everything.
+    /// Withdraws the proof of a fault that did not last, or did not act on everything.
     fn conclude(&mut self) {
         self.conclude_last_check();
         let stretches = self.said(|driver| driver.unproven()).unwrap_or_default();
@@ -544,9 +545,8 @@ impl FaultTask {
         let problem = match looked {
             Ok(findings) => {
                 let lasted = findings.iter().all(|finding| finding.holds);
-                let is_seen = |holds: bool| {
-                    findings.iter().any(|finding| finding.shows == Proof::Effective && finding.holds == holds)
-                };
+                let is_seen =
+                    |holds: bool| findings.iter().any(|finding| finding.shows.is_effect() && finding.holds == holds);
                 let (shows, refutes) = (is_seen(true), is_seen(false));
                 let details = detail(&findings, lasted);
                 if lasted {
@@ -616,7 +616,7 @@ impl FaultTask {
                     }
                     problem = error.to_string();
                 }
-                // The next try may work, and the fault must not stay.
+                // The next attempt may succeed, and the fault must not stay.
                 Ok(Err(_)) => problem = PANIC.to_owned(),
                 Err(_) => {}
             }
@@ -637,7 +637,7 @@ impl FaultTask {
         self.left(problem);
     }
 
-    /// Reports how often each problem of the undo came again.
+    /// Reports how many times each problem of the undo was repeated.
     fn count(&self, problems: &Problems) {
         for (problem, more) in problems.0.iter().filter(|(_, more)| *more > 0) {
             let problem = problem.lines().next().unwrap_or_default();
@@ -662,8 +662,8 @@ impl FaultTask {
     }
 }
 
-/// The problems of an undo, which fails again and again for few reasons: each is reported once, with the number of repetitions
-/// at the end.
+/// The problems of an undo. Repeated failures have few causes, so each is reported once, with the number of repetitions at
+/// the end.
 #[derive(Default)]
 struct Problems(Vec<(String, u32)>);
 
@@ -683,7 +683,7 @@ impl Problems {
     }
 }
 
-/// Undoes, and reads back what is there.
+/// Undoes, and reads back the state.
 async fn try_undo(driver: &mut Box<dyn FaultDriver>) -> Result<Vec<Finding>, FaultError> {
     driver.undo().await?;
     driver.prove_undone().await

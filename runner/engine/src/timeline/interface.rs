@@ -4,6 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::{FaultResult, Leftover};
 use shakedown_schemas::scenario::Scenario;
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ pub struct Timeline<'a> {
     pub events: Events,
     /// The reason to end the run early; `None` until there is one.
     pub stop: watch::Receiver<Option<Stop>>,
-    /// How long the undo of a fault is retried.
+    /// The time limit of the undo of a fault.
     pub undo_limit: Duration,
     /// The gate. It is called once, before the first phase with faults.
     pub gate: Option<Gate>,
@@ -84,5 +85,6 @@ pub struct Outcome {
 pub fn panicked(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    format!("shakedown itself failed: {text}\nhelp: this is a bug; every fault that was begun is undone")
+    Explained::new(format!("shakedown itself failed: {text}"), "this is a bug; every fault that was begun is undone")
+        .to_string()
 }

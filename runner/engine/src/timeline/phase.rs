@@ -14,7 +14,7 @@ use shakedown_observe::PhaseSpan;
 /// The smallest share of its planned time that a fault has to last.
 const ENOUGH: f64 = 0.9;
 
-/// The step of a fault, as far as it decides what is due.
+/// The step of a fault that decides which action is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FaultStep {
     /// It is not injected yet.
@@ -42,7 +42,7 @@ pub(super) struct FaultTiming {
     pub(super) phase: usize,
     /// How long after the phase's beginning it is injected.
     pub(super) after: Duration,
-    /// How long it lasts; none for the rest of the phase.
+    /// Its duration. None: the rest of the phase.
     pub(super) lasts: Option<Duration>,
     /// Its step.
     pub(super) step: FaultStep,
@@ -76,7 +76,7 @@ impl FaultTiming {
         self.lasts.map(|lasts| active + lasts).or(phase_end)
     }
 
-    /// How long it is to last in a phase of that duration.
+    /// Its planned duration in a phase of that duration.
     fn planned(&self, duration: Duration) -> Duration {
         let rest = duration.saturating_sub(self.after);
         self.lasts.map_or(rest, |lasts| lasts.min(rest))
@@ -102,8 +102,8 @@ pub(super) fn end<'a>(
     Some(end)
 }
 
-/// Takes the proof away from a fault that was in place for less than 90 % of its planned time within its phase, on average of
-/// its targets. A target that is gone counts up to then, whatever the engine. What happens once has no time to last.
+/// Withdraws the proof of a fault that was in place for less than 90 % of its planned time within its phase, on average of
+/// its targets. A lost target counts until its loss, for every engine. A one-time fault has no duration.
 pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &PhaseSpan) {
     let (Some(from), Some(to)) = (result.injected_s, result.undoing_s) else { return };
     let is_once = FaultInfo::of(&result.kind).is_some_and(FaultInfo::is_once);
@@ -116,7 +116,7 @@ pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &Phas
     let planned = timing.planned(Duration::from_nanos(span.planned_ns)).as_secs_f64();
     let [without, on_average] = stretch::totals(&result.unproven, within, result.targets.len());
     if lasted - on_average < planned * ENOUGH {
-        // Which targets were lost, and when, is in the stretches.
+        // The stretches contain the lost targets and the times of their loss.
         let lost = on_average > without;
         let mut problem = format!(
             "in place for {} of its planned {}",
@@ -133,7 +133,7 @@ pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &Phas
     }
 }
 
-/// Takes the proof away from a fault that its fuse ended, or kept from being injected.
+/// Withdraws the proof of a fault that its fuse ended or prevented.
 pub(super) fn burned(result: &mut FaultResult, reason: &str) {
     let what = if result.injecting_s.is_some() { "ended early by its fuse" } else { "not injected" };
     if matches!(result.injection, Verdict::Pass | Verdict::Inconclusive) {

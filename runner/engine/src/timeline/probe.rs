@@ -16,11 +16,11 @@ pub(super) struct Probe {
 /// The neighbour's latest answers.
 #[derive(Debug, Clone)]
 pub(super) struct ProbeState {
-    /// Since when no answer was good; `None` while the last one was.
+    /// Since when no answer was successful. `None` if the last one was.
     pub(super) bad_since: Instant,
-    /// The number of bad answers since then.
+    /// The number of failed answers since then.
     pub(super) bad: u64,
-    /// The problem of the last bad answer.
+    /// The problem of the last failed answer.
     pub(super) problem: String,
 }
 

@@ -11,13 +11,13 @@ use super::stretch::LAST_CHECK;
 /// The plan of a phase.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// How long it is planned to last.
+    /// Its planned duration.
     pub(super) duration: Duration,
-    /// Whether the scenario has faults in it.
+    /// Whether it has faults.
     pub(super) has_faults: bool,
 }
 
-/// An action that is due. The run waits for its events, not for its end.
+/// An action that is due. The loop waits for its events, not for its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// The load's first request is due.
@@ -80,7 +80,7 @@ enum Stage {
     Undoing(usize),
     /// The rest of the faults is undone or dismissed.
     Closing,
-    /// The load gets the rest of its answers.
+    /// The load receives the remaining answers.
     Finishing,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct RunState {
     timings: Vec<FaultTiming>,
     /// The longest wait for the answers of the previous phase.
     calm: Duration,
-    /// Whether a gate is still to be asked.
+    /// Whether the gate has not been asked yet.
     gate: bool,
     /// The phase for which this wait is over.
     calmed: Option<usize>,

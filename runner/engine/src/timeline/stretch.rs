@@ -1,4 +1,4 @@
-//! Stretches of a fault without proof: how they are recorded, and from when on the fault is not proven. Pure.
+//! Stretches of a fault without proof: how they are recorded, and when they make a fault unproven. Pure.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use shakedown_faults::Stretch;
 
-/// How long before its undo a fault is checked at the earliest. The undo does not wait for the result.
+/// The longest time before its undo at which a fault is checked. The undo does not wait for the result.
 pub(super) const LAST_CHECK: Duration = Duration::from_secs(5);
 
-/// The longest stretch without proof of a fault that counts as proven, in seconds: as long as the end of a fault that its last
-/// check leaves open.
+/// The longest stretch without proof of a fault that counts as proven, in seconds: equal to the time between a fault's last
+/// check and its undo.
 const LONGEST_S: f64 = LAST_CHECK.as_secs() as f64;
 
 /// The stretches within a fault's time, in seconds since the load's start.
@@ -28,44 +28,54 @@ pub(super) fn clipped(stretches: Vec<Stretch>, zero: Instant, [from_s, to_s]: [f
     stretches.into_iter().map(clip).filter(|stretch| stretch.from_s < stretch.to_s).collect()
 }
 
-/// The stretches together, each moment once: their beginnings, their ends and the reasons.
-fn merged(stretches: &[UnprovenStretch]) -> Vec<UnprovenStretch> {
-    let mut sorted = stretches.to_vec();
+/// Overlapping stretches as one.
+struct Merged<'a> {
+    from_s: f64,
+    to_s: f64,
+    /// Each reason once.
+    why: Vec<&'a str>,
+}
+
+fn merged<'a>(stretches: impl IntoIterator<Item = &'a UnprovenStretch>) -> Vec<Merged<'a>> {
+    let mut sorted: Vec<&UnprovenStretch> = stretches.into_iter().collect();
     sorted.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
-    let mut all: Vec<UnprovenStretch> = Vec::new();
+    let mut all: Vec<Merged<'_>> = Vec::new();
     for stretch in sorted {
         match all.last_mut().filter(|last| stretch.from_s <= last.to_s) {
             Some(last) => {
                 last.to_s = last.to_s.max(stretch.to_s);
-                if !last.why.contains(&stretch.why) {
-                    last.why.push_str(&format!("; {}", stretch.why));
+                if !last.why.contains(&stretch.why.as_str()) {
+                    last.why.push(&stretch.why);
                 }
             }
-            None => all.push(stretch),
+            None => all.push(Merged { from_s: stretch.from_s, to_s: stretch.to_s, why: vec![&stretch.why] }),
         }
     }
     all
 }
 
-/// The time without proof within another one, in seconds: of the whole fault, and on average of that many targets.
-pub(super) fn totals(stretches: &[UnprovenStretch], [from_s, to_s]: [f64; 2], targets: usize) -> [f64; 2] {
-    let length = |stretches: &[UnprovenStretch]| -> f64 {
-        merged(stretches).iter().map(|it| (it.to_s.min(to_s) - it.from_s.max(from_s)).max(0.0)).sum()
-    };
-    let whole: Vec<UnprovenStretch> = stretches.iter().filter(|it| it.target.is_none()).cloned().collect();
-    let of_all = length(&whole);
-    let lost: BTreeSet<&String> = stretches.iter().filter_map(|it| it.target.as_ref()).collect();
-    let more = lost.into_iter().map(|uid| {
-        let its = stretches.iter().filter(|it| it.target.as_ref() == Some(uid)).cloned();
-        length(&whole.iter().cloned().chain(its).collect::<Vec<_>>()) - of_all
-    });
-    [of_all, of_all + more.sum::<f64>() / targets.max(1) as f64]
+/// The stretches that concern all targets.
+fn of_all(stretches: &[UnprovenStretch]) -> impl Iterator<Item = &UnprovenStretch> + Clone {
+    stretches.iter().filter(|it| it.target.is_none())
 }
 
-/// Why these stretches take the proof away; none when they do not.
+/// The time without proof within another one, in seconds: of the whole fault, and on average of that many targets.
+pub(super) fn totals(stretches: &[UnprovenStretch], [from_s, to_s]: [f64; 2], targets: usize) -> [f64; 2] {
+    let length = |all: Vec<Merged<'_>>| -> f64 {
+        all.iter().map(|it| (it.to_s.min(to_s) - it.from_s.max(from_s)).max(0.0)).sum()
+    };
+    let whole = length(merged(of_all(stretches)));
+    let lost: BTreeSet<&String> = stretches.iter().filter_map(|it| it.target.as_ref()).collect();
+    let more = lost.into_iter().map(|uid| {
+        let its = stretches.iter().filter(|it| it.target.as_ref() == Some(uid));
+        length(merged(of_all(stretches).chain(its))) - whole
+    });
+    [whole, whole + more.sum::<f64>() / targets.max(1) as f64]
+}
+
+/// Why these stretches withdraw the proof. None if they do not.
 pub(super) fn too_long(stretches: &[UnprovenStretch]) -> Option<String> {
-    let whole: Vec<UnprovenStretch> = stretches.iter().filter(|it| it.target.is_none()).cloned().collect();
-    let all = merged(&whole);
+    let all = merged(of_all(stretches));
     let longest = all.iter().max_by(|a, b| (a.to_s - a.from_s).total_cmp(&(b.to_s - b.from_s)))?;
     let length = longest.to_s - longest.from_s;
     (length > LONGEST_S).then(|| {
@@ -74,7 +84,7 @@ pub(super) fn too_long(stretches: &[UnprovenStretch]) -> Option<String> {
             words::moment(longest.from_s),
             words::moment(longest.to_s),
             words::seconds(LONGEST_S),
-            longest.why
+            longest.why.join("; ")
         )
     })
 }

@@ -48,7 +48,7 @@ struct Watched {
     path: String,
     /// Its phase; `None` for all phases.
     phase: Option<usize>,
-    /// Since when it is watched; `None` while it is not.
+    /// Since when it is checked. `None` while it is not.
     since: Option<Instant>,
     /// The recent numbers of each load.
     windows: Vec<Window>,
@@ -254,7 +254,7 @@ impl Window {
     }
 }
 
-/// The breach of a neighbour without a good answer for the whole time.
+/// The breach of a neighbour without a successful answer for the whole time.
 fn answers(limit: &StopHttp, seen: &ProbeState, now: Instant) -> Option<Breach> {
     let long = now - seen.bad_since;
     (seen.bad > 0 && long >= limit.lasts.get()).then(|| Breach {
@@ -263,10 +263,10 @@ fn answers(limit: &StopHttp, seen: &ProbeState, now: Instant) -> Option<Breach> 
         path: String::new(),
         title: format!("stop when {} does not answer for {}", limit.url, limit.lasts),
         observed: Some(long.as_secs_f64()),
-        observed_text: format!("no good answer for {:.1} s", long.as_secs_f64()),
+        observed_text: format!("no successful answer for {:.1} s", long.as_secs_f64()),
         unit: Unit::Seconds,
         limit_text: format!("at most {}", limit.lasts),
         samples: seen.bad,
-        reason: format!("{} gave no good answer for {:.1} s ({})", limit.url, long.as_secs_f64(), seen.problem),
+        reason: format!("{} gave no successful answer for {:.1} s ({})", limit.url, long.as_secs_f64(), seen.problem),
     })
 }

@@ -1,4 +1,4 @@
-//! The objects of canaries: short-lived pods of ours that run under a fuse, and the objects that act on them.
+//! The objects of canaries: short-lived pods that run under a fuse, and the objects that act on them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl Pods<'_> {
         }
     }
 
-    /// Checks that waiting for a pod still makes sense.
+    /// Checks that a pod may still become ready.
     ///
     /// # Errors
     /// With `problem`, when it cannot run or the time is over.

@@ -1,4 +1,4 @@
-//! The abilities of a node that a fault needs, and the harmless form of the fault that shows them. Pure.
+//! The abilities of a node that a fault needs, and the harmless form of the fault that tests them. Pure.
 //!
 //! The tools of Chaos Mesh's daemon need parts of the node's kernel. A node that lacks one can never inject the fault.
 
@@ -40,7 +40,7 @@ pub enum Ability {
 }
 
 impl Ability {
-    /// In a word, or a few.
+    /// A short name.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Netem => "netem",
@@ -63,7 +63,7 @@ pub fn in_words<'a>(abilities: impl IntoIterator<Item = &'a Ability>) -> String 
     }
 }
 
-/// The abilities that a recipe's resource takes; none where no node can lack one.
+/// The abilities that a recipe's resource needs. None if every node has them.
 fn taken(recipe: &Recipe, resource: &Resource) -> BTreeSet<Ability> {
     let links = if resource.filtered { Some(Ability::Links) } else { None };
     match recipe {
@@ -79,8 +79,8 @@ fn taken(recipe: &Recipe, resource: &Resource) -> BTreeSet<Ability> {
     }
 }
 
-/// The same fault for a canary: of the same kind, with peers that do not exist and with as little stress as possible. None
-/// where a canary shows nothing.
+/// The same fault for a canary: of the same kind, with peers that do not exist and with as little stress as possible. None if
+/// a canary cannot test it.
 fn harmless(recipe: &Recipe) -> Option<Recipe> {
     let nowhere = || Ends { addresses: [NOWHERE.to_owned()].into(), ..Ends::default() };
     let direction = Direction::Egress;
@@ -110,7 +110,7 @@ pub enum Outcome {
     Unknown(Explained),
 }
 
-/// One canary: a pod of ours on a node, with the harmless form of a fault.
+/// One canary: a pod on a node, with the harmless form of a fault.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trial {
     /// The fault that needs it.
@@ -140,7 +140,8 @@ impl Trial {
     }
 }
 
-/// The canaries of a run's faults: one for each node and each set of abilities, however many faults need it.
+/// The canaries of a run's faults: one for each node and each set of abilities, regardless of the number of faults that need
+/// it.
 pub fn trials<'a>(faults: impl IntoIterator<Item = &'a ChaosSpec>) -> Vec<Trial> {
     let mut all: Vec<Trial> = Vec::new();
     for spec in faults {
@@ -178,8 +179,8 @@ fn of_fault(spec: &ChaosSpec) -> Vec<Trial> {
     needed.into_iter().filter(|(_, abilities)| !abilities.is_empty()).map(trial).collect()
 }
 
-/// One canary for each ability, to look at a node without a scenario. The proxy of `http` is not among them: on a node that
-/// cannot have one, it holds up every other HTTPChaos of the cluster (seen on Chaos Mesh 2.8.3).
+/// One canary for each ability, to test a node without a scenario. The proxy of `http` is not tested: on a node that cannot
+/// run one, it blocks every other HTTPChaos of the cluster (seen on Chaos Mesh 2.8.3).
 pub fn survey(namespace: &str, node: &str) -> Vec<Trial> {
     let pods = json!({"prefix": "canary"});
     let faults = [

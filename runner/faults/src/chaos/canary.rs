@@ -1,11 +1,12 @@
-//! The canaries of Chaos Mesh: before any load, each node of a fault gets a pod of ours, and this pod the same kind of fault.
-//! A fault that cannot be injected there can never be injected into the targets.
+//! The canaries of Chaos Mesh: before any load, a canary pod runs on each node of a fault and receives the same kind of fault.
+//! A fault that cannot be injected there cannot be injected into the targets either.
 //!
-//! A node refuses a fault only by an answer: Chaos Mesh or its daemon says why it fails, or the manager is down or stuck. A canary
-//! without an answer says nothing, as its manager may only be slow; then the fault itself has to be proven.
+//! A node counts as unable only with an answer: Chaos Mesh or its daemon reports why it fails, or the manager is down or
+//! stuck. A canary without an answer is not conclusive, because the manager may only be slow; then the fault itself has to be
+//! proven.
 //!
-//! A canary touches no target. It is removed by the deletion of its pod: Chaos Mesh lets go of a pod that is gone, and none of
-//! its rules can be left.
+//! A canary touches no target. Its removal begins with the deletion of its pod: Chaos Mesh releases a pod that is gone, and
+//! no rule can remain.
 
 use std::time::Duration;
 
@@ -24,24 +25,24 @@ use crate::canary::CanaryError;
 use crate::canary::pods::{PAUSE, PORT, Pods};
 use crate::{FaultDriver, FaultError};
 
-/// How long a canary's pod may take to run. On a slow node of the test cluster it took 21 s.
+/// The timeout for a canary's pod to run. On a slow node of the test cluster it took 21 s.
 const START: Duration = Duration::from_secs(28);
 /// The same for `doctor`, which starts several pods on each node.
 const SURVEY_START: Duration = Duration::from_secs(60);
-/// How long its fault may take to be injected. Injections on a busy node took up to 14 s.
+/// The timeout of its injection. Injections on a busy node took up to 14 s.
 const INJECT: Duration = Duration::from_secs(17);
-/// How long a failure may take to heal, from the beginning of the injection.
+/// How long a failure may last before it counts, from the beginning of the injection.
 const FAIL: Duration = Duration::from_secs(10);
-/// How long its removal may take at least: of its pod, and of its fault. Together, a canary takes less than 60 s.
+/// The minimum time for the removal of its pod and of its fault. In total, a canary takes less than 60 s.
 const REMOVE: Duration = Duration::from_secs(14);
 const UNDO: Duration = Duration::from_secs(6);
-/// How long all canaries of a run may take together.
+/// The timeout of all canaries of a run together.
 const WHOLE: Duration = Duration::from_secs(59);
 /// The same for `doctor`, within the life of its fuse.
 const SURVEY: Duration = Duration::from_secs(110);
-/// The least time that a canary needs to show anything.
+/// The shortest time in which a canary can have a result.
 const LEAST: Duration = Duration::from_secs(5);
-/// How many canaries there are at a time.
+/// The number of concurrent canaries.
 const AT_ONCE: usize = 8;
 /// The time limit that Chaos Mesh has for its fault.
 const LIFE: Duration = Duration::from_secs(120);
@@ -49,7 +50,7 @@ const LIFE: Duration = Duration::from_secs(120);
 const FIRST: usize = 9_000;
 /// The number of `doctor`'s fuse, far above those of scenarios.
 const SERIAL: usize = 9_998;
-/// Begins the reason why a canary shows nothing.
+/// The beginning of the reason why a canary has no result.
 const NOT_TRIED: &str = "the canary was not tried";
 
 /// The canaries of one run.
@@ -98,7 +99,7 @@ impl Canaries<'_> {
         if unable.is_empty() { Ok(unknown) } else { Err(unable.join("\n")) }
     }
 
-    /// Tries all of them, a few at a time, for as long as `whole`. A pod may take `start` to run.
+    /// Tests all of them, a few at a time, within `whole`. A pod may take `start` to run.
     async fn run(&self, trials: &[&Trial], start: Duration, whole: Duration) -> Vec<Outcome> {
         let until = Instant::now() + whole;
         let attempts =
@@ -108,7 +109,7 @@ impl Canaries<'_> {
 
     async fn attempt(&self, number: usize, trial: &Trial, start: Duration, until: Instant) -> Outcome {
         let Some(left) = until.checked_duration_since(Instant::now() + LEAST + REMOVE) else {
-            return Outcome::Unknown("the canary was not tried: the earlier ones took all of the time".into());
+            return Outcome::Unknown("the canary was not tried: the earlier canaries used all of the time".into());
         };
         let Self { cluster, run, serial, image, fuses } = self;
         let owner = fuses.owner(&trial.namespace).cloned();
@@ -182,8 +183,8 @@ impl Canaries<'_> {
         }
     }
 
-    /// Deletes the pod, and once it is gone the resource. A resource that stays then is removed by force: it acts on no other
-    /// pod. The resource is deleted even where the pod stays.
+    /// Deletes the pod and, once it is gone, the resource. A resource that then remains is removed by force: it acts on no
+    /// other pod. The resource is deleted even if the pod remains.
     async fn remove(&self, key: &ObjectKey, fault: Option<&mut ChaosFault>, until: Instant) -> Result<(), Explained> {
         let until = until.max(Instant::now() + REMOVE);
         let gone = async {
@@ -207,7 +208,7 @@ impl Canaries<'_> {
     }
 }
 
-/// Undoes, for as long as Chaos Mesh is at it.
+/// Undoes, and repeats the undo while Chaos Mesh is recovering.
 async fn undo(fault: &mut ChaosFault) -> Result<(), FaultError> {
     loop {
         match fault.undo().await {
@@ -217,7 +218,7 @@ async fn undo(fault: &mut ChaosFault) -> Result<(), FaultError> {
     }
 }
 
-/// The cause, with another engine among the remedies where there is one.
+/// The cause, with another engine as a remedy if there is one.
 fn with_other_engine(trial: &Trial, why: Explained) -> Explained {
     if trial.abilities.contains(&Ability::Partition) {
         why.or("use the partition of Kubernetes (`engine: network-policy`)")

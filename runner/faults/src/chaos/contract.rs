@@ -16,6 +16,8 @@ use super::spec::Record;
 pub enum Missing {
     /// No controller has processed it.
     Untouched,
+    /// The controller has selected no target.
+    Unselected,
     /// It is in progress, or fails and may still succeed.
     Pending {
         /// What is missing.
@@ -32,6 +34,7 @@ impl Missing {
     pub fn text(&self) -> String {
         match self {
             Self::Untouched => "no controller has processed it".to_owned(),
+            Self::Unselected => "no target is selected".to_owned(),
             Self::Pending { what, failure: Some(failure) } => format!("{what}: {failure}"),
             Self::Pending { what, failure: None } | Self::Wrong(what) => what.clone(),
         }
@@ -73,7 +76,7 @@ pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missin
         return Err(Missing::Wrong(format!("it acts on {other}{end}, which was not chosen")));
     }
     if condition(object, "Selected") != Some("True") {
-        return pending("no target is selected".to_owned(), None);
+        return Err(Missing::Unselected);
     }
     let absent: Vec<&str> = wanted.difference(&found).map(|(id, _)| *id).collect();
     if !absent.is_empty() {
@@ -132,7 +135,7 @@ pub fn tells(object: &Value) -> bool {
     records(object).any(|record| ["Apply", "Recover"].iter().any(|operation| failure(record, operation).is_some()))
 }
 
-/// Whether its recovery is under way: every record that is left took hold, and none reports a failure.
+/// Whether its recovery is under way: every remaining record took effect, and none reports a failure.
 pub fn is_recovering(object: &Value) -> bool {
     let mut left = records(object).filter(|record| record["phase"] != "Not Injected").peekable();
     desired_phase(object) == "Stop"
@@ -149,9 +152,9 @@ pub fn stuck(object: &Value) -> String {
     let waits = records(object).find(|record| record["phase"] == "Not Injected/Wait");
     match (recovered(object), waits.and_then(|record| failure(record, "Apply"))) {
         (_, Some(failure)) => {
-            format!("its injection never succeeded, and has to before it can be recovered: {failure}")
+            format!("its injection never succeeded, and Chaos Mesh cannot recover it before that: {failure}")
         }
-        // The deletion makes the manager change the phase that it wants, before anything else.
+        // The manager's first reaction to a deletion is to change the desired phase.
         (Err(missing), None)
             if object["metadata"]["deletionTimestamp"].is_string() && desired_phase(object) == "Run" =>
         {
@@ -191,8 +194,8 @@ pub fn failed_before_rules(object: &Value, pod: &str) -> bool {
         && events.all(|event| event["type"] == "Failed" && event["message"].as_str().is_some_and(is_before_rules))
 }
 
-/// Whether a resource does nothing in a pod: the far end of a degradation in one direction, because packets are shaped where they
-/// are sent. A partition acts at both ends. Source: Chaos Mesh 2.8.3 as recorded (`tests/recordings/delay.ndjson`).
+/// Whether a resource does nothing in a pod: the far end of a degradation in one direction, because packets are shaped where
+/// they are sent. A partition acts at both ends. Source: Chaos Mesh 2.8.3 as recorded (`tests/recordings/delay.ndjson`).
 pub fn acts_elsewhere(object: &Value, pod: &str) -> bool {
     let far = match object["spec"]["direction"].as_str() {
         Some("to") | None => ".Target",
@@ -203,7 +206,7 @@ pub fn acts_elsewhere(object: &Value, pod: &str) -> bool {
     object["spec"]["action"] != "partition" && here.all(|record| record["selectorKey"] == far)
 }
 
-/// How a child object, which Chaos Mesh keeps for each pod, is still without an answer: its generation.
+/// The generation of a child object, which Chaos Mesh keeps for each pod, if the daemon has not answered it yet.
 pub fn unanswered(child: &Value) -> Option<i64> {
     let generation = child["metadata"]["generation"].as_i64()?;
     (child["status"]["observedGeneration"].as_i64().unwrap_or_default() < generation).then_some(generation)
@@ -228,7 +231,7 @@ pub fn stopped(pod: &Value, before: u64) -> Option<String> {
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         return Some(format!("container {} is not ready{why}", name(container)));
     }
-    // Readiness gates and native sidecars make a pod unready whose programs run.
+    // Readiness gates and native sidecars can make a pod unready although its programs run.
     if containers(pod).next().is_none() && condition(pod, "Ready") != Some("True") {
         return Some("it is not ready".to_owned());
     }
@@ -300,7 +303,7 @@ pub fn unfit(network: &Value, pod: &str) -> Option<Explained> {
         .flat_map(|list| network["spec"][*list].as_array().into_iter().flatten())
         .filter_map(|rule| rule["source"].as_str())
         .collect();
-    // Without rules, a failure is one of the past: each new rule is tried anew.
+    // Without rules, a failure is outdated: each new rule is tried again.
     if others.is_empty() {
         return None;
     }
@@ -424,7 +427,8 @@ mod tests {
         assert_eq!(crashes, "container main does not run (CrashLoopBackOff, started again 7 times)");
     }
 
-    /// Chaos Mesh changes the images of init containers as well. A native sidecar has no grace period of the pod's own programs.
+    /// Chaos Mesh changes the images of init containers as well. A native sidecar has no grace period of the pod's own
+    /// programs.
     #[test]
     fn a_native_sidecar_that_ends_first_does_not_show_that_the_programs_have_ended() {
         let pod = |main: bool, sidecar: bool| {
@@ -440,7 +444,7 @@ mod tests {
         };
         assert_eq!((stopped(&pod(true, true), 0), stopped(&pod(true, false), 0)), (None, None));
         assert_eq!(stopped(&pod(false, true), 0).unwrap(), "container main is not ready");
-        // Objects that no kubelet has taken have only conditions.
+        // Pods that no kubelet has accepted have only conditions.
         let bare = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
         assert_eq!(stopped(&bare, 0).unwrap(), "it is not ready");
     }

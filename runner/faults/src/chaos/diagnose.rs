@@ -4,23 +4,20 @@ use shakedown_schemas::Explained;
 
 /// Part of Chaos Mesh's message about a missing permission in a namespace.
 pub const NOT_ALLOWED: &str = "is forbidden on namespace";
-/// Part of Chaos Mesh's message about a daemon that cannot make its chains of iptables. It makes them for each pod, even for one
+/// Part of Chaos Mesh's message about a daemon that cannot create its iptables chains. It creates them for each pod, even
 /// without rules, before any rule of iptables or `tc`.
 pub const CHAINS: &str = "unable to set ip tables chains";
-/// Part of Chaos Mesh's message about a Kubernetes without the API in which it looks for its daemons.
+/// Part of Chaos Mesh's message about a Kubernetes without the API by which it finds its daemons.
 pub const NO_DISCOVERY: &str = "discovery.k8s.io/v1";
 /// Parts of the messages about a failure that comes before any rule of iptables or `tc`, whatever the rules are.
 const BEFORE_RULES: &[&str] = &[CHAINS, NO_DISCOVERY];
-/// Said of a resource whose deletion Chaos Mesh has not reacted to.
-pub const NOT_TAKEN_UP: &str = "Chaos Mesh has not taken up its deletion";
+/// Why a resource still exists whose deletion Chaos Mesh has not reacted to, with the remedy.
+pub const NOT_TAKEN_UP: &str = "Chaos Mesh has not started its deletion (chaos-controller-manager does not run, has no leader or \
+                                hangs: `kubectl get pods -A -l app.kubernetes.io/component=controller-manager`; the resource is \
+                                deleted once it works again)";
 
 /// Remedies by a part of the message in lower case. The first match counts, so the more specific parts come first.
 const CAUSES: &[(&str, &str)] = &[
-    (
-        "has not taken up its deletion",
-        "chaos-controller-manager does not run, has no leader or hangs: `kubectl get pods -A -l \
-         app.kubernetes.io/component=controller-manager`; the resource goes once it works again",
-    ),
     (
         "cannot find daemonip on node",
         "no chaos-daemon runs on that node: `kubectl get pods -A -l app.kubernetes.io/component=chaos-daemon -o wide`; its \
@@ -141,7 +138,8 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     (
         "controller-manager\" not found",
-        "Chaos Mesh was uninstalled and its webhooks are left, so nothing of it can be created or changed: `shakedown doctor` \
+        "Chaos Mesh was uninstalled and its webhooks are left, so none of its resources can be created or changed: \
+         `shakedown doctor` \
          names them, and the order in which to clean up",
     ),
     (
@@ -156,8 +154,8 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     (
         NOT_ALLOWED,
-        "Chaos Mesh itself asks whether this account may create this kind in every namespace that the fault names, the peers' \
-         as well: give it `create` there",
+        "Chaos Mesh itself asks whether this account may create this kind in every namespace that the fault names, the \
+         peers' as well: grant it `create` there",
     ),
     ("context deadline exceeded", "Chaos Mesh's controller does not reach the chaos-daemon on that node (port 31767)"),
     ("connection refused", "Chaos Mesh's controller does not reach the chaos-daemon on that node (port 31767)"),
@@ -186,7 +184,7 @@ const TOOLS_SAY: &[&str] = &[
     "ptrace",
     "cgroup",
 ];
-/// Parts of messages, in lower case, whose cause is the node or the installation, which no retry changes.
+/// Parts of messages, in lower case, whose cause is the node or the installation. A retry does not help.
 const LASTING: &[&str] = &[
     "specified qdisc not found",
     "qdisc kind is unknown",
@@ -209,7 +207,7 @@ pub fn is_mute(words: &str) -> bool {
     failed && !TOOLS_SAY.iter().any(|part| words.contains(part))
 }
 
-/// Whether a failure lasts whatever is tried again.
+/// Whether a retry cannot succeed after this failure.
 pub fn lasts(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     LASTING.iter().any(|part| words.contains(part))
@@ -242,7 +240,7 @@ pub fn explained(words: &str) -> Explained {
 
 /// The help for a resource that no controller has processed.
 pub const NO_CONTROLLER: &str = "Chaos Mesh's controller is not running, or is installed for another namespace only (clusterScoped=false): \
-     `shakedown doctor` looks";
+     `shakedown doctor` finds out";
 
 #[cfg(test)]
 mod tests {
@@ -311,7 +309,7 @@ mod tests {
         assert_eq!(words, "Error: Specified qdisc not found.");
         assert!(remedy(&words).unwrap().contains("modprobe sch_netem"));
         assert_eq!(last_words("INFO all is well"), None);
-        // Each tool's own words, as the daemon logs them, and what helps.
+        // Each tool's message, as the daemon logs it, and its remedy.
         for (message, quoted, helps) in [
             (
                 "iptables v1.8.9 (legacy): can't initialize iptables table `filter': Table does not exist (do you need to insmod?)\\\\nPerhaps iptables or your kernel needs to be upgraded.",

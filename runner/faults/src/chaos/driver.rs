@@ -59,7 +59,7 @@ impl FaultDriver for ChaosFault {
         let mut shaped = BTreeSet::new();
         for resource in inner.recipe.resources(&targets) {
             let sent = object(&resource, &inner.naming, 0);
-            if let Err(error) = inner.cluster.rehearse(resource.kind, &inner.naming.namespace, &sent).await {
+            if let Err(error) = inner.cluster.dry_run(resource.kind, &inner.naming.namespace, &sent).await {
                 return Err(inner.named(&resource, error).await);
             }
             shaped.extend(resource.shapes);
@@ -87,7 +87,7 @@ impl FaultDriver for ChaosFault {
             state.standing = true;
             state.targets.clone()
         };
-        // Before anything is sent: a kubelet that takes a sample for each request would see the fault in it.
+        // Before anything is sent: a kubelet that samples on each request would already include the fault.
         self.inner.read_before().await;
         self.inner.create(&targets, 0).await
     }
@@ -102,7 +102,7 @@ impl FaultDriver for ChaosFault {
         for made in &standing {
             match self.inner.look(made).await? {
                 Ok(mut found) => {
-                    // The parts of a fault take hold one after the other: at worst seconds apart.
+                    // The parts of a fault take effect one after the other, possibly seconds apart.
                     let since =
                         self.inner.state().acting_since.get(&made.key.name).filter(|_| standing.len() > 1).copied();
                     if let (Some(first), Some(since)) = (found.first_mut(), since) {
@@ -125,7 +125,7 @@ impl FaultDriver for ChaosFault {
         let mut lost = self.inner.state().lost.clone();
         self.inner.state().targets.iter().for_each(|target| _ = lost.remove(&pod_id(&target.pod)));
         for mut made in self.inner.standing().into_iter().filter(|made| made.resource.lasts) {
-            // How long it did not act on a target that is gone is in `unproven`.
+            // `unproven` contains how long it did not act on a lost target.
             made.resource.shapes.retain(|pod| !lost.contains(pod));
             match self.inner.look(&made).await {
                 Ok(Ok(_)) => {}
@@ -165,7 +165,7 @@ impl FaultDriver for ChaosFault {
         let state = self.inner.state();
         let sources: &[()] = if self.inner.follow { &[()] } else { &[] };
         let mut stretches = state.doubts.of(0, &sources.iter().copied().collect());
-        // What has acted once on a target needs it no more.
+        // A one-time action no longer needs its target.
         stretches.retain(|stretch| stretch.target.is_none() || !state.is_once());
         stretches
     }

@@ -1,10 +1,10 @@
-//! The way out of a network fault that never took hold. Chaos Mesh has to inject before it recovers, so an injection that
-//! cannot succeed keeps the resource for ever. Here its entries are taken out of what Chaos Mesh keeps about the pods, and
-//! once the daemons have put the rest in place without a failure, nothing of it is left and its finalizer may go.
+//! The way out of a network fault that never took effect. Chaos Mesh has to inject before it recovers, so an injection that
+//! cannot succeed keeps the resource for ever. This module removes its rules from the per-pod objects of Chaos Mesh. Once the
+//! daemons have applied the remaining rules without a failure, nothing is left and the finalizer may be removed.
 //!
-//! On a node without the legacy tables of iptables the daemon fails with the rest as well, and with an empty rest: it makes
-//! its chains before any rule. Where Kubernetes lacks the API in which Chaos Mesh looks for its daemons, it never reaches one.
-//! Then the finalizer may go if no attempt ever got further.
+//! On a node without the legacy iptables tables, the daemon fails even with an empty list of rules, because it creates its
+//! chains first. If Kubernetes lacks the API by which Chaos Mesh finds its daemons, no daemon is ever reached. In both cases
+//! the finalizer may be removed if no attempt ever reached a rule.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use tokio::time::Instant;
 use super::{POLL, contract, diagnose};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 
-/// How long a daemon has to answer for the rules without those of the fault.
+/// The timeout for a daemon to apply the rules without those of the fault.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The number of attempts of a write that conflicts with another client's.
 const WRITES: usize = 5;
 /// Chaos Mesh's finalizer.
 const FINALIZER: &str = "chaos-mesh/records";
 
-/// Ends a NetworkChaos that is being deleted and never took hold, and says what was done. None when that is not certain: it
-/// took hold somewhere, a daemon does not answer or fails, or this account may not change these objects.
+/// Ends a NetworkChaos that is being deleted and never took effect, and reports how. None if that is not certain: it took
+/// effect somewhere, a daemon does not answer or fails, or this account may not change these objects.
 ///
 /// # Errors
 /// When the cluster does not answer.
@@ -60,15 +60,15 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
         {
             return Ok(None);
         }
-        // This end was never touched, whatever its record says.
+        // This end was never changed, regardless of its record.
     }
-    // It took hold, and its recovery takes its time: only Chaos Mesh may end that.
+    // It took effect and is still recovering: only Chaos Mesh may end that.
     if waiting.is_empty() {
         return Ok(None);
     }
     let (mut answered, mut without_rules) = (Vec::new(), Vec::new());
     for pod in &waiting {
-        // Without one nothing was ever written for this pod.
+        // Without one, Chaos Mesh never wrote rules for this pod.
         let Some(there) = network(cluster, pod).await? else { continue };
         let generation = match contract::names(&there, &source) {
             true => take_out(cluster, pod, &source).await?,
@@ -84,7 +84,7 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
         }
         answered.push(format!("{pod} (generation {generation})"));
     }
-    // As it is now: its controller may have come on.
+    // Read it again: its controller may have progressed.
     let Some(now) = cluster.get_once(key).await? else { return Ok(Some(by_itself(key, &answered))) };
     if !is_going(&now) || waiting.iter().any(|pod| !contract::waits(&now, pod)) {
         return Ok(None);
@@ -103,19 +103,19 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
         false => {
             let how = match without_rules.is_empty() {
                 true => "the daemons have answered for that without a failure".to_owned(),
-                false => format!("no attempt in {} got as far as a rule", without_rules.join(", ")),
+                false => format!("no attempt in {} reached a rule", without_rules.join(", ")),
             };
-            format!("its rules were taken out of the PodNetworkChaos of {}, and {how}", answered.join(", "))
+            format!("its rules were removed from the PodNetworkChaos of {}, and {how}", answered.join(", "))
         }
     };
-    Ok(Some(format!("{key} never took hold: {rules}; its finalizer was taken off, and nothing of it is left")))
+    Ok(Some(format!("{key} never took effect: {rules}; its finalizer was removed, and nothing is left")))
 }
 
 fn by_itself(key: &ObjectKey, answered: &[String]) -> String {
     match answered.is_empty() {
-        true => format!("{key} never took hold, and no PodNetworkChaos carries its rules"),
+        true => format!("{key} never took effect, and no PodNetworkChaos carries its rules"),
         false => format!(
-            "{key} never took hold, and went once its rules were taken out of the PodNetworkChaos of {}",
+            "{key} never took effect, and went once its rules were removed from the PodNetworkChaos of {}",
             answered.join(", ")
         ),
     }
@@ -135,7 +135,7 @@ pub(super) async fn network(cluster: &Cluster, pod: &str) -> Result<Option<Value
     cluster.get_once(&network_key(pod, None)).await
 }
 
-/// Takes the rules of a source out of a pod's, and leaves those of others. Returns the generation that lacks them.
+/// Removes the rules of one source from a pod, and keeps those of others. Returns the generation without them.
 async fn take_out(cluster: &Cluster, pod: &str, source: &str) -> Result<Option<i64>, ClusterError> {
     for _ in 0..WRITES {
         let Some(there) = network(cluster, pod).await? else { return Ok(None) };
@@ -157,12 +157,12 @@ async fn take_out(cluster: &Cluster, pod: &str, source: &str) -> Result<Option<i
     Ok(None)
 }
 
-/// What the daemon has answered for the rules of a pod.
+/// The daemon's answer for the rules of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// They are in place, without those of the source.
+    /// The rules are in place, without those of the source.
     InPlace,
-    /// It failed before any rule, so it puts none in place.
+    /// It failed before any rule, so no rule is in place.
     BeforeRules,
 }
 

@@ -1,6 +1,6 @@
 //! Replaced targets while a fault acts. Chaos Mesh acts only on the pods that it selected first. This task watches for
-//! replacements, reports them and, with `follow`, injects the fault for them as well. What fails is tried again; until the
-//! fault acts on a replacement, that is a stretch without proof.
+//! replacements, reports them and, with `follow`, injects the fault for them as well. Failed steps are tried again. Until the
+//! fault acts on a replacement, the time is a stretch without proof.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::partition::{Note, Owners, Roster, RosterPod};
 use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, pod_ref};
 
-/// How long one read is tried before the watching task turns to other changes.
+/// The timeout of one read, after which the watching task handles other changes.
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
 
 /// The task that watches the targets, until this is dropped.
@@ -56,7 +56,7 @@ pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
 /// A replacement that the fault does not act on yet.
 struct Coming {
     pod: PodRef,
-    /// Once it runs: what is injected.
+    /// The injected target, once the pod runs.
     target: Option<Inside>,
     /// The number of its injection, once that was begun.
     round: Option<u32>,
@@ -66,31 +66,31 @@ struct Coming {
 
 struct Follower {
     inner: Arc<Inner>,
-    /// The connection for reads, which do not hold up the other changes for long.
+    /// The connection for reads, with a short timeout so that other changes are not delayed.
     cluster: Cluster,
     owners: Owners,
     pods: BTreeMap<String, RosterPod>,
     /// The targets, once they could be read.
     roster: Option<Roster>,
     coming: Vec<Coming>,
-    /// Something could not be taken in: the pods are read again.
+    /// A change could not be processed: the pods are read again.
     is_incomplete: bool,
     /// A broken watch was reported.
     complained: bool,
     back_off: BackOff,
     waiting: Waiting,
-    /// Since when the change that is dealt with may have been there.
+    /// Since when the change in progress may have existed.
     came: Instant,
 }
 
 impl Follower {
-    /// The watch is broken. It is reported once.
+    /// Records that the watch is broken. It is reported once.
     fn lose(&mut self, since: Instant, error: &ClusterError) {
         let why = format!("the watch of pods failed: {}", error.explained().message);
         self.inner.state().doubts.blind((), Gap::Watch, since, why);
-        // That the server has forgotten old changes is part of its work.
+        // An expired watch is normal.
         if !matches!(error, ClusterError::Expired(_)) && !std::mem::replace(&mut self.complained, true) {
-            let text = format!("the watch of pods failed, so replacements are noticed late: {error}");
+            let text = format!("the watch of pods failed, so replacements are detected late: {error}");
             self.inner.cluster.tell(EventKind::Warning { message: text });
         }
     }
@@ -124,7 +124,7 @@ impl Follower {
         self.inject().await;
     }
 
-    /// Reads again what could not be taken in, and tries again what could not be done.
+    /// Repeats reads and actions that failed.
     async fn retry(&mut self) {
         if self.is_incomplete
             && let Ok(objects) = self.cluster.list(Kind::Pod, &self.inner.naming.namespace, None).await
@@ -134,7 +134,8 @@ impl Follower {
         self.inject().await;
     }
 
-    /// Takes in pods. Returns the UIDs of the replacements that run now and are not acted on yet, each with the reason.
+    /// Processes a list of pods. Returns the UIDs of the running replacements that the fault does not act on yet, each with
+    /// the reason.
     async fn pods(&mut self, change: Change) -> Result<Vec<(String, String)>, ClusterError> {
         let objects: Vec<Value> = match change {
             Change::Listed(objects) => {
@@ -161,7 +162,7 @@ impl Follower {
                 Err(error) => taken = Err(error),
             }
         }
-        // A pod that is missing in this picture is not gone.
+        // A pod that is missing from this partial list is not gone.
         taken?;
         let mut roster = match self.roster.take() {
             Some(roster) => roster,
@@ -192,7 +193,7 @@ impl Follower {
         let message = match note {
             Note::Lost { pod, untraceable, .. } => {
                 let since = state.doubts.blindness(&()).map_or(self.came, |(since, _)| since);
-                let why = format!("target pod {} is gone, and no replacement is acted on", pod.name);
+                let why = format!("target pod {} is gone, and the fault acts on no replacement", pod.name);
                 state.doubts.open(0, Cause::Lost(pod.uid.clone()), since, why);
                 state.lost.insert(pod_id(&pod));
                 state.targets.retain(|target| target.pod.uid != pod.uid);
@@ -200,8 +201,8 @@ impl Follower {
                 state.doubts.close(0, &Cause::Pod(pod.uid.clone()));
                 if untraceable {
                     let why = format!(
-                        "target pod {} was gone before the watch of pods began, so its replacement cannot be told from other \
-                         pods",
+                        "target pod {} was gone before the watch of pods began, so its replacement cannot be distinguished \
+                         from other pods",
                         pod.name
                     );
                     state.doubts.open(0, Cause::Pod(pod.uid.clone()), Instant::now(), why);
@@ -212,9 +213,9 @@ impl Follower {
                 let so = if follow {
                     state.doubts.replaced(0, &pod.uid);
                     self.coming.push(Coming { pod: by.clone(), target: None, round: None, is_created: false });
-                    "it is acted on as well (follow)"
+                    "the fault acts on it as well (follow)"
                 } else {
-                    "it is not acted on, because `follow` is not set"
+                    "the fault does not act on it, because `follow` is not set"
                 };
                 format!("pod {} (uid {}) has replaced target {}: {so}", by.name, by.uid, pod.name)
             }
@@ -227,7 +228,7 @@ impl Follower {
         self.inner.cluster.tell(EventKind::Cluster { message: format!("fault {fault}: {message}") });
     }
 
-    /// A replacement that runs now. Chaos Mesh would also select one that does not run, and wait for it.
+    /// A running replacement. Chaos Mesh would also select one that does not run, and wait for it.
     fn runs(&mut self, object: &Value) -> Option<(String, String)> {
         let pod = pod_ref(object);
         let coming = self.coming.iter_mut().find(|coming| coming.pod.uid == pod.uid && coming.target.is_none())?;
@@ -257,8 +258,7 @@ impl Follower {
                     let is_new = state.doubts.failed(0, &cause, error.explained().message);
                     if is_new && !coming.is_created {
                         let id = pod_id(&coming.pod);
-                        let message =
-                            format!("fault {}: pod {id} could not be acted on: {error}", self.inner.naming.fault);
+                        let message = format!("fault {}: could not act on pod {id}: {error}", self.inner.naming.fault);
                         state.notes.push(message.clone());
                         drop(state);
                         self.inner.cluster.tell(EventKind::Warning { message });
@@ -308,7 +308,7 @@ impl Inner {
             self.create(&targets, round).await?;
             coming.is_created = true;
             for place in old {
-                // The new resource acts already; the undo retries this removal.
+                // The new resource already acts; the undo retries this removal.
                 match self.remove(place).await {
                     Ok(()) | Err(FaultError::Recovering(_)) => {}
                     Err(error) => {
@@ -318,7 +318,7 @@ impl Inner {
                 }
             }
         }
-        // A later replacement may have replaced the resource of this one: what acts on this pod counts.
+        // A later replacement may have replaced this resource: any resource that acts on this pod counts.
         let id = pod_id(&target.pod);
         let acts_on_it = |made: &Made| {
             let mut records = made.resource.records.iter();

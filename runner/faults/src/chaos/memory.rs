@@ -43,7 +43,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Reads the answers about a cluster. An answer about a node with another kernel or daemon, or too old, is dropped.
+    /// Reads the answers about a cluster. Drops answers that are too old, or about a node with another kernel or daemon.
     ///
     /// # Errors
     /// When the cluster does not answer.
@@ -68,13 +68,14 @@ impl Memory {
         Self { path, programs, nodes }
     }
 
-    /// Whether a node is known to have all of these abilities. One that it lacks is tried again: the remedy needs no new kernel.
+    /// Whether a node is known to have all of these abilities. A missing ability is tested again: its remedy may not change
+    /// the kernel.
     pub fn is_able(&self, node: &str, abilities: &BTreeSet<Ability>) -> bool {
         let known = |ability| self.nodes.get(node)?.answers.get(ability);
         abilities.iter().all(|ability| known(ability).is_some_and(|answer: &Answer| answer.able))
     }
 
-    /// Adds an answer. A canary of several abilities that fails does not tell which one is missing.
+    /// Adds an answer. A failed canary of several abilities does not show which one is missing.
     pub fn learn(&mut self, trial: &Trial, outcome: &Outcome) {
         let able = match outcome {
             Outcome::Able => true,
@@ -88,7 +89,7 @@ impl Memory {
         node.answers.extend(trial.abilities.iter().map(|ability| (*ability, Answer { able, at })));
     }
 
-    /// Writes the answers. Without the file, the next run tries again.
+    /// Writes the answers. Without the file, the next run tests again.
     pub fn save(&self) {
         let Some(path) = self.path.as_ref().filter(|_| !self.nodes.is_empty()) else { return };
         _ = write(path, &self.nodes);

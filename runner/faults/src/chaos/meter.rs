@@ -1,9 +1,9 @@
-//! Judges what stressed containers use, before and during the fault. Pure.
+//! Judges the usage of stressed containers before and during the fault. Pure.
 //!
-//! The rule: a stress is proven by the memory if at least [`MEMORY`] of it is seen, and by the CPU time if at least [`CPU`] of
-//! what the container's limit leaves is seen. Of memory, the smaller of the last two samples counts, because a stressor that is
-//! killed in a loop grows to the limit again and again. CPU time is averaged over all samples. Both count what is there in
-//! addition to the last sample before the fault.
+//! The rule: a stress is proven by the memory if at least [`MEMORY`] of it is seen, and by the CPU time if at least [`CPU`]
+//! of what the container's limit leaves is seen. Of memory, the smaller of the last two samples counts, because a stressor
+//! that is killed in a loop grows to the limit repeatedly. CPU time is averaged over all samples. Both count only what
+//! exceeds the last sample before the fault.
 //!
 //! The clocks of nodes are not compared with that of the runner. The first sample that is read once the fault is injected opens
 //! the fault; only later samples are taken during it. The CPU time of the sample after it may be averaged over time before the
@@ -25,8 +25,8 @@ use crate::{Finding, Observed};
 
 /// The share of the asked memory that must be seen.
 pub const MEMORY: f64 = 0.8;
-/// The share of the asked CPU time that must be seen, or of what the container's limit leaves of it. Other programs of the node
-/// take their share.
+/// The share of the asked CPU time that must be seen, or of what the container's limit leaves of it. Other programs of the
+/// node use CPU time as well.
 pub const CPU: f64 = 0.5;
 /// A container whose limit leaves less than this share of the asked CPU time has used it up before.
 const LEFT: f64 = 0.1;
@@ -35,7 +35,7 @@ const GROWTH: SignedDuration = SignedDuration::from_secs(2);
 /// The most samples of a container that are kept. A fault of hours takes no more.
 const KEPT: usize = 64;
 
-/// What one container is asked for.
+/// The amounts that a fault asks of one container.
 #[derive(Debug, Clone, PartialEq)]
 struct Want {
     pod: PodRef,
@@ -61,7 +61,7 @@ pub(super) struct Meter {
     during: BTreeMap<String, Vec<UsageSample>>,
 }
 
-/// How far the amount is seen.
+/// How much of the amount was observed.
 enum UsageSeen {
     Enough(f64),
     TooLittle(f64),
@@ -143,7 +143,7 @@ impl Meter {
         }
     }
 
-    /// Also how much of it the container's limit leaves.
+    /// Also the part of it that the container's limit leaves.
     fn cpu(&self, want: &Want, asked: f64) -> (UsageSeen, f64) {
         let Some(before) = self.before.get(&want.id) else { return (UsageSeen::Unknown, asked) };
         let room = want.quota.cpu.map_or(asked, |limit| (limit - before.cores).clamp(0.0, asked));
@@ -171,7 +171,7 @@ impl Meter {
         (seen, room)
     }
 
-    /// What was seen, each amount with a sentence.
+    /// The observed amounts, each with a sentence.
     fn seen(&self) -> Vec<(Option<Measured>, String)> {
         let mut all = Vec::new();
         let source = self.source.map_or("", UsageSource::words);
@@ -226,7 +226,7 @@ impl Meter {
     /// The findings, once there are enough samples of every container; none before.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let seen = self.seen();
-        // One amount that is missing refutes the fault, whatever is unknown of the others.
+        // One missing amount refutes the fault, even if others are unknown.
         let refuted = seen.iter().any(|(it, _)| it.as_ref().is_some_and(|it| !it.is_enough));
         if self.source.is_none() || !refuted && seen.iter().any(|(it, _)| it.is_none()) {
             return Vec::new();

@@ -16,7 +16,7 @@ use super::{Inner, Made, POLL, UNANSWERED, UNTOUCHED_LIMIT, diagnose, ending, ex
 use crate::{FaultError, Finding};
 use shakedown_cluster::{ClusterError, Kind, ObjectKey};
 
-/// How long Chaos Mesh may go on trying what no retry can mend: a node without the kernel's module.
+/// How long Chaos Mesh may retry a failure that no retry can fix, such as a missing kernel module.
 const LASTING: Duration = Duration::from_secs(10);
 
 /// The object of a kind that has the namespace and the name of the pod that a record's id begins with.
@@ -133,7 +133,8 @@ impl Inner {
             is_answer = true;
             text.push_str(&format!(": {message}"));
         }
-        let is_silent = matches!(missing, Missing::Untouched | Missing::Pending { failure: None, .. });
+        let is_silent =
+            matches!(missing, Missing::Untouched | Missing::Unselected | Missing::Pending { failure: None, .. });
         let ids: Vec<&str> = made.resource.records.iter().map(|record| record.id.as_str()).collect();
         if is_silent {
             let (silence, is_over) = self.silence(&made.key, &ids, waited).await;
@@ -154,7 +155,8 @@ impl Inner {
         (explained.about(&made.key), is_answer)
     }
 
-    /// What the daemons on these pods' nodes have said for that time, or where to find them, and whether one has said something.
+    /// The recent messages of the daemons on these pods' nodes, or where to find their logs, and whether a daemon has
+    /// reported something.
     async fn asked_the_daemons(&self, ids: &[&str], names_nodes: bool, waited: Duration) -> (String, bool) {
         let mut nodes = BTreeSet::new();
         for id in ids {
@@ -176,8 +178,8 @@ impl Inner {
         (text, is_said)
     }
 
-    /// Why a resource has no status: its controller does not run, or has had no answer for a child object for that time.
-    /// Empty if neither is the case. Also whether waiting does not help.
+    /// Why a resource has no status: its controller does not run, or a child object has had no answer for that time. Empty
+    /// otherwise. Also returns whether waiting is pointless.
     async fn silence(&self, key: &ObjectKey, ids: &[&str], waited: Duration) -> (String, bool) {
         let Ok(installed) = self.cluster.chaos_programs().await else { return (String::new(), false) };
         if let Some(down) = fitness::unavailable(&installed) {
@@ -248,7 +250,7 @@ impl Inner {
         failed["message"].as_str().map(str::to_owned)
     }
 
-    /// Waits until every resource acts on exactly its targets, and notes when each began to.
+    /// Waits until every resource acts on exactly its targets, and records when each began.
     pub(super) async fn wait(&self) -> Result<(), FaultError> {
         let begun = Instant::now();
         let mut waiting = self.standing();
@@ -293,10 +295,10 @@ impl Inner {
             Missing::Wrong(_) => Duration::ZERO,
             Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
             Missing::Pending { .. } if is_failing => self.limits.failing.unwrap_or(self.limits.active),
-            Missing::Pending { .. } => self.limits.active,
+            Missing::Unselected | Missing::Pending { .. } => self.limits.active,
         };
         // Chaos Mesh does not select a second time, so waiting does not help.
-        let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
+        let hopeless = missing == Missing::Unselected
             && self.event(made).await.is_some_and(|event| event.contains("Failed to select"));
         if is_failing && begun.elapsed() >= LASTING && diagnosed.insert(made.key.name.clone()) {
             let (diagnosis, _) = self.diagnosis(made, &missing, begun.elapsed()).await;

@@ -1,5 +1,5 @@
-//! What a container may use, by its pod's spec. Pure. `plan` compares it with what a stress asks for, and the proof with what
-//! was seen.
+//! The resource limits of a container, by its pod's spec. Pure. `plan` compares it with what a stress asks for, and the proof
+//! with what was seen.
 
 use serde_json::Value;
 use shakedown_schemas::units::quantity;

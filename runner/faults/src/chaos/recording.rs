@@ -1,7 +1,7 @@
 //! The recording of a run (`--record`): the watch events of the kinds of Chaos Mesh that its faults use, and the Events about
 //! their objects, one file for each kind and one event a line. Our tests replay such recordings against the driver.
 //!
-//! A recording observes. Nothing that it lacks ends a run or changes a verdict: it is a warning.
+//! A recording observes. If it is incomplete, that is a warning: it neither ends a run nor changes a verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,10 +23,10 @@ use shakedown_cluster::{CHAOS_GROUP, Change, Cluster, Kind, ObjectKey};
 const BEGIN: Duration = Duration::from_secs(10);
 /// A recording ends once nothing has come for this long: Chaos Mesh writes its last Events after its object is gone.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long it waits for that.
+/// The timeout of that wait.
 const END: Duration = Duration::from_secs(5);
 
-/// Takes secrets out of a value.
+/// Removes secrets from a value.
 pub type Mask = Box<dyn Fn(Value) -> Value + Send>;
 
 /// What a recording contains.
@@ -37,7 +37,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Adds the resources of a fault, and what Chaos Mesh keeps for each of its pods.
+    /// Adds the resources of a fault, and the per-pod objects of Chaos Mesh.
     pub fn fault(&mut self, spec: &ChaosSpec) {
         self.kinds.extend(spec.recipe.resources(&spec.targets).iter().flat_map(|it| with_children(it.kind)));
         self.namespaces.insert(spec.naming.namespace.clone());
@@ -66,7 +66,7 @@ fn with_children(kind: Kind) -> Vec<Kind> {
     kinds
 }
 
-/// A recording that is under way. Dropped, it ends without its last events.
+/// A recording in progress. If it is dropped, it lacks its last events.
 #[derive(Debug)]
 pub struct Recording {
     end: CancellationToken,
@@ -148,7 +148,7 @@ struct Pages {
     files: BTreeMap<Kind, File>,
     /// The objects that exist, in their latest form.
     known: BTreeMap<(Kind, String, String), Value>,
-    /// The places that gave an answer, with whether it was a list.
+    /// The places that have answered, each with whether the answer was a list.
     begun: BTreeMap<Place, bool>,
     missing: BTreeMap<Kind, String>,
     interrupted: BTreeSet<Kind>,
@@ -181,7 +181,7 @@ impl Pages {
                     }
                 }
                 for object in objects {
-                    // What was said before is about what was there before.
+                    // Earlier events describe the earlier state.
                     if is_first && kind == Kind::Event {
                         self.known
                             .insert((kind, namespace.clone(), text(&object, "/metadata/name").to_owned()), object);
@@ -222,7 +222,7 @@ impl Pages {
         if let Some(metadata) = object["metadata"].as_object_mut() {
             metadata.remove("managedFields");
         }
-        // The items of a list do not say what they are.
+        // The items of a list lack their kind.
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.name());
         let line = format!("{{\"type\":\"{change}\",\"object\":{}}}\n", (self.mask)(object));
@@ -281,7 +281,7 @@ mod tests {
         let place = || (Kind::HttpChaos, "shop".to_owned());
         pages.take(place(), Change::Listed(vec![object("a", 1), object("b", 2)]));
         pages.take(place(), Change::Applied(object("a", 3)));
-        // The watch breaks: `a` is there as before, and `b` was deleted meanwhile.
+        // The watch breaks: `a` still exists, and `b` was deleted meanwhile.
         pages.take(
             place(),
             Change::Broken {

@@ -16,9 +16,9 @@ use super::{Inner, POLL};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{Change, Cluster, ClusterError, ObjectKey};
 
-/// How long one try waits for a resource to be gone.
+/// How long one attempt waits for a resource to be gone.
 const GOING: Duration = Duration::from_secs(5);
-/// How long Chaos Mesh may go on recovering without a failure before the driver reports it. On a busy node (1.34, 29 November
+/// How long Chaos Mesh may recover without a failure before the driver reports it. On a busy node (1.34, 29 November
 /// 2026) it took up to 25 s.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// How long the watch may take to deliver the last state of a resource that a read has found to be gone.
@@ -30,7 +30,7 @@ const ANNOTATED: Duration = Duration::from_secs(3);
 
 /// The result of waiting for a deletion.
 pub enum Going {
-    /// The object is gone. Contains its last state, if a watch saw that.
+    /// The object is gone. Contains its last state, if a watch observed it.
     Gone(Option<Value>),
     /// The object still exists, in this state.
     There(Value),
@@ -131,8 +131,8 @@ pub fn by_force(run: &str) -> String {
     format!("shakedown cleanup --run {run} --force-cleanup")
 }
 
-/// The error of an undo that Chaos Mesh is at: it recovers a resource without a failure. None when that takes too long, or so
-/// long that the resource may be removed by force.
+/// The error of an undo while Chaos Mesh still recovers a resource without a failure. None if the recovery takes too long, or
+/// so long that the resource may be removed by force.
 pub fn recovering(
     key: &ObjectKey,
     object: &Value,
@@ -155,7 +155,7 @@ pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> Explain
         None => why.to_owned(),
     };
     Explained::new(
-        format!("{key} is being deleted but not gone: {explained}"),
+        format!("{key} is being deleted but still exists: {explained}"),
         format!(
             "remove the cause, or replace the pods that it acts on; as a last resort `{}` removes its finalizer without \
              recovering",
@@ -174,12 +174,12 @@ impl Inner {
         }
         let _gate = self.gate.lock().await;
         let count = self.state().made.len();
-        // All at once: one that hangs must not delay the others.
+        // Concurrently: one that hangs must not delay the others.
         let done = join_all((0..count).map(|place| self.remove(place))).await;
         if let Some(forced) = self.state().forced.clone() {
             return Err(FaultError::Dirty(forced.into()));
         }
-        // A failure says more than a recovery that is under way.
+        // A failure is more important than a recovery in progress.
         let (recovering, failed): (Vec<_>, Vec<_>) =
             done.into_iter().filter_map(Result::err).partition(|error| matches!(error, FaultError::Recovering(_)));
         failed.into_iter().chain(recovering).next().map_or(Ok(()), Err)

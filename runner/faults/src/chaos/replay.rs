@@ -63,9 +63,7 @@ fn word(case: Case, findings: &[Finding]) -> &'static str {
     let claimed = FaultInfo::of(fault.kind()).is_some_and(FaultInfo::is_claimed);
     match findings.iter().all(|finding| finding.holds) {
         false => "not proven",
-        true if claimed && !findings.iter().any(|it| it.shows == shakedown_schemas::result::Proof::Effective) => {
-            "claimed"
-        }
+        true if claimed && !findings.iter().any(|it| it.shows.is_effect()) => "claimed",
         true => "proven",
     }
 }
@@ -377,7 +375,7 @@ async fn a_manager_that_does_not_react_is_told() {
     let mut stage = injected("delay", turn).await;
     let error = stage.fault.undo().await.unwrap_err().to_string();
     for part in
-        ["is `Injected`: Chaos Mesh has not taken up its deletion (chaos-controller-manager", "goes once it works"]
+        ["is `Injected`: Chaos Mesh has not started its deletion (chaos-controller-manager", "deleted once it works"]
     {
         assert!(error.contains(part), "{error}");
     }

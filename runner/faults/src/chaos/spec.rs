@@ -32,7 +32,7 @@ pub struct Resource {
     pub filtered: bool,
     /// Whether it lasts. Kills do not.
     pub lasts: bool,
-    /// What the pods' status shows while it acts; `None` if nothing.
+    /// What the pods' status shows while it acts. `None` if it shows nothing.
     pub shows: Option<Shows>,
 }
 

@@ -1,4 +1,4 @@
-//! Reads what stressed containers use: right before the fault, while it is claimed, and right before its undo.
+//! Reads the usage of stressed containers: right before the fault, while it is claimed, and right before its undo.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::Finding;
 use shakedown_cluster::UsageSource;
 use shakedown_schemas::result::PodRef;
 
-/// How long a reading may take. The one before the fault delays the injection.
+/// The timeout of a reading. The reading before the fault delays the injection.
 const LIMIT: Duration = Duration::from_secs(1);
 
 impl Inner {
@@ -24,12 +24,12 @@ impl Inner {
         }
     }
 
-    /// The source and the pods, if they can be read.
+    /// The source and the pods, if their usage can be read.
     fn readable(&self) -> Option<(UsageSource, Vec<PodRef>)> {
         self.state().meter.as_ref().and_then(|meter| Some((meter.source()?, meter.pods())))
     }
 
-    /// Takes a sample; false when it could not be read. It is then read again, or the fault stays claimed.
+    /// Takes a sample. False if it could not be read: the caller tries again, or the fault stays claimed.
     async fn sample(&self, source: UsageSource, pods: &[PodRef]) -> bool {
         let Ok(Ok(usage)) = timeout(LIMIT, self.cluster.usage(source, pods)).await else { return false };
         if let Some(meter) = &mut self.state().meter {
@@ -38,7 +38,7 @@ impl Inner {
         true
     }
 
-    /// Reads samples until they show that the fault acts; for ever where they cannot be read.
+    /// Reads samples until they show that the fault acts. Never returns if they cannot be read.
     pub(super) async fn watch_usage(&self) -> Vec<Finding> {
         let Some((source, pods)) = self.readable() else { return std::future::pending().await };
         loop {
@@ -51,7 +51,7 @@ impl Inner {
         }
     }
 
-    /// The findings right before the undo; none where nothing can be said.
+    /// The findings right before the undo. Empty without a result.
     pub(super) async fn usage_at_the_end(&self) -> Vec<Finding> {
         let Some((source, pods)) = self.readable() else { return Vec::new() };
         // Older samples do not show that it lasted.

@@ -40,8 +40,9 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
 }
 
 const APPLIED: (Proof, bool, &str) = (Proof::Applied, true, "the policy is there as sent");
-const CUT: (Proof, bool, &str) = (Proof::Effective, true, "a witness cannot connect now");
-const LIVES_ON: (Proof, bool, &str) = (Proof::Effective, true, "established connections are left open by this plugin");
+const CUT: (Proof, bool, &str) = (Proof::Enforced, true, "a witness cannot connect now");
+const LIVES_ON: (Proof, bool, &str) =
+    (Proof::ConnectionsKept, true, "established connections are left open by this plugin");
 const OPEN: (Proof, bool, &str) = (Proof::Effective, false, "a witness can still connect");
 
 fn auto() -> RequiredProof {
@@ -69,7 +70,7 @@ fn requests_prove_no_fault_while_another_acts() {
     let (verdict, problem, _) = judged(&RequiredProof::Traffic, &[APPLIED], &shared());
     assert_eq!(verdict, Verdict::Inconclusive);
     assert!(problem.contains("but fault `real` acted in the same phase and may be the only cause"), "{problem}");
-    assert!(problem.ends_with("help: give each of these faults a separate phase, or prove it with a witness"));
+    assert!(problem.ends_with("help: give each of these faults a separate phase; or prove it with a witness"));
     assert_eq!(judged(&auto(), &[APPLIED], &shared()).0, Verdict::Inconclusive);
     assert_eq!(judged(&auto(), &[APPLIED, CUT], &shared()), (Verdict::Pass, String::new(), String::new()));
     let mut claimed = fault(&[], Verdict::Pass);

@@ -1,61 +1,69 @@
-//! What a Schedule or a Workflow of Chaos Mesh has made. Its objects act, not itself, and it goes on making them while it is
-//! being deleted: a deletion that waits for its dependants ends with a new one that is there.
+//! The objects that a Schedule or a Workflow of Chaos Mesh creates. These objects act, not the Schedule itself, and it
+//! continues to create them while it is being deleted: when a deletion that waits for dependants ends, a new one may exist.
 
+use shakedown_schemas::Explained;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 
 const VERSION: &str = "chaos-mesh.org/v1alpha1";
-/// The labels with which Chaos Mesh names the Schedule, or the Workflow, that has made an object.
+/// The labels by which Chaos Mesh names the Schedule or the Workflow that created an object.
 const MAKERS: [&str; 2] = ["managed-by", "chaos-mesh.org/workflow"];
 
-/// The annotation that pauses a Schedule and what it has made.
+/// The annotation that pauses a Schedule and its objects.
 const PAUSE: &str = "experiment.chaos-mesh.org/pause";
 
-/// What a Schedule or a Workflow has made.
+/// The objects of a Schedule or a Workflow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dependants {
     /// The objects that still exist.
     pub left: Vec<ObjectKey>,
-    /// The kinds that the account may not list: of those it is not known.
+    /// The kinds that the account may not list, whose objects are unknown.
     pub unlisted: Vec<Kind>,
 }
 
 impl Dependants {
-    /// Why it is not proven that what `key` has made is gone; `None` when that is proven.
+    /// Why the objects of `key` are not proven to be gone. `None` if they are.
     pub fn unproven(&self, key: &ObjectKey) -> Option<String> {
         if self.unlisted.is_empty() {
-            return self.left.first().map(|left| format!("{key} is gone, and {left}, which it has made, is not yet"));
+            return self.left.first().map(|left| format!("{key} is gone, but {left}, which it created, still exists"));
         }
         let (kinds, namespace) = (self.unlisted_kinds(), &key.namespace);
-        Some(format!(
-            "{key} is gone, but it is unknown whether the objects that it created are: this account may not list {kinds} in \
-             namespace {namespace}\nhelp: grant it the verb `list` on these, and look with `kubectl -n {namespace} get {kinds}`"
-        ))
+        Some(
+            Explained::new(
+                format!(
+                    "{key} is gone, but it is unknown whether the objects that it created are: this account \
+         may not list {kinds} in \
+             namespace {namespace}"
+                ),
+                format!("grant it the verb `list` on these, and look with `kubectl -n {namespace} get {kinds}`"),
+            )
+            .to_string(),
+        )
     }
 
-    /// The label with which Chaos Mesh names a maker of this kind.
+    /// The label by which Chaos Mesh names an owner of this kind.
     pub fn label(maker: Kind) -> &'static str {
         MAKERS[usize::from(maker.name() == "Workflow")]
     }
 
-    /// The kinds that the account may not list, as kubectl takes them.
+    /// The kinds that the account may not list, in kubectl's notation.
     pub fn unlisted_kinds(&self) -> String {
         self.unlisted.iter().map(|kind| kind.kubectl()).collect::<Vec<_>>().join(",")
     }
 }
 
-/// The kinds of the objects that an object of this kind makes: none but for a Schedule and a Workflow.
+/// The kinds of the objects that an object of this kind creates. Empty except for a Schedule and a Workflow.
 pub fn kinds_of_dependants(kind: Kind) -> Vec<Kind> {
     match kind.is_chaos() && matches!(kind.name(), "Schedule" | "Workflow") {
-        // Workflows first: what they have made is named after them.
+        // Workflows first: their objects are named after them.
         true => [Kind::other(VERSION, "Workflow", "workflows")].into_iter().chain(Kind::CHAOS).collect(),
         false => Vec::new(),
     }
 }
 
-/// The objects that a Schedule or a Workflow has made and that still exist, also by way of a Workflow; none for another kind.
+/// The existing objects that a Schedule or a Workflow created, directly or through a Workflow. None for another kind.
 /// A kind that is not installed has none.
 ///
 /// # Errors
@@ -86,8 +94,8 @@ pub async fn dependants(cluster: &Cluster, key: &ObjectKey) -> Result<Dependants
     Ok(found)
 }
 
-/// Stops a Schedule from making more, before its deletion. While one that it has made cannot go, it is being deleted and still
-/// makes another at each of its times. For other kinds, and where the account may not change it, nothing is done.
+/// Pauses a Schedule before its deletion. Otherwise, while the deletion waits for one of its objects, it would still create
+/// new ones on schedule. Does nothing for other kinds, or if the account may not change it.
 ///
 /// # Errors
 /// When the cluster does not answer.
@@ -106,7 +114,7 @@ fn is_made_by(object: &Value, makers: &BTreeSet<String>) -> bool {
     MAKERS.iter().any(|label| labels[*label].as_str().is_some_and(|maker| makers.contains(maker)))
 }
 
-/// Whether an object belongs to another maker that has the name of this one.
+/// Whether an object belongs to another owner of the same name.
 fn is_of_another(object: &Value, key: &ObjectKey) -> bool {
     let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
     let is_namesake = |owner: &Value| owner["kind"] == key.kind.name() && owner["name"] == key.name.as_str();

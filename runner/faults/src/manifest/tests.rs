@@ -137,7 +137,7 @@ async fn a_fault_is_not_undone_before_what_its_object_has_made_is_gone() {
         child["metadata"]["ownerReferences"] = json!([{"uid": owner["metadata"]["uid"], "blockOwnerDeletion": true}]);
         store.put(config_map(), child);
         let error = fault.undo().await.unwrap_err().to_string();
-        assert!(error.contains("the objects that it has made are not gone yet"), "{kind:?}: {error}");
+        assert!(error.contains("the objects that it created still exist"), "{kind:?}: {error}");
         assert!(fault.prove_undone().await.unwrap().iter().any(|finding| !finding.holds), "{kind:?}");
         let child = Store::path(config_map(), "n", "child");
         assert!(store.get(&child).unwrap()["metadata"]["deletionTimestamp"].is_string(), "it is being deleted");

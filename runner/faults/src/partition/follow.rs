@@ -1,8 +1,9 @@
 //! Watches for replacements of targets and peers during a scenario. They are reported and, with `follow`, marked like the
 //! pods that they replace.
 //!
-//! `roster` decides which pod replaces which; this task feeds it and acts on its answers. What fails is tried again with
-//! growing pauses: a broken watch by itself, all else here. Until then, `stretch` keeps what is not proven.
+//! `roster` decides which pod replaces which; this task feeds it and acts on its answers. Failed steps are tried again with
+//! increasing pauses: the watch repeats itself, this task repeats everything else. Until then, `stretch` records the time
+//! without proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,9 +26,9 @@ use crate::stretch::{BackOff, Cause, Gap, Waiting, turn};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, labels, pod_ref};
 use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
-/// How long one read is tried before the watching task turns to other changes.
+/// The timeout of one read, after which the watching task handles other changes.
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
-/// How often Endpoints are read that this account may not watch.
+/// The interval at which Endpoints are read if this account may not watch them.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Peers with our mark. New pods that match are marked as well.
@@ -100,7 +101,7 @@ pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -
     }))
 }
 
-/// Everything that is watched. Takes note of which partition depends on what, and that nothing is known yet.
+/// All watched sources. Records which partition depends on which source, and that nothing is known yet.
 fn sources(switch: &Switch, marked: &[MarkedPeer], listed: &[ListedPeer]) -> BTreeSet<Source> {
     let mut state = switch.state();
     let mut all: BTreeSet<Source> = BTreeSet::new();
@@ -113,7 +114,7 @@ fn sources(switch: &Switch, marked: &[MarkedPeer], listed: &[ListedPeer]) -> BTr
         if part.follow {
             of.insert((Kind::Pod, part.namespace.clone()));
         }
-        // Policies select pods that come later by their labels. What else they need is in `marked`, or an address.
+        // Policies select later pods by their labels. Other later peers need a mark (`marked`) or an address.
         if state.scheme.knows_no_ranges() {
             let namespaces = part.blocks.iter().filter_map(|block| match &block.peer {
                 Peer::Pods { namespace, .. } => Some(namespace.clone()),
@@ -142,12 +143,12 @@ fn described((kind, namespace): &Source) -> String {
     format!("{what} in namespace {namespace}")
 }
 
-/// What changed for partitions, in words, by their numbers.
+/// The changes that affect partitions, in words, by the partition's number.
 type Changes = BTreeMap<usize, Vec<String>>;
 
 struct Follower {
     switch: Switch,
-    /// The connection for reads, which do not hold up the other changes for long.
+    /// The connection for reads, with a short timeout so that other changes are not delayed.
     cluster: Cluster,
     owners: Owners,
     pods: BTreeMap<String, BTreeMap<String, RosterPod>>,
@@ -155,13 +156,13 @@ struct Follower {
     begun: bool,
     /// Sources whose broken watch was reported.
     complained: BTreeSet<Source>,
-    /// Sources of which something could not be taken in. They are read again.
+    /// Sources with a change that could not be processed. They are read again.
     again: BTreeSet<Source>,
     /// Sources that this account may not watch. They are read regularly.
     polled: BTreeSet<Source>,
     back_off: BackOff,
     waiting: Waiting,
-    /// Since when the change that is dealt with may have been there.
+    /// Since when the change in progress may have existed.
     came: Instant,
     marked: Vec<MarkedPeer>,
     listed: Vec<ListedPeer>,
@@ -181,11 +182,11 @@ impl Follower {
         }
     }
 
-    /// A watch is broken. It is reported once.
+    /// Records that a watch is broken. It is reported once.
     fn lose(&mut self, source: Source, since: Instant, error: &ClusterError) {
         let may_not = matches!(error, ClusterError::Forbidden { .. });
         if may_not && source.0 == Kind::Endpoints {
-            // They may be read by their names.
+            // This account may read them by name.
             if self.polled.insert(source.clone()) {
                 let mut state = self.switch.state();
                 state.doubts.sees(&source, Gap::Watch);
@@ -197,14 +198,14 @@ impl Follower {
         }
         let why = format!("the watch of {} failed: {}", described(&source), reason(error));
         self.switch.state().doubts.blind(source.clone(), Gap::Watch, since, why);
-        // That the server has forgotten old changes is part of its work.
+        // An expired watch is normal.
         if !matches!(error, ClusterError::Expired(_)) && self.complained.insert(source) {
-            let text = format!("the watch of pods failed, so replacements are noticed late: {error}");
+            let text = format!("the watch of pods failed, so replacements are detected late: {error}");
             self.switch.cluster.tell(EventKind::Warning { message: text });
         }
     }
 
-    /// Takes in what a source says. What could not be taken in is read again.
+    /// Processes a change of a source. If this fails, the source is read again.
     async fn process(&mut self, source: Source, change: Change, by: Gap) {
         let is_whole = matches!(change, Change::Listed(_));
         let mut changes = Changes::new();
@@ -216,7 +217,7 @@ impl Follower {
             }
         };
         let mut state = self.switch.state();
-        // What was not heard happened at any moment since.
+        // A missed change may have happened at any moment since.
         let (since, unseen) = state.doubts.blindness(&source).unzip();
         let since = since.unwrap_or(self.came);
         for (part, what) in changes {
@@ -241,7 +242,7 @@ impl Follower {
         }
     }
 
-    /// Reads again what could not be taken in, and tries again what could not be done.
+    /// Repeats reads and actions that failed.
     async fn retry(&mut self) {
         let due: Vec<Source> = self.again.union(&self.polled).cloned().collect();
         for source in due {
@@ -279,7 +280,7 @@ impl Follower {
         Ok(all)
     }
 
-    /// Updates labels and policies, where that is open.
+    /// Updates labels and policies if an update is pending.
     async fn adjust(&mut self) {
         let open = self.switch.state().doubts.waiting(&Cause::Adjust);
         let problems = if open.is_empty() { BTreeMap::new() } else { self.switch.adjust().await };
@@ -340,7 +341,7 @@ impl Follower {
             };
             self.pods.entry(namespace.to_owned()).or_default().insert(seen.pod.uid.clone(), seen);
         }
-        // A pod that is missing in this picture is not gone.
+        // A pod that is missing from this partial list is not gone.
         if let Some(error) = incomplete {
             return Err(error);
         }
@@ -350,7 +351,7 @@ impl Follower {
             self.note(note, changes);
         }
         let mut taken = Ok(());
-        // A witness is no peer of the service.
+        // A witness is not a pod of the service.
         for object in
             objects.iter().filter(|object| !labels::is_of_run(|key| object["metadata"]["labels"][key].as_str()))
         {
@@ -530,7 +531,7 @@ impl Follower {
     }
 }
 
-/// An error without its help, which is in the warning.
+/// An error without its help, which the warning contains.
 fn reason(error: &ClusterError) -> String {
     error.explained().message
 }

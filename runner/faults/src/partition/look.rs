@@ -198,7 +198,7 @@ impl Switch {
             findings.push(Finding { shows: Proof::Removed, holds, detail });
             if holds && there.is_none() {
                 let mut state = self.state();
-                // One that came meanwhile has another UID, or none yet.
+                // A pod that was created meanwhile has another UID, or none yet.
                 if state.policies.get(&key).is_some_and(|now| now.uid == sent.uid && sent.uid.is_some())
                     || !state.desired(&state.standing).unwrap_or_default().policies.contains_key(&key)
                 {
@@ -206,7 +206,7 @@ impl Switch {
                 }
             }
         }
-        // A pod that is both a target and a peer has two marks, and one sentence.
+        // A pod that is both a target and a peer has two marks but is reported once.
         let mut said: BTreeSet<String> = BTreeSet::new();
         for mark in marks {
             let object = self.cluster.get(&mark.object).await?;

@@ -122,7 +122,7 @@ impl Roster {
     }
 }
 
-/// Whether a pod is the target's workload's with the target's name, and another one.
+/// Whether a pod of the target's workload has the target's name but another UID.
 fn is_renewed(target: &Target, seen: &RosterPod) -> bool {
     target.owner.is_some()
         && seen.owner == target.owner

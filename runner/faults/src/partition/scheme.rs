@@ -52,7 +52,7 @@ pub struct Scheme {
     namespace_key: String,
 }
 
-/// A pod that came as a peer of partitions.
+/// A pod that became a peer of partitions after the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Came {
     /// The partitions.
@@ -106,7 +106,7 @@ impl Scheme {
         &self.parts
     }
 
-    /// Updates a peer's addresses and ports, while these partitions are active. False when they are as before.
+    /// Updates a peer's addresses and ports, while these partitions are active. False if they are unchanged.
     ///
     /// # Errors
     /// Why no policy can cut them: then the former ones are kept.
@@ -172,7 +172,7 @@ impl Scheme {
             return Came::default();
         }
         let mut pods = self.cluster.pods().to_vec();
-        // The previous address of a pod with this name stays cut, which does no harm.
+        // The previous address of a pod with this name stays cut, which is harmless.
         match pods.iter_mut().find(|it| it.namespace == pod.namespace && it.name == pod.name) {
             Some(known) => known.ips.extend(pod.ips.iter().copied()),
             None => pods.push(pod.clone()),
@@ -186,7 +186,7 @@ impl Scheme {
         Came { parts, refusal }
     }
 
-    /// Whether pods that come later may have addresses that the policies do not name yet.
+    /// Whether later pods may have addresses that the policies do not contain yet.
     pub fn knows_no_ranges(&self) -> bool {
         self.pod_cidrs.is_empty()
     }

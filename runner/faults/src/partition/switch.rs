@@ -1,6 +1,6 @@
 //! The only place from which a scenario's partitions act. It tracks the active partitions and updates labels and policies.
 //!
-//! Additions run one at a time. A removal waits for nothing and touches only the objects of its own partition: an API that
+//! Additions run one at a time. A removal waits for nothing and changes only the objects of its own partition: an API that
 //! hangs for one partition must not delay the end of another. Partitions that share a policy meet at its `resourceVersion`:
 //! each write is computed after the read that it builds on, so that the server refuses a late one.
 //!
@@ -26,10 +26,10 @@ use crate::stretch::{Cause, Doubts, Stretch};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
-/// The number of tries to replace a policy that other clients change at the same time.
+/// The number of attempts to replace a policy that other clients change at the same time.
 const REPLACE_TRIES: u32 = 5;
 
-/// The pause between two such tries.
+/// The pause between two such attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Acts for all partitions of one scenario. Clones share the state.
@@ -57,7 +57,7 @@ pub(super) struct SwitchState {
     pub peer_marks: BTreeMap<usize, Vec<Mark>>,
     /// Changes to the targets of active partitions, as text.
     pub notes: BTreeMap<usize, Vec<String>>,
-    /// Labels that may exist: set, and not confirmed to be removed.
+    /// Labels that may exist: set, and their removal is not confirmed.
     pub marks: BTreeSet<Mark>,
     /// Removals in flight, and the number of requests.
     removing: BTreeMap<Removal, usize>,
@@ -67,7 +67,7 @@ pub(super) struct SwitchState {
     unset: BTreeSet<Mark>,
     /// Policies that may exist: created, and not confirmed to be gone.
     pub policies: BTreeMap<ObjectKey, Sent>,
-    /// What the watching task does not know, or could not do yet.
+    /// What the watching task does not know or has not done yet.
     pub doubts: Doubts<Source>,
     /// The sources whose changes concern a partition, by its number.
     pub sources: BTreeMap<usize, BTreeSet<Source>>,
@@ -83,11 +83,11 @@ pub(super) struct Sent {
     pub uid: Option<String>,
     /// As the server has confirmed it.
     confirmed: Version,
-    /// As it was sent last, where the answer to that is still to come.
+    /// The last sent version, if its answer is pending.
     coming: Option<Version>,
     /// The server has accepted its deletion.
     deleted: bool,
-    /// A deletion was sent and has no definite answer: it may still be carried out.
+    /// A deletion was sent and has no definitive answer: it may still be carried out.
     may_be_deleted: bool,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct Version {
 }
 
 impl Sent {
-    /// The policies that may be there now and cut this partition, or do not.
+    /// The policies that may exist now and cut this partition, or those that do not cut it.
     pub fn versions(&self, part: usize, cuts_it: bool) -> impl Iterator<Item = &Value> {
         let all = std::iter::once(&self.confirmed).chain(&self.coming);
         all.filter(move |version| version.standing.contains(&part) == cuts_it).map(|version| &version.policy)
@@ -132,14 +132,14 @@ impl SwitchState {
         Ok(desired)
     }
 
-    /// A policy as it must be by now; none where nothing needs it. Where the needs of others are unknown, the undo comes
-    /// first.
+    /// The required state of a policy. None if no partition needs it. If the needs of others are unknown, the undo has
+    /// priority.
     pub fn wanted(&self, key: &ObjectKey) -> Option<Version> {
         let policy = self.desired(&self.standing).unwrap_or_default().policies.remove(key)?;
         Some(Version { standing: self.standing.clone(), policy })
     }
 
-    /// A target or a replacement of one is gone since then. Returns whether that is new.
+    /// Records that a target or its replacement is gone since then. Returns whether that is new.
     pub fn lose(&mut self, pod: &PodRef, since: Instant) -> bool {
         let why = format!("target pod {} is gone, and no replacement is cut off", pod.name);
         let is_of = |group: &usize| {
@@ -154,7 +154,7 @@ impl SwitchState {
         self.lost.insert(pod.uid.clone())
     }
 
-    /// Whether a label is there because of a partition.
+    /// Whether a label belongs to a partition.
     pub fn concerns(&self, part: usize, mark: &Mark) -> bool {
         let of = |part: usize| {
             let peers =
@@ -171,7 +171,7 @@ impl SwitchState {
                 }
             }
         };
-        // One whose partition is unknown belongs to all.
+        // A label of an unknown partition belongs to all.
         of(part) || !(0..self.scheme.parts().len()).any(of)
     }
 }
@@ -229,7 +229,7 @@ impl Switch {
             state.standing.insert(part);
             let keys: Vec<ObjectKey> =
                 state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
-            // What was added to peers since the plan may be too much for one policy.
+            // The peers that were added since the plan may make the policy too large.
             state.scheme.fits(part, &state.standing).map_err(FaultError::Impossible)?;
             (state.desired(&state.standing)?, keys)
         };
@@ -286,7 +286,7 @@ impl Switch {
     }
 
     /// Updates labels and policies after targets or peers were replaced. Returns the partitions that could not be updated,
-    /// with the reason. A failure of one does not keep others from it.
+    /// with the reason. A failure of one does not prevent the update of others.
     pub async fn adjust(&self) -> BTreeMap<usize, Explained> {
         let _gate = self.gate.lock().await;
         let mut problems = BTreeMap::new();
@@ -444,10 +444,11 @@ impl Switch {
             };
             let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
             let (exact, version) = (ObjectKey { uid: text("uid"), ..key.clone() }, text("resourceVersion"));
-            // What decides and what begins the deletion is one step: an addition after it waits, one before it is seen here.
+            // The decision and the start of the deletion are one step: a later addition waits, and an earlier one is visible
+            // here.
             let step = {
                 let mut state = self.state();
-                // A policy whose deletion may still be carried out is of no use to an addition.
+                // An addition cannot use a policy whose deletion may still be carried out.
                 let doomed = adds && state.policies.get(key).is_some_and(|sent| sent.may_be_deleted);
                 match state.wanted(key).filter(|_| !doomed) {
                     Some(wanted) => Ok(wanted),

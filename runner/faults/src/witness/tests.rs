@@ -33,13 +33,13 @@ fn established_connections_are_reported_as_surviving_or_lost() {
         last.held.insert("a:1".to_owned(), held);
         vec![last]
     };
-    let detail = |held, seconds| established(&rounds(held), 10, Duration::from_secs(seconds)).map(|it| it.detail);
-    assert!(detail(Held::Alive, 60).unwrap().starts_with(KEPT));
-    assert_eq!(detail(Held::Alive, 2), None, "too early to tell");
-    assert!(detail(Held::Ended { round: 20 }, 2).unwrap().starts_with(KEPT), "its end came through the cut");
-    assert_eq!(detail(Held::Ended { round: 9 }, 60), None, "it ended before");
-    assert!(detail(Held::Lost { round: 20 }, 60).unwrap().contains("cut as well"));
-    assert_eq!(detail(Held::Broken, 60), None);
+    let shows = |held, seconds| established(&rounds(held), 10, Duration::from_secs(seconds)).map(|it| it.shows);
+    assert_eq!(shows(Held::Alive, 60), Some(Proof::ConnectionsKept));
+    assert_eq!(shows(Held::Alive, 2), None, "too early to tell");
+    assert_eq!(shows(Held::Ended { round: 20 }, 2), Some(Proof::ConnectionsKept), "its end came through the cut");
+    assert_eq!(shows(Held::Ended { round: 9 }, 60), None, "it ended before");
+    assert_eq!(shows(Held::Lost { round: 20 }, 60), Some(Proof::ConnectionsCut));
+    assert_eq!(shows(Held::Broken, 60), None);
     assert!(LOST_AFTER < KEPT_AFTER);
 }
 
@@ -133,7 +133,7 @@ async fn a_witness_with_another_container_never_shows_missing_enforcement() {
         witness.injected = injected(&pod);
         let judged = witness.judge(&open).unwrap();
         assert!(
-            !judged.holds && judged.detail.contains("shows nothing") && judged.detail.contains("istio-proxy"),
+            !judged.holds && judged.detail.contains("is not conclusive") && judged.detail.contains("istio-proxy"),
             "{judged:?}"
         );
         assert!(witness.judge(&closed).unwrap().holds, "what it cannot reach any more is cut, with or without a proxy");

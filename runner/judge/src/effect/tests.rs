@@ -228,7 +228,7 @@ fn data_in_order_proves_nothing_before_it_repeats() {
     for effect in [json!("any"), ratio] {
         let (verdict, reason) = judge(800, 1.0, &effect);
         assert_eq!(verdict, Verdict::Inconclusive, "{reason}");
-        assert!(reason.contains("takes its 800 rows of data in order, and 400 requests of `baseline`"), "{reason}");
+        assert!(reason.contains("takes its 800 rows of data in order, and 400 requests in `baseline`"), "{reason}");
         assert_eq!(judge(10, 3.0, &effect).0, Verdict::Pass);
     }
     // With 3.5 rounds in each phase, the one has more of the heavy rows and the other more of the light ones.

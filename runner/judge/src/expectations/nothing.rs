@@ -1,4 +1,4 @@
-//! No expectation passes on nothing, but one that asks for nothing.
+//! No expectation passes without data, except one that requires nothing.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::testing::{self, Timeline};
 use shakedown_observe::{Cell, LinesSeen, Outside, PodSeen, PodsSeen};
 use shakedown_schemas::result::Verdict;
 
-/// Every kind of expectation. A kind that has no row in the table is here with its example. A row is needed where the
+/// Every kind of expectation. A kind without a row in the table is tested with its example. A row is needed where the
 /// example does not hold in [`timeline`].
 fn every_kind() -> Vec<Value> {
     let mut all = table();
@@ -21,7 +21,7 @@ fn every_kind() -> Vec<Value> {
     all
 }
 
-/// Kinds with limits that any value holds and with as few samples as can be asked for.
+/// Kinds with limits that every value meets, and with the smallest possible number of samples.
 fn table() -> Vec<Value> {
     let percentile = |limits: Value| {
         let mut it = json!({"percentile": "p95", "min_samples": 1});
@@ -76,7 +76,7 @@ fn timeline_at(rate: f64) -> Timeline<'static> {
         .answer(|it| testing::Outcome { first_token_ms: Some(5.0), stream: Some((5.0, 10)), ..it.ok_in(50.0) })
 }
 
-/// The phases were, and nothing came of the requests in those that `is_empty` picks.
+/// The phases ran, and no request was due in those that `is_empty` selects.
 fn without_requests(is_empty: impl Fn(usize) -> bool) -> Observations {
     let mut observations = timeline().observe();
     for segment in observations.loads[0].segments.iter_mut().filter(|it| is_empty(it.mark.phase)) {
@@ -86,7 +86,7 @@ fn without_requests(is_empty: impl Fn(usize) -> bool) -> Observations {
     observations
 }
 
-/// Everything there is of others' looks, with nothing in it.
+/// The collected data of every kind, all of it empty.
 fn with_outside(mut observations: Observations, it: &Expectation, none: bool) -> Observations {
     let series = |values: &[f64]| (0..3).map(|phase| (phase, Ok(values.to_vec().into()))).collect::<BTreeMap<_, _>>();
     let look = |second: u64| PodsSeen { at_ns: second * 1_000_000_000, pods: BTreeMap::new() };
@@ -137,7 +137,7 @@ fn no_kind_passes_on_nothing() {
     }
 }
 
-/// The counterpart, so that the table cannot pass for another reason: with requests, looks and values every kind does.
+/// The counterpart, so that the table cannot pass for another reason: with requests, samples and values, every kind passes.
 #[test]
 fn every_kind_passes_on_something() {
     for expect in every_kind() {

@@ -12,7 +12,7 @@ use crate::text;
 use crate::transient::{self, Transient};
 use shakedown_observe::{Observations, SeriesSeen};
 
-/// The share of a phase's values that must be numbers, where the scenario does not say.
+/// The default share of a phase's values that must be numbers.
 const MIN_COVERAGE: f64 = 0.75;
 
 /// The values of the phase made one, alone or divided by those of an earlier phase. Missing data is inconclusive, and so is a
@@ -35,7 +35,7 @@ pub(super) fn answer(
         let is_left_out = |at: usize| left_out.get(at).is_some_and(|out| *out);
         let counted = seen.values.iter().enumerate().filter(|(at, value)| value.is_finite() && !is_left_out(*at));
         let finite: Vec<f64> = counted.map(|(_, value)| *value).collect();
-        let no_data = || format!("Prometheus has no data for `{name}`{}{}", uncounted(seen), warned(seen));
+        let no_data = || format!("Prometheus has no data for `{name}`{}{}", without_uncounted(seen), warned(seen));
         let value = one(it.over, &finite).ok_or_else(no_data)?;
         let expected = seen.expected.max(seen.values.len());
         let at_least = it.min_coverage.map_or(MIN_COVERAGE, |share| share.fraction());
@@ -44,7 +44,7 @@ pub(super) fn answer(
                 "Prometheus has {} of {expected} values for `{name}`, and {} are needed (`min_coverage`){}{}",
                 finite.len(),
                 text::percent(at_least),
-                uncounted(seen),
+                without_uncounted(seen),
                 warned(seen)
             ));
         }
@@ -52,7 +52,7 @@ pub(super) fn answer(
     };
     let (value, samples) = match value_of(phase, &[]) {
         Ok(found) => found,
-        Err(why) => return Answer::inconclusive(why),
+        Err(why) => return Answer::inconclusive(why).naming_phase(),
     };
     let mut terms = vec![(observations.phases[phase].name.clone(), value, samples)];
     let mut unusual = Vec::new();
@@ -85,7 +85,7 @@ pub(super) fn answer(
     for seen in series.values().flatten() {
         let odd = uncounted(seen);
         if !odd.is_empty() {
-            answer.term("left out", odd.trim_start_matches(": ").to_owned());
+            answer.term("left out", odd);
         }
         if !seen.warnings.is_empty() {
             answer.term("the server warns", quoted(seen.warnings.iter().cloned()));
@@ -114,7 +114,7 @@ pub(super) fn answer(
     if let Some(seen) = seen.find(|seen| beyond(seen))
         && answer.verdict == Verdict::Pass
     {
-        let why = format!("{}, and an infinite value passes no limit{}", answer.reason, uncounted(seen));
+        let why = format!("{}, and an infinite value passes no limit{}", answer.reason, without_uncounted(seen));
         answer = answer.verdict(Verdict::Inconclusive, why);
     }
     if let Some(to) = &it.to {
@@ -128,11 +128,12 @@ pub(super) fn answer(
         }
     }
     let asked = [Some(phase), earlier].into_iter().flatten();
-    let doubts: Vec<String> =
-        asked.flat_map(|phase| doubts(&observations.phases[phase].name, series.get(&phase))).collect();
-    if !doubts.is_empty() {
-        let why = format!("{}; {}", answer.reason, doubts.join("; "));
-        answer = answer.verdict(Verdict::Inconclusive, why);
+    for asked in asked {
+        if let Some(doubt) = doubts(&observations.phases[asked].name, series.get(&asked)) {
+            let why = format!("{}; {doubt}", answer.reason);
+            answer = answer.verdict(Verdict::Inconclusive, why);
+            answer.names_phase |= asked == phase;
+        }
     }
     answer
 }
@@ -152,8 +153,8 @@ fn doubts(phase: &str, seen: Option<&Result<SeriesSeen, String>>) -> Option<Stri
     (!doubts.is_empty()).then(|| format!("the answer for `{phase}` may lack data: {}", quoted(doubts.iter().cloned())))
 }
 
-/// Which values of a phase are left out in its other readings: those of a transient or a jump of its requests, otherwise of one
-/// of the values themselves. Each with its words.
+/// The values of a phase that its other readings leave out: those of a transient or a jump of its requests, otherwise those
+/// of a transient of the values themselves. Each reading has a description.
 fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> Vec<(Vec<bool>, String)> {
     let span = &observations.phases[phase];
     let of_loads = observations.loads.iter().flat_map(|load| Transient::all(load, phase));
@@ -182,7 +183,7 @@ fn unusual_values(observations: &Observations, phase: usize, values: &[f64]) -> 
     of_values().into_iter().collect()
 }
 
-/// The values that do not count, each as what it is: `: 2 values are NaN`.
+/// The values that do not count: `2 values are NaN`. Empty without any.
 fn uncounted(seen: &SeriesSeen) -> String {
     let count = |is: fn(&f64) -> bool| seen.values.iter().filter(|value| is(value)).count();
     let kinds = [
@@ -195,11 +196,16 @@ fn uncounted(seen: &SeriesSeen) -> String {
         1 => format!("1 value is {kind}"),
         _ => format!("{count} values are {kind}"),
     });
-    let words: Vec<String> = words.collect();
-    if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
+    words.collect::<Vec<_>>().join(", ")
 }
 
-/// What the server says about its answer.
+/// The same, for the end of a sentence.
+fn without_uncounted(seen: &SeriesSeen) -> String {
+    let odd = uncounted(seen);
+    if odd.is_empty() { odd } else { format!(": {odd}") }
+}
+
+/// The server's warnings about its answer.
 fn warned(seen: &SeriesSeen) -> String {
     match seen.warnings.is_empty() {
         true => String::new(),

@@ -118,7 +118,7 @@ mod tests {
         assert!(late.chance() > 0.03, "{late:?}");
     }
 
-    /// Requests that the fault met in flight were due seconds before it. They neither begin the clump nor end the proof.
+    /// Requests that were in flight at the strike were due seconds before it. They neither begin the clump nor end the proof.
     #[test]
     fn requests_in_flight_at_the_strike_do_not_move_the_clump() {
         let stall = |it: &Request<'_>| Outcome { failure: Some(Failure::Stalled), ..it.ok_in(8_000.0) };

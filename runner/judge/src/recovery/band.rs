@@ -47,9 +47,9 @@ pub(crate) struct Band {
 /// Numbers of requests.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Slow {
-    /// Those that are slower than the band allows of p95.
+    /// The requests that are slower than the band allows for p95.
     pub(super) slow: u64,
-    /// Those that are also slower than the slowest one of the baseline.
+    /// The requests that are also slower than the slowest one of the baseline.
     pub(super) slowest: u64,
     /// All with a latency.
     pub(super) all: u64,
@@ -79,7 +79,7 @@ pub(crate) struct Window {
     pub(crate) fails: bool,
     /// The logarithm of its p95. None without a latency, or if it is bad because workers waited for answers in it.
     pub(crate) level: Option<f64>,
-    /// True when it is unknown, at the end, and its few requests were not well.
+    /// True if it is unknown, at the end, and its few requests failed or were slow.
     pub(super) is_doubtful: bool,
 }
 
@@ -89,8 +89,8 @@ impl Band {
         Self::around(observations, (load, load), it)
     }
 
-    /// The band around the usual state of a baseline phase, which the first load is in. What all of the phase has out of this
-    /// band (the second load) is tolerated as noise.
+    /// The band around the usual state of a baseline phase (the first load). Deviations of the whole phase (the second load)
+    /// from this band are tolerated as noise.
     pub(super) fn around(
         observations: &Observations,
         (usual, load): (&LoadObservations, &LoadObservations),
@@ -260,8 +260,8 @@ impl Band {
         windows
     }
 
-    /// Marks the unknown windows at the end if any of their requests failed or was slow, or a worker still waits in them: too few to
-    /// be bad, and no sign that all is well.
+    /// Marks the unknown windows at the end if any of their requests failed or was slow, or a worker still waits in them: too
+    /// few to be bad, but not good either.
     fn doubt(&self, sums: &[Cell], waiting: &Waiting, windows: &mut [Window]) {
         let known = windows.iter().rposition(|it| it.state != WindowState::Unknown).map_or(0, |at| at + 1);
         let few = sum(&sums[known..].iter().collect::<Vec<_>>(), Cell::merge);
@@ -325,7 +325,7 @@ fn sums<'a>(cells: impl Iterator<Item = Placed<'a>>, from_ns: u64, ends: &[u64])
     sums
 }
 
-/// The p95 of a baseline in microseconds, or why the baseline is no reference.
+/// The p95 of a baseline in microseconds, or why the baseline is not a valid reference.
 fn reference(requests: &Cell, name: &str, tolerance: f64) -> Result<f64, String> {
     let (all, succeeded, needed) = (requests.requests(), requests.succeeded, samples::percentile(0.95));
     if all > 0 && succeeded == 0 {

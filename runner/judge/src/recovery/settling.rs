@@ -6,8 +6,8 @@
 //! - If the last windows are unknown and their few requests failed or were slow, it is not known whether the service settled.
 //! - A noisy service need not be better than its baseline. Windows are not a relapse if they are only slow, not slower than
 //!   the baseline's slowest request, and not significantly more frequent than in the baseline ([`USUAL`]).
-//! - Before the service first settled, such windows may be a late recovery or its own noise. If the baseline has some as well, it
-//!   is known when the service would have settled without them.
+//! - Before the service first settled, such windows may be a late recovery or its own noise. If the baseline has some as
+//! well, it   is known when the service would have settled without them.
 
 use super::band::{Band, Window, WindowState};
 use crate::numbers::hypergeometric_at_least;
@@ -15,8 +15,8 @@ use crate::numbers::hypergeometric_at_least;
 /// The significance level at which slow windows are more frequent than in the baseline.
 const USUAL: f64 = 0.05;
 
-/// How much slower than the baseline's slowest request a window may be and still be the service's own noise: a baseline with few
-/// slow stretches does not have the longest one.
+/// The factor above the baseline's slowest request up to which a window can be the service's own noise: a baseline with few
+/// slow stretches may lack the longest one.
 const LONGER: f64 = 2.0;
 
 /// How a service settled.
@@ -30,7 +30,7 @@ pub(super) struct Settling {
     pub(super) relapses_ns: Vec<u64>,
     /// The start of the good windows at the end, if the last one is good.
     pub(super) trailing_ns: Option<u64>,
-    /// When it first settled if slow windows that are like the baseline's own count as good.
+    /// When it first settled, if slow windows like those of the baseline count as good.
     pub(super) usual_ns: Option<u64>,
 }
 

@@ -26,7 +26,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// All that the simulation goes through.
+    /// All shapes of the simulation.
     pub const ALL: [Self; 10] = [
         Self::Independent,
         Self::Queue,

@@ -1,4 +1,4 @@
-//! What the tests of a baseline look at: its windows, and each window's percentiles, failures and work.
+//! The data for the tests of a baseline: its windows, and each window's percentiles, failures and work.
 
 use std::ops::Range;
 
@@ -10,16 +10,16 @@ use shakedown_observe::{CELL_NS, Cell, LoadObservations};
 /// Smaller differences of a latency, in microseconds, are no difference.
 pub(super) const LEAST_US: f64 = 1_000.0;
 
-/// By how much a window's share of failures must differ from the median one.
+/// The difference by which a window's share of failures must deviate from the median window.
 pub(super) const SHARE: f64 = 0.05;
 
-/// The fewest windows of a phase.
+/// The minimum number of windows of a phase.
 pub(super) const FEWEST_WINDOWS: usize = 8;
 
 /// Longer windows than cells are used above this length of the phase, in nanoseconds.
 const SHORT_NS: u64 = 30 * stats::SECOND_NS;
 
-/// The most windows of a phase.
+/// The maximum number of windows of a phase.
 const MOST_WINDOWS: u64 = 240;
 
 /// The requests per window on average in which work is counted.

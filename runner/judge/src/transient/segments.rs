@@ -1,7 +1,8 @@
-//! Baselines that jump: the parts before and after a change of level. A limit that comes from both is one of a mixture.
+//! Baselines that jump: the parts before and after a change of level. A limit relative to both parts is relative to a mixture.
 //!
-//! - For each measure, Pettitt's test for a change point (see [`steady`](crate::steady)) over about 40 windows, and then again
-//!   within each part (binary segmentation). Neighbouring windows count as far as they are independent of each other.
+//! - Each measure is tested with Pettitt's test for a change point (see [`steady`](crate::steady)) over about 40 windows, and
+//! then again   within each part (binary segmentation). Neighbouring windows count as far as they are independent of each
+//! other.
 //! - A large jump counts with fewer standard errors ([`LARGE`]).
 //! - The level is [`CHANCE`] for a phase, divided over the measures (Bonferroni). `cargo bench --bench judge -- 40 transient`
 //!   measures how often an unchanged service has a jump that changes a verdict.
@@ -17,7 +18,7 @@ const CHANCE: f64 = 0.001;
 /// The number of windows.
 const WINDOWS: usize = 40;
 
-/// The fewest windows of a regime. A shorter one is a transient.
+/// The minimum number of windows of a regime. A shorter one is a transient.
 const FEWEST: usize = 6;
 
 /// The factor by which the level of a latency or of work changes at least.

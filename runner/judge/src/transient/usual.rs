@@ -15,7 +15,7 @@ const FACTOR: f64 = 4.0;
 /// The fewest requests of a window on average: the median of fewer is that of one slow request.
 const IN_WINDOW: u64 = 5;
 
-/// Where most requests of a window, its failures or its work are looked at.
+/// The median, failures or work of a window.
 const MEASURES: [Measure; 6] = [
     Measure::Quantile(Timing::Latency, 0.5),
     Measure::Quantile(Timing::FirstToken, 0.5),
@@ -34,7 +34,8 @@ pub(super) enum Side {
     Either,
 }
 
-/// The windows of a phase in which the service was not in its usual state, and the first measure that shows it. None without any.
+/// The windows of a phase in which the service was not in its usual state, and the first measure that shows it. None without
+/// any.
 pub(super) fn unusual(load: &LoadObservations, phase: usize, side: Side) -> Option<(Cut, Vec<bool>, Measure)> {
     let cut = Cut::new(load, phase)?.with_at_least(IN_WINDOW);
     let n = cut.windows.len();

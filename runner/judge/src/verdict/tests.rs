@@ -52,59 +52,81 @@ const GOOD: Verdict = Verdict::Pass;
 #[test]
 fn a_pass_lists_the_expectations_and_faults() {
     let held = [expectation(GOOD, ""), expectation(GOOD, "")];
-    let (verdict, reason) = scenario_verdict(&held, &[fault(GOOD, GOOD)], &[], &[]);
-    assert_eq!((verdict, reason.as_str()), (GOOD, "passed: 2 expectations hold, 1 fault applied and undone"));
-    assert_eq!(scenario_verdict(&held[..1], &[], &[], &[]).1, "passed: 1 expectation holds");
+    let Conclusion { verdict, reason, .. } = scenario_verdict(&held, &[fault(GOOD, GOOD)], &[], &[]);
+    assert_eq!((verdict, reason.as_str()), (GOOD, "2 expectations hold, 1 fault applied and undone"));
+    assert_eq!(scenario_verdict(&held[..1], &[], &[], &[]).reason, "1 expectation holds");
 }
 
 #[test]
 fn nothing_expected_is_not_a_pass() {
-    assert_eq!(scenario_verdict(&[], &[fault(GOOD, GOOD)], &[], &[]).0, Verdict::Inconclusive);
+    assert_eq!(scenario_verdict(&[], &[fault(GOOD, GOOD)], &[], &[]).verdict, Verdict::Inconclusive);
 }
 
 #[test]
 fn the_worst_wins_and_is_named() {
     let fail = expectation(Verdict::Fail, "p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3");
     let unsure = expectation(Verdict::Inconclusive, "too few");
-    let (verdict, reason) = scenario_verdict(&[unsure.clone(), fail.clone(), fail.clone()], &[], &[], &[]);
+    let Conclusion { verdict, reason, .. } =
+        scenario_verdict(&[unsure.clone(), fail.clone(), fail.clone()], &[], &[], &[]);
     assert_eq!(verdict, Verdict::Fail);
-    let expected = "failed: `partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more";
+    let expected = "`partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more";
     assert_eq!(reason, expected);
 
     let unproven = fault(Verdict::Inconclusive, GOOD);
-    let (verdict, reason) = scenario_verdict(&[expectation(GOOD, "")], &[unproven], &[], &[]);
-    assert_eq!(
-        (verdict, reason.as_str()),
-        (Verdict::Inconclusive, "inconclusive: the fault `nats-cut` could not be proven")
-    );
+    let Conclusion { verdict, reason, .. } = scenario_verdict(&[expectation(GOOD, "")], &[unproven], &[], &[]);
+    assert_eq!((verdict, reason.as_str()), (Verdict::Inconclusive, "the fault `nats-cut` could not be proven"));
 
-    let (verdict, _) = scenario_verdict(std::slice::from_ref(&fail), &[fault(GOOD, Verdict::Error)], &[], &[]);
+    let Conclusion { verdict, .. } =
+        scenario_verdict(std::slice::from_ref(&fail), &[fault(GOOD, Verdict::Error)], &[], &[]);
     assert_eq!(verdict, Verdict::Error);
-    let (verdict, reason) = scenario_verdict(&[fail], &[], &["the cluster is gone".to_owned()], &[]);
-    assert_eq!((verdict, reason.as_str()), (Verdict::Error, "error: the cluster is gone"));
-    assert_eq!(scenario_verdict(&[expectation(GOOD, "")], &[], &[], &[leftover()]).0, Verdict::Error);
+    let Conclusion { verdict, reason, .. } = scenario_verdict(&[fail], &[], &["the cluster is gone".to_owned()], &[]);
+    assert_eq!((verdict, reason.as_str()), (Verdict::Error, "the cluster is gone"));
+    assert_eq!(scenario_verdict(&[expectation(GOOD, "")], &[], &[], &[leftover()]).verdict, Verdict::Error);
+}
+
+#[test]
+fn the_cause_is_what_the_reason_is_about() {
+    let slow = expectation(Verdict::Fail, "slow");
+    let cause = |expectations: &[ExpectationResult], faults: &[FaultResult], errors: &[String], left: &[Leftover]| {
+        scenario_verdict(expectations, faults, errors, left).cause
+    };
+    let held = expectation(GOOD, "");
+    assert_eq!(cause(std::slice::from_ref(&held), &[fault(GOOD, GOOD)], &[], &[]), None);
+    assert_eq!(cause(&[], &[], &[], &[]), None);
+    assert_eq!(cause(&[held.clone(), slow.clone(), slow.clone()], &[], &[], &[]), Some(Cause::Expectation(1)));
+    let faults = [fault(GOOD, GOOD), fault(GOOD, Verdict::Error)];
+    assert_eq!(cause(std::slice::from_ref(&slow), &faults, &[], &[]), Some(Cause::Fault(1)));
+    let errors = ["the cluster is gone".to_owned()];
+    assert_eq!(cause(std::slice::from_ref(&slow), &faults, &errors, &[]), Some(Cause::Error(0)));
+    assert_eq!(cause(std::slice::from_ref(&slow), &faults, &errors, &[leftover()]), Some(Cause::Leftover(0)));
+    let refusal = ExpectationResult { kind: BASELINE.to_owned(), ..expectation(Verdict::Inconclusive, "unsteady") };
+    let follows = expectation(Verdict::Inconclusive, "it never began");
+    assert_eq!(cause(&[follows, refusal], &[], &[], &[]), Some(Cause::Expectation(1)));
 }
 
 #[test]
 fn distinguishes_several_loads() {
     let other = ExpectationResult { load: "other".to_owned(), ..expectation(Verdict::Fail, "slow") };
-    let (_, reason) = scenario_verdict(&[expectation(GOOD, ""), other], &[], &[], &[]);
-    assert_eq!(reason, "failed: `partition` of load `other`: slow");
+    let Conclusion { reason, .. } = scenario_verdict(&[expectation(GOOD, ""), other], &[], &[], &[]);
+    assert_eq!(reason, "`partition` of load `other`: slow");
     // What others saw is of no load.
     let other = ExpectationResult { load: "other".to_owned(), ..expectation(GOOD, "") };
     let pods = ExpectationResult { load: String::new(), ..expectation(Verdict::Fail, "a pod restarted") };
-    let (_, reason) = scenario_verdict(&[expectation(GOOD, ""), other, pods], &[], &[], &[]);
-    assert_eq!(reason, "failed: `partition`: a pod restarted");
+    let Conclusion { reason, .. } = scenario_verdict(&[expectation(GOOD, ""), other, pods], &[], &[], &[]);
+    assert_eq!(reason, "`partition`: a pod restarted");
 }
 
 #[test]
 fn a_phase_is_named_once() {
-    let few = expectation(Verdict::Inconclusive, "`partition` has 120 requests, and p99 needs 300");
-    let (_, reason) = scenario_verdict(std::slice::from_ref(&few), &[], &[], &[]);
-    assert_eq!(reason, "inconclusive: `partition` has 120 requests, and p99 needs 300");
+    let few = ExpectationResult {
+        reason_names_phase: true,
+        ..expectation(Verdict::Inconclusive, "`partition` has 120 requests, and p99 needs 300")
+    };
+    let Conclusion { reason, .. } = scenario_verdict(std::slice::from_ref(&few), &[], &[], &[]);
+    assert_eq!(reason, "`partition` has 120 requests, and p99 needs 300");
     let other = ExpectationResult { load: "other".to_owned(), ..expectation(GOOD, "") };
-    let (_, reason) = scenario_verdict(&[few, other], &[], &[], &[]);
-    assert_eq!(reason, "inconclusive: load `load`: `partition` has 120 requests, and p99 needs 300");
+    let Conclusion { reason, .. } = scenario_verdict(&[few, other], &[], &[], &[]);
+    assert_eq!(reason, "load `load`: `partition` has 120 requests, and p99 needs 300");
 }
 
 /// A fault that was never begun because the baseline was none is no news; one that was injected before that is.
@@ -114,12 +136,13 @@ fn the_reason_for_no_injection_comes_first() {
     let follows = expectation(Verdict::Inconclusive, "it never began");
     let planned = FaultResult { state: FaultState::Planned, ..fault(Verdict::Inconclusive, GOOD) };
     let unproven = FaultResult { name: "drain".to_owned(), ..fault(Verdict::Inconclusive, GOOD) };
-    let reason =
-        |expectations: &[ExpectationResult], faults: &[FaultResult]| scenario_verdict(expectations, faults, &[], &[]).1;
+    let reason = |expectations: &[ExpectationResult], faults: &[FaultResult]| {
+        scenario_verdict(expectations, faults, &[], &[]).reason
+    };
     let refused = [follows.clone(), refusal];
-    assert_eq!(reason(&refused, std::slice::from_ref(&planned)), "inconclusive: unsteady; and 1 more");
-    assert_eq!(reason(&refused, &[planned.clone(), unproven]), "inconclusive: unsteady; and 2 more");
-    let expected = "inconclusive: the fault `nats-cut` could not be proven; and 1 more";
+    assert_eq!(reason(&refused, std::slice::from_ref(&planned)), "unsteady; and 1 more");
+    assert_eq!(reason(&refused, &[planned.clone(), unproven]), "unsteady; and 2 more");
+    let expected = "the fault `nats-cut` could not be proven; and 1 more";
     assert_eq!(reason(&[follows], &[planned]), expected);
 }
 

@@ -45,11 +45,6 @@ impl<'t> Asked<'t> {
         self.expects
     }
 
-    /// Whether an answer with an accepted head can still fail by its body.
-    pub(crate) fn may_fail_later(&self) -> bool {
-        self.format != AnswerFormat::Http || self.expects.reads_body() || self.captures.reads_body()
-    }
-
     /// Whether the answer fails unless its body is read as a whole.
     pub(super) fn needs_body(&self) -> bool {
         self.expects.wants_json() || self.captures.reads_body()

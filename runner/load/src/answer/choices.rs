@@ -62,7 +62,7 @@ impl Choices {
         self.0.iter_mut().for_each(|(_, choice)| choice.is_after_gap = true);
     }
 
-    /// Whether this many choices are there, and each has a finish reason.
+    /// Whether this number of choices exists, and each has a finish reason.
     pub(super) fn are_finished(&self, asked: &Asked<'_>) -> bool {
         self.0.len() >= asked.choices.max(1) && self.0.iter().all(|(_, choice)| choice.is_finished)
     }

@@ -143,7 +143,7 @@ impl Progress {
     }
 }
 
-/// Whether an event with this name reports a failure, whatever its data are.
+/// Whether an event with this name reports a failure, regardless of its data.
 fn is_error(name: &[u8]) -> bool {
     [ERROR, b"exception"].iter().any(|it| name.eq_ignore_ascii_case(it))
 }

@@ -52,7 +52,7 @@ impl Found {
                     Finish::Error => Failure::FinishError,
                     _ => Failure::Check,
                 };
-                self.fail(failure, Some(format!("`finish_reason` is `{name}`")));
+                self.fail(failure, Some(asked.expects.explain_finish(name)));
             }
         }
         Ok(read)

@@ -1,11 +1,11 @@
-//! JSON as clients in general read it: half of a surrogate pair, bytes that are not UTF-8 and a byte order mark are no reason to
-//! reject an answer. WHATWG Encoding and the JSON of ECMAScript and Python do the same.
+//! JSON as clients in general read it: half of a surrogate pair, bytes that are not UTF-8 and a byte order mark are no reason
+//! to reject an answer. WHATWG Encoding and the JSON of ECMAScript and Python do the same.
 
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 
-/// Takes the place of what is no character.
+/// Replaces bytes that are not a character.
 const REPLACEMENT: &[u8] = br"\ufffd";
 
 /// Parses JSON. The second value is true if a character had to be replaced.
@@ -22,7 +22,7 @@ pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<(T, bool), serde
     }
 }
 
-/// The text with U+FFFD in place of what is no character, and without a byte order mark. None if nothing changes.
+/// The text with U+FFFD in place of invalid characters, and without a byte order mark. None if nothing changes.
 fn mended(json: &[u8]) -> Option<Vec<u8>> {
     let bare = json.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(json);
     let text = String::from_utf8_lossy(bare);

@@ -70,7 +70,10 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, ChoicePart, &str)) -
         read.odd.add_if(choice.delta.is_some() && choice.message.is_some(), Peculiarity::DeltaAndMessage);
         let none = Message::default();
         let message = choice.delta.as_ref().or(choice.message.as_ref()).unwrap_or(&none);
-        let Message { content, reasoning, reasoning_content, refusal, tool_calls, function_call, .. } = message;
+        let Message { content, reasoning, reasoning_content, refusal, tool_calls, function_call, error, .. } = message;
+        if let Some(why) = failure(error, &mut read.odd) {
+            return Err(NoAnswer::Failed(why));
+        }
         for text in [&choice.text, content].into_iter().filter(|text| !text.is_empty()) {
             read.has_text = true;
             look(index, ChoicePart::Text, &text.text);
@@ -102,13 +105,25 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(u64, ChoicePart, &str)) -
             | choice.text.is_odd
             | content.is_odd
             | message.is_odd;
-        read.odd.add_if(is_odd | choice.finish_reason.is_odd | choice.is_odd, Peculiarity::OddType);
-        if !choice.finish_reason.is_empty() {
-            look(index, ChoicePart::Finish, &choice.finish_reason.text);
-            read.finish.push(choice.finish_reason.text.clone());
+        let (finish, is_odd_finish) = finish_name(&choice.finish_reason);
+        read.odd.add_if(is_odd | is_odd_finish | choice.is_odd, Peculiarity::OddType);
+        if !finish.is_empty() {
+            look(index, ChoicePart::Finish, finish);
+            read.finish.push(finish.to_owned());
         }
     }
     Ok(read)
+}
+
+/// The name of a finish reason, and whether it has another type than text. Some servers send an object that is named by its
+/// `type` or `reason`.
+fn finish_name(reason: &Value) -> (&str, bool) {
+    let named = |key: &str| reason.get(key).and_then(Value::as_str);
+    match reason {
+        Value::Null => ("", false),
+        Value::String(name) => (name, false),
+        _ => (named("type").or_else(|| named("reason")).unwrap_or_default(), true),
+    }
 }
 
 /// A server's error message: the message of an error object, or the whole body.
@@ -136,8 +151,13 @@ fn failure(error: &Value, odd: &mut Peculiarities) -> Option<String> {
     None
 }
 
+/// The keys of an object that is only an error message.
+const WITH_MESSAGE: [&str; 8] =
+    ["message", "code", "param", "path", "timestamp", "request_id", "requestId", "trace_id"];
+
 /// The failure that an object without choices reports in another form than by `error`, as web frameworks and proxies do: by a
-/// type or a status `error`, a code of 400 to 599, a `detail`, or `errors`. All other objects are events of other kinds.
+/// type or a status `error`, a code of 400 to 599, an error code of its own, a `detail`, `errors`, or a message with nothing but a
+/// code or what identifies the request. All other objects are events of other kinds.
 fn unnamed_failure(object: &Value) -> Option<String> {
     let known = object.as_object().filter(|it| !it.contains_key("choices"))?;
     let is_error =
@@ -149,7 +169,10 @@ fn unnamed_failure(object: &Value) -> Option<String> {
     let is_given = |key: &str| known.get(key).is_some_and(|it| !is_nothing(it));
     let fails = ["type", "status"].into_iter().any(is_error)
         || ["code", "status", "status_code", "statusCode"].into_iter().any(is_code)
-        || ["detail", "errors"].into_iter().any(is_given);
+        || ["detail", "errors", "error_code", "errorCode", "error_message", "error_msg"].into_iter().any(is_given)
+        || known.get("message").is_some_and(|it| it.is_string() && !is_nothing(it))
+            && known.keys().all(|key| WITH_MESSAGE.contains(&key.as_str()))
+            && !known.get("code").and_then(Value::as_u64).is_some_and(|code| code == 0 || (200..300).contains(&code));
     fails.then(|| words_of(object))
 }
 
@@ -169,7 +192,10 @@ fn words_of(value: &Value) -> String {
     let of_key = |key: &str| value.get(key).filter(|it| !is_nothing(it));
     match value {
         Value::String(text) => bounded(text),
-        _ => match ["message", "error", "detail", "msg", "errors"].into_iter().find_map(of_key) {
+        _ => match ["message", "error", "detail", "msg", "errors", "error_message", "error_msg"]
+            .into_iter()
+            .find_map(of_key)
+        {
             Some(inner) => words_of(inner),
             None => bounded(&value.to_string()),
         },
@@ -206,7 +232,7 @@ lenient_object! {
         delta: Option<Message>,
         message: Option<Message>,
         text: Text,
-        finish_reason: Text,
+        finish_reason: Value,
         error: Value,
     }
 }
@@ -220,6 +246,7 @@ lenient_object! {
         refusal: Text,
         tool_calls: List<ToolCall>,
         function_call: Called,
+        error: Value,
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the body of a streamed answer is: events, lines of JSON, or one object. Servers and gateways announce streams with any
-//! media type, so the first bytes decide, and the type only what they leave open.
+//! Detects the format of a streamed answer: events, lines of JSON, or one object. Servers and gateways announce streams with
+//! any media type, so the first bytes decide, and the type decides only if they are ambiguous.
 
 /// The longest beginning that is only blanks, in bytes.
 const MOST_BLANKS: usize = 1 << 10;
@@ -54,7 +54,7 @@ impl Opening {
         }
     }
 
-    /// What the body is if its first bytes do not tell.
+    /// The format of the body if its first bytes are ambiguous.
     pub(super) fn at_end(&self) -> Opened {
         if self.is_json { Opened::Object } else { Opened::Events }
     }

@@ -203,6 +203,10 @@ fn an_error_of_another_form_fails_the_stream() {
         ("", json!({"detail": "Internal Server Error"}), "Internal Server Error"),
         ("", json!({"status": "error", "msg": "gone"}), "gone"),
         ("", json!({"errors": [{"message": "no"}]}), r#"[{"message":"no"}]"#),
+        ("", json!({"message": "no"}), "no"),
+        ("", json!({"code": "InternalError", "message": "no"}), "no"),
+        ("", json!({"error_code": 50001, "error_msg": "no"}), "no"),
+        ("", json!({"choices": [{"delta": {"error": {"message": "no"}}}]}), "no"),
         ("event: Error\n", json!({"message": "no"}), "no"),
         ("event: exception\n", json!({"message": "no"}), "no"),
     ] {
@@ -217,6 +221,7 @@ fn an_error_of_another_form_fails_the_stream() {
         json!({"message": "the queue is long", "status": "queued", "code": 0}),
         json!({"id": "1", "object": "chat.completion.chunk", "status": 200}),
         json!({"detail": null, "errors": []}),
+        json!({"message": "success", "code": 0}),
     ] {
         let body = format!("{}{}{}data: [DONE]\n\n", event(&other), text("hello"), end("stop"));
         assert_eq!(outcome(&stream, 200, SSE, &body), None, "{body}");
@@ -250,6 +255,8 @@ fn a_finish_reason_can_fail_the_answer() {
         ("tool_calls", None, Finish::ToolCalls),
         ("content_filter", None, Finish::ContentFilter),
         ("eos", None, Finish::Other),
+        ("server_error", Some(Failure::FinishError), Finish::Error),
+        ("abort_request", Some(Failure::FinishAbort), Finish::Abort),
         ("abort", Some(Failure::FinishAbort), Finish::Abort),
         ("cancelled", Some(Failure::FinishAbort), Finish::Abort),
         ("error", Some(Failure::FinishError), Finish::Error),
@@ -398,7 +405,7 @@ fn a_packed_body_is_unpacked_before_it_is_checked() {
     let large = format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_JSON));
     assert_eq!(packed(&json, &gzip(&large)).0, Some(Failure::TooLarge), "the limit is that of the unpacked body");
     let (failure, words) = packed(&good, b"all good");
-    assert!(failure == Some(Failure::Protocol) && words.contains("not the gzip"), "{words}");
+    assert!(failure == Some(Failure::Protocol) && words.contains("is not gzip"), "{words}");
     assert_eq!(packed(&good, &gzip("all good")[..10]).0, Some(Failure::Protocol));
     // A request without `Accept-Encoding` takes any coding (RFC 9110, section 12.5.3), so answers of models come packed as well.
     let events = [&text("hello"), &end("stop"), DONE].concat();

@@ -1,8 +1,8 @@
 //! The body of an answer with `Content-Encoding: gzip`, unpacked as it arrives, with a bound on its size.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
-use flate2::write::MultiGzDecoder;
+use flate2::{read, write::MultiGzDecoder};
 use http::header::CONTENT_ENCODING;
 
 use crate::headers::Headers;
@@ -34,10 +34,20 @@ pub(super) struct Unpacked {
 /// Whether an answer with these headers is packed with gzip.
 pub(super) fn is_packed(headers: &(impl Headers + ?Sized)) -> bool {
     let mut codings = headers.values(&CONTENT_ENCODING);
-    codings.next().is_some_and(|it| {
-        let it = it.trim_ascii();
-        it.eq_ignore_ascii_case(b"gzip") || it.eq_ignore_ascii_case(b"x-gzip")
-    }) && codings.next().is_none()
+    codings.next().is_some_and(is_gzip) && codings.next().is_none()
+}
+
+/// Whether the value of `Content-Encoding` names gzip.
+pub(crate) fn is_gzip(coding: &[u8]) -> bool {
+    [&b"gzip"[..], b"x-gzip"].iter().any(|it| coding.trim_ascii().eq_ignore_ascii_case(it))
+}
+
+/// At most `most` bytes of what the beginning of a packed body unpacks to. The bytes themselves if they are not gzip.
+pub(crate) fn beginning(packed: &[u8], most: usize) -> Vec<u8> {
+    let mut unpacked = Vec::new();
+    // The beginning ends in the middle of the stream, which is an error after its last byte.
+    _ = read::MultiGzDecoder::new(packed).take(most as u64).read_to_end(&mut unpacked);
+    if unpacked.is_empty() { packed.to_vec() } else { unpacked }
 }
 
 impl Unpacked {
@@ -86,11 +96,11 @@ impl Unpacked {
 }
 
 fn broken(error: &io::Error) -> NotUnpacked {
-    NotUnpacked::Broken(format!("the body is not the gzip that its `content-encoding` announces: {error}"))
+    NotUnpacked::Broken(format!("the body is not gzip, although its `content-encoding` says so: {error}"))
 }
 
 #[cfg(test)]
-pub(super) fn packed(text: &[u8]) -> Vec<u8> {
+pub(crate) fn packed(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{BATCH, Lane, LaneState, nanoseconds};
 use crate::connection::{Connection, Ended};
-use crate::excerpt::Excerpt;
+use crate::excerpt::{Excerpt, unpacked};
 use crate::failure::Failed;
 use crate::job::{Job, micros};
 use crate::mask::{credentials, mask_text};
@@ -86,7 +86,8 @@ impl Lane {
     }
 
     /// Stores the completed sample of a failed request.
-    pub(crate) fn sampled(&self, connection: &Connection, kind: Failure, mut sample: Sample) {
+    pub(crate) fn sampled(&self, connection: &Connection, kind: Failure, sample: Sample) {
+        let mut sample = unpacked(sample);
         if let Some((values, hides_body)) = connection.secrets.take() {
             // More of the body was read since it was redacted.
             if hides_body {
@@ -372,9 +373,8 @@ impl Lane {
                 let hides_body = self.hides_answer(&ended.job, &said);
                 connection.secrets.set(Some((self.sessions.values(&ended.job), hides_body)));
             }
-            let sample = self.shown(&ended.job, said);
-            state.batch.samples.push((failed.kind, sample.clone()));
-            Some((failed.kind, sample))
+            state.batch.samples.push((failed.kind, self.shown(&ended.job, unpacked(said.clone()))));
+            Some((failed.kind, self.shown(&ended.job, said)))
         });
         let failure = failed.map(|failed| failed.kind);
         self.end(&mut state, Ended { is_stuck, ..ended }, failure, now_ns);

@@ -1,4 +1,4 @@
-//! When a lane was opening tunnels for waiting requests. What a request waited for them is not the service's time.
+//! Records when a lane was opening tunnels for waiting requests. The wait for tunnels is not the service's time.
 
 use std::collections::VecDeque;
 

@@ -3,6 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use shakedown_fakes::{Answer, Request, Step};
+
 use super::*;
 
 /// The bytes of the request with this number, and the size of the body that is written separately.
@@ -131,4 +133,27 @@ async fn a_greeting_is_not_an_answer() {
     let seen = send(planned, 100 * MS, 60_000 * MS).await;
     task.abort();
     assert_eq!(total(&seen).failed, [(Failure::Protocol, due(100, end_ns(&seen)))].into());
+}
+
+/// The timeout for idle connections of a server can end a connection while a request is on its way.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_crosses_a_request_on_an_idle_connection_is_no_failure() {
+    let close = |after_ms| Answer::nothing().pause(after_ms * MS).then(Step::Close);
+    for (method, rate, crossed, resent) in [
+        ("GET", "30/m", close(1), true),
+        ("PUT", "30/m", close(1), true),
+        // It may have been carried out.
+        ("POST", "30/m", close(1), false),
+        // The service had the request for longer than a round trip.
+        ("GET", "30/m", close(300), false),
+        // The connection was not idle.
+        ("GET", "10/s", close(1), false),
+    ] {
+        let answer = move |it: &Request| if it.number % 2 == 0 { Answer::new(200, "ok") } else { crossed.clone() };
+        let server = MemoryServer::new(answer);
+        let load = json!({"http": {"method": method}, "rate": rate});
+        let seen = send_paused(wired(&server, &plan(load)), 20_000 * MS, 20_000 * MS).await;
+        assert_eq!(seen.resent > 0, resent, "{method} {rate}");
+        assert_eq!(total(&seen).failed.is_empty(), resent, "{method} {rate}: {:?}", total(&seen).failed);
+    }
 }

@@ -44,7 +44,7 @@ async fn names_the_failed_condition_with_expected_and_actual_value() {
     });
     for (path, check, cause) in [
         ("/", json!({"contains": "ok"}), "`check.contains`: expected `ok`, which is not in the body"),
-        ("/", json!({"matches": "^ok"}), "`check.matches`: nothing in the body matches the expression"),
+        ("/", json!({"matches": "^ok"}), "`check.matches`: nothing in the body matches `^ok`"),
         ("/", json!({"status": [201, 204]}), "`check.status`: expected 201 or 204, found 200"),
         (
             "/",
@@ -84,11 +84,15 @@ async fn names_the_progress_of_an_answer() {
     let server = server::in_memory();
     for (path, kind, cause) in [
         ("/never", Failure::Timeout, "the request was sent and no byte of an answer came"),
-        ("/never-ends", Failure::Timeout, "the answer began but did not end: 5 bytes of its body were received"),
+        ("/never-ends", Failure::Timeout, "the answer began but did not end: 5 of 100 bytes of its body were received"),
         ("/close", Failure::Closed, "the server closed the connection before it answered"),
-        ("/short", Failure::Truncated, "the server closed the connection before the body was whole"),
+        (
+            "/short",
+            Failure::Truncated,
+            "the server closed the connection before the body was whole; 5 of 100 bytes of its body were received",
+        ),
         ("/garbage", Failure::Protocol, "the answer is not HTTP/1.1"),
-        ("/bad-chunks", Failure::Protocol, "the body is not chunked as its head announces"),
+        ("/bad-chunks", Failure::Protocol, "the body is not chunked, although its head says so"),
         ("/flood", Failure::Protocol, "the head of the answer is longer than 64 KiB"),
     ] {
         let load = json!({"http": {"path": path}, "rate": "20/s", "timeout": "1s"});
@@ -130,6 +134,31 @@ async fn keeps_the_bytes_of_a_head_that_cannot_be_read() {
     let (_, it) =
         sample(&server, json!({"http": {"path": "/bad-chunks", "check": {"contains": "x"}}, "rate": "20/s"})).await;
     assert_eq!((it.status, it.body.as_slice()), (Some(200), &b""[..]));
+}
+
+/// An answer that was accepted by its head keeps what a report shows, in case its body is not whole.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_not_whole_is_shown_with_its_head() {
+    for (then, kind, cause) in [
+        (Step::Close, Failure::Truncated, "before the body was whole; 18 of 100 bytes of its body were received"),
+        (Step::Hang, Failure::Timeout, "did not end: 18 of 100 bytes of its body were received"),
+    ] {
+        let bytes = "HTTP/1.1 200 OK\r\nserver: a\r\ncontent-length: 100\r\n\r\nhalf of an answer:";
+        let server = MemoryServer::new(move |_| Answer::raw(bytes).pause(30 * MS).then(then.clone()));
+        let (found, it) = sample(&server, json!({"http": {}, "rate": "20/s", "timeout": "1s"})).await;
+        assert_eq!((found, it.body.as_slice()), (kind, &b"half of an answer:"[..]));
+        assert!(it.headers.contains(&("server".to_owned(), "a".to_owned())), "{:?}", it.headers);
+        assert!(it.cause.ends_with(cause), "{}", it.cause);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_packed_body_is_shown_unpacked() {
+    let text = "the database is away; ".repeat(400);
+    let body = crate::answer::packed(text.as_bytes());
+    let server = MemoryServer::new(move |_| Answer::with_headers(503, &[("content-encoding", "gzip")], body.clone()));
+    let (_, it) = sample(&server, json!({"http": {}, "rate": "20/s"})).await;
+    assert!(it.body.len() == 512 && text.as_bytes().starts_with(&it.body) && it.is_cut, "{it:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -231,7 +231,7 @@ fn set_scale(object: &mut Value, scale: &Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Where a list goes on: the version that it shows, and the last object that was sent.
+/// The continue token of a list: its version, and the last object that was sent.
 fn write_token(version: u64, last: &(String, String)) -> String {
     BASE64_STANDARD.encode(json!([version, last.0, last.1]).to_string())
 }

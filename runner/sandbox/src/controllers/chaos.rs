@@ -71,8 +71,8 @@ impl Controller {
         all.iter().map(|(resource, chaos)| self.advance(registry, resource, chaos)).fold(None, earlier)
     }
 
-    /// At most one write, as of several controllers that each keep one part of the object: its finalizer, the phase that is
-    /// wanted, its conditions, its records. What follows from a write is the next one's.
+    /// At most one write, like several controllers that each maintain one part of the object: its finalizer, the desired
+    /// phase, its conditions, its records. A later pass reacts to the write.
     fn advance(&mut self, registry: &Registry, resource: &'static Resource, chaos: &Value) -> Option<Duration> {
         let (key, uid) = (Key::of(resource, chaos), object::uid(chaos).to_string());
         let say = |reason: &str, message: &str| events::emit(registry, chaos, COMPONENT, false, reason, message);

@@ -1,4 +1,4 @@
-//! Decides the state of the links between pods: from NetworkPolicies, like a network plugin, and from the rules of each
+//! Determines the state of the links between pods: from NetworkPolicies, like a network plugin, and from the rules of each
 //! pod's PodNetworkChaos, like chaos-daemon on the node.
 
 use std::collections::BTreeMap;

@@ -92,6 +92,7 @@ pub struct WorkerConfig {
     pub bus: String,
     /// The registry of workers: `host:port`. Default: none, and the worker announces itself by heartbeats on the bus.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["etcd:2379"]))]
     pub discovery: Option<String>,
     /// How long the registry lists the worker after its last sign of life. A worker that learns that its lease is over ends
     /// with an error.
@@ -112,6 +113,7 @@ pub struct WorkerConfig {
     /// A folder for the results of prefills, as a model server offloads its KV cache. Cached prompts need no `prefill`. A
     /// failed read repeats the prefill, and a failed write is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["/cache"]))]
     pub cache: Option<String>,
     /// The time between tokens.
     pub inter_token: Duration,
@@ -207,16 +209,18 @@ pub struct FrontendConfig {
     pub response_port: u16,
     /// The address at which workers reach this frontend. Without it: the pod's address in the sandbox, elsewhere the
     /// address that the connection to the bus has at this end.
+    #[schemars(extend("examples" = ["10.0.0.7"]))]
     pub advertise: Option<String>,
     /// The registry of workers: `host:port`. Default: none, and workers are known by their heartbeats on the bus.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["etcd:2379"]))]
     pub discovery: Option<String>,
     /// How requests reach a worker.
     pub plane: Plane,
     /// How long a worker may take to accept a request. Then the request fails: with status 503 if it went over the bus, and 504
     /// if it went to the worker directly.
     pub accept_timeout: Duration,
-    /// How often a request is sent to another worker after a failure. It goes on with the token at which it failed.
+    /// How often a request is sent to another worker after a failure. It continues with the token at which it failed.
     pub migration_limit: u32,
     /// The interval at which all workers that were set aside return. Without it, each returns after `sidelined`, with one
     /// request as a trial.

@@ -10,6 +10,8 @@ mod openai;
 mod registry;
 mod shared;
 
+pub(crate) use api::GETS;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -34,6 +34,9 @@ use crate::log::Log;
 use crate::net::Net;
 use crate::web as server;
 
+/// The paths that answer GET.
+pub(crate) const GETS: &[&str] = &["/health", "/live", "/ready"];
+
 /// The most concurrent refusals. Further requests are silently dropped.
 const MAX_REFUSALS: usize = 64;
 /// The interval at which a worker logs the number of answered requests.
@@ -308,9 +311,8 @@ impl Worker {
     fn health(&self, path: &str) -> http::Response<server::Body> {
         let connected = self.bus.is_connected();
         let status = match path {
-            "/health" | "/live" => StatusCode::OK,
-            "/ready" if connected || !self.config.ready_needs_bus => StatusCode::OK,
-            "/ready" => StatusCode::SERVICE_UNAVAILABLE,
+            "/ready" if self.config.ready_needs_bus && !connected => StatusCode::SERVICE_UNAVAILABLE,
+            path if GETS.contains(&path) => StatusCode::OK,
             _ => return server::json(StatusCode::NOT_FOUND, &json!({"error": "ask /health or /ready"})),
         };
         let taken = self.taken.load(Ordering::Relaxed);

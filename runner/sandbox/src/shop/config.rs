@@ -55,6 +55,7 @@ pub struct HttpCall {
     pub server: String,
     /// The path.
     #[serde(default = "root")]
+    #[schemars(extend("examples" = ["/pay"]))]
     pub path: String,
     /// How long the answer may take, connecting included.
     #[serde(default = "a_second")]
@@ -106,6 +107,7 @@ pub struct PostgresCall {
     pub server: String,
     /// The SQL.
     #[serde(default = "ping")]
+    #[schemars(extend("examples" = ["SELECT item, price FROM prices"]))]
     pub query: String,
     /// How long the answer may take, connecting included.
     #[serde(default = "a_second")]
@@ -229,7 +231,7 @@ impl PostgresConfig {
 ///
 /// # Errors
 /// Text of another form.
-pub(super) fn split(server: &str) -> io::Result<(&str, u16)> {
+pub(crate) fn split(server: &str) -> io::Result<(&str, u16)> {
     let parts = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     parts.filter(|(host, _)| !host.is_empty()).ok_or_else(|| invalid(format!("`{server}` is not `host:port`")))
 }

@@ -14,6 +14,9 @@ use crate::log::Log;
 use crate::net::Net;
 use crate::web::{self, Body};
 
+/// The paths that it answers without its calls.
+pub(crate) const CHECKS: &[&str] = &["/health", "/ready"];
+
 /// Runs a service until `stop` is cancelled.
 ///
 /// # Errors

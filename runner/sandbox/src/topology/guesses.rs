@@ -6,22 +6,25 @@ use std::fmt::Write;
 use super::*;
 
 /// The topology before and behind a guess.
-fn around(spot: &str) -> (&str, &str) {
+fn around(spot: &str) -> (String, &'static str) {
+    // The services that the answers call.
+    let web = |inner: &str| {
+        format!(
+            "namespace: shop\nworkloads:\n  - {{name: redis, program: {{redis: {{}}}}}}\n  \
+             - {{name: postgres, program: {{postgres: {{}}}}}}\n  \
+             - {{name: payments, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
+        )
+    };
     match spot {
-        "topology" => ("namespace: shop\nworkloads: [{name: web, program: {service: {}}}]\n", ""),
-        "topology without workloads" => ("namespace: shop\n", ""),
-        "workload" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {}}\n    ", ""),
-        "workload without a program" => ("namespace: shop\nworkloads:\n  - name: web\n    ", ""),
-        "program" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {", "}"),
-        "service" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {", "}}"),
-        "redis" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {redis: {", "}}"),
-        "http call" => (
-            "namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{http: {server: \"a:80\", ",
-            "}}]}}",
-        ),
-        "whole http call" => {
-            ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{http: {", "}}]}}")
-        }
+        "topology" => ("namespace: shop\nworkloads: [{name: web, program: {service: {}}}]\n".to_owned(), ""),
+        "topology without workloads" => ("namespace: shop\n".to_owned(), ""),
+        "workload" => (web("program: {service: {}}\n    "), ""),
+        "workload without a program" => (web(""), ""),
+        "program" => (web("program: {"), "}"),
+        "service" => (web("program: {service: {"), "}}"),
+        "redis" => (web("program: {redis: {"), "}}"),
+        "http call" => (web("program: {service: {calls: [{http: {server: \"payments:8080\", "), "}}]}}"),
+        "whole http call" => (web("program: {service: {calls: [{http: {"), "}}]}}"),
         other => panic!("no place {other}"),
     }
 }

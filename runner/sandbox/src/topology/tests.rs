@@ -40,6 +40,7 @@ fn what_cannot_run_is_refused_where_it_is() {
         ),
         ("namespace: a\nworkloads: [{name: b, program: {worker: {heartbeat: 5}}}]\n", (2, 53), "5"),
         ("namespace: a\nworkloads: [{name: b, program: {worker: {jitter: 5}}}]\n", (2, 33), "`jitter` must be"),
+        ("namespace: a\nworkloads: [{name: b, program: {worker: {bus: \"c:1\"}}}]\n", (2, 47), "no service `c`"),
         (
             "namespace: a\nworkloads: [{name: b, program: {service: {calls: [{http: {server: c}}]}}}]\n",
             (2, 33),

@@ -41,7 +41,7 @@ fn at_fault(scenario: &Scenario, index: usize) -> f64 {
     if phase.faults.is_empty() || phase.including.is_empty() { 0.0 } else { 1.0 }
 }
 
-/// The loads that an expectation is asked of.
+/// The loads that an expectation covers.
 pub(super) fn asked<'s>(
     scenario: &'s Scenario,
     expectation: &'s Expectation,

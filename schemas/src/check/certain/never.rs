@@ -98,7 +98,7 @@ fn recovery(scenario: &Scenario, index: usize, asks: &Expectation, path: &str, f
     }
 }
 
-/// The last two phases with faults before a phase, if one follows the other at once.
+/// The last two phases with faults before a phase, if one directly follows the other.
 fn unobserved(scenario: &Scenario, index: usize) -> Option<(&str, &str)> {
     let last = scenario.phases[..index].iter().rposition(|phase| !phase.faults.is_empty())?;
     let before = scenario.phases[..last].last().filter(|phase| !phase.faults.is_empty())?;

@@ -1,10 +1,9 @@
-//! Proof by traffic (`effect: any`, `prove: traffic`) of phases that differ in more than the faults: their requests have another
-//! pace, or other data.
+//! Proof by traffic (`effect: any`, `prove: traffic`) of phases that differ in more than the faults: their requests have
+//! another pace, or other data.
 
 use super::counted::{count, is_doubtful, is_silent};
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::samples::ROUNDS;
 use crate::scenario::{Effect, Prove, Scenario};
 
 pub(super) fn check(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
@@ -34,25 +33,16 @@ pub(super) fn check(scenario: &Scenario, index: usize, findings: &mut Findings<'
     }
 }
 
-/// That no load goes through its data often enough in both phases.
+/// The warning that no load uses its data often enough in both phases.
 fn other_data(scenario: &Scenario, first: usize, index: usize) -> Option<Diagnostic> {
     let mut found = None;
     for (name, load) in
         scenario.load.iter().filter(|(name, _)| ![first, index].iter().any(|at| is_silent(scenario, name, *at)))
     {
-        let cycle = load.cycle?;
-        let few = [first, index].into_iter().find_map(|at| {
-            let requests = count(scenario, name, load, at)?.usual;
-            (requests + 0.5 < (ROUNDS * cycle) as f64).then_some((at, requests))
-        });
-        let (at, requests) = few?;
-        let message = format!(
-            "`{name}` takes its {cycle} rows of data in order, and about {} requests of `{}` are fewer than {ROUNDS} rounds: the \
-             requests prove no fault then",
-            requests.round(),
-            scenario.phases[at].name
-        );
-        found = found.or(Some(message));
+        let few = [first, index]
+            .into_iter()
+            .find_map(|at| scenario.too_few_rounds(name, at, count(scenario, name, load, at)?.usual.round() as u64))?;
+        found = found.or(Some(format!("{few}: the requests prove no fault then")));
     }
     let problem = Diagnostic::warning(Code::OtherData, found?);
     Some(problem.help("write `order: random`, take fewer rows, or lengthen the phases"))

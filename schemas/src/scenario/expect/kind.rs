@@ -135,6 +135,8 @@ pub(crate) struct Sample {
     pub requests: u64,
     /// The part of the expectation that takes them, as the file has it.
     pub part: String,
+    /// Whether this part is the percentile.
+    pub is_percentile: bool,
     /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a
     /// pass may still refute a limit, and one failure decides a limit on their number.
     pub decides: u64,
@@ -146,7 +148,7 @@ impl Sample {
     /// The smallest sample of any kind, which decides nothing if it is not complete.
     pub(super) fn floor(kind: &ExpectationInfo) -> Self {
         let part = format!("`{}`", kind.name);
-        Self { requests: samples::FLOOR, part, decides: u64::MAX, sampling: None }
+        Self { requests: samples::FLOOR, part, is_percentile: false, decides: u64::MAX, sampling: None }
     }
 
     /// The sample of a share of the requests.
@@ -157,7 +159,13 @@ impl Sample {
             (None, None) => return None,
         };
         let requests = samples::success_rate(min.map(Percent::fraction), max.map(Percent::fraction));
-        Some(Self { requests, part, decides: samples::FLOOR_FOR_FAILURE, sampling: Some(sampling) })
+        Some(Self {
+            requests,
+            part,
+            is_percentile: false,
+            decides: samples::FLOOR_FOR_FAILURE,
+            sampling: Some(sampling),
+        })
     }
 
     /// The sample of a percentile.
@@ -168,7 +176,13 @@ impl Sample {
             return (!is_given).then(|| Self { sampling, ..Self::floor(kind) });
         }
         let requests = samples::percentile(percentile.fraction());
-        Some(Self { requests, part: format!("`{percentile}`"), decides: samples::FLOOR_FOR_FAILURE, sampling })
+        Some(Self {
+            requests,
+            part: format!("`{percentile}`"),
+            is_percentile: true,
+            decides: samples::FLOOR_FOR_FAILURE,
+            sampling,
+        })
     }
 }
 

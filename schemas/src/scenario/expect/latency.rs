@@ -164,7 +164,7 @@ expectation! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
         pub max: Option<f64>,
-        /// An absolute value that passes whatever the ratio is, so that a very small baseline does not fail the run.
+        /// An absolute value that passes regardless of the ratio, so that a very small baseline does not fail the run.
         /// With `or_below: 50ms`, 3 ms after 1 ms passes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["50ms"]))]

@@ -32,7 +32,7 @@ expectation! {
         #[schemars(extend("examples" = [0]))]
         pub max: Option<u64>,
         /// After how many timeouts a request without an end is stuck. With more than 1, the runner continues to listen
-        /// to requests that timed out; they count as timeouts all the same. In a closed loop their workers wait as
+        /// to requests that timed out; they still count as timeouts. In a closed loop their workers wait as
         /// long. Default 1.
         #[serde(default = "Stuck::default_times")]
         #[schemars(range(min = 1.0, max = 10.0))]

@@ -57,7 +57,7 @@ impl FaultKind for TimeFault {
 pub enum Clock {
     /// The wall clock.
     Realtime,
-    /// Time since an arbitrary start. It never goes back by itself. Timeouts use it.
+    /// Time since an arbitrary start. It never goes back. Timeouts use it.
     Monotonic,
     /// Like `monotonic`, but it counts time in suspend.
     Boottime,

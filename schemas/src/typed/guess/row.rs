@@ -24,7 +24,7 @@ pub(super) enum Means {
     InLoad,
     /// Nothing, for this reason.
     Remove(&'static str),
-    /// What this function makes of the key and the value; none where they are not what it is about.
+    /// The function's result for the key and the value. None if it does not apply to them.
     Made(fn(&str, &Node) -> Option<String>),
     /// The whole answer of this function.
     Said(fn(&str, &Node) -> Option<String>),

@@ -105,7 +105,7 @@ pub(super) fn comparison(text: &str) -> Option<(&str, bool, &str)> {
     (!value.is_empty()).then(|| (name.trim(), is_most, value))
 }
 
-/// What the key says, and what a comparison says in its place.
+/// The meaning of the key, unless a comparison overrides it.
 pub(super) fn line_of_comparison(name: &str, is_most: bool, value: &str) -> Option<String> {
     let limit = if is_most { "max" } else { "min" };
     if FAILURES.contains(&name) || name == "errors" {
@@ -164,7 +164,7 @@ fn time(text: &str) -> Option<String> {
     text.parse::<crate::units::Duration>().ok().map(|_| text.to_owned())
 }
 
-/// The limit that a value says: whether it is "at most" where it says so, and the value.
+/// The limit in a value: whether it is "at most", if the value says so, and the value.
 fn limit(node: &Node) -> Option<(Option<bool>, String)> {
     match &node.value {
         Value::Map(entries) => entries.iter().find_map(|entry| {

@@ -1,21 +1,21 @@
-//! What a fault by Chaos Mesh does, and between whom, before it has names and objects.
+//! A fault by Chaos Mesh before it has names and objects: its action and the ends of its links.
 
 use shakedown_schemas::result::PodRef;
 
 use shakedown_faults::chaos::Recipe;
 use shakedown_faults::effect::RequiredProof;
 
-/// What the fault does, and between whom.
+/// The action, with the ends of its links.
 pub(super) struct Draft {
     pub recipe: Recipe,
-    /// What it does and what it leaves, in words.
+    /// What it changes and what it leaves unchanged, in words.
     pub text: String,
     /// The other ends, in words.
     pub peers: Vec<String>,
     /// The pods at the other end.
     pub far: Vec<PodRef>,
-    /// Whether replacements of targets are acted on as well.
+    /// Whether it also acts on replacements of targets.
     pub follow: bool,
-    /// What has to show that it acts.
+    /// The required proof that it acts.
     pub effect: RequiredProof,
 }

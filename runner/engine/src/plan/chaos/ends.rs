@@ -1,33 +1,38 @@
-//! The other ends of links, as Chaos Mesh can tell them: by pods' addresses, by services' own addresses, and by addresses
-//! outside.
+//! The other ends of links, as Chaos Mesh distinguishes them: by pods' addresses, by services' own addresses, and by external
+//! addresses.
 //!
-//! Inside a pod, a packet to a service carries the service's address and not yet that of a pod behind it. So the pods alone
-//! would miss everything that goes through a service.
+//! Inside a pod, a packet to a service has the service's address and not yet that of a pod behind it. Pods alone would
+//! therefore miss all traffic through services.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Peer, PeerPort, PortRange};
 
 use super::network::check_network;
 use crate::plan::error::PlanError;
 use crate::plan::peers::{described_service, peer_namespace};
-use crate::plan::words::selector_text;
+use crate::plan::words::{pods_text, selector_text};
 use shakedown_cluster::{Cluster, ClusterError, Kind, pod_ref};
 use shakedown_faults::chaos::spec::Ends;
 use shakedown_policy::{Protocol, ServicePeer};
 
-/// As many ports of a range are written out one by one.
+/// The maximum number of ports of a range, which are listed one by one.
 const MOST_PORTS: usize = 32;
 
-/// What the peers of a fault are.
+/// The peers of a fault.
 #[derive(Default)]
 pub(super) struct Found {
     pub ends: Ends,
     pub described: Vec<String>,
+    /// The traffic to the peers that is unchanged, in words.
     pub notes: Vec<String>,
+    /// The traffic from the peers that is unchanged, in words. Answers do not take that path, so a partition cuts these links
+    /// anyway.
+    pub notes_back: Vec<String>,
     /// Whether only packets to the peers can be selected.
     pub one_way: bool,
 }
@@ -40,8 +45,8 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn refuse<T>(&self, text: &str) -> Result<T, PlanError> {
-        Err(PlanError::fault(self.fault, text))
+    fn refuse<T>(&self, why: impl Into<Explained>) -> Result<T, PlanError> {
+        Err(PlanError::fault(self.fault, why))
     }
 
     pub async fn ends(&self, peers: &[Peer]) -> Result<Found, PlanError> {
@@ -57,17 +62,22 @@ impl Reader<'_> {
             } else if let Some(selector) = &peer.pods {
                 let matching = self.cluster.matching_pods(selector, &namespace).await?;
                 if matching.is_empty() {
-                    return self.refuse(&format!(
-                        "no running pod in namespace `{namespace}` matches the peer {}\nhelp: `kubectl -n {namespace} get pods \
-                         --show-labels` shows what could be matched",
-                        selector_text(selector)
+                    return self.refuse(Explained::new(
+                        format!(
+                            "no running pod in namespace `{namespace}` matches the peer {}",
+                            selector_text(selector)
+                        ),
+                        format!(
+                            "`kubectl -n {namespace} get pods \
+                         --show-labels` shows what could be matched"
+                        ),
                     ));
                 }
                 self.take(matching, &ports, &mut pods, &mut found).await?;
-                format!("pods with {} in namespace {namespace}", selector_text(selector))
+                pods_text(selector, &namespace)
             } else if let Some(cidr) = &peer.cidr {
                 if cidr.contains(':') {
-                    return self.refuse(&format!("{cidr} is IPv6, and Chaos Mesh supports only IPv4"));
+                    return self.refuse(format!("{cidr} is IPv6, and Chaos Mesh supports only IPv4"));
                 }
                 add(&mut found.ends.addresses, cidr, &ports);
                 format!("addresses {cidr}")
@@ -80,7 +90,7 @@ impl Reader<'_> {
             }
             found.described.push(described);
         }
-        // Both ends at once is an error to Chaos Mesh, and no link.
+        // Chaos Mesh rejects a pod at both ends, and there is no such link.
         let own: BTreeSet<&String> = self.targets.iter().map(|pod| &pod.uid).collect();
         pods.retain(|uid, _| !own.contains(uid));
         for (pod, object) in pods.values() {
@@ -89,7 +99,7 @@ impl Reader<'_> {
         found.ends.pods = pods.into_values().map(|(pod, _)| pod).collect();
         if found.ends.pods.is_empty() && found.ends.addresses.is_empty() {
             // An empty other end would mean all destinations.
-            return self.refuse("the peers are the targets themselves\nhelp: name other pods");
+            return self.refuse(Explained::new("the peers are the targets themselves", "name other pods"));
         }
         if !found.ends.pods.is_empty() {
             self.services(&mut found).await?;
@@ -105,11 +115,12 @@ impl Reader<'_> {
 
     fn check_ports(&self, others: bool, count: usize) -> Result<(), PlanError> {
         if others {
-            return self.refuse("Chaos Mesh can select only TCP ports\nhelp: remove the UDP port");
+            return self.refuse(Explained::new("Chaos Mesh can select only TCP ports", "remove the UDP port"));
         }
         if count > MOST_PORTS {
-            return self
-                .refuse(&format!("there are more than {MOST_PORTS} ports, and Chaos Mesh needs each one by itself"));
+            return self.refuse(format!(
+                "there are more than {MOST_PORTS} ports, and Chaos Mesh needs a list of single ports"
+            ));
         }
         Ok(())
     }
@@ -146,18 +157,19 @@ impl Reader<'_> {
     ) -> Result<(), PlanError> {
         let Some((service, endpoints)) = self.cluster.service_and_endpoints(namespace, name).await? else {
             self.cluster.require_namespace(namespace).await?;
-            return self.refuse(&self.cluster.no_service(namespace, name).await.to_string());
+            return self.refuse(self.cluster.no_service(namespace, name).await);
         };
         let all = self.cluster.pods_of(namespace).await?;
         let peer = ServicePeer::new(&service, endpoints.as_ref(), &all, ports)
-            .map_err(|error| PlanError::fault(self.fault, error))?;
+            .map_err(|error| PlanError::fault(self.fault, error.explained()))?;
         self.check_ports(peer.asked.iter().any(|port| port.protocol != Protocol::Tcp), peer.asked.len())?;
         if peer.selector.is_none() {
-            // Another client keeps its endpoints, so they are addresses and no pods.
+            // Another client maintains its endpoints, so they are addresses and not pods.
             if !peer.backends.iter().any(IpAddr::is_ipv4) {
-                return self.refuse(&format!(
-                    "service `{name}` has no selector and no IPv4 endpoints\nhelp: name its pods or addresses with `pods`, \
-                     `cidr` or `host`"
+                return self.refuse(Explained::new(
+                    format!("service `{name}` has no selector and no IPv4 endpoints"),
+                    "name its pods or addresses with `pods`, \
+                     `cidr` or `host`",
                 ));
             }
             found.one_way = true;
@@ -165,7 +177,8 @@ impl Reader<'_> {
             let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
             let matching = self.behind(&selector, namespace).await?;
             if matching.is_empty() {
-                return self.refuse(&format!("no running pod is behind service `{name}`\nhelp: start them first"));
+                return self
+                    .refuse(Explained::new(format!("no running pod is behind service `{name}`"), "start them first"));
             }
             if ports.is_empty() {
                 self.take(matching, &[], pods, found).await?;
@@ -176,7 +189,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The running pods that a service's selector means.
+    /// The running pods that a service's selector matches.
     async fn behind(&self, selector: &BTreeMap<String, String>, namespace: &str) -> Result<Vec<PodRef>, PlanError> {
         let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let pods = self.cluster.list(Kind::Pod, namespace, Some(&labels.join(","))).await?;
@@ -187,19 +200,19 @@ impl Reader<'_> {
     async fn host(&self, host: &str, ports: &[u16], found: &mut Found) -> Result<String, PlanError> {
         let resolved = match tokio::net::lookup_host((host, 0)).await {
             Ok(addresses) => addresses,
-            Err(error) => return self.refuse(&format!("the host `{host}` could not be resolved: {error}")),
+            Err(error) => return self.refuse(format!("the host `{host}` could not be resolved: {error}")),
         };
         let addresses: BTreeSet<IpAddr> = resolved.map(|address| address.ip()).filter(IpAddr::is_ipv4).collect();
         if addresses.is_empty() {
-            return self.refuse(&format!("the host `{host}` has no IPv4 address, and Chaos Mesh supports only IPv4"));
+            return self.refuse(format!("the host `{host}` has no IPv4 address, and Chaos Mesh supports only IPv4"));
         }
         addresses.iter().for_each(|ip| add(&mut found.ends.addresses, &ip.to_string(), ports));
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         Ok(format!("host {host} ({})", shown.join(", ")))
     }
 
-    /// Addresses of services that stand for one of the ends and for nothing else. Those that stand for others as well are
-    /// listed, because what goes through them stays as it is.
+    /// Addresses of services that lead only to one of the ends. Services that also lead to other pods are listed in notes,
+    /// because the traffic through them is unchanged.
     async fn services(&self, found: &mut Found) -> Result<(), PlanError> {
         let peers: BTreeSet<String> = found.ends.pods.iter().map(|pod| pod.uid.clone()).collect();
         let targets: BTreeSet<String> = self.targets.iter().map(|pod| pod.uid.clone()).collect();
@@ -209,8 +222,8 @@ impl Reader<'_> {
         for namespace in namespaces {
             let services = match self.cluster.list(Kind::Service, &namespace, None).await {
                 Err(ClusterError::Forbidden { .. }) => {
-                    let text = "this account may not list services, so what goes through services that are not named here stays \
-                                as it is";
+                    let text = "this account may not list services, so traffic through services that the scenario does not \
+                     name is unchanged";
                     found.notes.push(text.to_owned());
                     continue;
                 }
@@ -234,8 +247,8 @@ impl Reader<'_> {
                         found.ends.addresses.extend(ips.clone());
                     } else {
                         found.notes.push(format!(
-                            "what the targets send through service {name} stays as it is, because other pods are behind it as \
-                             well"
+                            "traffic from the targets through service {name} is unchanged, because the service also has \
+                             other pods"
                         ));
                     }
                 }
@@ -243,9 +256,9 @@ impl Reader<'_> {
                     if behind.is_subset(&targets) {
                         found.ends.back.extend(ips);
                     } else {
-                        found.notes.push(format!(
-                            "what the peers send through service {name} stays as it is, because other pods are behind it as \
-                             well; answers to the targets do not go through it"
+                        found.notes_back.push(format!(
+                            "traffic from the peers through service {name} is unchanged, because the service also has other \
+                             pods; answers to the targets do not pass through it"
                         ));
                     }
                 }
@@ -260,7 +273,7 @@ fn count(range: &PortRange) -> usize {
     usize::from(range.last - range.first) + 1
 }
 
-/// Whether Chaos Mesh can tell all of these peers from others. Which ports a `service` means, the Service says.
+/// Whether Chaos Mesh can distinguish all of these peers from others. The Service defines the ports of a `service`.
 pub(in crate::plan) async fn can_tell(
     cluster: &Cluster,
     peers: &[Peer],
@@ -290,8 +303,8 @@ pub(in crate::plan) async fn can_tell(
     Ok(true)
 }
 
-/// What represents a service at the targets. In front of its translation, packets carry its own address and port; a
-/// connection that goes past it carries those of a pod. Without ports, the addresses of the pods suffice.
+/// The addresses of a service as the targets see them. Before the translation, packets have the service's own address and
+/// port; a connection that bypasses the service has those of a pod. Without ports, the addresses of the pods suffice.
 fn service_addresses(peer: &ServicePeer, targets: &BTreeSet<IpAddr>) -> BTreeSet<String> {
     let mut addresses = BTreeSet::new();
     let ports: Vec<u16> = peer.asked.iter().map(|port| port.number).collect();
@@ -307,7 +320,7 @@ fn service_addresses(peer: &ServicePeer, targets: &BTreeSet<IpAddr>) -> BTreeSet
     addresses
 }
 
-/// An address as Chaos Mesh takes it, with each of the ports.
+/// An address in Chaos Mesh's notation, with each of the ports.
 fn add(addresses: &mut BTreeSet<String>, address: &str, ports: &[u16]) {
     if ports.is_empty() {
         addresses.insert(address.to_owned());

@@ -1,6 +1,7 @@
-//! What is done inside pods: to their containers, their processor, their requests, names, files and clocks.
+//! Plans faults inside pods: on their containers, CPU, memory, requests, names, files and clocks.
 
 use serde_json::{Value, json};
+use shakedown_schemas::Explained;
 use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault, Prove};
 
 use super::draft::Draft;
@@ -13,7 +14,7 @@ use shakedown_faults::chaos::Recipe;
 use shakedown_faults::chaos::spec::Inside;
 use shakedown_faults::effect::RequiredProof;
 
-/// What has to show that a fault inside pods acts. Their own status shows a failure and a kill.
+/// The required proof of a fault inside pods. The pods' status shows a failure and a kill.
 const fn required_proof(prove: Prove) -> RequiredProof {
     match prove {
         Prove::Traffic => RequiredProof::Traffic,
@@ -55,19 +56,19 @@ pub(super) async fn draft(
             let outcome = limits::outcome(&demand)?;
             let cpu = it.cpu.as_ref().map(|cpu| {
                 let load = cpu.load.map_or_else(|| "100%".to_owned(), |load| load.to_string());
-                format!("{} processes take {load} of a core each", cpu.workers)
+                format!("{} processes use {load} of a core each", cpu.workers)
             });
-            let memory = it.memory.as_ref().map(|memory| format!("{} of memory are taken", memory.size));
+            let memory = it.memory.as_ref().map(|memory| format!("{} of memory are allocated", memory.size));
             let what: Vec<String> = cpu.into_iter().chain(memory).collect();
             let text = format!(
-                "In each target {}, within the container's limits. {outcome} Chaos Mesh does not tell when that does not end: \
-                 a `recovery_time` after it shows it.",
+                "In each target {}, within the container's limits. {outcome} Chaos Mesh does not report stress that fails \
+                 to end: a `recovery_time` in a later phase shows it.",
                 what.join(" and ")
             );
             inside(Recipe::Stress(it.clone()), text, it.follow)
         }
         Fault::Http(it) => {
-            // The proxy takes a pod's own network over.
+            // The proxy takes over the network of the pod.
             check_targets(request, targets)?;
             let mut what = Vec::new();
             if it.abort {
@@ -80,8 +81,8 @@ pub(super) async fn draft(
             let which =
                 if which.is_empty() { "All requests".to_owned() } else { format!("Requests {}", which.join(" ")) };
             let text = format!(
-                "{which} on port {} {}, on connections that are opened from then on; the proxy that does so can break other \
-                 connections of the pod, so let a later phase check a `recovery_time`.",
+                "{which} on port {} {}, on connections that are opened after the injection; the proxy can break other \
+                 connections of the pod, so check a `recovery_time` in a later phase.",
                 it.port,
                 what.join(" and ")
             );
@@ -112,7 +113,7 @@ pub(super) async fn draft(
         Fault::Time(it) => {
             check_containers(request.name, &it.containers, targets)?;
             let way = if it.offset.is_back() { "late" } else { "early" };
-            let text = format!("The clocks that the targets' processes see are {} too {way}.", it.offset.by());
+            let text = format!("The clocks of the targets' processes are {} too {way}.", it.offset.by());
             inside(Recipe::Time(it.clone()), text, it.follow)
         }
         other => {
@@ -127,24 +128,31 @@ fn check_containers(fault: &str, wanted: &[String], targets: &[(Inside, Value)])
         if let Some(missing) = wanted.iter().find(|name| !target.containers.contains(name)) {
             let mut inits = there["spec"]["initContainers"].as_array().into_iter().flatten();
             if inits.any(|it| it["name"] == **missing) {
-                return Err(PlanError::Scenario(format!(
-                    "fault `{fault}`: `{missing}` is an init container of pod {}, and Chaos Mesh acts on none of them, native \
-                     sidecars included\nhelp: name one of {}",
-                    target.pod.name,
-                    target.containers.join(", ")
-                )));
+                return Err(PlanError::fault(
+                    fault,
+                    Explained::new(
+                        format!(
+                            "`{missing}` is an init container of pod {}, and Chaos Mesh acts on none of them, native \
+                     sidecars included",
+                            target.pod.name
+                        ),
+                        format!("name one of {}", target.containers.join(", ")),
+                    ),
+                ));
             }
-            return Err(PlanError::Scenario(format!(
-                "fault `{fault}`: pod {} has no container `{missing}`\nhelp: it has {}",
-                target.pod.name,
-                target.containers.join(", ")
-            )));
+            return Err(PlanError::fault(
+                fault,
+                Explained::new(
+                    format!("pod {} has no container `{missing}`", target.pod.name),
+                    format!("it has {}", target.containers.join(", ")),
+                ),
+            ));
         }
     }
     Ok(())
 }
 
-/// Chaos Mesh puts a file system in front of a mount, and a resource for any other place can not even be removed again.
+/// Chaos Mesh puts a file system in front of a mount. A resource for any other path could not even be removed again.
 fn check_volume(fault: &str, io: &IoFault, targets: &[(Inside, Value)]) -> Result<(), PlanError> {
     for (target, there) in targets {
         let meant = |name: &str| target.chosen(&io.containers).any(|chosen| chosen == name);
@@ -161,19 +169,27 @@ fn check_volume(fault: &str, io: &IoFault, targets: &[(Inside, Value)]) -> Resul
             } else {
                 format!("it has {}", mounts.join(", "))
             };
-            return Err(PlanError::Scenario(format!(
-                "fault `{fault}`: nothing is mounted at {} in container {} of pod {}\nhelp: `volume` is where a volume is \
-                 mounted, exactly; {has}",
-                io.volume,
-                container["name"].as_str().unwrap_or_default(),
-                target.pod.name
-            )));
+            return Err(PlanError::fault(
+                fault,
+                Explained::new(
+                    format!(
+                        "nothing is mounted at {} in container {} of pod {}",
+                        io.volume,
+                        container["name"].as_str().unwrap_or_default(),
+                        target.pod.name
+                    ),
+                    format!(
+                        "`volume` is where a volume is \
+                 mounted, exactly; {has}"
+                    ),
+                ),
+            ));
         }
     }
     Ok(())
 }
 
-/// The program of Chaos Mesh that does this is built for one kind of processor.
+/// Chaos Mesh builds the program for file faults for one architecture only.
 async fn check_nodes(fault: &str, targets: &[(Inside, Value)], cluster: &Cluster) -> Result<(), PlanError> {
     for node in cluster.nodes().await? {
         let here = targets.iter().find(|(_, there)| there["spec"]["nodeName"] == *node.name);
@@ -181,11 +197,17 @@ async fn check_nodes(fault: &str, targets: &[(Inside, Value)], cluster: &Cluster
             && architecture != "amd64"
             && !cluster.capabilities().shares_nodes
         {
-            return Err(PlanError::Scenario(format!(
-                "fault `{fault}`: pod {} is on a node with {architecture}, and Chaos Mesh injects faults into files only on \
-                 amd64\nhelp: choose pods on other nodes",
-                target.pod.name
-            )));
+            return Err(PlanError::fault(
+                fault,
+                Explained::new(
+                    format!(
+                        "pod {} is on a node with {architecture}, and Chaos Mesh injects faults into files only on \
+                 amd64",
+                        target.pod.name
+                    ),
+                    "choose pods on other nodes",
+                ),
+            ));
         }
     }
     Ok(())

@@ -1,10 +1,10 @@
-//! What a stress asks for, compared with what the containers and their nodes may use: whether its stressors are killed or
-//! throttled. Pure.
+//! Compares a stress with the limits of the containers and their nodes: whether its stressors are killed or throttled. Pure.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use shakedown_cluster::Node;
+use shakedown_schemas::Explained;
 use shakedown_schemas::first_few;
 use shakedown_schemas::scenario::Stress;
 
@@ -12,7 +12,7 @@ use crate::plan::error::PlanError;
 use shakedown_faults::chaos::quota::Quota;
 use shakedown_faults::chaos::spec::Inside;
 
-/// A stress, its targets as they are, and the nodes as far as they may be read.
+/// A stress, its targets, and the readable nodes.
 pub(super) struct Demand<'a> {
     pub fault: &'a str,
     pub stress: &'a Stress,
@@ -33,7 +33,7 @@ impl Demand<'_> {
         })
     }
 
-    /// How many stressed containers each node has.
+    /// The number of stressed containers per node.
     fn per_node(&self) -> BTreeMap<&str, f64> {
         let mut count = BTreeMap::new();
         for (_, there, _) in self.containers() {
@@ -43,14 +43,14 @@ impl Demand<'_> {
     }
 
     fn refusal(&self, text: String, help: &str) -> PlanError {
-        PlanError::Scenario(format!("fault `{}`: {text}\nhelp: {help}", self.fault))
+        PlanError::fault(self.fault, Explained::new(text, help))
     }
 }
 
 /// What will happen, in sentences: whether stressors are killed or throttled.
 ///
 /// # Errors
-/// When the memory is never held: the kernel kills a stressor each time that it reaches a limit, and Chaos Mesh starts it again.
+/// If the memory is never held: the kernel kills a stressor each time that it reaches a limit, and Chaos Mesh starts it again.
 pub(super) fn outcome(demand: &Demand<'_>) -> Result<String, PlanError> {
     let mut said = Vec::new();
     if let Some(memory) = &demand.stress.memory {
@@ -73,8 +73,8 @@ fn of_memory(demand: &Demand<'_>, asked: f64, size: &str) -> Result<Vec<String>,
         if asked >= limit {
             return Err(demand.refusal(
                 format!(
-                    "{size} of memory do not fit into {place}, whose limit is {}: the stressor would be killed again and again, \
-                     and the container would never hold them",
+                    "{size} of memory do not fit into {place}, whose limit is {}: the kernel would kill the stressor \
+                     repeatedly, and the container would never hold them",
                     mebibytes(limit)
                 ),
                 "ask for less than the limit minus what the container itself uses",
@@ -100,7 +100,7 @@ fn of_memory(demand: &Demand<'_>, asked: f64, size: &str) -> Result<Vec<String>,
     Ok(match tight.is_empty() {
         true => Vec::new(),
         false => vec![format!(
-            "Killed where the container itself uses the rest of its limit: {}; the kernel then kills the stressor or the \
+            "It may be killed if the container itself uses the rest of its limit: {}; the kernel then kills the stressor or the \
              container's own program.",
             some(&tight)
         )],
@@ -180,14 +180,16 @@ mod tests {
         let refusal = memory("400MB", &[]).unwrap_err();
         assert!(refusal.contains("container web of pod p, whose limit is 100 MiB"), "{refusal}");
         assert!(memory("100MiB", &["web"]).is_err());
-        // Four stressors of 100 MB each come to the limit as well.
+        // Four stressors of 100 MB each reach the limit as well.
         assert!(check(json!({"memory": {"size": "400MB", "workers": 4}})).is_err());
         for fits in [memory("60MB", &[]), memory("400MB", &["side"])] {
             assert_eq!(fits.unwrap(), "It is neither throttled nor killed at a limit.");
         }
         let tight = memory("96MiB", &["web"]).unwrap();
         assert!(
-            tight.starts_with("Killed where the container itself uses the rest of its limit: container web of pod p"),
+            tight.starts_with(
+                "It may be killed if the container itself uses the rest of its limit: container web of pod p"
+            ),
             "{tight}"
         );
     }

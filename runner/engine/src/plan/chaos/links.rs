@@ -1,8 +1,9 @@
-//! What is done to links: degradations, and partitions that Chaos Mesh does.
+//! Plans faults on links: degradations, and partitions by Chaos Mesh.
 
 use std::time::Duration;
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::scenario::{Direction, Netem, Partition, Prove};
 
 use super::draft::Draft;
@@ -15,14 +16,14 @@ use shakedown_faults::chaos::Recipe;
 use shakedown_faults::chaos::spec::Inside;
 use shakedown_faults::effect::RequiredProof;
 
-/// As many packets wait for their time in the queue that Chaos Mesh gives a delay; it cannot be made longer.
+/// The length of the queue, in packets, that Chaos Mesh uses for a delay. It is fixed.
 const QUEUE: u32 = 1000;
-/// A link that carries fewer packets a second than this is worth a word about that queue.
+/// Below this number of packets per second, the plan mentions that queue.
 const MANY: f64 = 10_000.0;
-/// Of smaller losses the sender's own kernel makes up for a part before they are seen.
+/// Below this loss, the sender's kernel compensates part of it.
 const SMALL_LOSS: f64 = 0.05;
 
-/// What has to show that it acts: Chaos Mesh's own word, unless the requests are to.
+/// The required proof: Chaos Mesh's status, unless the scenario requires traffic.
 pub(super) const fn required_proof(prove: Prove) -> RequiredProof {
     match prove {
         Prove::Traffic | Prove::Strict => RequiredProof::Traffic,
@@ -42,20 +43,25 @@ pub(super) async fn netem(
     let what = qualities(&netem);
     let follow = netem.follow;
     if netem.to.is_empty() {
-        let text =
-            format!("Of everything that the targets send, {what}. What they receive is unchanged.{}", caveats(&netem));
+        let text = format!(
+            "Of everything that the targets send, {what}. Packets that they receive are unchanged.{}",
+            caveats(&netem)
+        );
         let recipe = Recipe::Netem { netem: Box::new(netem), ends: None, direction: Direction::Egress };
         return Ok(Draft { recipe, text, peers: vec!["all destinations".to_owned()], far: Vec::new(), follow, effect });
     }
     let reader = ends::Reader { fault: request.name, cluster, namespace, targets: &request.targets };
     let found = reader.ends(&netem.to).await?;
-    // Packets are shaped where they are sent, and ports only tell those that go to the peers.
+    // Packets are shaped where they are sent, and ports select only packets to the peers.
     let by_default = if found.one_way { Direction::Egress } else { Direction::Both };
     let direction = netem.direction.unwrap_or(by_default);
     if direction.has_ingress() && found.ends.pods.is_empty() {
         return Err(PlanError::fault(
             request.name,
-            "no peer is a pod of this cluster, and packets are shaped where they are sent\nhelp: write `direction: egress`",
+            Explained::new(
+                "no peer is a pod of this cluster, and packets are shaped where they are sent",
+                "write `direction: egress`",
+            ),
         ));
     }
     let way = match direction {
@@ -67,11 +73,11 @@ pub(super) async fn netem(
     let more = netem.delay.is_some() || netem.loss.or(netem.duplicate).or(netem.corrupt).is_some();
     if netem.bandwidth.is_some() && more {
         text.push_str(
-            " Up to 1000 packets wait for the bandwidth, the queue that Chaos Mesh gives it together with the rest.",
+            " Up to 1000 packets wait in the queue that Chaos Mesh uses for a bandwidth with other settings.",
         );
     }
     text.push_str(&caveats(&netem));
-    for note in &found.notes {
+    for note in found.notes.iter().chain(&found.notes_back) {
         text.push_str(&format!(" Note: {note}."));
     }
     let far = found.ends.pods.clone();
@@ -79,16 +85,18 @@ pub(super) async fn netem(
     Ok(Draft { recipe, text, peers: found.described, far, follow, effect })
 }
 
-/// What the tools below make of it that one would not expect.
+/// Unexpected effects of the tools that Chaos Mesh uses.
 fn caveats(netem: &Netem) -> String {
     let mut text = String::new();
     let longest = netem.delay.unwrap_or_default().get() + netem.jitter.unwrap_or_default().get();
     let rate = f64::from(QUEUE) / longest.max(Duration::from_nanos(1)).as_secs_f64();
     if rate <= MANY {
-        text.push_str(&format!(" Of more than {rate:.0} packets a second the rest is lost: {QUEUE} of them can wait."));
+        text.push_str(&format!(" Packets beyond {rate:.0} per second are lost: the queue holds {QUEUE}."));
     }
     if netem.loss.is_some_and(|loss| loss.fraction() < SMALL_LOSS) {
-        text.push_str(" Of a loss below 5% a part goes unnoticed: the sender's kernel retransmits some of it itself.");
+        text.push_str(
+            " Part of a loss below 5% has no effect: the sender's kernel retransmits some of these packets itself.",
+        );
     }
     text
 }
@@ -125,12 +133,13 @@ pub(super) async fn partition(
     let by_ports = partition.from.iter().any(|peer| !peer.ports.is_empty());
     let direction = if by_ports { Direction::Egress } else { partition.direction };
     let mut text = match direction {
-        Direction::Both => "No packet passes between the two ends, on connections old and new. Every other link is unchanged.",
+        Direction::Both => "No packet passes between the two ends, on established and new connections. Every other link is \
+         unchanged.",
         Direction::Egress => "No packet of the targets reaches the peers. Chaos Mesh drops packets and not connections, so those that the peers open to them fail as well.",
         Direction::Ingress => "No packet of the peers reaches the targets. Chaos Mesh drops packets and not connections, so those that the targets open to them fail as well.",
     }
     .to_owned();
-    for note in found.notes.iter().filter(|note| !note.contains("answers")) {
+    for note in &found.notes {
         text.push_str(&format!(" Note: {note}."));
     }
     let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, required_proof(partition.prove));

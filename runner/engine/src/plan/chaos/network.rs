@@ -1,26 +1,27 @@
-//! Whether Chaos Mesh can act on the networks of pods.
+//! Checks whether Chaos Mesh can act on the networks of pods.
 
 use std::net::IpAddr;
 
 use serde_json::Value;
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::PodRef;
 
 use crate::plan::error::PlanError;
 use crate::plan::request::ChaosRequest;
 use shakedown_faults::chaos::spec::Inside;
 
-/// What Chaos Mesh does to networks, it does by a pod's own address, in version 4.
+/// Chaos Mesh acts on a network by the pod's own IPv4 address.
 pub(super) fn check_network(fault: &str, what: &str, pod: &PodRef, object: &Value) -> Result<(), PlanError> {
-    let refuse = |text: &str| Err(PlanError::fault(fault, format!("{what} pod {} {text}", pod.name)));
+    let refuse = |does: &str, help: &str| {
+        Err(PlanError::fault(fault, Explained::new(format!("{what} pod {} {does}", pod.name), help)))
+    };
     if object["spec"]["hostNetwork"] == true {
-        return refuse("uses its node's network, which Chaos Mesh does not touch\nhelp: choose other pods");
+        return refuse("uses its node's network, which Chaos Mesh does not touch", "choose other pods");
     }
     match pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) {
         Some(IpAddr::V4(_)) => Ok(()),
-        Some(IpAddr::V6(_)) => {
-            refuse("has an IPv6 address, and Chaos Mesh supports only IPv4\nhelp: choose other pods")
-        }
-        None => refuse("has no address yet\nhelp: wait until it runs"),
+        Some(IpAddr::V6(_)) => refuse("has an IPv6 address, and Chaos Mesh supports only IPv4", "choose other pods"),
+        None => refuse("has no address yet", "wait until it runs"),
     }
 }
 

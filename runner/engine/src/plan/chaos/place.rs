@@ -1,4 +1,4 @@
-//! Where pods run, as far as an installation of Chaos Mesh has to be compared with it.
+//! The places of pods, for the check of an installation of Chaos Mesh.
 
 use shakedown_schemas::result::PodRef;
 
@@ -6,7 +6,7 @@ use shakedown_cluster::{Cluster, ClusterError, Installation, Kind, ObjectKey};
 use shakedown_faults::chaos::fitness::Place;
 use shakedown_faults::chaos::spec::{Resource, pod_id};
 
-/// Where pods are, as far as an installation has to be compared with it.
+/// Finds the places of pods.
 pub(super) async fn find_place(
     pods: impl Iterator<Item = &PodRef>,
     resources: &[Resource],
@@ -29,7 +29,7 @@ pub(super) async fn find_place(
             let annotated = object.map(|it| it["metadata"]["annotations"]["chaos-mesh.org/inject"] == "enabled");
             place.namespaces.insert(pod.namespace.clone(), annotated);
         }
-        // An end that is known only by its address needs no action.
+        // Nothing acts at an end that is known only by its address.
         let acted = resources.iter().any(|it| it.shapes.is_empty() || it.shapes.contains(&pod_id(pod)));
         if let Some(node) = pod.node.as_ref().filter(|_| acted) {
             let runtime = all.iter().find(|it| it.name == *node).and_then(|it| it.runtime.clone());

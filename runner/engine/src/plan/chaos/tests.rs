@@ -187,17 +187,17 @@ async fn ports_of_a_service_are_its_own_for_every_engine() {
 async fn what_the_tools_below_do_otherwise_is_told() {
     let world = World::new().await;
     let slow = world.made("netem: {WORKER, delay: 1s, jitter: 1s}").await.description;
-    assert!(slow.contains("Of more than 500 packets a second the rest is lost"), "{slow}");
+    assert!(slow.contains("Packets beyond 500 per second are lost"), "{slow}");
     let quick = world.made("netem: {WORKER, delay: 10ms}").await.description;
-    assert!(!quick.contains("packets a second"), "{quick}");
+    assert!(!quick.contains("Packets beyond"), "{quick}");
     let small = world.made("netem: {WORKER, loss: 1%}").await.description;
-    assert!(small.contains("a part goes unnoticed"), "{small}");
+    assert!(small.contains("Part of a loss below 5% has no effect"), "{small}");
     let thin = world.made("netem: {WORKER, to: [{service: nats}], bandwidth: 1Mbit/s, delay: 1ms}").await.description;
     assert!(thin.contains("(125000 bytes a second)") && thin.contains("Up to 1000 packets wait"), "{thin}");
     let proxied = world.made("http: {WORKER, port: 8000, abort: true}").await.description;
     assert!(proxied.contains("can break other connections") && proxied.contains("`recovery_time`"), "{proxied}");
     let busy = world.made("stress: {WORKER, cpu: {workers: 1}}").await.description;
-    assert!(busy.contains("does not tell when that does not end") && busy.contains("`recovery_time`"), "{busy}");
+    assert!(busy.contains("does not report stress that fails to end") && busy.contains("`recovery_time`"), "{busy}");
     assert!(busy.contains("It is neither throttled nor killed at a limit."), "{busy}");
     let throttled = world.made("stress: {WORKER, cpu: {workers: 2}}").await.description;
     assert!(
@@ -216,7 +216,10 @@ async fn a_partition_is_done_by_whoever_can_cut_it_whole_and_the_plan_says_why()
     };
     let cut = "partition: {WORKER, from: [{service: nats}]}";
     let (engine, text) = planned(cut, false).await;
-    assert!(engine == "network-policy" && text.contains("By NetworkPolicy, which can cut exactly this"), "{text}");
+    assert!(
+        engine == "network-policy" && text.contains("By NetworkPolicy, which can cut exactly these links"),
+        "{text}"
+    );
     let (engine, text) = planned(cut, true).await;
     assert!(
         engine == "chaos-mesh" && text.contains("leaves established connections open (a witness showed it"),

@@ -1,6 +1,7 @@
 //! Plans the objects of the scenario's manifests.
 
 use serde_json::{Map, Value, json};
+use shakedown_schemas::Explained;
 use shakedown_schemas::result::ObjectRecord;
 use shakedown_schemas::scenario::{Condition, Manifest};
 
@@ -16,11 +17,11 @@ pub(super) async fn plan(
     manifest: &Manifest,
 ) -> Result<(FaultPlan, ManifestSpec), PlanError> {
     let KubernetesRequest { namespace, scenario, cluster, options, .. } = *request;
-    let refuse = |text: String| request.refuse(text);
+    let refuse = |why: Explained| request.refuse(why);
     if request.targets.is_empty() && scenario.blast_radius.is_some() {
         let text =
-            "the scenario has a `blast_radius`, and without `pods` it is not known on which pods the manifest acts";
-        return Err(refuse(format!("{text}\nhelp: add `pods` next to `object`")));
+            "the scenario has a `blast_radius`, but without `pods` the pods that the manifest affects are unknown";
+        return Err(refuse(Explained::new(text, "add `pods` next to `object`")));
     }
     let mut object = Value::Object(manifest.object.clone().into_iter().collect());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -28,19 +29,19 @@ pub(super) async fn plan(
     let found = cluster.discover(&api_version, &kind_name).await?;
     let (kind, namespaced) = found.ok_or_else(|| refuse(unknown(&kind_name, &api_version)))?;
     if !namespaced {
-        return Err(refuse(format!(
-            "a {kind_name} belongs to no namespace, so no fuse can remove it when the runner dies\nhelp: use a kind that lives \
-             in a namespace"
+        return Err(refuse(Explained::new(
+            format!("a {kind_name} is cluster-scoped, so no fuse can remove it if the runner dies"),
+            "use a namespaced kind",
         )));
     }
-    complete(&mut object, namespace, &request.object_name(), &request.labels()).map_err(&refuse)?;
+    complete(&mut object, namespace, &request.object_name(), &request.labels()).map_err(|why| request.refuse(why))?;
     let place = text(&object["metadata"]["namespace"]);
     let own = ObjectKey { kind, namespace: place.clone(), name: text(&object["metadata"]["name"]), uid: None };
     let mut checks = Vec::new();
     for conditions in [&manifest.active_when, &manifest.gone_when] {
         let mut made = Vec::new();
         for condition in conditions {
-            made.push(check(condition, &own, namespace, cluster).await?.map_err(&refuse)?);
+            made.push(check(condition, &own, namespace, cluster).await?.map_err(|why| request.refuse(why))?);
         }
         checks.push(made);
     }
@@ -105,14 +106,15 @@ async fn check(
 }
 
 /// The refusal of a kind that the cluster does not have.
-fn unknown(kind: &str, api_version: &str) -> String {
+fn unknown(kind: &str, api_version: &str) -> Explained {
     match api_version.split('/').next() {
         Some("chaos-mesh.org") => {
-            format!("this cluster has no {kind} in {api_version}, a kind of Chaos Mesh\nhelp: {INSTALL}")
+            Explained::new(format!("this cluster has no {kind} in {api_version}, a kind of Chaos Mesh"), INSTALL)
         }
-        _ => {
-            format!("this cluster has no {kind} in {api_version}\nhelp: `kubectl api-resources` lists what it has")
-        }
+        _ => Explained::new(
+            format!("this cluster has no {kind} in {api_version}"),
+            "`kubectl api-resources` lists what it has",
+        ),
     }
 }
 
@@ -122,11 +124,10 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_missing_is_refused_with_what_brings_it() {
-        assert!(
-            unknown("NetworkChaos", "chaos-mesh.org/v1alpha1").contains("help: install it (`helm install chaos-mesh")
-        );
-        let other = unknown("VirtualService", "networking.istio.io/v1");
-        assert!(other.ends_with("help: `kubectl api-resources` lists what it has"), "{other}");
+        let chaos = unknown("NetworkChaos", "chaos-mesh.org/v1alpha1").help.unwrap();
+        assert!(chaos.starts_with("install it (`helm install chaos-mesh"), "{chaos}");
+        let other = unknown("VirtualService", "networking.istio.io/v1").help.unwrap();
+        assert_eq!(other, "`kubectl api-resources` lists what it has");
     }
 
     #[test]

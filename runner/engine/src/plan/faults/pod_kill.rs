@@ -1,5 +1,6 @@
 //! Plans the deletion or eviction of pods.
 
+use shakedown_schemas::Explained;
 use shakedown_schemas::scenario::PodKill;
 
 use crate::plan::error::PlanError;
@@ -12,10 +13,9 @@ pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Res
     for pod in &request.targets {
         let there = request.cluster.get(&pod_key(pod)).await?.unwrap_or_default();
         if !is_controlled(&there) {
-            return Err(request.refuse(format!(
-                "pod {} has no controller that would replace it, so a kill could not be undone\nhelp: choose pods \
-                 of a Deployment, a StatefulSet or another workload",
-                pod.name
+            return Err(request.refuse(Explained::new(
+                format!("pod {} has no controller that would replace it, so a kill could not be undone", pod.name),
+                "choose pods of a Deployment, a StatefulSet or another workload",
             )));
         }
     }
@@ -23,7 +23,7 @@ pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Res
     let how = if kill.evict { "evicted, which a PodDisruptionBudget may forbid" } else { "deleted" };
     let end = match grace {
         None => "their containers get the grace period of their pod".to_owned(),
-        Some(0) => "their containers are killed immediately".to_owned(),
+        Some(0) => "their containers get SIGTERM, and SIGKILL 2 s later".to_owned(),
         Some(seconds) => format!("their containers get a grace period of {seconds} s"),
     };
     let marks =

@@ -20,11 +20,11 @@ struct Ender<'a> {
 #[derive(Default)]
 pub(super) struct Victims<'a>(Vec<Ender<'a>>);
 
-/// Pods that a fault cannot take, by UID, each with the fault that takes it.
+/// Pods that a fault cannot act on, by UID, each with the fault that ends it.
 pub(super) type Taken<'a> = BTreeMap<String, &'a str>;
 
 impl<'a> Victims<'a> {
-    /// Takes note of a planned fault.
+    /// Records a planned fault.
     pub fn add(&mut self, name: &'a str, fault: &'a Fault, place: (usize, &Phase), targets: &[PodRef]) {
         if ends(fault) {
             let times = times(fault, place.1);
@@ -32,8 +32,8 @@ impl<'a> Victims<'a> {
         }
     }
 
-    /// The pods that a fault cannot take: earlier faults of the same phase end them as well, or a kill has replaced them by then. A
-    /// fault with `follow` acts on the replacements, and one that happens once chooses from them when it strikes.
+    /// The pods that a fault cannot act on: earlier faults of the same phase end them as well, or a kill has replaced them by
+    /// then. A fault with `follow` acts on the replacements, and one that happens once chooses from them when it strikes.
     pub fn taken(&self, fault: &Fault, (phase, it): (usize, &Phase)) -> Taken<'a> {
         let times = times(fault, it);
         let replaced = |other: &Ender<'_>| {
@@ -58,7 +58,7 @@ fn by_uid<'a: 'b, 'b>(enders: impl Iterator<Item = &'b Ender<'a>>) -> Taken<'a> 
     taken
 }
 
-/// The faults that take pods, of a map of their pods.
+/// The names of the faults in such a map.
 pub(super) fn names(taken: &Taken<'_>, of: &[PodRef]) -> String {
     let names: BTreeSet<&str> = of.iter().filter_map(|pod| taken.get(&pod.uid).copied()).collect();
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// The faults that cannot take a pod, because an earlier one ends it, in two phases. All of them choose the same pod.
+    /// The faults in two phases that cannot act on a pod, because an earlier one ends it. All of them choose the same pod.
     fn refused(first: &str, second: &str) -> Vec<String> {
         let text = format!(
             "version: 1\nname: x\nload: {{main: {{http: {{url: \"http://127.0.0.1:1\"}}, rate: 20/s}}}}\nphases:\n- {{name: one, \
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(refused(&kill("a", ""), &kill("b", "")), ["b"]);
         assert_eq!(refused(&kill("a", ""), &cut("")), ["cut"]);
         assert_eq!(refused(&kill("a", ""), &cut(", follow: true")), [""; 0]);
-        // A cut pod can be killed, also at once.
+        // A cut pod can be killed, even at the same time.
         assert_eq!(refused(&both(kill("a", ""), cut("")), ""), [""; 0]);
         assert_eq!(refused(&cut(""), &kill("b", "")), [""; 0]);
         // What is chosen at the strike are the pods that run then. Two strikes at one moment would choose the same ones.

@@ -1,4 +1,4 @@
-//! Sorts the permissions of one scenario by how much depends on them.
+//! Sorts the permissions of one scenario by their importance.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,24 +18,24 @@ use shakedown_faults::partition::PartitionsSpec;
 use shakedown_guard::lock;
 
 const ENDPOINTS: On = ("", "endpoints", &["get"]);
-/// What a watch needs: it lists first.
+/// The verbs of a watch, which lists first.
 const WATCH: &[&str] = &["list", "watch"];
 
 /// The permissions of one scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sorted {
-    /// Without one of these it cannot run.
+    /// Required: without one of these, the scenario cannot run.
     pub certain: Needs,
-    /// Those that only the plan confirms or leaves out: which engine makes a partition, or how a load gets to its service.
-    /// Where planning fails at a missing permission they are asked for as well, so that one answer names all.
+    /// Possibly required, which only the plan decides: the engine of a partition, or the route of a load. If planning fails
+    /// at a missing permission, they are checked as well, so that one error names all.
     pub possible: Needs,
-    /// Those of witnesses that the scenario does not demand.
+    /// For witnesses that the scenario does not require.
     pub witness: Needs,
-    /// Without these it does less, and says so. They are granted with the others, and not asked about.
+    /// Optional: without these, the run does less and warns. The Roles contain them, but they are not checked.
     pub optional: Needs,
 }
 
-/// How much depends on a permission.
+/// The importance of a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Certain,
@@ -78,7 +78,7 @@ impl Sorted {
         self.add(how, namespace, on, &Names::Any);
     }
 
-    /// Takes what is only possible as certain.
+    /// Treats possible needs as certain.
     pub(super) fn believe_possible(&mut self) {
         for (need, names) in std::mem::take(&mut self.possible) {
             self.add_one(How::Certain, &need.namespace, need.access, &names);
@@ -90,19 +90,19 @@ impl Sorted {
 /// Kinds by API version and name, each with whether its objects belong to namespaces.
 pub(super) type Kinds = BTreeMap<(String, String), (Kind, bool)>;
 
-/// A scenario, and what is known of its plan.
+/// A scenario, with its plan if it is known.
 pub(super) struct Scenario<'a> {
     pub document: &'a Document,
-    /// The namespace of selectors that name none.
+    /// The default namespace of selectors.
     pub namespace: &'a str,
     pub options: &'a Options,
     pub plan: Option<&'a Plan>,
-    /// The kinds of its manifests, where there is no plan.
+    /// The kinds of its manifests, if there is no plan.
     pub kinds: &'a Kinds,
 }
 
 impl Scenario<'_> {
-    /// Everything that it needs; with its plan, nothing is open any more.
+    /// All its needs. With a plan, none is merely possible.
     pub(super) fn needs(&self) -> Sorted {
         let mut needs = Sorted::default();
         self.loads(&mut needs);
@@ -163,7 +163,7 @@ impl Scenario<'_> {
         }
     }
 
-    /// What the report's diagnostics read, and the reasons for a fuse that cannot be lit.
+    /// The reads of the report's diagnostics, and of the reasons why a fuse cannot be lit.
     fn diagnostics(&self, needs: &mut Sorted) {
         let mut namespaces: BTreeSet<&str> = self.faults().map(|fault| own_namespace(fault, self.namespace)).collect();
         namespaces.insert(self.namespace);
@@ -178,7 +178,7 @@ impl Scenario<'_> {
         }
     }
 
-    /// The canaries, which look before the load whether the cluster enforces policies, and whether Chaos Mesh can inject the
+    /// The canaries, which test before the load whether the cluster enforces policies, and whether Chaos Mesh can inject the
     /// faults on the nodes.
     fn canary(&self, needs: &mut Sorted) {
         let proof = &self.options.proof;
@@ -207,7 +207,7 @@ fn place<'a>(pods: &'a PodSelector, default: &'a str) -> &'a str {
     pods.namespace.as_deref().unwrap_or(default)
 }
 
-/// Finding the pods of a selector. Planning refuses other kinds of owners.
+/// The reads that find the pods of a selector. Planning refuses other kinds of owners.
 fn selected(needs: &mut Sorted, how: How, pods: &PodSelector, default: &str) {
     let namespace = place(pods, default);
     needs.any(how, namespace, &("", "pods", &["list"]));
@@ -228,12 +228,12 @@ pub(super) fn kinds_of(manifest: &Manifest) -> Vec<(String, String)> {
     std::iter::once((of("apiVersion"), of("kind"))).chain(others).collect()
 }
 
-/// One fault, and what the plan makes of it where there is one.
+/// One fault, with its plan if there is one.
 struct FaultNeeds<'a> {
     fault: &'a Fault,
     scenario: &'a Scenario<'a>,
     spec: Option<&'a FaultSpec>,
-    /// What the plan's partitions by NetworkPolicy share.
+    /// The shared data of the plan's partitions by NetworkPolicy.
     shared: Option<&'a PartitionsSpec>,
 }
 
@@ -242,7 +242,7 @@ impl FaultNeeds<'_> {
         own_namespace(self.fault, self.scenario.namespace)
     }
 
-    /// The names of the targets; any, where they are not known, or others may take their places.
+    /// The names of the targets. Any name if they are unknown or may be replaced.
     fn targets(&self) -> Names {
         match self.spec {
             Some(spec) if !self.fault.follow() => Names::only(spec.plan.targets.iter().map(|pod: &PodRef| &pod.name)),
@@ -250,7 +250,7 @@ impl FaultNeeds<'_> {
         }
     }
 
-    /// The names of the planned objects of a kind; any, where they are not known, or more may be made.
+    /// The names of the planned objects of a kind. Any name if they are unknown or more may be created.
     fn objects(&self, kind: &str) -> Names {
         match self.spec {
             Some(spec) if !self.fault.follow() => {
@@ -291,7 +291,7 @@ impl FaultNeeds<'_> {
                 }
             }
             Fault::Manifest(it) => self.by_manifest(needs, it),
-            // One engine can carry it out. Its kind says what that takes.
+            // Only one engine supports it. Its kind lists the permissions.
             fault => {
                 self.by_kubernetes(needs);
                 self.by_chaos_mesh(needs, How::Certain, fault.peers());
@@ -317,14 +317,14 @@ impl FaultNeeds<'_> {
     fn by_policy(&self, needs: &mut Sorted, how: How, peers: &[Peer]) {
         let (own, follow) = (self.own(), self.fault.follow());
         let (group, resource, verbs) = POLICIES;
-        // A policy is changed where partitions of one pod share it, or where it follows a pod.
+        // A policy is changed if partitions of one pod share it, or if it follows pods.
         let is_open = how == How::Possible;
         let changes = follow || self.shared.map_or(is_open, |shared| shared.scheme.parts().len() > 1);
         for verb in verbs.iter().filter(|verb| changes || **verb != "update") {
             needs.add(how, own, &(group, resource, std::slice::from_ref(verb)), &self.objects("NetworkPolicy"));
         }
         needs.add(how, own, &("", "pods", &["patch"]), &self.targets());
-        // If one watch is refused, nothing is followed.
+        // If one watch is refused, no replacement is followed.
         let watched = if follow { how } else { How::Optional };
         for peer in peers {
             let namespace = peer_namespace(peer, self.scenario.namespace);
@@ -358,7 +358,7 @@ impl FaultNeeds<'_> {
         self.endpoints(needs, peers);
     }
 
-    /// The witness of a partition. One that is not demanded can be done without.
+    /// The witness of a partition. It is optional unless the scenario requires it.
     fn witness(&self, needs: &mut Sorted, how: How, prove: Prove) {
         let planned = match self.spec.map(|spec| &spec.action) {
             Some(Action::NetworkPolicy(it)) => it.witness.as_ref(),
@@ -399,7 +399,7 @@ impl FaultNeeds<'_> {
         }
     }
 
-    /// The names of the other objects that the plan names for a permission; any, where it names none.
+    /// The names of the other objects that the plan names for a permission. Any name if it names none.
     fn others(&self, access: &Access) -> Names {
         let Some(Action::Kubernetes(it)) = self.spec.map(|spec| &spec.action) else { return Names::Any };
         let is_meant = |key: &&ObjectKey| key.kind.group() == access.group && key.kind.plural() == access.resource;
@@ -414,13 +414,13 @@ impl FaultNeeds<'_> {
         let objects = Kind::CHAOS.into_iter().find(|kind| kind.plural() == chaos.resource);
         let objects = objects.map_or(Names::Any, |kind| self.objects(kind.name()));
         for verb in permissions::CHAOS_VERBS {
-            // Without a watch the resource is read from time to time.
+            // Without a watch, the resource is polled.
             let how = if WATCH.contains(verb) { How::Optional } else { how };
             needs.add(how, own, &(CHAOS_GROUP, chaos.resource, std::slice::from_ref(verb)), &objects);
         }
         let patch: &'static [&'static str] = &["patch"];
         if chaos.is_link || self.scenario.options.chaos.force_after.is_some() {
-            // To end a fault that never took hold, or by force.
+            // To end a fault that never took effect, or by force.
             needs.add(How::Optional, own, &(CHAOS_GROUP, chaos.resource, patch), &objects);
         }
         if !chaos.is_link {
@@ -447,7 +447,7 @@ impl FaultNeeds<'_> {
         self.endpoints(needs, peers);
     }
 
-    /// The endpoints of services as peers, which are read where a service has no selector: the plan knows.
+    /// The endpoints of services as peers, which are read if a service has no selector, as the plan shows.
     fn endpoints(&self, needs: &mut Sorted, peers: &[Peer]) {
         for peer in peers.iter().filter(|_| self.spec.is_none()) {
             if let Some(service) = &peer.service {
@@ -474,9 +474,9 @@ impl FaultNeeds<'_> {
         let on = |kind: Kind, verbs: &'static [&'static str]| (kind.group(), kind.plural(), verbs);
         if let Some((kind, names)) = object {
             needs.add(how, self.own(), &on(kind, &["get", "create", "delete"]), &names);
-            // Without a watch, an object that goes is read.
+            // Without a watch, the deletion of an object is polled.
             needs.any(How::Optional, self.own(), &on(kind, WATCH));
-            // Without a list, it is not known at the end whether what it has made is gone.
+            // Without a list, the run cannot confirm at its end that the created objects are gone.
             for made in kinds_of_dependants(kind) {
                 needs.any(how, self.own(), &on(made, &["list"]));
             }
@@ -486,7 +486,7 @@ impl FaultNeeds<'_> {
                 needs.add(How::Optional, self.own(), &on(kind, &["patch"]), &names);
             }
             if kind.is_chaos() && may_force {
-                // What it has made is what holds it.
+                // The objects that it created block its deletion.
                 for made in kinds_of_dependants(kind) {
                     needs.any(How::Optional, self.own(), &on(made, &["get", "delete", "patch"]));
                 }

@@ -303,7 +303,7 @@ async fn many_nodes_are_tried_a_few_at_a_time() {
     let warnings = tried(DELAY, &nodes(Node::Slow)).await.unwrap();
     assert_eq!(warnings.len(), 40);
     let untried =
-        warnings.iter().filter(|warning| warning.contains("was not tried: the earlier ones took all of the time"));
+        warnings.iter().filter(|warning| warning.contains("was not tried: the earlier canaries used all of the time"));
     let untried = untried.count();
     assert!((8..=24).contains(&untried), "{untried} of {warnings:#?}");
 }

@@ -163,5 +163,5 @@ async fn a_target_that_was_gone_before_the_watch_is_never_proven() {
     fault.prepare().await.unwrap();
     sleep(SECOND).await;
     let stretches = fault.unproven();
-    assert!(stretches.iter().any(|it| it.why.contains("cannot be told from other pods")), "{stretches:?}");
+    assert!(stretches.iter().any(|it| it.why.contains("cannot be distinguished from other pods")), "{stretches:?}");
 }

@@ -1,4 +1,4 @@
-//! The way out of what never took hold, against the recordings: what is ended, what Chaos Mesh ends, and what stays.
+//! The way out of what never took effect, against the recordings: what is ended, what Chaos Mesh ends, and what stays.
 
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ async fn what_never_took_hold_is_ended_once_the_daemon_has_answered() {
     undone.unwrap();
     let findings = stage.fault.prove_undone().await.unwrap();
     assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
-    for part in ["never took hold", "were taken out of the PodNetworkChaos", "(generation ", "finalizer was taken off"]
+    for part in
+        ["never took effect", "were taken out of the PodNetworkChaos", "(generation ", "finalizer was taken off"]
     {
         assert!(findings[0].detail.contains(part), "`{part}` is missing: {}", findings[0].detail);
     }
@@ -97,7 +98,7 @@ async fn what_goes_by_itself_once_the_daemon_has_answered_is_told() {
     manager.abort();
     let findings = stage.fault.prove_undone().await.unwrap();
     assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
-    assert!(findings[0].detail.contains("never took hold, and went once its rules were taken out"), "{findings:?}");
+    assert!(findings[0].detail.contains("never took effect, and was gone once its rules were removed"), "{findings:?}");
     assert_eq!(stage.fault.leftovers(), []);
 }
 
@@ -144,7 +145,7 @@ async fn what_never_got_as_far_as_a_rule_is_ended_although_the_daemon_fails_on()
         assert_eq!((undone.is_err(), is_left), (other_step, other_step), "{undone:?}");
         if !other_step {
             let findings = stage.fault.prove_undone().await.unwrap();
-            let told = |finding: &Finding| finding.holds && finding.detail.contains("got as far as a rule");
+            let told = |finding: &Finding| finding.holds && finding.detail.contains("reached a rule");
             assert!(findings.len() == 2 && findings.iter().all(told), "{findings:?}");
             assert_eq!(stage.fault.leftovers(), []);
         }

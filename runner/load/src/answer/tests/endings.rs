@@ -42,6 +42,18 @@ fn a_stream_needs_a_finish_reason_or_an_end_mark() {
     assert_eq!(self::seen(&plain, JSON, body), complete(&[Peculiarity::NoFinish]));
 }
 
+/// Some servers send the reason as an object.
+#[test]
+fn a_finish_reason_may_be_an_object() {
+    for (kind, failure) in [("stop", None), ("abort", Some(Failure::FinishAbort))] {
+        let reason = json!({"type": kind, "stop_sequence": null});
+        let last = event(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}));
+        let (found, odd, _) = seen(&stream(&json!({})), SSE, &[text("a"), last, DONE.to_owned()].concat());
+        assert_eq!(found, failure, "{kind}");
+        assert!(odd.contains(&Peculiarity::OddType), "{odd:?}");
+    }
+}
+
 /// A chunk has one token or more, so a lower count is no count.
 #[test]
 fn a_count_of_fewer_tokens_than_chunks_is_recorded() {

@@ -37,7 +37,7 @@ impl ChaosAction<'_> {
     /// Injects, or checks whether a started injection has succeeded.
     pub fn apply(&self, all: &[Record], record: &Record, instances: &mut Value) -> Step {
         if record.phase == Phase::Injecting {
-            // Rules that are gone with their pod are not injected any more, which lets go of the chaos.
+            // Rules that are gone with their pod are no longer injected, which releases the chaos.
             return self.look(record, instances, Phase::Injected).unwrap_or(Ok(Phase::NotInjected));
         }
         let pod = self.pod(record).ok_or_else(|| Failed::whole(format!("pod {:?} not found", record.id)))?;
@@ -155,7 +155,7 @@ impl ChaosAction<'_> {
         let Some(found) = self.registry.store.get(&POD_NETWORK_CHAOS, namespace, name) else {
             return Phase::NotInjected;
         };
-        // A pod that carries no rule of this chaos is asked for an answer all the same.
+        // A pod without a rule of this chaos must answer as well.
         self.write_rules(&found, record, network::Rules::default(), instances);
         Phase::Recovering
     }

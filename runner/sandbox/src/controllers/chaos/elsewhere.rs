@@ -32,7 +32,7 @@ pub struct Request {
     pub creates: bool,
     /// The path of the URL: of the collection, of the object, or of its status.
     pub path: String,
-    /// The path of the object that it is about.
+    /// The path of the affected object.
     pub object: String,
     /// The UID of the object that it changes.
     pub uid: String,

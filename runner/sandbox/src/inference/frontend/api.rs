@@ -19,13 +19,16 @@ use crate::web::{Body, json as respond};
 
 const INVALID: &str = "invalid_request_error";
 
+/// The paths that answer GET.
+pub(crate) const GETS: &[&str] = &["/v1/models", "/health", "/ready", "/live"];
+
 /// Answers one request.
 pub(super) async fn handle(frontend: Arc<Frontend>, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let (expected, kind) = match path.as_str() {
         "/v1/completions" => (Method::POST, Some(CallKind::Completion)),
         "/v1/chat/completions" => (Method::POST, Some(CallKind::Chat)),
-        "/v1/models" | "/health" | "/ready" | "/live" => (Method::GET, None),
+        other if GETS.contains(&other) => (Method::GET, None),
         _ => return refuse(StatusCode::NOT_FOUND, &format!("there is no `{path}` here"), "not_found"),
     };
     if *request.method() != expected {

@@ -1,6 +1,6 @@
 //! Connections to workers that take requests directly: one for each worker, which is kept as long as it works.
 //!
-//! A connection over a cut link is not given up: it goes on when TCP does.
+//! A connection over a cut link is kept: it resumes when TCP does.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -74,7 +74,7 @@ async fn drive(net: Net, address: String, mut orders: mpsc::Receiver<Order>) {
         if let Err(error) = serve(&net, &address, first, &mut orders, &mut pending).await {
             debug!(address, %error, "lost a worker's connection");
         }
-        // What was not accepted fails now: the senders are dropped.
+        // Requests that were not accepted fail now: their senders are dropped.
         drop(pending);
         next = orders.recv().await;
     }

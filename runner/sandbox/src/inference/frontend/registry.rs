@@ -275,7 +275,7 @@ mod tests {
         registry.heard(Heartbeat { leaving: true, ..heartbeat("b", 1) }, now);
         assert!(!given[1].gone.is_cancelled());
         assert!(!picks(&mut registry, 6, now).contains('b'));
-        // The farewell of an earlier life comes late.
+        // The goodbye of an earlier instance arrives late.
         registry.heard(Heartbeat { leaving: true, ..heartbeat("a", 1) }, now);
         assert!(picks(&mut registry, 6, now).contains('a'));
     }

@@ -127,7 +127,7 @@ impl Tokens {
         Ok(literal)
     }
 
-    /// What is between here and a closing bracket.
+    /// The text up to a closing bracket.
     fn list<T>(&mut self, part: impl Fn(&mut Self) -> Result<T, SqlError>) -> Result<Vec<T>, SqlError> {
         let mut parts = Vec::new();
         loop {

@@ -74,23 +74,24 @@ fn schedules(path: &str, object: &IndexMap<String, Value>, findings: &mut Findin
     }
 }
 
-/// When the fuse burns, the cluster deletes a Schedule in the foreground, and it goes on making objects until all that it has
-/// made are gone. With Chaos Mesh 2.8.3, one that allows several at once made more beside those that could not go, and stayed.
-/// One that forbids it made none. Short intervals were tried with a fuse only where several were allowed: one with `@every 3s`
-/// was there after three minutes, and one with `@every 30s` after one. Until they are tried without, they stay refused. Cron
-/// expressions have minutes.
+/// When the fuse burns, the cluster deletes a Schedule in the foreground, and it continues to create objects until all that
+/// it created are gone. With Chaos Mesh 2.8.3, one that allows several at once made more beside those that could not go, and
+/// stayed. One that forbids it made none. Short intervals were tried with a fuse only where several were allowed: one with
+/// `@every 3s` was there after three minutes, and one with `@every 30s` after one. Until they are tried without, they stay
+/// refused. Cron expressions have minutes.
 fn schedule(path: &str, spec: &Value, findings: &mut Findings<'_>) {
     if spec["concurrencyPolicy"] == "Allow" {
         let message =
-            "a Schedule that allows several objects at once goes on while it is deleted, and may never be gone";
+            "a Schedule that allows several concurrent objects continues during its deletion, which may never end";
         let help = "write `concurrencyPolicy: Forbid`, or leave it out";
         wrong(&format!("{path}.concurrencyPolicy"), message, help, findings);
     }
     let every = spec["schedule"].as_str().and_then(|text| text.trim().strip_prefix("@every "));
     let Some(every) = every.and_then(|every| every.trim().parse::<Duration>().ok()) else { return };
     if every.get() < SHORTEST_SCHEDULE {
-        let message =
-            format!("a Schedule that makes an object every {every} goes on while it is deleted, and may never be gone");
+        let message = format!(
+            "a Schedule that creates an object every {every} continues during its deletion, which may never end"
+        );
         let help = "write `schedule: \"@every 1m\"` or more, or put the fault itself into several phases";
         wrong(&format!("{path}.schedule"), message, help, findings);
     }

@@ -64,7 +64,7 @@ pub struct Capture {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["Location"]))]
     pub header: Option<String>,
-    /// The name of a cookie that the answer sets (`Set-Cookie`). No cookie is sent by itself: write
+    /// The name of a cookie that the answer sets (`Set-Cookie`). Cookies are not sent automatically: write
     /// `headers: {Cookie: "sid={{ capture.sid }}"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["sid"]))]

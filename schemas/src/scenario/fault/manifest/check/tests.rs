@@ -139,7 +139,7 @@ fn a_schedule_leaves_time_for_its_objects_to_go() {
     let problems = |api: &str, schedule: &str| problems(api, &json!({"schedule": schedule, "type": "NetworkChaos"}));
     for short in ["@every 3s", "@every 500ms", " @every  59s "] {
         for found in problems(CHAOS, short) {
-            assert!(found.len() == 1 && found[0].contains("goes on while it is deleted"), "{short}: {found:?}");
+            assert!(found.len() == 1 && found[0].contains("continues during its deletion"), "{short}: {found:?}");
         }
         assert_eq!(problems("example.com/v1", short), NONE);
     }
