@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use shakedown_schemas::result::{Proof, Verdict};
+use shakedown_schemas::result::Verdict;
 
 use crate::support::deployment::{Inference, TestCluster};
 use crate::support::process::{Finished, Running};

@@ -62,7 +62,7 @@ mod tests {
             ("zzzzzzzz", "`shakedown explain topology` lists its keys"),
         ] {
             let why = keys.explain(path, false).unwrap_err();
-            assert!(why.contains(meant), "{path}: {why}");
+            assert!(why.to_string().contains(meant), "{path}: {why}");
         }
     }
 }

@@ -43,15 +43,16 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
             proof: proofs[place].clone(),
             chaos: args.safety.limits(),
         };
-        let problem = |text: String| format!("{}: {text}", document.file);
+        let problem = |what: &dyn std::fmt::Display| format!("{}: {what}", document.file);
         let (planned, refusal) = permitted(document, clusters[place], &options).await;
         match (planned, refusal) {
             (Ok(planned), refusal) => {
                 plans.push(planned);
-                problems.extend(refusal.map(problem));
+                problems.extend(refusal.map(|it| problem(&it)));
             }
             // The missing permissions include those that ended planning.
-            (Err(error), refusal) => problems.push(problem(refusal.unwrap_or_else(|| error.to_string()))),
+            (Err(_), Some(refusal)) => problems.push(problem(&refusal)),
+            (Err(error), None) => problems.push(problem(&error)),
         }
     }
     environment.close().await;

@@ -142,6 +142,7 @@ fn hovers(schema: &mut Value, definitions: &Map<String, Value>) {
         if !description.is_empty() {
             object.insert("description".to_owned(), description.into());
         }
+        described(object, definitions);
     }
 }
 
@@ -168,6 +169,39 @@ fn snippets(schema: &mut Value) {
         kinds(Fault::KINDS.iter().map(|it| (it.name, it.facts.example)).collect());
     schema["$defs"]["Expectation"]["defaultSnippets"] =
         kinds(Expectation::KINDS.iter().map(|it| (it.name, it.facts.example)).collect());
+    for name in ["Fault", "Expectation"] {
+        only_snippets(&mut schema["$defs"][name]["properties"]);
+    }
+    let name = "${1:main}";
+    let load = json!({"label": "load", "body": {name: value(LOAD)}});
+    schema["properties"]["load"]["defaultSnippets"] = json!([load]);
+}
+
+/// Each kind has a snippet, and its key alone would be a second proposal. The server ignores this next to a reference.
+fn only_snippets(properties: &mut Value) {
+    for (_, property) in properties.as_object_mut().into_iter().flatten() {
+        if let Some(reference) = property.as_object_mut().and_then(|it| it.remove("$ref")) {
+            property["anyOf"] = json!([{"$ref": reference, "description": property["description"]}]);
+        }
+        property["doNotSuggest"] = true.into();
+    }
+}
+
+/// A value of one of several types shows the description of its own type. That of its key says more.
+fn described(property: &mut Map<String, Value>, definitions: &Map<String, Value>) {
+    let Some(description) = property.get("description").cloned() else { return };
+    let of = property.get("$ref").and_then(Value::as_str).and_then(|it| it.strip_prefix("#/$defs/"));
+    let of = of.and_then(|name| definitions.get(name)?.as_object()).filter(|it| it.contains_key("anyOf"));
+    if let Some(definition) = of.cloned() {
+        property.remove("$ref");
+        for (key, value) in definition {
+            property.entry(key).or_insert(value);
+        }
+    }
+    for option in property.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        option["description"] = description.clone();
+        in_words(option, "");
+    }
 }
 
 /// A text of ours as JSON.

@@ -27,6 +27,11 @@ pub fn explain(topic: Option<&str>, recursive: bool) -> Result<String, Explained
     })
 }
 
+/// One entry as an example of a key of a type, by the name of the type in the schema.
+pub(crate) fn example_of(of: &str, key: &str) -> Option<String> {
+    keys::example_of(of, key)
+}
+
 /// Every topic: the codes, the keys of a scenario, and each key below a kind of fault, expectation or load. For the
 /// completion of shells.
 pub fn topics() -> Vec<String> {

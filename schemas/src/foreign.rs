@@ -47,6 +47,13 @@ pub(crate) fn tool(tree: &Node, text: &str) -> Option<Diagnostic> {
         );
         ("an experiment of the Chaos Toolkit".to_owned(), entry.key_span, help)
     } else if let Some(entry) = find("scenarios").or_else(|| find("stages")).filter(|_| find("load").is_none()) {
+        if let Some(config) = find("config") {
+            let problem = Diagnostic::error(Code::OtherFile, "this is a script of Artillery, not a scenario");
+            let help = format!(
+                "{INIT}; `target` is the `service` or `url` of a load, `arrivalRate` is `rate`, a flow is the `steps` of `http`"
+            );
+            return Some(problem.at(config.key_span).help(help));
+        }
         if find("thresholds").is_none() && find("name").is_some() {
             return None;
         }
@@ -123,12 +130,19 @@ pub(crate) fn shell(text: &str, path: &[Step]) -> Option<Diagnostic> {
     if path.iter().any(is_others) {
         return None;
     }
-    let (before, rest) = text.split_once("${")?;
-    let (name, after) = rest.split_once('}')?;
+    let is_upper = |name: &&str| name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let alone = text.strip_prefix('$').filter(is_upper).map(|name| ("", name, ""));
+    let within = || {
+        let (before, rest) = text.split_once("${")?;
+        let (name, after) = rest.split_once('}')?;
+        Some((before, name, after))
+    };
+    let (before, name, after) = alone.or_else(within)?;
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name || name.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
+    let shown = alone.map_or_else(|| format!("${{{name}}}"), |_| text.to_owned());
     let variable = name.to_ascii_lowercase();
     let value = format!("\"{before}{{{{ {variable} }}}}{after}\"");
     let line = match path.last() {
@@ -138,7 +152,7 @@ pub(crate) fn shell(text: &str, path: &[Step]) -> Option<Diagnostic> {
     Some(
         Diagnostic::error(
             Code::Template,
-            format!("`${{{name}}}` is not replaced here: variables are template expressions"),
+            format!("`{shown}` is not replaced here: variables are template expressions"),
         )
         .help(format!("write `{line}`, and `--var \"{variable}=${name}\"` on the command line")),
     )
@@ -171,7 +185,7 @@ mod tests {
         {
             assert!(shell("${NAMESPACE}", &path(keys)).is_none(), "{keys:?}");
         }
-        for text in ["$NAMESPACE", "${}", "${1}", "${a b}", "${"] {
+        for text in ["$namespace", "$5", "${}", "${1}", "${a b}", "${"] {
             assert!(shell(text, &path(&["namespace"])).is_none(), "{text}");
         }
     }

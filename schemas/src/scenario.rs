@@ -54,7 +54,7 @@ pub struct Scenario {
     pub description: Option<String>,
     /// Tags to select scenarios by (`--tag`, `--skip-tag`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [["network-policy", "fast"]]))]
+    #[schemars(inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$")), extend("examples" = [["network-policy", "fast"]]))]
     pub tags: Vec<String>,
     /// Variables for template expressions such as `{{ name }}` in the file's strings. `--vars-file` and `--var`
     /// override them. A value is a default, or a map with `type` (`text`, `number` or `boolean`), `required`, `values`,
@@ -71,7 +71,7 @@ pub struct Scenario {
     /// The namespace of selectors, services and peers without their own. Default: `--namespace`, or else the namespace
     /// of the kubeconfig's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["dynamo"]))]
+    #[schemars(regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
     /// What `--sandbox` starts for this scenario. A run on a cluster ignores it. Default: `{topology: dynamo}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -162,7 +162,7 @@ impl<'t> Templates<'t> {
 
     fn render_at(&mut self, node: &mut Node, path: &mut Vec<Step>) {
         match &mut node.value {
-            Value::String(text) if text.contains("${") && foreign::shell(text, path).is_some() => {
+            Value::String(text) if text.contains('$') && foreign::shell(text, path).is_some() => {
                 self.errors.extend(foreign::shell(text, path).map(|problem| problem.at(node.span)));
                 node.value = Value::Hole(0);
             }

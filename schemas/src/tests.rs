@@ -5,6 +5,7 @@ mod certain;
 mod corpus;
 mod guesses;
 mod kinds;
+mod proposals;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -199,7 +199,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         match &self.node.value {
-            Value::Map(entries) => self.locate(visitor.visit_map(Entries::new(name, entries))),
+            Value::Map(entries) => {
+                self.locate(visitor.visit_map(Entries::new(name, entries)).map_err(|error| error.lacking(name)))
+            }
             Value::Hole(_) => self.deserialize_map(visitor),
             _ => self.expected(format!(
                 "a map with keys such as {}",

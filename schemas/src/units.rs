@@ -70,6 +70,21 @@ impl From<std::time::Duration> for Duration {
     }
 }
 
+/// A duration whose unit is a word: `1m` of `1min`.
+fn spelled_out(text: &str) -> Option<String> {
+    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, word) = text.split_at(at);
+    let unit = match word.trim().to_lowercase().as_str() {
+        "sec" | "secs" | "second" | "seconds" | "s" => "s",
+        "min" | "mins" | "minute" | "minutes" | "m" => "m",
+        "hour" | "hours" | "hr" | "hrs" | "h" => "h",
+        "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" | "ms" => "ms",
+        "day" | "days" | "d" => return decimal(number.trim()).map(|days| format!("{}h", short(days * 24.0))),
+        _ => return None,
+    };
+    decimal(number.trim()).map(|_| format!("{}{unit}", number.trim()))
+}
+
 impl FromStr for Duration {
     type Err = Explained;
 
@@ -91,9 +106,11 @@ impl FromStr for Duration {
             ));
         }
         let bad = || {
+            let help =
+                "write a number and one of `us`, `ms`, `s`, `m`, `h`, such as `500ms`, `30s` or `1m30s`".to_owned();
             Explained::new(
                 format!("`{trimmed}` is not a duration"),
-                "write a number and one of `us`, `ms`, `s`, `m`, `h`, such as `500ms`, `30s` or `1m30s`",
+                spelled_out(trimmed).map_or(help, |text| format!("write `{text}`")),
             )
         };
         let mut rest = trimmed;
@@ -187,7 +204,7 @@ impl FromStr for Percent {
         if !(0.0..=100.0).contains(&value) {
             return Err(Explained::new(
                 format!("the percentage `{trimmed}` is outside 0% to 100%"),
-                "for more than the whole, use a ratio such as `max: 3`",
+                format!("a share is at most `100%`: write `{}%`", short(value.clamp(0.0, 100.0))),
             ));
         }
         // Not `value / 100.0`: that gives slightly more than 0.999 for 99.9%, which 999 of 1000 would miss.
@@ -405,7 +422,7 @@ text_quantity!(
 text_quantity!(
     Percent,
     "Percent",
-    r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$",
+    r"^\s*0*(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)\s*%\s*$",
     "a percentage between `0%` and `100%`",
     ["80%", "99.9%"]
 );

@@ -202,9 +202,13 @@ impl Topology {
             }
             if let Err(error) = workload.program.check() {
                 let path = format!("{path}.program.{}", workload.program.name());
-                let help =
-                    "`shakedown sandbox --print-topology` shows the settings of the programs with their defaults";
-                found.push((path, Diagnostic::error(Code::InvalidValue, error.to_string()).help(help)));
+                let text = error.to_string();
+                // What is known to be meant is behind a line break.
+                let (message, help) = text.split_once('\n').unwrap_or((
+                    &text,
+                    "`shakedown sandbox --print-topology` shows the settings of the programs with their defaults",
+                ));
+                found.push((path, Diagnostic::error(Code::InvalidValue, message).help(help)));
             }
             let before = pods;
             pods += u64::from(workload.replicas);

@@ -76,6 +76,10 @@ fn bad_name(text: &str, what: &str) -> Option<Diagnostic> {
         text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect();
     let better = better.trim_matches(['-', '_', '.']);
     let rule = "names have letters, digits, `-`, `_` and `.`, and begin with a letter or digit";
+    if what == "tag" && text.contains([',', ' ']) {
+        let tags: Vec<&str> = text.split([',', ' ']).filter(|it| is_name(it)).collect();
+        return Some(problem.help(format!("write `tags: [{}]`", tags.join(", "))));
+    }
     Some(problem.help(match is_name(better) && text.is_ascii() {
         true => format!("{rule}: `{better}`"),
         false => rule.to_owned(),

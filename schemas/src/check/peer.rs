@@ -91,11 +91,14 @@ fn port_names(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
 
 fn service_peer(path: &str, service: &str, findings: &mut Findings<'_>) {
     let key = format!("{path}.service");
+    // A word alone is a service. What is written in its place is a map.
+    let is_word = findings.map.key(&key) == findings.map.value(&key);
+    let write = |line: String| if is_word { format!("write `{{{line}}}`") } else { format!("write `{line}`") };
     if let Some((name, port)) = service.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
         return findings.push(
             &key,
             Diagnostic::error(Code::Ports, "the service of a peer must not contain a port")
-                .help(format!("write `service: {name}` and `ports: [{port}]`")),
+                .help(write(format!("service: {name}, ports: [{port}]"))),
         );
     }
     let is_address = service.parse::<IpNet>().is_ok() || service.parse::<IpAddr>().is_ok();
@@ -104,15 +107,14 @@ fn service_peer(path: &str, service: &str, findings: &mut Findings<'_>) {
         let line = if is_address { format!("cidr: {service}{full}") } else { format!("host: {service}") };
         return findings.push(
             &key,
-            Diagnostic::error(Code::Name, format!("`{service}` cannot be the name of a service"))
-                .help(format!("write `- {line}`")),
+            Diagnostic::error(Code::Name, format!("`{service}` cannot be the name of a service")).help(write(line)),
         );
     }
     match service.split_once('.') {
         Some((name, namespace)) if is_dns_label(name) && is_dns_label(namespace) => findings.push(
             &key,
             Diagnostic::error(Code::Name, format!("`{service}` cannot be the name of a service"))
-                .help(format!("write `service: {name}` and `namespace: {namespace}`")),
+                .help(write(format!("service: {name}, namespace: {namespace}"))),
         ),
         _ => dns_label(service, "service", &key, findings),
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
@@ -38,6 +39,15 @@ pub struct Keys {
 
 /// The format of a scenario.
 const SCENARIO: &str = "scenario";
+
+/// One entry as an example of a key of a type.
+pub(super) fn example_of(of: &str, key: &str) -> Option<String> {
+    static KEYS: LazyLock<Keys> = LazyLock::new(Keys::new);
+    let definition = if of == "Scenario" { &KEYS.root } else { KEYS.definitions.get(of)? };
+    let kinds = || words(definition).into_iter().find_map(|it| it["properties"].get(key));
+    let property = definition["properties"].get(key).or_else(kinds)?;
+    KEYS.example(key, property)
+}
 
 fn is_index(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|it| it.is_ascii_digit())

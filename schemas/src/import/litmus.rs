@@ -52,6 +52,10 @@ pub(super) fn engine(fields: &Fields, draft: &mut Draft, notes: &mut Notes) {
     for node in spec.list("experiments") {
         let Some(it) = Fields::of(node, "experiments.") else { continue };
         let name = it.text("name").unwrap_or_default();
+        if kind_of(&name).is_none() {
+            notes.at(node, format!("the experiment {name} is not supported: it has no fault that is the same here"));
+            continue;
+        }
         let Some(inner) = it.map("spec") else {
             notes.at(node, format!("the experiment {name} has no `spec`, and is not carried over"));
             continue;
@@ -139,15 +143,9 @@ fn pods(target: &Target, it: &Environment, node: &Node, notes: &mut Notes) -> Op
     Some(Out::Map(pods))
 }
 
-fn fault(name: &str, target: &Target, it: &Environment, node: &Node, notes: &mut Notes) -> Option<Fault> {
-    let Some(pods) = pods(target, it, node, notes) else {
-        notes.at(node, format!("{name} has no target: neither `appinfo.applabel` nor TARGET_PODS"));
-        return None;
-    };
-    let percent = |key: &str| it.get(key).map(|text| values::percent(&text));
-    let milliseconds = |key: &str| it.get(key).filter(|text| text != "0").map(|text| format!("{text}ms"));
-    let lasts = it.get("TOTAL_CHAOS_DURATION").and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    let kind = match name {
+/// The kind of the fault that an experiment is here.
+fn kind_of(name: &str) -> Option<&'static str> {
+    Some(match name {
         "pod-delete" => "pod_kill",
         "container-kill" => "container_kill",
         "pod-network-partition" => "partition",
@@ -156,7 +154,18 @@ fn fault(name: &str, target: &Target, it: &Environment, node: &Node, notes: &mut
         "pod-cpu-hog" | "pod-memory-hog" => "stress",
         "pod-http-latency" | "pod-http-status-code" | "pod-http-reset-peer" => "http",
         _ => return None,
+    })
+}
+
+fn fault(name: &str, target: &Target, it: &Environment, node: &Node, notes: &mut Notes) -> Option<Fault> {
+    let Some(pods) = pods(target, it, node, notes) else {
+        notes.at(node, format!("{name} has no target: neither `appinfo.applabel` nor TARGET_PODS"));
+        return None;
     };
+    let percent = |key: &str| it.get(key).map(|text| values::percent(&text));
+    let milliseconds = |key: &str| it.get(key).filter(|text| text != "0").map(|text| format!("{text}ms"));
+    let lasts = it.get("TOTAL_CHAOS_DURATION").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let kind = kind_of(name)?;
     let mut fault = Fault::new(name, kind, pods);
     match name {
         "pod-delete" => {

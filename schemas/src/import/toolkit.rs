@@ -26,6 +26,8 @@ pub(super) fn experiment(fields: &Fields, draft: &mut Draft, notes: &mut Notes) 
     }
     let mut method = Step { name: "method".to_owned(), faults: Vec::new() };
     let mut at = Duration::ZERO;
+    // A pause that nothing follows.
+    let mut last = None;
     for node in fields.list("method") {
         let Some(it) = Fields::of(node, "method.") else { continue };
         let pauses = it.map("pauses");
@@ -38,7 +40,12 @@ pub(super) fn experiment(fields: &Fields, draft: &mut Draft, notes: &mut Notes) 
             fault.after = at;
             method.faults.push(fault);
         }
-        at = at.saturating_add(pause("after", notes));
+        let after = pause("after", notes);
+        at = at.saturating_add(after);
+        last = Some(node).filter(|_| !after.is_zero());
+    }
+    if let Some(node) = last {
+        notes.at(node, "the pause at the end of the method is not carried over: the phase `recovery` follows");
     }
     draft.steps.push(method);
     for node in fields.list("rollbacks") {

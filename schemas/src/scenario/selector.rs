@@ -31,7 +31,7 @@ pub struct PodSelector {
     pub owner: Option<String>,
     /// The pods' namespace. Default: the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["dynamo"]))]
+    #[schemars(regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
     /// Take this number of the matching pods, chosen by the run's seed. Fewer matching pods are an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,7 +198,7 @@ impl LabelSelector {
 pub struct Peer {
     /// A Service, by name: its current pods, and pods that join it later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["nats"]))]
+    #[schemars(regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), extend("examples" = ["nats"]))]
     pub service: Option<String>,
     /// Pods, with the selectors of a fault's targets except `count` and `percent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,7 +213,7 @@ pub struct Peer {
     pub host: Option<String>,
     /// The namespace of a `service`. Default: the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["bus"]))]
+    #[schemars(regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), extend("examples" = ["bus"]))]
     pub namespace: Option<String>,
     /// Only these ports of the peer. Its other ports stay open. Default: all ports. For a `service`, these are the
     /// Service's own ports, by number or name. They select the pods' ports behind them.

@@ -53,6 +53,35 @@ fn what_nothing_can_decide_is_an_error() {
 }
 
 #[test]
+fn a_question_that_its_loads_cannot_answer_is_found() {
+    let found = |load: &str, expect: &str| {
+        let text = format!(
+            "version: 1\nname: x\nload: {{main: {{{load}, rate: 50/s, timeout: 5s}}}}\nphases:\n  - {{name: p, duration: 60s, \
+             expect: [{expect}]}}\n"
+        );
+        let found = match parse("x.yaml", text.as_bytes(), &Overrides::default()) {
+            Ok(document) => document.warnings,
+            Err(problems) => problems,
+        };
+        found.into_iter().map(|it| (it.code, it.is_error())).collect::<Vec<_>>()
+    };
+    let http = "http: {url: \"http://127.0.0.1:1\"}";
+    let openai = "openai: {url: \"http://127.0.0.1:1\", model: m, prompt: hello, stream: true}";
+    for expect in [
+        "{time_to_first_token: {percentile: p95, max: 1s}}",
+        "{inter_token_latency: {percentile: p95, max: 1s}}",
+        "{output_tokens_per_second: {min: 1}}",
+        "{goodput: {min: 90%, of: {time_to_first_token: 1s}}}",
+    ] {
+        assert_eq!(found(http, expect), [(Code::Limits, true)], "{expect}");
+        assert_eq!(found(openai, expect), [], "{expect}");
+    }
+    assert_eq!(found(http, "{goodput: {min: 90%, of: {latency: 1s}}}"), []);
+    assert_eq!(found(http, "{latency: {percentile: p95, max: 10s}}"), [(Code::AlwaysTrue, false)]);
+    assert_eq!(found(http, "{latency: {percentile: p95, max: 5s}}"), []);
+}
+
+#[test]
 fn any_load_with_enough_requests_can_show_an_effect() {
     let problem = |canary: &str, main: &str, load: &str| {
         let text = format!(

@@ -2,10 +2,11 @@
 //! it in the table, or its answer shows a line that is valid in its place.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::as_json;
+use super::{as_json, proposals};
 use crate::diagnostic::Code;
 use crate::{Diagnostic, Document, Overrides, json_schema, parse};
 
@@ -24,6 +25,11 @@ fn around(spot: &str) -> (String, String) {
     let phases = format!("phases:\n{BASELINE}");
     let (before, behind) = match spot {
         "expectation" => (after("    expect:\n      - "), String::new()),
+        "expectation of tokens" => {
+            let openai = "openai: {service: \"shop:80\", model: m, prompt: hello, stream: true}";
+            let before = after("    expect:\n      - ").replace("http: {service: \"shop:80\"}", openai);
+            (before, String::new())
+        }
         "latency" => (after("    expect:\n      - latency: {percentile: p95, "), "}".into()),
         "success_rate" => (after("    expect:\n      - success_rate: {"), "}".into()),
         "logs" => (after("    expect:\n      - logs: {matches: FATAL, max: 0, "), "}".into()),
@@ -61,6 +67,12 @@ fn around(spot: &str) -> (String, String) {
         "load" => (load("    http: {service: \"shop:80\"}\n    rate: 20/s\n    "), format!("\n{phases}")),
         "http without a service" => (load("    rate: 20/s\n    http: {"), format!("}}\n{phases}")),
         "http" => (load("    rate: 20/s\n    http: {service: \"shop:80\", "), format!("}}\n{phases}")),
+        "time" => (fault(&format!("time: {{{PODS}, ")), "}".into()),
+        "io" => (fault(&format!("io: {{{PODS}, volume: /data, ")), "}".into()),
+        "dns" => (fault(&format!("dns: {{{PODS}, ")), "}".into()),
+        "http fault" => (fault(&format!("http: {{{PODS}, port: 80, ")), "}".into()),
+        "no version" => (String::new(), format!("\nname: shop\n{LOAD}{phases}")),
+        "scenario without phases" => (format!("{HEAD}{LOAD}"), String::new()),
         "check" => (load("    rate: 20/s\n    http: {service: \"shop:80\", check: {"), format!("}}}}\n{phases}")),
         "scenario" => (format!("{HEAD}{LOAD}{phases}"), String::new()),
         "scenario without a load" => (HEAD.to_owned(), format!("\n{phases}")),
@@ -122,8 +134,8 @@ const ANSWERED: &[(&str, &str)] = &[
     ("expectation", "latency.p95 < 500ms"),
     ("expectation", "http_req_duration: [\"p(95)<500\"]"),
     ("expectation", "response_time: 300ms"),
-    ("expectation", "time_to_first_token: 500ms"),
-    ("expectation", "ttft: {p95: 500ms}"),
+    ("expectation of tokens", "time_to_first_token: 500ms"),
+    ("expectation of tokens", "ttft: {p95: 500ms}"),
     ("expectation", "latency_ratio: 3"),
     ("expectation", "latency_ratio: {p95: 3x}"),
     ("expectation", "errors: {max: 1%}"),
@@ -271,6 +283,121 @@ const ANSWERED: &[(&str, &str)] = &[
     ("scenario without a load", "load: [{http: {service: \"shop:80\"}, rate: 20/s}]"),
     ("scenario without a load", "load: [{name: customers, http: {service: \"shop:80\"}, rate: 20/s}]"),
     ("scenario without a load", "load: {http: {service: \"shop:80\"}, rate: 20/s}"),
+    // Whole numbers.
+    ("no version", "version: 1.0"),
+    ("no version", "version: v1"),
+    ("no version", "version: \"1\""),
+    ("check", "status: 2xx"),
+    ("check", "status: [\"200-299\"]"),
+    ("selector with labels", "count: \"2\""),
+    ("load", "max_in_flight: x1"),
+    // Expectations, in their list and in the phase.
+    ("expectation", "success_rate 99%"),
+    ("expectation", "no_errors"),
+    ("expectation", "no_errors: true"),
+    ("expectation", "median: 200ms"),
+    ("expectation", "p99: 2x"),
+    ("expectation", "status: 200"),
+    ("expectation", "httpProbe: {url: \"http://shop\"}"),
+    ("expectation", "requests: 100"),
+    ("expectation", "stuck: 0"),
+    ("expectation", "errors: {http_5xx: 0}"),
+    ("expectation", "errors: {5xx: 0, timeouts: 3}"),
+    ("expectation", "pods_ready: true"),
+    ("expectation", "pods: {labels: {app: payments}, ready: 2}"),
+    ("expectation", "pods: {labels: {app: payments}, restarts: 0}"),
+    ("expectation", "success_rate: 110%"),
+    ("expectation", "logs: {pods: {labels: app=web}, matches: FATAL}"),
+    ("phase", "expect: success_rate 80%"),
+    ("phase", "expect: {success_rate: 80%, p95: 500ms}"),
+    ("phase", "expect: [success_rate 80%]"),
+    ("phase", "p99: 500ms"),
+    ("phase", "success_rate: 99%"),
+    ("phase", "error_rate: 1%"),
+    ("phase", "no_errors: true"),
+    ("phase", "status: 200"),
+    ("phase", "expect: [{success_rate: 99%}]\n    p99: 500ms"),
+    ("phase", "rate: 50/s"),
+    ("phase", "load: 50/s"),
+    ("phase", "pod_kill: {pods: {labels: {app: web}, count: 1}}"),
+    ("phase", "actions: [{kill_pod: web}]"),
+    ("phase", "faults: [{pod_kill: {pods: {labels: {app: web}, count: 1}}}]"),
+    ("phase", "faults: [{name: one, pod_kill: {pods: {labels: {app: web}, count: 1}}}]"),
+    ("phase", "faults: [{type: pod_kill, pods: {labels: {app: web}, count: 1}}]"),
+    ("scenario", "abort_if: error_rate > 50%"),
+    ("scenario", "abort_if: [{error_rate: 50%}]"),
+    ("scenario", "abort_if: {success_rate: 50%}"),
+    ("scenario", "abort_if: [p95 > 2s]"),
+    // Faults.
+    ("fault", "type: partition"),
+    ("fault", "kind: pod_kill"),
+    ("fault", "type: pod_kill\n        pods: {labels: {app: web}, count: 1}"),
+    ("fault", "pod_kill: payments"),
+    ("fault", "pod_kill: {app: payments}"),
+    ("fault", "pod_delete: {app: payments}"),
+    ("fault", "delay: {app: payments, latency: 100ms}"),
+    ("fault", "drain: {deployment: web}"),
+    ("fault", "scale: {deployment: web, replicas: 0}"),
+    ("fault", "rollout_restart: deployment/web"),
+    ("fault", "partition: {pods: {labels: {app: web}}, from: postgres, ports: 5432}"),
+    ("netem", "percentage: 20"),
+    ("netem", "jitter: 10ms"),
+    ("netem", "jitter: 200ms"),
+    ("whole pod_kill of some", "percentage: 20"),
+    ("whole pod_kill", "gracePeriodSeconds: 0"),
+    ("whole pod_kill", "force: true"),
+    ("partition with peers", "direction: outbound"),
+    ("partition", "from: 10.0.0.0/8"),
+    ("partition", "from: api.stripe.com"),
+    ("partition", "from: \"postgres:5432\""),
+    ("partition", "from: {app: web2}"),
+    ("partition", "from: {pods: postgres}"),
+    ("http fault", "code: 503"),
+    ("dns", "names: [db.shop]"),
+    ("dns", "domains: db.shop"),
+    ("io", "errno: 5"),
+    ("time", "skew: 10m"),
+    ("selector", "labels: [app=web]"),
+    // Loads.
+    ("load without a kind", "target: checkout:8080/buy"),
+    ("load without a kind", "target: \"http://checkout:8080/buy\""),
+    ("load without a kind", "http: \"http://checkout:8080/\""),
+    ("load without a kind", "http: checkout:8080"),
+    ("http without a service", "service: checkout"),
+    ("http without a service", "service: checkout, port: 8080"),
+    ("http without a service", "service: \"checkout.shop.svc.cluster.local:8080\""),
+    ("http without a service", "service: \"shop/checkout:8080\""),
+    ("http without a service", "url: \"checkout:8080\""),
+    ("http", "path: buy"),
+    ("http", "method: post"),
+    ("http", "expect: {status: 200}"),
+    ("http", "assert: {status: 200}"),
+    ("http", "query: {q: a}"),
+    ("http", "path: /buy, query: {q: a}"),
+    ("load", "arrival: constant"),
+    ("load", "executor: constant-arrival-rate"),
+    ("load", "timeUnit: 1s"),
+    ("load", "iterations: 100"),
+    ("load", "connections: 10"),
+    ("load", "timeout: 1min"),
+    ("load", "timeout: 5sec"),
+    ("load", "timeout: 30 seconds"),
+    ("load without a pace", "rate: {start: 5, end: 50, duration: 30s}"),
+    ("scenario without a load", "load: \"http://shop:80\""),
+    // The whole scenario.
+    ("scenario", "tags: fast, shop"),
+    ("scenario", "sandbox: shop"),
+    ("scenario", "stages: [{duration: 20s, target: 100}]"),
+    ("scenario", "apiVersion: v1"),
+    ("scenario", "metadata: {name: shop}"),
+    ("scenario", "steady-state-hypothesis: {title: it works}"),
+    ("scenario", "rollbacks: []"),
+    ("scenario", "namespace: $NAMESPACE"),
+    ("scenario without phases", "phases: {baseline: {duration: 30s}, other: {duration: 30s}}"),
+    (
+        "scenario without phases",
+        "steps: [{name: baseline, duration: 30s}, {name: cut, duration: 30s, faults: {f: {pod_kill: {pods: {labels: {app: web}}}}}}]",
+    ),
 ];
 
 /// Guesses whose values are missing: the answer makes none up, and says where they come from.
@@ -292,6 +419,7 @@ const OTHER_FILES: &[&str] = &[
     "{\"title\": \"What if a pod goes?\", \"method\": [{\"type\": \"action\"}]}\n",
     "import http from 'k6/http';\nexport const options = { vus: 10, duration: '30s' };\nexport default function () {\n  \
      http.get('http://shop');\n}\n",
+    "config: {target: \"http://shop\"}\nscenarios: [{flow: [{get: {url: \"/\"}}]}]\n",
     "stages: [{duration: 30s, target: 20}]\nthresholds: {http_req_duration: [\"p(95)<500\"]}\n",
 ];
 
@@ -310,19 +438,27 @@ fn read(text: &str) -> Result<Document, Vec<Diagnostic>> {
     parse("guess.yaml", text.as_bytes(), &overrides)
 }
 
-fn messages(problems: &[Diagnostic]) -> String {
+pub(super) fn messages(problems: &[Diagnostic]) -> String {
     problems.iter().map(|it| it.render(false) + "\n").collect()
 }
 
 /// The file with the line that an answer shows, where the answer says.
-fn corrected(spot: &str, help: &str) -> Option<String> {
+fn corrected(spot: &str, guess: &str, help: &str) -> Option<String> {
     if help.starts_with("remove it: ") {
         return Some(file(spot, ""));
     }
-    let line = help.split_once("write `")?.1.split('`').next()?;
+    if let Some((_, rest)) = help.split_once("rename it to `") {
+        let (before, behind) = around(spot);
+        let (_, value) = guess.split_once(':')?;
+        return Some(format!("{before}{}:{value}{behind}", rest.trim_end_matches('`')));
+    }
+    let line = help.split_once("write `").or_else(|| help.split_once("add `"))?.1.split('`').next()?;
     if help.contains(" in the load, next to ") {
         let has_pace = !line.starts_with("rate") && !line.starts_with("concurrency");
         return Some(file(if has_pace { "load" } else { "load without a pace" }, line));
+    }
+    if help.contains(" in `expect`") {
+        return Some(file(spot, &format!("expect: [{{success_rate: 99%}}, {{{}}}]", line.trim_start_matches("- "))));
     }
     if help.contains(" in `pods`") {
         return Some(file("selector with labels", line));
@@ -371,6 +507,8 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
         if let Some(json) = as_json(text.as_bytes())
             && schema.is_valid(&json)
             && problems[0].code != Code::Template
+            // In JSON, this is the whole number.
+            && !guess.ends_with(" 1.0")
         {
             wrong.push(format!("{spot}> {guess}: the schema takes it"));
         }
@@ -388,7 +526,7 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
             }
             continue;
         }
-        match corrected(spot, &help).map(|text| (read(&text), text)) {
+        match corrected(spot, guess, &help).map(|text| (read(&text), text)) {
             None => wrong.push(format!("{spot}> {guess}: no line in `{help}`")),
             Some((Ok(_), text)) => {
                 let json: Value = as_json(text.as_bytes()).expect("YAML");
@@ -396,6 +534,10 @@ fn every_guess_has_an_answer_that_is_valid_in_its_place() {
                     wrong.push(format!("{spot}> {guess}: the schema refuses `{help}`: {error}"));
                 }
             }
+            Some((Err(_), _))
+                if proposals::proposals(&help)
+                    .iter()
+                    .any(|line| proposals::removes(&text, problem, line, Path::new("")).is_ok()) => {}
             Some((Err(problems), _)) => {
                 wrong.push(format!("{spot}> {guess}: `{help}` is not valid there\n{}", messages(&problems)));
             }

@@ -7,7 +7,7 @@ use serde::de;
 use super::guess::{self, Answer};
 use crate::diagnostic::{Code, Diagnostic, suggestion, words};
 use crate::scenario::FaultInfo;
-use crate::source::flow::flow;
+use crate::source::flow::{flow, quoted};
 use crate::source::{Entry, Node, Span, Step, Value};
 
 /// An error with its position. Each reader on the way up adds its step to the path.
@@ -22,6 +22,8 @@ struct Inner {
     found: String,
     /// How to write the value that was probably meant.
     hint: Option<String>,
+    /// An entry with this key as an example, of the type that has it.
+    example: Option<String>,
     /// The answer to a guess, and the number of steps from there to the invalid node.
     answer: Option<(Answer, usize)>,
     /// The steps from the invalid node up to the root, in reverse order of the path.
@@ -43,7 +45,15 @@ enum ErrorKind {
 
 impl ReadError {
     fn new(kind: ErrorKind) -> Self {
-        Self(Box::new(Inner { kind, span: None, found: String::new(), hint: None, answer: None, steps: Vec::new() }))
+        Self(Box::new(Inner {
+            kind,
+            span: None,
+            found: String::new(),
+            hint: None,
+            example: None,
+            answer: None,
+            steps: Vec::new(),
+        }))
     }
 
     pub(super) fn wrong_type(expected: impl Into<String>) -> Self {
@@ -91,7 +101,24 @@ impl ReadError {
         if let Some(answer) = guess::answer(of, &entry.key, &entry.node, map) {
             self.0.answer = Some((answer, self.0.steps.len()));
         }
+        if self.0.steps.is_empty() && matches!(self.0.kind, ErrorKind::WrongType(_)) {
+            self = self.with_example(of, &entry.key);
+        }
         self
+    }
+
+    /// With an example of this key, unless there is one already.
+    fn with_example(mut self, of: &str, key: &str) -> Self {
+        self.0.example = self.0.example.or_else(|| crate::explain::example_of(of, key));
+        self
+    }
+
+    /// With an example of the key that a map of this type lacks.
+    pub(super) fn lacking(self, of: &str) -> Self {
+        match self.0.kind {
+            ErrorKind::Missing(key) => self.with_example(of, key),
+            _ => self,
+        }
     }
 
     /// The same for a text in the place of a kind.
@@ -140,22 +167,31 @@ impl ReadError {
     }
 
     pub(super) fn into_diagnostic(self) -> Diagnostic {
-        let Inner { kind, span, found, hint, answer, steps } = *self.0;
+        let Inner { kind, span, found, hint, example, answer, steps } = *self.0;
         let diagnostic = match kind {
             ErrorKind::WrongType(expected) if found == "nothing" => {
                 let key = match steps.first() {
                     Some(Step::Key(key)) => format!("`{key}` has no value"),
                     _ => "there is no value here".to_owned(),
                 };
-                Diagnostic::error(Code::WrongType, key)
-                    .label(format!("expected {expected}"))
-                    .help("give it a value, or remove the key")
+                let help = match steps.first() {
+                    Some(Step::Key(key)) if expected.starts_with("a map with keys") => {
+                        let example = example.unwrap_or_else(|| format!("{key}: {{}}"));
+                        format!("write `{example}`, or remove the key")
+                    }
+                    _ => match example {
+                        Some(example) => format!("write `{example}`, or remove the key"),
+                        None => "give it a value, or remove the key".to_owned(),
+                    },
+                };
+                Diagnostic::error(Code::WrongType, key).label(format!("expected {expected}")).help(help)
             }
             ErrorKind::WrongType(expected) => {
                 let hint = match steps.first() {
                     Some(Step::Key(key)) => hint
                         .map(|hint| with_key(key, hint))
                         .or_else(|| instead(key, &found))
+                        .or_else(|| example.map(|example| format!("write `{example}`")))
                         .or_else(|| written(&expected).map(|value| format!("write `{key}: {value}`"))),
                     _ => hint.or_else(|| written(&expected).map(|value| format!("write `{value}`"))),
                 };
@@ -172,7 +208,8 @@ impl ReadError {
                     Some(Step::Index(_)) => format!("this element needs the key `{key}`"),
                     None => format!("the file needs the key `{key}`"),
                 };
-                let help = example(key).unwrap_or_else(|| format!("add `{key}: ...`"));
+                let own = example.map_or_else(|| format!("{key}: ..."), |example| example);
+                let help = self::example(key).unwrap_or_else(|| format!("add `{own}`"));
                 Diagnostic::error(Code::MissingKey, whose).label(format!("`{key}` is missing")).help(help)
             }
             ErrorKind::UnknownKey(key, known) => {
@@ -182,10 +219,11 @@ impl ReadError {
                     .maybe_help(suggestion(&key, known, "key here"))
             }
             ErrorKind::UnknownWord(word, known) => {
+                let known: Vec<&str> = known.iter().copied().filter(|it| !guess::UNLISTED.contains(it)).collect();
                 Diagnostic::error(Code::UnknownKind, format!("`{word}` is not one of the choices"))
                     .label("unknown word")
                     .help("correct the word, or remove its key")
-                    .maybe_help(suggestion(&word, known, "choice"))
+                    .maybe_help(suggestion(&word, &known, "choice"))
             }
             ErrorKind::EmptyMap(name, variants) => {
                 Diagnostic::error(Code::NotOneKind, format!("{} is empty", noun(name)))
@@ -193,7 +231,10 @@ impl ReadError {
             }
             ErrorKind::NoMap(name, variants) => Diagnostic::error(
                 Code::NotOneKind,
-                format!("expected {}, found {found}", if name.is_empty() { "a kind" } else { noun(name) }),
+                format!(
+                    "expected {}, found {found}",
+                    if noun(name) == "this" { "one of the choices" } else { noun(name) }
+                ),
             )
             .help(choices(variants)),
             ErrorKind::SeveralKeys(name, keys) => several_keys(name, &keys, steps.first()),
@@ -289,7 +330,7 @@ fn written(expected: &str) -> Option<String> {
         "a number" => "1.5".to_owned(),
         "a list" => "[...]".to_owned(),
         "a map (`key: value`)" => "{name: value}".to_owned(),
-        _ if expected.starts_with("a whole number") => "8".to_owned(),
+        _ if expected.starts_with("a whole number") => "1".to_owned(),
         _ => {
             // `a map with the key `partition``, `a map with keys such as `name``: the first key in backticks.
             let key = expected.strip_prefix("a map with ")?.split('`').nth(1)?;
@@ -299,12 +340,21 @@ fn written(expected: &str) -> Option<String> {
     Some(value)
 }
 
-/// Adds the key to a hint that shows a quoted value.
+/// Adds the key to a hint that shows a value.
 fn with_key(key: &str, hint: String) -> String {
-    match hint.strip_prefix("write `\"") {
-        Some(rest) => format!("write `{key}: \"{rest}"),
+    match hint.strip_prefix("write `") {
+        Some(rest) => format!("write `{key}: {rest}"),
         None => hint,
     }
+}
+
+/// The whole number that a text means: `1` of `v1`, `1.0` and `1 pod`.
+fn whole(text: &str) -> Option<u64> {
+    let text = text.trim().trim_start_matches(['v', 'x', 'V', 'X']);
+    let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').map_or(text, |end| &text[..end]);
+    let is_number = text == number || text[number.len()..].trim().chars().all(char::is_alphabetic);
+    let value = number.parse::<f64>().ok().filter(|it| it.fract() == 0.0 && *it < 1e9)?;
+    is_number.then_some(value as u64)
 }
 
 /// The equivalent of a key's value in other tools.
@@ -326,8 +376,12 @@ fn hint(kind: &ErrorKind, value: &Value) -> Option<String> {
         Value::Float(_) if expected.starts_with("text") => {
             Some("to mean it as text, put it in quotes as it is written".to_owned())
         }
+        Value::String(text) if expected.starts_with("a whole number") => whole(text).map(|it| format!("write `{it}`")),
+        Value::Float(number) if expected.starts_with("a whole number") && number.fract() == 0.0 && *number >= 0.0 => {
+            Some(format!("write `{number}`"))
+        }
         Value::String(text) if expected.contains("number") && text.parse::<f64>().is_ok() => {
-            Some(format!("remove the quotes: `{text}`"))
+            Some(format!("write `{text}`"))
         }
         Value::String(text) if expected.contains("`true`") => match text.to_lowercase().as_str() {
             "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
@@ -337,7 +391,11 @@ fn hint(kind: &ErrorKind, value: &Value) -> Option<String> {
         Value::Map(_) if expected.starts_with("a list") => {
             Some("begin each element with `- `, or put it in `[` and `]`".to_owned())
         }
-        Value::String(text) if expected.starts_with("a list") => Some(format!("write `[{}]`", short(text))),
+        // Words with commas are several.
+        Value::String(text) if expected.starts_with("a list") => {
+            let words = text.split(',').map(|it| quoted(it.trim())).collect::<Vec<_>>().join(", ");
+            Some(format!("write `[{words}]`"))
+        }
         Value::Map(_) if expected.starts_with("text") => {
             Some("a template expression needs quotes: `\"{{ name }}\"`".to_owned())
         }

@@ -3,14 +3,18 @@
 //! A line replaces the whole entry of the guess, its key included, and is written with the values of the guess.
 
 mod chaos_mesh;
+mod expect;
+mod fault;
+mod load;
 mod row;
+mod scenario;
 mod topology;
 mod write;
 
 use crate::source::{Entry, Node};
-use row::Means::{Elsewhere, InLoad, Key, Line, Made, Remove, Said, Together};
+use row::Means::{Beside, Elsewhere, InLoad, Key, Line, Made, Remove, Said, Together};
 use row::{Guess, Of, common, guess};
-use write::{comparison, folded, line_of_comparison};
+use write::folded;
 
 /// What to write in the place of a guess.
 #[derive(Debug)]
@@ -19,6 +23,13 @@ pub(super) struct Answer {
     /// The keys next to the guess that the answer also replaces.
     pub also: Vec<String>,
 }
+
+/// Programs that the runner starts itself, which no file needs.
+pub(super) const UNLISTED: &[&str] = &["probe"];
+
+/// What stands for the name of the first load, and of the first phase, which are elsewhere in the file.
+pub(super) const FIRST_LOAD: &str = "<load>";
+pub(super) const FIRST_PHASE: &str = "<phase>";
 
 const EXPECTATION: &[&str] = &["Expectation"];
 const FAULT: &[&str] = &["Fault"];
@@ -64,11 +75,15 @@ const TABLE: &[Guess] = &[
     guess(EXPECTATION, &["itl", "tpot", "time_per_output_token"], Made(write::between_tokens)),
     guess(EXPECTATION, &["mttr", "recovery", "recover", "recovers_within", "time_to_recover"], Made(write::recovery)),
     guess(EXPECTATION, &["restarts", "pod_restarts"], Made(write::restarts)),
-    guess(EXPECTATION, &["ready", "pods_ready", "ready_within"], Line("pods: {ready_within: {}}")),
+    guess(EXPECTATION, &["ready", "pods_ready", "ready_within"], Made(expect::ready)),
+    guess(EXPECTATION, &["pods"], Made(expect::pods)),
+    guess(EXPECTATION, &["requests", "stuck"], Made(expect::counted)),
+    guess(EXPECTATION, &["no_errors"], Line("errors: {any: {max: 0}}")),
+    guess(EXPECTATION, &["status", "status_code", "http_probe", "httpprobe", "probe"], Said(expect::status)),
     guess(
         EXPECTATION,
         &["rps", "qps", "throughput", "requests_per_second"],
-        Line("throughput_ratio: {to: baseline, min: 0.8}"),
+        Line("throughput_ratio: {to: <phase>, min: 0.8}"),
     ),
     guess(EXPECTATION, &["log", "no_logs", "logs_contain"], Line("logs: {matches: {}, max: 0}")),
     guess(EXPECTATION, &[""], Made(write::any_limit)),
@@ -83,6 +98,8 @@ const TABLE: &[Guess] = &[
     guess(EFFECT, write::FAILURES, Made(write::effect)),
     guess(EFFECT, write::SUCCESSES, Made(write::effect)),
     // Stop conditions.
+    guess(SCENARIO, &["abort_if"], Made(expect::stops)),
+    guess(PHASE, &["abort_if"], Made(expect::stops)),
     guess(&["StopSuccessRate"], &["min", "less_than", "under", "lt"], Key("below")),
     guess(&["StopLatency"], &["max", "more_than", "over", "gt"], Key("above")),
     guess(&["StopSuccessRate", "StopLatency", "StopHttp"], &["duration", "lasts", "window", "during"], Key("for")),
@@ -94,6 +111,40 @@ const TABLE: &[Guess] = &[
     guess(FAULT, write::CPU, Made(write::fault)),
     guess(FAULT, write::MEMORY, Made(write::fault)),
     guess(FAULT, write::CUTS, Made(write::fault)),
+    guess(FAULT, &["type", "kind"], Made(fault::type_alone)),
+    guess(
+        FAULT,
+        &[
+            "drain",
+            "node_drain",
+            "drain_node",
+            "cordon",
+            "evict",
+            "scale",
+            "scale_down",
+            "scale_to_zero",
+            "stop",
+            "rollout_restart",
+            "restart",
+        ],
+        Made(fault::action),
+    ),
+    guess(&["Partition", "Netem"], &["ports", "port"], Beside(fault::ports)),
+    guess(&["Netem"], &["percentage", "percent"], Made(fault::loss)),
+    guess(
+        &["Partition", "PodKill", "PodFailure", "ContainerKill", "Stress"],
+        &["percentage", "percent"],
+        Said(fault::share_of_pods),
+    ),
+    guess(
+        &["PodKill"],
+        &["graceperiodseconds", "grace_period_seconds", "graceperiod", "grace", "force"],
+        Made(fault::grace),
+    ),
+    guess(&["HttpFault"], &["code", "status_code", "statuscode"], Key("status")),
+    guess(&["DnsFault"], &["names", "domains", "hosts", "domain", "host"], Made(fault::patterns)),
+    guess(&["IoFault"], &["errno", "errors"], Made(fault::errno)),
+    guess(&["TimeFault"], &["skew", "shift", "offset", "time_offset", "by"], Made(fault::offset)),
     guess(&["Netem"], &["latency", "lag", "delay_ms"], Key("delay")),
     guess(&["Netem"], &["packet_loss", "drop", "loss_percent"], Key("loss")),
     guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Made(write::bandwidth)),
@@ -119,6 +170,9 @@ const TABLE: &[Guess] = &[
     guess(&["Stress"], &["cpu"], Made(write::cpu)),
     guess(&["PodSelector"], write::WORKLOADS, Made(write::owner)),
     guess(&["PodSelector"], &["app"], Line("labels: {app: {}}")),
+    guess(&["PodSelector"], &["labels"], Made(fault::labels)),
+    guess(&["Peer"], &["app"], Line("pods: {labels: {app: {}}}")),
+    guess(&["Peer"], &["pods"], Made(write::pods)),
     guess(
         &["PodSelector"],
         &["label", "selector", "matchlabels", "label_selector", "labelselector", "labelselectors"],
@@ -139,7 +193,25 @@ const TABLE: &[Guess] = &[
     guess(LOAD, &["vus", "users", "workers", "clients", "threads", "virtual_users", "parallel"], Key("concurrency")),
     guess(LOAD, &["stages", "ramp", "ramping", "ramp_up"], Made(write::stages)),
     guess(LOAD, &["url", "service"], Line("http: {{KEY}: {}}")),
-    guess(LOAD, &["target", "host", "endpoint"], Line("http: {url: {}}")),
+    guess(LOAD, &["target", "host", "endpoint"], Made(load::target)),
+    guess(LOAD, &["http"], Made(load::http)),
+    guess(LOAD, &["executor"], Remove("`rate` is an open loop, and `concurrency` a closed one")),
+    guess(LOAD, &["timeunit", "time_unit"], Remove("a rate has its unit, such as `20/s`")),
+    guess(
+        LOAD,
+        &["iterations", "count", "requests"],
+        Remove("requests are sent until the end of each phase, whose `duration` says when"),
+    ),
+    guess(LOAD, &["maxvus", "preallocatedvus", "max_vus"], Key("max_in_flight")),
+    guess(LOAD, &["connections"], Said(load::connections)),
+    guess(&["Http", "OpenAi"], &["port"], Beside(load::port)),
+    guess(BODIES, &["query", "params", "query_params", "querystring"], Beside(load::query)),
+    guess(
+        &["Http", "OpenAi", "HttpRequest", "HttpStep"],
+        &["expect", "assert", "expected", "asserts", "validate"],
+        Made(load::check),
+    ),
+    guess(&["Check"], &["status"], Said(load::status)),
     guess(LOAD, &["warmup", "warm_up"], Elsewhere("settle: {}", "a phase")),
     guess(LOAD, &["duration", "length"], Elsewhere("duration: {}", "a phase")),
     guess(&["Http", "OpenAi"], OF_LOADS, InLoad),
@@ -170,6 +242,18 @@ const TABLE: &[Guess] = &[
         Remove("a first phase without faults prepares, and `settle` leaves its beginning out"),
     ),
     guess(SCENARIO, &["load"], Made(write::load)),
+    guess(SCENARIO, &["sandbox"], Made(scenario::sandbox)),
+    guess(SCENARIO, &["version"], Made(scenario::version)),
+    guess(SCENARIO, &["phases"], Made(scenario::phases)),
+    guess(SCENARIO, &["stages"], Said(scenario::stages)),
+    guess(SCENARIO, &["apiversion", "kind", "spec", "metadata"], Said(scenario::manifest)),
+    guess(
+        SCENARIO,
+        &["steady_state_hypothesis"],
+        Remove("the `expect` of a phase says what must hold, such as `expect: [{success_rate: 99%}]`"),
+    ),
+    guess(SCENARIO, &["method"], Remove("a phase has its actions as `faults`")),
+    guess(SCENARIO, &["rollbacks", "rollback", "teardown", "cleanup"], Remove("each fault is undone at its end")),
     // Phases.
     guess(
         PHASE,
@@ -178,7 +262,10 @@ const TABLE: &[Guess] = &[
     ),
     guess(PHASE, &["warmup", "warm_up", "ramp_up"], Key("settle")),
     guess(PHASE, &["for", "time", "length", "lasts"], Key("duration")),
-    guess(PHASE, &["fault", "chaos", "inject", "attack", "action"], Made(write::faults)),
+    guess(PHASE, &["fault", "chaos", "inject", "attack", "action", "actions"], Made(write::faults)),
+    guess(PHASE, &["expect"], Made(expect::list)),
+    guess(PHASE, &["rate", "rps", "qps", "concurrency", "load"], Made(expect::pace)),
+    guess(PHASE, &[""], Beside(expect::in_phase)),
     guess(SCENARIO, &["assert", "asserts", "assertions", "thresholds", "expect"], Elsewhere("expect: {}", "a phase")),
     guess(SCENARIO, &["warmup", "warm_up"], Elsewhere("settle: {}", "a phase")),
     guess(SCENARIO, &["title"], Key("description")),
@@ -211,7 +298,7 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
         let filled = |text: &str| text.replace("{KEY}", key).replace("{}", &crate::source::flow::flow(node));
         let text = match guess.means {
             Key(key) if has(key) => format!("remove it: `{key}` says it already"),
-            Key(key) => format!("write `{key}: {}`", crate::source::flow::flow(node)),
+            Key(key) => renamed(key, node),
             Remove(why) => format!("remove it: {why}"),
             Line(text) => format!("write `{}`", filled(text)),
             Elsewhere(text, place) => format!("remove it, and write `{}` in {place}", filled(text)),
@@ -220,8 +307,16 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
             }
             Said(say) => say(&word, node)?,
             Together(say) => say(&those(guess, map))?,
+            Beside(say) => {
+                let (text, replaced) = say(&word, node, map)?;
+                let also = replaced.iter().filter(|it| has(it)).map(|it| (*it).to_owned()).collect();
+                return Some(Answer { text, also });
+            }
             Made(make) => {
                 let line = make(&word, node)?;
+                if line == format!("{key}: {}", crate::source::flow::flow(node)) {
+                    return None;
+                }
                 // A word that means nothing has no line.
                 match line.split_once(':').map(|(key, _)| key).filter(|it| has(it)) {
                     _ if line.starts_with("remove it") => line,
@@ -240,7 +335,17 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
 
 /// What to write in the place of a map with several entries that should be a kind.
 pub(super) fn of_several(of: &str, entries: &[Entry]) -> Option<Answer> {
-    (of == "Fault").then(|| chaos_mesh::manifest(entries)).flatten().map(Answer::of)
+    let typed = || fault::typed(entries).map(|line| format!("write `{line}`"));
+    (of == "Fault").then(|| chaos_mesh::manifest(entries).or_else(typed)).flatten().map(Answer::of)
+}
+
+/// The longest value that is shown in one line.
+const LONG: usize = 100;
+
+/// The same value under another key.
+fn renamed(key: &str, node: &Node) -> String {
+    let value = crate::source::flow::flow(node);
+    if value.len() > LONG { format!("rename it to `{key}`") } else { format!("write `{key}: {value}`") }
 }
 
 impl Answer {
@@ -252,10 +357,12 @@ impl Answer {
 /// What to write in the place of a text that should be a kind.
 pub(super) fn of_text(of: &str, text: &str) -> Option<Answer> {
     let line = match of {
-        "Expectation" => {
-            let (name, is_most, value) = comparison(text)?;
-            line_of_comparison(&folded(name), is_most, value)?
-        }
+        "Expectation" => expect::in_words(text)?,
+        "Arrival" => match folded(text).as_str() {
+            "constant" | "uniform" | "even" | "fixed" | "regular" => "arrival: steady".to_owned(),
+            "exponential" | "random" => "arrival: poisson".to_owned(),
+            _ => return None,
+        },
         "Direction" => format!("direction: {}", chaos_mesh::direction(text)?),
         _ => return None,
     };

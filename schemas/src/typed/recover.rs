@@ -4,6 +4,7 @@
 
 use serde::de::DeserializeOwned;
 
+use super::guess::{FIRST_LOAD, FIRST_PHASE};
 use super::{ReadError, Reader, STAND_INS};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, Step, Value};
@@ -73,13 +74,32 @@ impl<T> Reading<T> {
         if !self.damage.contains(&path) {
             self.damage.push(path.clone());
         }
+        // What the answer also replaces is not asked for again.
+        let replaced = error.guesses().into_iter().filter(|it| *it != path);
+        self.damage.extend(replaced.collect::<Vec<_>>());
         if !follows && !follows_from_guess {
-            self.errors.push(error.into_diagnostic());
+            let mut diagnostic = error.into_diagnostic();
+            diagnostic.help = diagnostic.help.map(|help| self.named(&help));
+            self.errors.push(diagnostic);
         }
         match missing {
             Some(key) => self.put_stand_in(&path[..path.len() - 1], key),
             None => self.tree.remove(&path),
         }
+    }
+
+    /// A help with the names that the file has.
+    fn named(&mut self, help: &str) -> String {
+        let phase = self.tree.at_mut(&[Step::Key("phases".into()), Step::Index(0), Step::Key("name".into())]);
+        let phase = match phase.map(|it| &it.value) {
+            Some(Value::String(name)) => name.clone(),
+            _ => "baseline".to_owned(),
+        };
+        let load = match self.tree.at_mut(&[Step::Key("load".into())]).map(|it| &it.value) {
+            Some(Value::Map(entries)) => entries.first().map(|it| it.key.clone()),
+            _ => None,
+        };
+        help.replace(FIRST_PHASE, &phase).replace(FIRST_LOAD, load.as_deref().unwrap_or("main"))
     }
 
     /// The path of the stand-in at or above this path.

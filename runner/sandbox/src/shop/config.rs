@@ -171,6 +171,23 @@ impl Call {
         }
     }
 
+    /// Its `server` with a port, and its `path`, of an address in another notation.
+    fn address(&self) -> String {
+        let server = self.server();
+        let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+        let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
+        let port = match self {
+            Self::Http(_) => 8080,
+            Self::Redis(_) => 6379,
+            Self::Postgres(_) => 5432,
+        };
+        let host = if split(host).is_ok() { host.to_owned() } else { format!("{}:{port}", host.trim_end_matches(':')) };
+        match self {
+            Self::Http(_) if !path.is_empty() => format!("server: \"{host}\", path: /{path}"),
+            _ => format!("server: \"{host}\""),
+        }
+    }
+
     /// The calls that follow a miss.
     pub fn inner(&self) -> &[Self] {
         match self {
@@ -189,7 +206,8 @@ impl ServiceConfig {
         let (mut all, mut open) = (0, self.calls.iter().collect::<Vec<_>>());
         while let Some(call) = open.pop() {
             all += 1;
-            split(call.server())?;
+            let server = call.server();
+            split(server).map_err(|error| invalid(format!("{error}\nwrite `{}`", call.address())))?;
             if let Call::Http(call) = call
                 && !call.path.starts_with('/')
             {
@@ -209,7 +227,9 @@ impl PostgresConfig {
     pub fn check(&self) -> io::Result<()> {
         for (name, rows) in &self.tables {
             let Some(first) = rows.first() else {
-                return Err(invalid(format!("the table `{name}` needs a first row, which has its columns")));
+                return Err(invalid(format!(
+                    "the table `{name}` needs a first row, which has its columns\nwrite `{name}: [{{id: 1}}]`"
+                )));
             };
             if rows.len() > MAX_ROWS {
                 return Err(invalid(format!("the table `{name}` has more than {MAX_ROWS} rows")));

@@ -16,6 +16,7 @@ fn around(spot: &str) -> (String, &'static str) {
         )
     };
     match spot {
+<<<<<<< HEAD
         "topology" => ("namespace: shop\nworkloads: [{name: web, program: {service: {}}}]\n".to_owned(), ""),
         "topology without workloads" => ("namespace: shop\n".to_owned(), ""),
         "workload" => (web("program: {service: {}}\n    "), ""),
@@ -25,6 +26,27 @@ fn around(spot: &str) -> (String, &'static str) {
         "redis" => (web("program: {redis: {"), "}}"),
         "http call" => (web("program: {service: {calls: [{http: {server: \"payments:8080\", "), "}}]}}"),
         "whole http call" => (web("program: {service: {calls: [{http: {"), "}}]}}"),
+=======
+        "topology" => ("namespace: shop\nworkloads: [{name: web, program: {service: {}}}]\n", ""),
+        "topology without workloads" => ("namespace: shop\n", ""),
+        "workload" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {}}\n    ", ""),
+        "workload without a program" => ("namespace: shop\nworkloads:\n  - name: web\n    ", ""),
+        "program" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {", "}"),
+        "service" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {", "}}"),
+        "redis" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {redis: {", "}}"),
+        "http call" => (
+            "namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{http: {server: \"a:80\", ",
+            "}}]}}",
+        ),
+        "whole http call" => {
+            ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{http: {", "}}]}}")
+        }
+        "postgres" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {postgres: {", "}}"),
+        "table" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {postgres: {tables: {", "}}}"),
+        "redis call" => {
+            ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{redis: {key: a, ", "}}]}}")
+        }
+>>>>>>> h/guesses
         other => panic!("no place {other}"),
     }
 }
@@ -64,6 +86,12 @@ const ANSWERED: &[(&str, &str, &str)] = &[
     ("http call", "optional: true", ""),
     ("http call", "latency: 5ms", "nowhere"),
     ("whole http call", "url: \"payments:8080\"", ""),
+    ("whole http call", "url: \"http://seats:8080/seats\"", ""),
+    ("whole http call", "server: seats", ""),
+    ("whole http call", "server: \"http://seats/seats\"", ""),
+    ("redis call", "server: cache", ""),
+    ("program", "redis:", ""),
+    ("table", "seats: []", ""),
     ("topology", "kind: Deployment", "topology without workloads"),
     ("topology without workloads", "services: {web: {image: nginx}, db: {image: \"postgres:17\"}}", ""),
 ];

@@ -4,7 +4,7 @@
 use super::counted::{asked, count, is_doubtful, is_silent};
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Arrival, Decide, Expectation, Model, Requests, Scenario};
+use crate::scenario::{Arrival, Decide, Expectation, Latency, Load, Model, Requests, Scenario};
 use crate::units::Percent;
 
 /// Checks one expectation.
@@ -14,7 +14,61 @@ pub(super) fn check(scenario: &Scenario, index: usize, asks: &Expectation, path:
         Expectation::Goodput(it) => whole_interval(path, it.min, it.max, it.decide, findings),
         Expectation::Requests(it) => due(scenario, index, asks, it, path, findings),
         Expectation::RecoveryTime(_) => recovery(scenario, index, asks, path, findings),
+        Expectation::Latency(it) => beyond_timeout(scenario, index, asks, it, path, findings),
         _ => {}
+    }
+    if needs_tokens(asks) {
+        tokens(scenario, index, asks, path, findings);
+    }
+}
+
+/// True if only streams of tokens answer the question.
+fn needs_tokens(asks: &Expectation) -> bool {
+    match asks {
+        Expectation::TimeToFirstToken(_)
+        | Expectation::TimeToFirstTokenRatio(_)
+        | Expectation::InterTokenLatency(_)
+        | Expectation::InterTokenLatencyRatio(_)
+        | Expectation::OutputTokensPerSecond(_)
+        | Expectation::OutputTokensPerSecondRatio(_) => true,
+        Expectation::Goodput(it) => it.of.is_of_streams(),
+        _ => false,
+    }
+}
+
+/// Answers of HTTP are not read as streams of tokens.
+fn tokens(scenario: &Scenario, index: usize, asks: &Expectation, path: &str, findings: &mut Findings<'_>) {
+    let is_plain = |load: &Load| load.http.is_some() && load.openai.is_none();
+    let plain = asked(scenario, asks).find(|(name, load)| is_plain(load) && !is_doubtful(index, name, findings));
+    let Some((name, _)) = plain else { return };
+    let message = format!(
+        "`{}` needs tokens, and `{name}` is a load of `http`, which has none: this is always inconclusive",
+        asks.kind()
+    );
+    let other = scenario.load.iter().find(|(_, load)| load.openai.is_some());
+    let help = match other.filter(|_| asks.load().is_none()) {
+        Some((other, _)) => format!("add `load: {other}`"),
+        None => "ask for `latency`, or make it a load of `openai`".to_owned(),
+    };
+    findings.push(path, Diagnostic::error(Code::Limits, message).help(help));
+}
+
+/// A request is given up at its timeout: no latency above it is ever seen.
+fn beyond_timeout(
+    scenario: &Scenario,
+    index: usize,
+    asks: &Expectation,
+    it: &Latency,
+    path: &str,
+    findings: &mut Findings<'_>,
+) {
+    let (Some(max), None) = (it.max, it.min) else { return };
+    let sure = asked(scenario, asks).filter(|(name, _)| !is_doubtful(index, name, findings));
+    let longest = sure.map(|(_, load)| load.timeout).max();
+    if let Some(longest) = longest.filter(|longest| *longest < max) {
+        let message = format!("a request is given up after {longest}, so `max: {max}` cannot fail");
+        let help = format!("write `max: {longest}` or less, or a longer `timeout` for the load");
+        findings.push(&format!("{path}.max"), Diagnostic::warning(Code::AlwaysTrue, message).help(help));
     }
 }
 

@@ -36,7 +36,11 @@ pub(crate) fn limits(at: At<'_>, min: Option<f64>, max: Option<f64>, findings: &
             findings.push(
                 path,
                 Diagnostic::error(Code::Limits, format!("`{kind}` has neither `min` nor `max`, so it cannot fail"))
-                    .help(format!("write `min: {example}` or `max: {example}`")),
+                    // No value is below zero.
+                    .help(match example {
+                        "0" => "write `max: 0`, or `min: 1`".to_owned(),
+                        _ => format!("write `min: {example}` or `max: {example}`"),
+                    }),
             );
         }
         (Some(min), Some(max)) if min > max => findings.push(

@@ -189,8 +189,12 @@ fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
     if !begins || !target.texts().all(|text| text.chars().all(is_of_path)) {
         findings.push(
             &format!("{path}.path"),
-            Diagnostic::error(Code::Request, format!("`{target}` is not the path of a request"))
-                .help("a path begins with `/` and has no spaces, such as `/checkout?step=1`"),
+            Diagnostic::error(Code::Request, format!("`{target}` is not the path of a request")).help(
+                match format!("/{target}") {
+                    path if !begins && path.chars().all(is_of_path) => format!("write `path: {path}`"),
+                    _ => "a path begins with `/` and has no spaces, such as `/checkout?step=1`".to_owned(),
+                },
+            ),
         );
     }
 }

@@ -51,8 +51,12 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     let Some((host, port)) = text.rsplit_once(':') else {
         return findings.push(
             path,
-            Diagnostic::error(Code::Service, format!("the service `{text}` has no port"))
-                .help(format!("write `{text}:80`")),
+            Diagnostic::error(Code::Service, format!("the service `{text}` has no port")).help(
+                match within_cluster(text) {
+                    Some(name) => format!("write `service: \"{name}:80\"`"),
+                    None => format!("write `service: \"{text}:80\"`"),
+                },
+            ),
         );
     };
     let numbered = port.bytes().all(|b| b.is_ascii_digit());
@@ -63,6 +67,13 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
             path,
             Diagnostic::error(Code::Service, format!("`{port}` is not a port"))
                 .help("write a number from 1 to 65535, or the name of the service's port"),
+        );
+    }
+    if let Some(name) = within_cluster(host) {
+        return findings.push(
+            path,
+            Diagnostic::error(Code::Service, format!("`{host}` is not a service"))
+                .help(format!("write `service: \"{name}:{port}\"`")),
         );
     }
     let parts: Vec<&str> = host.split('.').collect();
@@ -78,6 +89,16 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
                 .help("write `name:port`, or `name.namespace:port`; use `url` for any other host"),
         ),
     }
+}
+
+/// The name of a service in the notations of DNS and of kubectl: `shop.prod` of `shop.prod.svc.cluster.local` and `prod/shop`.
+fn within_cluster(host: &str) -> Option<String> {
+    let is_name = |text: &str| text.split('.').count() <= 2 && text.split('.').all(is_dns_label);
+    let name = match host.split_once('/') {
+        Some((namespace, name)) => format!("{}.{namespace}", name.trim_start_matches("service/")),
+        None => host.strip_suffix(".svc").or_else(|| host.strip_suffix(".svc.cluster.local"))?.to_owned(),
+    };
+    is_name(&name).then_some(name)
 }
 
 /// The help for an environment variable, which scenarios do not read.

@@ -78,13 +78,18 @@ impl FaultKind for Netem {
                 (true, _) => "`jitter` needs a `delay`, and there is none",
                 (false, true) => "`reorder` needs a `delay`, and there is none",
             };
-            findings.push(
-                path,
-                Diagnostic::error(Code::Degradation, message).help(
-                    "write at least one of `loss: 20%`, `delay: 100ms`, `duplicate`, `corrupt` and `bandwidth: \
-                     1Mbit/s`",
-                ),
-            );
+            let help = match self.jitter.or(self.reorder.map(|_| Duration::from_secs(0))) {
+                // The delay is at least the jitter.
+                Some(jitter) if jitter > Duration::from(std::time::Duration::from_millis(100)) => {
+                    format!("add `delay: {jitter}`")
+                }
+                Some(_) => "add `delay: 100ms`".to_owned(),
+                None => {
+                    "write at least one of `loss: 20%`, `delay: 100ms`, `duplicate`, `corrupt` and `bandwidth: 1Mbit/s`"
+                        .to_owned()
+                }
+            };
+            findings.push(path, Diagnostic::error(Code::Degradation, message).help(help));
         } else if self.delay.is_none() {
             for (name, there) in [("jitter", self.jitter.is_some()), ("reorder", self.reorder.is_some())] {
                 if there {

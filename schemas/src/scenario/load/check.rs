@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Check {
     /// The status codes that count as success. Default: 200 to 299.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [[200, 204]]))]
+    #[schemars(inner(range(min = 200, max = 599)), extend("examples" = [[200, 204]]))]
     pub status: Vec<u16>,
     /// Conditions on headers of the answer, by name. If the answer repeats a header, one of its values must meet them.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]

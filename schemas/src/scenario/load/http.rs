@@ -24,22 +24,25 @@ pub struct Http {
     /// A Service and its port (number or name), as `name:port`. Write `name.namespace:port` for a Service outside the
     /// scenario's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["shop:80"]))]
+    #[schemars(
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?:[a-z0-9-]{1,15}$"),
+        extend("examples" = ["shop:80"])
+    )]
     pub service: Option<String>,
     /// A URL that needs no cluster: the full URL, or the prefix of every `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["http://127.0.0.1:8080"]))]
+    #[schemars(regex(pattern = r"^[hH][tT][tT][pP][sS]?://[^/\s]"), extend("examples" = ["http://127.0.0.1:8080"]))]
     pub url: Option<String>,
     /// How a `service` is reached. Default `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
     /// The HTTP method. Default `GET`.
     #[serde(default = "default_method")]
-    #[schemars(extend("examples" = ["POST"]))]
+    #[schemars(regex(pattern = r"^[A-Z][^a-z\s]*$"), extend("examples" = ["POST"]))]
     pub method: String,
     /// The request's path and query, appended to the path of `url`. Default: the path of `url`, or `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["/checkout?step=1", "/items/{{ row.sku | urlencode }}"]))]
+    #[schemars(regex(pattern = r"^(/|\{\{)"), extend("examples" = ["/checkout?step=1", "/items/{{ row.sku | urlencode }}"]))]
     pub path: Option<RequestText>,
     /// The headers of every request.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]

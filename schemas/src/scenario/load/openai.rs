@@ -37,11 +37,14 @@ pub struct OpenAi {
     /// A Service and its port (number or name), as `name:port`. Write `name.namespace:port` for a Service outside the
     /// scenario's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["frontend:8000"]))]
+    #[schemars(
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?:[a-z0-9-]{1,15}$"),
+        extend("examples" = ["frontend:8000"])
+    )]
     pub service: Option<String>,
     /// A base URL that needs no cluster. The path of the endpoint (`/v1/...`) is appended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["http://127.0.0.1:8000"]))]
+    #[schemars(regex(pattern = r"^[hH][tT][tT][pP][sS]?://[^/\s]"), extend("examples" = ["http://127.0.0.1:8000"]))]
     pub url: Option<String>,
     /// How a `service` is reached. Default `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -357,7 +357,6 @@ pub enum Arrival {
     #[default]
     Jittered,
     /// At even intervals: at 20/s one request every 50 ms.
-    #[serde(alias = "constant")]
     Steady,
     /// At the moments of a Poisson process, drawn from the run's seed, as from many independent clients.
     Poisson,

@@ -61,8 +61,10 @@ pub(super) fn resource(word: &str, node: &Node) -> Option<String> {
 
 /// A fault with the `spec` of its kind in Chaos Mesh.
 pub(super) fn spec(word: &str, node: &Node) -> Option<String> {
-    let Value::Map(entries) = &node.value else { return None };
-    entries.iter().find(|entry| OF_SPECS.contains(&entry.key.as_str()))?;
+    let Value::Map(entries) = &node.value else { return super::fault::without_pods(word, node) };
+    if !entries.iter().any(|entry| OF_SPECS.contains(&entry.key.as_str())) {
+        return super::fault::without_pods(word, node);
+    }
     let (kind, _) = foreign::CHAOS_MESH.iter().find(|(_, faults)| faults.contains(&word))?;
     let mut entries = entries.clone();
     if matches!(*kind, "NetworkChaos" | "PodChaos") && entry(&entries, "action").is_none() {
@@ -81,8 +83,11 @@ pub(super) fn manifest(entries: &[Entry]) -> Option<String> {
 
 /// Faults of which some are named by their kind in Chaos Mesh.
 pub(super) fn faults(_: &str, node: &Node) -> Option<String> {
-    let Value::Map(entries) = &node.value else { return None };
-    entries.iter().find(|entry| kind_of(&entry.key).is_some())?;
+    let entries = match &node.value {
+        Value::Map(entries) if entries.iter().any(|entry| kind_of(&entry.key).is_some()) => entries,
+        Value::Seq(_) => return super::write::faults("faults", node).map(|line| format!("write `{line}`")),
+        _ => return None,
+    };
     let mut is_whole = true;
     let mut one = |entry: &Entry| match kind_of(&entry.key) {
         Some((kind, _)) => line(kind, &entry.node).map(|(line, is_all)| {
@@ -172,8 +177,8 @@ pub(super) fn namespace(_: &str, node: &Node) -> Option<String> {
 /// A direction in its words.
 pub(super) fn direction(word: &str) -> Option<&'static str> {
     match word {
-        "to" => Some("egress"),
-        "from" => Some("ingress"),
+        "to" | "out" | "outbound" | "outgoing" => Some("egress"),
+        "from" | "in" | "inbound" | "incoming" => Some("ingress"),
         _ => None,
     }
 }

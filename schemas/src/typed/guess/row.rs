@@ -28,6 +28,8 @@ pub(super) enum Means {
     Made(fn(&str, &Node) -> Option<String>),
     /// The whole answer of this function.
     Said(fn(&str, &Node) -> Option<String>),
+    /// The whole answer of this function, which also sees the entries next to the guess, and the keys that it replaces as well.
+    Beside(fn(&str, &Node, &[Entry]) -> Option<(String, &'static [&'static str])>),
     /// The whole answer of this function to all entries of the map with one of the words.
     Together(fn(&[Entry]) -> Option<String>),
 }

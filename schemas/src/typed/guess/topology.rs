@@ -52,7 +52,8 @@ pub(super) const TABLE: &[Guess] = &[
     guess(&["ServiceConfig", "PostgresConfig"], &["latency", "delay"], Key("work")),
     guess(&["ServiceConfig"], &["depends_on", "needs", "requires"], Made(calls)),
     guess(CALLS, &["optional"], Made(required)),
-    guess(CALLS, &["url", "host", "service", "address", "to"], Key("server")),
+    guess(CALLS, &["url"], Made(server)),
+    guess(CALLS, &["host", "service", "address", "to"], Key("server")),
     guess(CALLS, &["latency", "delay"], Remove("the program that is called has the `work`; a call has a `timeout`")),
 ];
 
@@ -179,6 +180,15 @@ fn env(_: &str, node: &Node) -> Option<String> {
         Some(port) => format!("remove it: {why}; write `port: {port}` in its settings"),
         None => format!("remove it: {why}, and `shakedown sandbox --print-topology` shows its settings"),
     })
+}
+
+/// A URL: the server, and the path of a call by HTTP.
+fn server(_: &str, node: &Node) -> Option<String> {
+    let text = text_of(node)?;
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
+    let path = if path.is_empty() { String::new() } else { format!(", path: {}", quoted(&format!("/{path}"))) };
+    Some(format!("server: {}{path}", quoted(host)))
 }
 
 /// The opposite of `optional`.

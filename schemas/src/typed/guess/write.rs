@@ -28,6 +28,7 @@ pub(super) const LATENCIES: &[&str] = &[
     "request_duration",
     "http_req_duration",
     "latencies",
+    "median",
     "p50",
     "p75",
     "p90",
@@ -124,6 +125,9 @@ pub(super) fn line_of_comparison(name: &str, is_most: bool, value: &str) -> Opti
 
 /// `p95` of `p95`, `p(95)`, `latency_p95` and `latency.p95`.
 fn percentile_in(name: &str) -> Option<String> {
+    if name == "median" {
+        return Some("p50".to_owned());
+    }
     name.match_indices('p').find_map(|(at, _)| {
         let rest = name[at + 1..].trim_start_matches('(');
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
@@ -191,7 +195,7 @@ fn limit(node: &Node) -> Option<(Option<bool>, String)> {
 
 /// An expectation under another name.
 pub(super) fn limits(key: &str, node: &Node) -> Option<String> {
-    let is_success = SUCCESSES.contains(&key);
+    let is_success = SUCCESSES.contains(&key) || key == "success_rate";
     if let Value::Map(entries) = &node.value
         && let Some(entry) = entries.iter().find(|entry| percentile_in(&entry.key).is_some())
     {
@@ -201,6 +205,9 @@ pub(super) fn limits(key: &str, node: &Node) -> Option<String> {
     // A comparison within the value may name the percentile: `http_req_duration: p(95)<500`.
     let name = text_of(node).and_then(comparison).map(|(name, ..)| name).filter(|name| percentile_in(name).is_some());
     let (is_most, value) = limit(node)?;
+    if let Some(line) = percentile_in(key).and_then(|percentile| super::expect::ratio(&percentile, &value)) {
+        return Some(line);
+    }
     line_of_comparison(name.unwrap_or(key), is_most.unwrap_or(!is_success), &value)
 }
 
@@ -243,7 +250,7 @@ pub(super) fn percentile_ratio(_: &str, node: &Node) -> Option<String> {
         _ => ("p95".to_owned(), limit(node)?.1),
     };
     let value: f64 = value.trim_end_matches(['x', 'X']).parse().ok()?;
-    Some(format!("latency_ratio: {{percentile: {name}, to: baseline, max: {}}}", short(value)))
+    Some(format!("latency_ratio: {{percentile: {name}, to: {}, max: {}}}", super::FIRST_PHASE, short(value)))
 }
 
 /// A comparison in the place of a share.
@@ -259,7 +266,10 @@ pub(super) fn success_rate(_: &str, node: &Node) -> Option<String> {
 }
 
 /// Limits on failures without their kind; a share of failures is a share of successes here.
-pub(super) fn errors(_: &str, node: &Node) -> Option<String> {
+pub(super) fn errors(key: &str, node: &Node) -> Option<String> {
+    if let Some(line) = super::expect::errors(key, node) {
+        return Some(line);
+    }
     if let Value::Map(entries) = &node.value
         && !entries.iter().all(|entry| matches!(limit(&entry.node), Some((_, _)) if is_limit(&entry.key)))
     {
@@ -273,7 +283,7 @@ pub(super) fn errors(_: &str, node: &Node) -> Option<String> {
     }
 }
 
-fn is_limit(key: &str) -> bool {
+pub(super) fn is_limit(key: &str) -> bool {
     let key = folded(key);
     matches!(key.as_str(), "min" | "max") || AT_MOST.contains(&key.as_str()) || AT_LEAST.contains(&key.as_str())
 }
@@ -340,8 +350,9 @@ pub(super) fn fault(key: &str, node: &Node) -> Option<String> {
         // A selector without its key.
         _ if entry(&["prefix", "owner"]).is_some() => format!("{{{}}}", selects.join(", ")),
         Some(entry) if entry.key == "labels" => format!("{{{}}}", selects.join(", ")),
+        _ if entry(super::fault::LABELS).is_some() => some_pods("pods", &without(node, words)),
         Some(entry) => some_pods(&folded(&entry.key), &entry.node),
-        None if setting.is_empty() && text_of(node).is_some() => some_pods("pods", node),
+        None if setting.is_empty() && text_of(node).is_some() => one_of(key, some_pods("pods", node)),
         None => SOME_PODS.to_owned(),
     };
     let mut parts = vec![format!("pods: {pods}")];
@@ -362,6 +373,25 @@ pub(super) fn fault(key: &str, node: &Node) -> Option<String> {
         parts.extend(entry(&["for", "duration"]).map(|it| format!("for: {}", flow(&it.node))));
     }
     Some(format!("{kind}: {{{}}}", parts.join(", ")))
+}
+
+/// One pod of those, for a word that means one.
+fn one_of(key: &str, pods: String) -> String {
+    match pods.strip_suffix('}') {
+        Some(selects) if !key.contains("pods") => format!("{selects}, count: 1}}"),
+        _ => pods,
+    }
+}
+
+/// A map without what is no selector.
+fn without(node: &Node, words: &[&str]) -> Node {
+    let Value::Map(entries) = &node.value else { return node.clone() };
+    let others = ["after", "for", "duration", "to"];
+    let is_select = |it: &&crate::source::Entry| {
+        let key = folded(&it.key);
+        !words.contains(&key.as_str()) && !others.contains(&key.as_str())
+    };
+    Node { span: node.span, value: Value::Map(entries.iter().filter(is_select).cloned().collect()) }
 }
 
 /// A bandwidth under another name. Without a unit that is known here, a usual one.
@@ -415,7 +445,7 @@ pub(super) fn cpu(_: &str, node: &Node) -> Option<String> {
 }
 
 /// A selector of a word, a list of labels or a map.
-fn some_pods(key: &str, node: &Node) -> String {
+pub(super) fn some_pods(key: &str, node: &Node) -> String {
     match (key, &node.value) {
         ("labels", _) => format!("{{labels: {}}}", flow(node)),
         ("name" | "deployment", _) if text_of(node).is_some() => format!("{{owner: deployment/{}}}", flow(node)),
@@ -465,23 +495,48 @@ pub(super) fn in_pods(key: &str, node: &Node) -> Option<String> {
     }
 }
 
-/// Faults without a name.
+/// Faults without a name, as a list, or in the words of other tools.
 pub(super) fn faults(_: &str, node: &Node) -> Option<String> {
-    let entries = match &node.value {
-        Value::Map(entries) => entries,
-        Value::Seq(nodes) => match &nodes.first()?.value {
-            Value::Map(entries) => entries,
-            _ => return None,
-        },
-        _ => return None,
+    let one = |entries: &[crate::source::Entry]| -> Option<(String, String)> {
+        let name = entries.iter().find(|it| it.key == "name").and_then(|it| text_of(&it.node));
+        if let Some(line) = super::fault::typed(entries) {
+            let name = name.map_or_else(|| line.split(':').next().unwrap_or_default().replace('_', "-"), str::to_owned);
+            return Some((name, line));
+        }
+        let rest: Vec<&crate::source::Entry> = entries.iter().filter(|it| it.key != "name").collect();
+        let [entry] = rest.as_slice() else { return None };
+        let kind = folded(&entry.key);
+        let is_named = |inner: &Node| matches!(&inner.value, Value::Map(inner) if inner.len() == 1 && FaultInfo::of(&inner[0].key).is_some());
+        if FaultInfo::of(&kind).is_some() {
+            return Some((name.unwrap_or(&kind).replace('_', "-"), format!("{kind}: {}", flow(&entry.node))));
+        }
+        if is_named(&entry.node) {
+            let line = flow(&entry.node);
+            return Some((entry.key.clone(), line.trim_start_matches('{').strip_suffix('}')?.to_owned()));
+        }
+        let line = fault(&kind, &entry.node)?;
+        Some((name.unwrap_or(&kind).replace('_', "-"), line))
     };
-    let [entry] = entries.as_slice() else { return None };
-    let kind = folded(&entry.key);
-    let is_named = |inner: &Node| matches!(&inner.value, Value::Map(inner) if inner.len() == 1 && FaultInfo::of(&inner[0].key).is_some());
-    if FaultInfo::of(&kind).is_none() && is_named(&entry.node) {
-        return Some(format!("faults: {{{}: {}}}", entry.key, flow(&entry.node)));
+    let all: Option<Vec<(String, String)>> = match &node.value {
+        Value::Map(entries) => one(entries).map(|it| vec![it]),
+        Value::Seq(nodes) => nodes
+            .iter()
+            .map(|it| match &it.value {
+                Value::Map(entries) => one(entries),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
+    };
+    let mut names: Vec<String> = Vec::new();
+    let mut lines = Vec::new();
+    for (name, line) in all.filter(|it| !it.is_empty())? {
+        let many = names.iter().filter(|it| **it == name).count();
+        let own = if many > 0 { format!("{name}-{}", many + 1) } else { name.clone() };
+        lines.push(format!("{}: {{{line}}}", quoted(&own)));
+        names.push(name);
     }
-    Some(format!("faults: {{{}: {{{kind}: {}}}}}", kind.replace('_', "-"), flow(&entry.node)))
+    Some(format!("faults: {{{}}}", lines.join(", ")))
 }
 
 /// The workload that owns pods.
@@ -499,7 +554,7 @@ pub(super) fn owner(key: &str, node: &Node) -> Option<String> {
 /// A number without `/s`.
 pub(super) fn rate(key: &str, node: &Node) -> Option<String> {
     if key == "rate" && matches!(node.value, Value::Map(_)) {
-        return None;
+        return super::load::ramp(key, node);
     }
     let number: f64 = limit(node)?.1.trim_end_matches(['r', 'p', 's', 'q', '/']).trim().parse().ok()?;
     (number > 0.0).then(|| format!("rate: {}/s", short(number)))
@@ -556,7 +611,7 @@ pub(super) fn load(_: &str, node: &Node) -> Option<String> {
                 .any(|entry| is_kind(&entry.key) && (is_load(&entry.node, "service") || is_load(&entry.node, "url")));
             is_bare.then(|| format!("load: {{main: {}}}", flow(node)))
         }
-        _ => None,
+        _ => super::load::whole("load", node),
     }
 }
 

@@ -21,11 +21,11 @@ pub struct HttpRequest {
     pub weight: u32,
     /// The HTTP method. Default `GET`.
     #[serde(default = "default_method")]
-    #[schemars(extend("examples" = ["POST"]))]
+    #[schemars(regex(pattern = r"^[A-Z][^a-z\s]*$"), extend("examples" = ["POST"]))]
     pub method: String,
     /// The request's path and query, appended to the path of `url`. Default: the path of `url`, or `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["/checkout?step=1"]))]
+    #[schemars(regex(pattern = r"^(/|\{\{)"), extend("examples" = ["/checkout?step=1"]))]
     pub path: Option<RequestText>,
     /// The headers of this request, in addition to those of all requests.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]

@@ -18,11 +18,11 @@ pub struct HttpStep {
     pub name: String,
     /// The HTTP method. Default `GET`.
     #[serde(default = "default_method")]
-    #[schemars(extend("examples" = ["POST"]))]
+    #[schemars(regex(pattern = r"^[A-Z][^a-z\s]*$"), extend("examples" = ["POST"]))]
     pub method: String,
     /// The request's path and query, appended to the path of `url`. Default: the path of `url`, or `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["/orders/{{ capture.order | urlencode }}"]))]
+    #[schemars(regex(pattern = r"^(/|\{\{)"), extend("examples" = ["/orders/{{ capture.order | urlencode }}"]))]
     pub path: Option<RequestText>,
     /// The headers of this step, in addition to those of all steps.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
