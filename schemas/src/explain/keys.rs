@@ -42,7 +42,7 @@ const SCENARIO: &str = "scenario";
 
 /// One entry as an example of a key of a type.
 pub(super) fn example_of(of: &str, key: &str) -> Option<String> {
-    static KEYS: LazyLock<Keys> = LazyLock::new(Keys::new);
+    static KEYS: LazyLock<Keys> = LazyLock::new(Keys::of_scenario);
     let definition = if of == "Scenario" { &KEYS.root } else { KEYS.definitions.get(of)? };
     let kinds = || words(definition).into_iter().find_map(|it| it["properties"].get(key));
     let property = definition["properties"].get(key).or_else(kinds)?;

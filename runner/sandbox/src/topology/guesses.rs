@@ -16,7 +16,6 @@ fn around(spot: &str) -> (String, &'static str) {
         )
     };
     match spot {
-<<<<<<< HEAD
         "topology" => ("namespace: shop\nworkloads: [{name: web, program: {service: {}}}]\n".to_owned(), ""),
         "topology without workloads" => ("namespace: shop\n".to_owned(), ""),
         "workload" => (web("program: {service: {}}\n    "), ""),
@@ -24,29 +23,11 @@ fn around(spot: &str) -> (String, &'static str) {
         "program" => (web("program: {"), "}"),
         "service" => (web("program: {service: {"), "}}"),
         "redis" => (web("program: {redis: {"), "}}"),
+        "postgres" => (web("program: {postgres: {"), "}}"),
+        "table" => (web("program: {postgres: {tables: {"), "}}}"),
         "http call" => (web("program: {service: {calls: [{http: {server: \"payments:8080\", "), "}}]}}"),
         "whole http call" => (web("program: {service: {calls: [{http: {"), "}}]}}"),
-=======
-        "topology" => ("namespace: shop\nworkloads: [{name: web, program: {service: {}}}]\n", ""),
-        "topology without workloads" => ("namespace: shop\n", ""),
-        "workload" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {}}\n    ", ""),
-        "workload without a program" => ("namespace: shop\nworkloads:\n  - name: web\n    ", ""),
-        "program" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {", "}"),
-        "service" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {", "}}"),
-        "redis" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {redis: {", "}}"),
-        "http call" => (
-            "namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{http: {server: \"a:80\", ",
-            "}}]}}",
-        ),
-        "whole http call" => {
-            ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{http: {", "}}]}}")
-        }
-        "postgres" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {postgres: {", "}}"),
-        "table" => ("namespace: shop\nworkloads:\n  - name: web\n    program: {postgres: {tables: {", "}}}"),
-        "redis call" => {
-            ("namespace: shop\nworkloads:\n  - name: web\n    program: {service: {calls: [{redis: {key: a, ", "}}]}}")
-        }
->>>>>>> h/guesses
+        "redis call" => (web("program: {service: {calls: [{redis: {key: a, "), "}}]}}"),
         other => panic!("no place {other}"),
     }
 }
