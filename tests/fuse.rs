@@ -53,7 +53,7 @@ const TWO: &str = scenario!(
 "#
 );
 
-const PROVEN: &str = r#""fault":"first","state":"proven""#;
+const CLAIMED: &str = r#""fault":"first","state":"claimed""#;
 /// The shortest fuse that can be asked for.
 const SHORT: Duration = Duration::from_secs(5);
 const SHORT_FUSE: [&str; 2] = ["--fuse-margin", "5s"];
@@ -97,7 +97,7 @@ async fn killed(place: Place, number: usize, lasts: &'static str, after: Duratio
     for attempt in 1..=STARTS {
         let name = format!("killed-{number}-{attempt}");
         let mut case = Case::of(&place, &name, &scenario, &[], LIFE, |_: &Call| Handling::Forward).await;
-        if case.comes_to("out/events.ndjson", PROVEN).await {
+        if case.comes_to("out/events.ndjson", CLAIMED).await {
             tokio::time::sleep(after).await;
             if !case.is_over() {
                 case.kill().await;
@@ -164,7 +164,7 @@ async fn an_outage_longer_than_the_fuse_ends_the_fault(place: &Place) {
     let script = move |_: &Call| if is_silent.load(Ordering::SeqCst) { Handling::Silence } else { Handling::Forward };
     let scenario = LONG.replace("LASTS", "60s");
     let mut case = Case::of(place, "outage-long", &scenario, &SHORT_FUSE, SHORT, script).await;
-    case.until("out/events.ndjson", PROVEN).await;
+    case.until("out/events.ndjson", CLAIMED).await;
     silent.store(true, Ordering::SeqCst);
     case.until("out/events.ndjson", "stopped: the fuse of namespace").await;
     case.gone().await.expect("the cluster removes the fault");
@@ -186,7 +186,7 @@ async fn an_outage_longer_than_the_fuse_ends_the_fault(place: &Place) {
 async fn a_fuse_that_is_deleted_ends_the_fault(place: &Place) {
     let scenario = LONG.replace("LASTS", "60s");
     let mut case = Case::of(place, "deleted", &scenario, &SHORT_FUSE, SHORT, |_: &Call| Handling::Forward).await;
-    case.until("out/events.ndjson", PROVEN).await;
+    case.until("out/events.ndjson", CLAIMED).await;
     let namespace = case.namespace();
     let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs/shakedown-fuse-{}-0", case.run_id());
     let (status, answer) = case.server().ask(reqwest::Method::DELETE, &path, None).await;

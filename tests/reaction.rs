@@ -88,7 +88,7 @@ fn of_the_run(reports: &Reports) -> BTreeMap<usize, Took> {
         let phase = reports.phase(&fault.name.replacen('f', "p", 1));
         let took = all.entry(number).or_default();
         took.waited.push(fault.injecting_s.expect("injected") - phase.start_s);
-        took.to_act.push(fault.proven_s.expect("proven") - phase.start_s);
+        took.to_act.push(fault.claimed_s.or(fault.proven_s).expect("in place") - phase.start_s);
         took.to_go.push(fault.undone_s.expect("undone") - phase.judged_to_s);
     }
     all

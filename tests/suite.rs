@@ -333,7 +333,7 @@ fn two_processes_do_not_share_a_result_folder() {
     shakedown.file("long.yaml", url_scenario(&serve(200)).replace("duration: 2s", "duration: 60s"));
     let first = shakedown.start(&["run", "long.yaml", "--out", "out"]);
     first.stderr_line("phase only", LIMIT);
-    let parts = ["another process of shakedown writes into the result folder `out` now", "help: choose another folder"];
+    let parts = ["another process of shakedown is writing to the result folder `out`", "help: choose another folder"];
     shakedown.run(&["run", "long.yaml", "--out", "out"]).expect_code(2).expect_stderr(&parts);
     first.signal(Signal::TERM);
     let first = first.finish(LIMIT).expect_code(143);

@@ -90,7 +90,7 @@ const SHARED: &str = scenario!(
 "#
 );
 
-const PROVEN: &str = r#""fault":"first","state":"proven""#;
+const CLAIMED: &str = r#""fault":"first","state":"claimed""#;
 const MARGIN: Duration = Duration::from_secs(30);
 /// A fuse that outlives a dead run until others have looked at what it left.
 const LONG_FUSE: [&str; 2] = ["--fuse-margin", "2m"];
@@ -109,7 +109,7 @@ async fn standing(
     script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
 ) -> Case {
     let case = Case::of(place, name, STANDING, args, MARGIN, script).await;
-    case.until("out/events.ndjson", PROVEN).await;
+    case.until("out/events.ndjson", CLAIMED).await;
     case
 }
 
@@ -424,8 +424,8 @@ async fn a_run_goes_on_when_the_server_is_away_for_ten_seconds(place: &Place, aw
     let name = format!("{away:?}-{over_the_end}").to_lowercase();
     let scenario = OUTAGE.replace("LASTS", if over_the_end { "for: 5s, " } else { "" });
     let mut case = Case::of(place, &name, &scenario, &[], MARGIN, script).await;
-    case.until("out/events.ndjson", r#""fault":"second","state":"proven""#).await;
-    case.until("out/events.ndjson", PROVEN).await;
+    case.until("out/events.ndjson", r#""fault":"second","state":"claimed""#).await;
+    case.until("out/events.ndjson", CLAIMED).await;
     match away {
         Away::Restarts => case.proxy.go_down(),
         Away::Silent => silent.store(true, Ordering::SeqCst),

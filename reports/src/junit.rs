@@ -223,6 +223,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
         true if it.injecting_s.is_none() => "nothing to undo: it was never injected".to_owned(),
         true if it.state == FaultState::Undone => "undone, confirmed by reading back".to_owned(),
         true => sentences::undo(it),
+        false if it.is_claimed() && it.engine == "network-policy" => sentences::injection(it),
         false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
         false => format!("applied and proven{}", sentences::amounts(it)),
     };

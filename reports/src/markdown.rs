@@ -305,7 +305,7 @@ fn recoveries(scenario: &ScenarioResult) -> String {
         let load =
             if sentences::names_loads(scenario) { format!(", load {}", inline(&it.load)) } else { String::new() };
         let felt = sentences::felt(scenario, it).map(|felt| format!("{}; ", inline(&felt))).unwrap_or_default();
-        out.push_str(&format!("- In {}{load}: {felt}{}.\n", inline(&it.phase), sentences::recovery(it)));
+        out.push_str(&format!("- In {}{load}: {felt}{}.\n", inline(&it.phase), sentences::recovery(scenario, it)));
     }
     if out.is_empty() { out } else { format!("### What users felt\n\n{out}\n") }
 }

@@ -166,9 +166,8 @@ pub const SETTING: &str = "SHAKEDOWN_";
 const FILES: &str = "SHAKEDOWN_FILE=";
 
 /// The options of `run` whose next word is their value. It may look like a file of the suite.
-pub const WITH_VALUE: [&str; 32] = [
+pub const WITH_VALUE: [&str; 31] = [
     "--canary-image",
-    "--color",
     "--context",
     "--filter",
     "--flaky",

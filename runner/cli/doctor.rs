@@ -242,7 +242,7 @@ mod tests {
             (level, text)
         };
         assert_eq!(line(Some((1, 34))), (Level::Ok, "Kubernetes (tested with 1.20 and 1.34)".to_owned()));
-        let unknown = "Kubernetes: this server does not say which release it is (tested with 1.20 and 1.34)";
+        let unknown = "Kubernetes: the server does not report its release (tested with 1.20 and 1.34)";
         assert_eq!(line(None), (Level::Ok, unknown.to_owned()));
         assert_eq!(line(Some((1, 19))), (Level::Warning, "Kubernetes: older than 1.20".to_owned()));
         assert!(line(Some((1, 20))).1.contains("`endPort` is not supported"));

@@ -56,7 +56,7 @@ mod tests {
         }
         assert_eq!(keys.explain("service.calls", false).unwrap(), long);
         for (path, meant) in [
-            ("services.calls", "`services` is no key of a topology\nhelp: did you mean `topology.service`?"),
+            ("services.calls", "`services` is not a key of a topology\nhelp: did you mean `topology.service`?"),
             ("workloads.replica", "did you mean `topology.workloads.replicas`?"),
             ("redis.maxmemory", "did you mean `topology.workloads.program.redis.max_memory`?"),
             ("zzzzzzzz", "`shakedown explain topology` lists its keys"),

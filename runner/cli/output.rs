@@ -78,10 +78,9 @@ impl Output {
         // Not every system can lock a folder.
         let Ok(folder) = File::open(&self.folder) else { return Ok(()) };
         match folder.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
-                "another process of shakedown writes into the result folder `{}` now\nhelp: choose another folder with --out, \
-                 or wait until it has ended",
-                self.folder.display()
+            Err(TryLockError::WouldBlock) => Err(Failure::usage(Explained::new(
+                format!("another process of shakedown is writing to the result folder `{}`", self.folder.display()),
+                "choose another folder with --out, or wait until it has ended",
             ))),
             Err(TryLockError::Error(_)) => Ok(()),
             Ok(()) => {

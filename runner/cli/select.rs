@@ -187,7 +187,7 @@ pub fn in_namespace(documents: &[Document], given: Option<&str>) -> Result<(), F
         return Ok(());
     }
     Err(Failure::usage(Explained::new(
-        format!("{}", problems.join("\n")),
+        problems.join("\n"),
         format!(
             "leave one of them out, or write `namespace: \"{{{{ namespace }}}}\"` and use `--var namespace={given}`"
         ),

@@ -127,7 +127,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     }
     for recovery in &scenario.recoveries {
         let load = if sentences::names_loads(scenario) { format!(" [{}]", recovery.load) } else { String::new() };
-        _ = writeln!(out, "  {}{load}: {}", recovery.phase, sentences::recovery(recovery));
+        _ = writeln!(out, "  {}{load}: {}", recovery.phase, sentences::recovery(scenario, recovery));
     }
     for sentence in sentences::around(scenario) {
         _ = writeln!(out, "  {}", short(&sentence));

@@ -125,8 +125,8 @@ mod tests {
             ("run --timeout 5m s.yaml", "tip: `--max-time` limits"),
             ("run -o out s.yaml", "tip: `--out FOLDER` takes all reports"),
             ("run --maxfail=1 s.yaml", "tip: use `--fail-fast`"),
-            ("test s.yaml", "tip: this is `shakedown run` here"),
-            ("undo", "tip: this is `shakedown cleanup` here"),
+            ("test s.yaml", "tip: use `shakedown run`"),
+            ("undo", "tip: use `shakedown cleanup`"),
         ] {
             let text = said(line);
             assert!(text.contains(tip) && text.matches("tip:").count() == 1, "{line}: {text}");

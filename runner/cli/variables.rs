@@ -74,7 +74,9 @@ mod tests {
     fn the_reports_know_every_flag_of_run_with_a_value() {
         let command = Args::command();
         let run = command.find_subcommand("run").expect("run");
-        let takes = run.get_arguments().filter(|it| it.get_action().takes_values() && it.get_id() != "files");
+        let takes = run
+            .get_arguments()
+            .filter(|it| it.get_action().takes_values() && it.get_id() != "files" && !it.is_positional());
         let flags = takes.flat_map(|it| {
             let (long, short) = (it.get_long().map(|it| format!("--{it}")), it.get_short().map(|it| format!("-{it}")));
             long.into_iter().chain(short)

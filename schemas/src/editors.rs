@@ -191,7 +191,9 @@ fn only_snippets(properties: &mut Value) {
 fn described(property: &mut Map<String, Value>, definitions: &Map<String, Value>) {
     let Some(description) = property.get("description").cloned() else { return };
     let of = property.get("$ref").and_then(Value::as_str).and_then(|it| it.strip_prefix("#/$defs/"));
-    let of = of.and_then(|name| definitions.get(name)?.as_object()).filter(|it| it.contains_key("anyOf"));
+    // A text or a template becomes one pattern with one message.
+    let is_choice = |it: &&Map<String, Value>| it.contains_key("anyOf") && with_template(it.get("anyOf")).is_none();
+    let of = of.and_then(|name| definitions.get(name)?.as_object()).filter(is_choice);
     if let Some(definition) = of.cloned() {
         property.remove("$ref");
         for (key, value) in definition {

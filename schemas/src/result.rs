@@ -406,6 +406,9 @@ impl ExpectationResult {
 /// The observed value of an `effect: any` without a change in the requests.
 pub const NO_CHANGE: &str = "no change";
 
+/// The beginning of its observed value if requests failed or were slow, and too few to tell whether that is an effect.
+pub const NO_SIGNIFICANT_CHANGE: &str = "no significant change";
+
 /// What an expectation with one limit measures, and what its limit is relative to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measure {

@@ -299,7 +299,7 @@ fn a_native_sidecar_counts_as_a_container() {
     let text = text.split("    expect:").next().expect("a scenario").to_owned() + expect;
     let file = shakedown.file("sidecar.yaml", text);
     let running = shakedown.start(&["run", "--out", "out", "--kubeconfig", shop.cluster.kubectl.kubeconfig(), &file]);
-    running.stderr_line("fault cut: proven", LIMIT);
+    running.stderr_line("fault cut: claimed", LIMIT);
     shop.kubectl(&["exec", &meshed, "-c", "proxy", "--", "/bin/busybox", "kill", "1"]);
     wait("the sidecar's restart", || pod()["status"]["initContainerStatuses"][0]["restartCount"] == 1);
     let finished = running.finish(LIMIT).expect_code(1);

@@ -321,6 +321,8 @@ fn draw_limits(svg: &mut Svg, area: &Area, scale: Scale, limits: &[Limit]) {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::result::Measure;
+
     use super::*;
     use crate::sample;
 
@@ -335,11 +337,16 @@ mod tests {
         assert!(found[0].title.starts_with("limit: p95 at most 3 times baseline, about "), "{}", found[0].title);
         let success: Vec<f64> = limits(&scenario, "completions", Panel::Success).iter().map(|it| it.value).collect();
         assert_eq!(success, [0.99, 0.8]);
-        scenario.expectations[2].title = "p95 at most 3 times baseline, or at most 5s".to_owned();
+        scenario.expectations[2].measure.as_mut().unwrap().or_below_s = Some(5.0);
         assert_eq!(limits(&scenario, "completions", Panel::Latency)[0].value, 5.0, "what is always allowed is above");
-        for title in ["p95 at most 3 times nothing", "p12 at most 3 times baseline", "odd"] {
-            scenario.expectations[2].title = title.to_owned();
-            assert_eq!(limits(&scenario, "completions", Panel::Latency).len(), 1, "{title}");
+        let measure = scenario.expectations[2].measure.take().unwrap();
+        for odd in [
+            None,
+            Some(Measure { to: Some("nothing".to_owned()), ..measure.clone() }),
+            Some(Measure { percentile: None, ..measure }),
+        ] {
+            scenario.expectations[2].measure.clone_from(&odd);
+            assert_eq!(limits(&scenario, "completions", Panel::Latency).len(), 1, "{odd:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! An expectation in parts: the measured value, and its limit.
 
-use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, ScenarioResult};
+use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, NO_SIGNIFICANT_CHANGE, ScenarioResult};
 
 use super::values::names_load;
 
@@ -20,6 +20,9 @@ pub(super) fn unfelt(scenario: &ScenarioResult, it: &ExpectationResult) -> Optio
     }
     if it.observed_text == NO_CHANGE {
         return Some(format!("{} had no effect: no request changed", it.phase));
+    }
+    if it.observed_text.starts_with(NO_SIGNIFICANT_CHANGE) {
+        return Some(format!("{} made {}", it.phase, it.observed_text));
     }
     it.observed?;
     let Parts { subject, limit, load } = parts(scenario, it)?;
@@ -101,6 +104,10 @@ mod tests {
         scenario.cause = Some(Cause::Expectation(1));
         scenario.expectations[2].verdict = Verdict::Inconclusive;
         let said = "cut had too little effect: success rate 90.33%, at most 50% required; 1 more inconclusive";
+        assert_eq!(headline(&scenario), said);
+        let it = &mut scenario.expectations[1];
+        it.observed_text = "no significant change (16 of 117 requests failed, too few to tell)".to_owned();
+        let said = "cut made no significant change (16 of 117 requests failed, too few to tell); 1 more inconclusive";
         assert_eq!(headline(&scenario), said);
         scenario.expectations[1].kind = "success_rate".to_owned();
         assert!(headline(&scenario).starts_with("the faults of `cut`"));

@@ -66,6 +66,9 @@ fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
 /// Whether and when a fault was injected and proven, and the observed amounts.
 pub fn injection(it: &FaultResult) -> String {
     let said = match (it.proven_s.or(it.claimed_s), it.injecting_s) {
+        (Some(at), _) if it.is_claimed() && it.engine == "network-policy" => {
+            format!("applied at {}, not proven", words::moment(at))
+        }
         (Some(at), _) if it.is_claimed() => {
             format!("claimed by {} at {}, not proven", engine(it), words::moment(at))
         }
@@ -219,6 +222,8 @@ mod tests {
         it.claimed_s = Some(31.0);
         it.engine = "chaos-mesh".to_owned();
         assert_eq!(injection(&it), "claimed by Chaos Mesh at 31.0s, not proven");
+        it.engine = "network-policy".to_owned();
+        assert_eq!(injection(&it), "applied at 31.0s, not proven");
         it.claimed_s = None;
         it.injecting_s = None;
         assert_eq!((injection(&it), undo(&it)), ("never injected".to_owned(), "nothing to undo".to_owned()));

@@ -2,6 +2,7 @@
 //! recovery, and the cost.
 
 use shakedown_schemas::result::{PhaseLoad, Recovery, ScenarioResult};
+use shakedown_schemas::scenario::Including;
 
 use super::reference;
 use crate::words;
@@ -9,10 +10,7 @@ use crate::words;
 /// The requests of a phase with faults compared with the reference: the success rate and p95. None without a reference, or
 /// if one of the two has no requests.
 pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
-    let of = |phase: &str| {
-        let phase = scenario.phases.iter().find(|known| known.name == phase)?;
-        phase.loads.iter().find(|load| load.load == it.load)
-    };
+    let of = |phase: &str| load_of(scenario, phase, &it.load);
     let before = reference(scenario).filter(|phase| phase.name != it.phase)?;
     let (first, during) = (of(&before.name)?, of(&it.phase)?);
     let mut text = format!(
@@ -32,6 +30,12 @@ pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
         (_, None) => text.push_str(", no latency without answers"),
     }
     Some(text)
+}
+
+/// A load in a phase.
+fn load_of<'a>(scenario: &'a ScenarioResult, phase: &str, load: &str) -> Option<&'a PhaseLoad> {
+    let phase = scenario.phases.iter().find(|known| known.name == phase)?;
+    phase.loads.iter().find(|known| known.load == load)
 }
 
 /// The success rate as the phase's expectations have it: with the groups that they include.
@@ -58,20 +62,32 @@ pub fn unseen(it: &Recovery) -> String {
 }
 
 /// The onset, failover, recovery and cost in one sentence.
-pub fn recovery(it: &Recovery) -> String {
+pub fn recovery(scenario: &ScenarioResult, it: &Recovery) -> String {
     match it.onset_s {
-        None => harm(it),
+        None => harm(scenario, it),
         Some(_) => format!("{}, {}; {}", began(it), back(it), cost(it)),
     }
 }
 
 /// The onset, failover and cost, without the recovery.
-pub fn harm(it: &Recovery) -> String {
-    match (it.onset_s, it.failed_requests) {
-        (Some(_), _) => format!("{}; {}", began(it), cost(it)),
-        (None, 0) => "within tolerance all the time".to_owned(),
-        (None, count) => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
+pub fn harm(scenario: &ScenarioResult, it: &Recovery) -> String {
+    if it.onset_s.is_some() {
+        return format!("{}; {}", began(it), cost(it));
     }
+    let met = load_of(scenario, &it.phase, &it.load).into_iter().flat_map(|load| &load.around);
+    let met = met.filter(|group| group.group == Including::InFlight).map(|group| &group.stats);
+    let (all, failed) =
+        met.fold((0, 0), |(all, failed), stats| (all + stats.requests, failed + stats.requests - stats.succeeded));
+    let others = it.failed_requests.saturating_sub(failed) as usize;
+    let harmed = match (failed, others) {
+        (0, 0) => String::new(),
+        (0, _) => format!(", {}", words::plural(others, "failed request")),
+        (_, 0) => format!(", but {failed} of {} in flight failed", words::plural(all as usize, "request")),
+        (..) => {
+            format!(", but {failed} of {} in flight and {others} others failed", words::plural(all as usize, "request"))
+        }
+    };
+    format!("within tolerance all the time{harmed}")
 }
 
 fn began(it: &Recovery) -> String {
@@ -137,28 +153,37 @@ pub fn back(it: &Recovery) -> String {
 #[cfg(test)]
 mod tests {
     use shakedown_schemas::result::{Around, Stats};
-    use shakedown_schemas::scenario::Including;
 
     use super::*;
     use crate::sample;
 
     #[test]
     fn relapses_are_counted_and_the_last_has_its_moment() {
-        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
-        assert!(!recovery(&it).contains("relapsed"));
+        let scenario = sample::passing().scenarios.remove(0);
+        let mut it = scenario.recoveries[0].clone();
+        assert!(!recovery(&scenario, &it).contains("relapsed"));
         it.relapses_s = vec![97.0];
-        assert!(recovery(&it).contains(", relapsed once, at 1m37.0s; "), "{}", recovery(&it));
+        assert!(recovery(&scenario, &it).contains(", relapsed once, at 1m37.0s; "), "{}", recovery(&scenario, &it));
         it.relapses_s = vec![97.0, 103.5];
-        assert!(recovery(&it).contains(", relapsed 2 times, last at 1m43.5s"), "{}", recovery(&it));
+        assert!(
+            recovery(&scenario, &it).contains(", relapsed 2 times, last at 1m43.5s"),
+            "{}",
+            recovery(&scenario, &it)
+        );
     }
 
     #[test]
     fn a_relapse_before_the_removal_is_no_relapse_after_it() {
-        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
+        let scenario = sample::passing().scenarios.remove(0);
+        let mut it = scenario.recoveries[0].clone();
         let removed = it.removed_s.unwrap();
         it.relapses_s = vec![removed - 4.0, removed - 2.0];
         let last = words::moment(removed - 2.0);
-        assert!(harm(&it).contains(&format!(", relapsed 2 times during the fault, last at {last}, ")), "{}", harm(&it));
+        assert!(
+            harm(&scenario, &it).contains(&format!(", relapsed 2 times during the fault, last at {last}, ")),
+            "{}",
+            harm(&scenario, &it)
+        );
         assert!(!back(&it).contains("relapsed"), "{}", back(&it));
         it.relapses_s.push(removed + 9.0);
         assert!(back(&it).ends_with(&format!(", relapsed once, at {}", words::moment(removed + 9.0))), "{}", back(&it));
@@ -166,7 +191,8 @@ mod tests {
 
     #[test]
     fn the_recovery_is_a_time_with_its_interval() {
-        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
+        let scenario = sample::passing().scenarios.remove(0);
+        let mut it = scenario.recoveries[0].clone();
         let removed = it.removed_s.unwrap();
         it.recovered_s = Some(removed);
         assert_eq!(back(&it), "recovered at once (0s ± 1s after the removal was confirmed)");
@@ -190,22 +216,51 @@ mod tests {
         assert!(felt(&scenario, &it).unwrap().starts_with(&format!("success rate {half} (")));
     }
 
+    /// "Within tolerance all the time, 9 failed requests" stood beside a success rate of 83 %.
+    #[test]
+    fn requests_in_flight_that_failed_are_said_as_such() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        let mut it = scenario.recoveries[0].clone();
+        let (phase, load) = (it.phase.clone(), it.load.clone());
+        let met = |scenario: &mut ScenarioResult, around: Vec<Around>| {
+            let judged = scenario.phases.iter_mut().find(|known| known.name == phase).unwrap();
+            judged.loads.iter_mut().find(|known| known.load == load).unwrap().around = around;
+        };
+        met(&mut scenario, Vec::new());
+        (it.onset_s, it.failed_requests) = (None, 0);
+        assert_eq!(harm(&scenario, &it), "within tolerance all the time");
+        it.failed_requests = 9;
+        assert_eq!(harm(&scenario, &it), "within tolerance all the time, 9 failed requests");
+        let mut group = Around { group: Including::InFlight, included: true, length_s: 0.0, stats: Stats::default() };
+        (group.stats.requests, group.stats.succeeded) = (10, 1);
+        met(&mut scenario, vec![group]);
+        assert_eq!(harm(&scenario, &it), "within tolerance all the time, but 9 of 10 requests in flight failed");
+        it.failed_requests = 11;
+        let said = "within tolerance all the time, but 9 of 10 requests in flight and 2 others failed";
+        assert_eq!(harm(&scenario, &it), said);
+    }
+
     #[test]
     fn only_what_was_watched_is_not_recovered() {
-        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
+        let scenario = sample::passing().scenarios.remove(0);
+        let mut it = scenario.recoveries[0].clone();
         it.recovered_s = None;
         let removed = it.removed_s.unwrap();
         it.seen_until_s = Some(removed + 20.0);
-        assert!(recovery(&it).contains(", not recovered in the 20s that followed; "), "{}", recovery(&it));
+        assert!(
+            recovery(&scenario, &it).contains(", not recovered in the 20s that followed; "),
+            "{}",
+            recovery(&scenario, &it)
+        );
         it.seen_until_s = Some(removed + it.resolution_s);
-        let said = recovery(&it);
+        let said = recovery(&scenario, &it);
         assert!(said.contains(" that followed are too short to tell whether it recovered; "), "{said}");
         it.seen_until_s = Some(removed);
-        let said = recovery(&it);
+        let said = recovery(&scenario, &it);
         assert!(said.contains(", too few requests after the removal show whether it recovered; "), "{said}");
         assert!(!said.contains("not recovered"), "{said}");
         it.next_faults = Some("kill".to_owned());
-        let said = recovery(&it);
+        let said = recovery(&scenario, &it);
         assert!(said.contains(", the recovery was not observed, because the faults of kill followed; "), "{said}");
     }
 

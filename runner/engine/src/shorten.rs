@@ -92,7 +92,7 @@ phases:
             .replace("short, duration: 3s}", "short, duration: 3s, expect: [requests: {min: 60}]}")
             .replace(
                 "recovery, duration: 60s, expect: [",
-                "recovery, duration: 60s, expect: [requests: {min: 1, max: 0}, ",
+                "recovery, duration: 60s, expect: [requests: {min: 1, max: 1}, ",
             );
         let mut document = parse("test.yaml", text.as_bytes(), &Overrides::default()).unwrap();
         shorten(&mut document, 100.0);
@@ -103,7 +103,7 @@ phases:
         // 5 of 595 judged seconds are left.
         assert_eq!(document.scenario.phases[0].duration.get().as_secs(), 10);
         assert_eq!(limits(0), (Some(100), Some(101)));
-        assert_eq!(limits(2), (Some(1), Some(0)), "one request stays one, and none stays none");
+        assert_eq!(limits(2), (Some(1), Some(1)), "one request stays one");
         assert_eq!(limits(3), (Some(60), None), "a phase of its whole length has its whole count");
     }
 }

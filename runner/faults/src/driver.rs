@@ -45,6 +45,8 @@ pub enum FaultError {
     /// An object of the fault still exists, and its engine is removing it without a failure. It is a problem only after the
     /// timeout.
     Recovering(Explained),
+    /// Nothing shows whether it acts. A later look may.
+    Unknown(Explained),
     /// An object of the fault was removed by force. Effects may be left, and a retry does not help.
     Dirty(Explained),
 }
@@ -59,6 +61,7 @@ impl FaultError {
             | Self::Impossible(what)
             | Self::Stuck(what)
             | Self::Recovering(what)
+            | Self::Unknown(what)
             | Self::Dirty(what) => what.clone(),
         }
     }
@@ -108,6 +111,12 @@ pub trait FaultDriver: Send {
     /// Waits until an observation that is independent of the engine shows that a claimed fault acts. It only reads, and may be
     /// dropped at any time. It never ends for a fault that cannot be observed.
     async fn observe(&mut self) -> Vec<Finding> {
+        std::future::pending().await
+    }
+
+    /// Looks from time to time whether a proven fault acts, for [`FaultDriver::unproven`]. It only reads, may be dropped at any
+    /// time, and never ends.
+    async fn sample(&mut self) {
         std::future::pending().await
     }
 

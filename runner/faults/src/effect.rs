@@ -151,6 +151,9 @@ pub fn conclude(
         }
         return None;
     }
+    if *wanted == RequiredProof::Applied && fault.is_claimed() {
+        fault.claimed_because.get_or_insert_with(|| "`prove: applied` asks for no more".to_owned());
+    }
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
     if fault.engine == "chaos-mesh" && !shown {
         return unnoticed_claim(fault, traffic);

@@ -91,11 +91,12 @@ impl FaultDriver for NetworkPolicyPartition {
         self.check_targets().await?;
         self.begun = true;
         if let Some(witness) = &mut self.witness
-            && !witness.before().await
+            && let Err(why) = witness.before().await
         {
-            let message = "the witness could not connect to any peer right before the cut, so it proves nothing: only a \
-                           change in the run's own requests does";
-            self.switch.cluster.tell(EventKind::Warning { message: message.to_owned() });
+            let message = format!(
+                "the witness proves nothing, because right before the cut {why}: only a change in the run's own requests does"
+            );
+            self.switch.cluster.tell(EventKind::Warning { message });
         }
         self.switch.put_up(self.part).await?;
         if let Some(witness) = &mut self.witness {
@@ -123,14 +124,25 @@ impl FaultDriver for NetworkPolicyPartition {
 
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
         let mut findings = self.switch.conclude(self.part).await?;
-        if let Some(witness) = &mut self.witness {
-            findings.extend(witness.conclude().await);
+        let is_applied = findings.iter().all(|finding| finding.holds);
+        if let Some(witness) = self.witness.as_mut().filter(|_| is_applied) {
+            findings.extend(witness.conclude().await?);
         }
         Ok(findings)
     }
 
+    async fn sample(&mut self) {
+        match &mut self.witness {
+            Some(witness) => witness.sample().await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn unproven(&self) -> Vec<Stretch> {
-        self.switch.unproven(self.part)
+        let mut stretches = self.switch.unproven(self.part);
+        stretches.extend(self.witness.iter().flat_map(Witness::unproven).cloned());
+        stretches.sort_by_key(|stretch| stretch.from);
+        stretches
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {

@@ -4,6 +4,8 @@
 //! It receives no traffic: no Service selects its labels, and a readiness gate that is never set keeps it from being Ready.
 //! It runs `probe`. This file creates it, reads its log, and decides what the log proves.
 
+mod rounds;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,10 +15,12 @@ use shakedown_schemas::Explained;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use tokio::time::Instant;
 
-use super::{FaultError, Finding};
+use super::{FaultError, Finding, Stretch};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_probe::{Held, LOST_AFTER, Log, ProbeConfig, Round};
+
+use rounds::{Seen, Watched, join};
 
 /// The timeout of a witness's first connection.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -25,8 +29,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The interval at which its log is read after the cut, and the duration of the reads: just long enough to show a cut.
 const LOOK: Duration = Duration::from_millis(75);
 const LOOK_LIMIT: Duration = Duration::from_millis(1500);
-/// The number of rounds in a row without a connection that count as a cut.
-const ROUNDS: usize = 2;
+/// The same for rounds that began after the last look: shorter than one look of the timeline, which asks again.
+const LAST_LIMIT: Duration = Duration::from_secs(1);
+/// The interval at which its log is read while the fault stands. One log has the rounds of three of them.
+const SAMPLE: Duration = Duration::from_secs(3);
 /// The number of log lines that are read. A round has two.
 const LINES: u32 = 120;
 /// The most endpoints that a witness tries.
@@ -67,6 +73,8 @@ pub struct Witness {
     /// The last round that may have begun before the cut.
     cut_after: u64,
     cut_at: Option<Instant>,
+    /// What was seen since it proved the cut.
+    watched: Option<Watched>,
 }
 
 /// The parameters of a witness.
@@ -127,6 +135,7 @@ impl Witness {
             before: BTreeSet::new(),
             cut_after: 0,
             cut_at: None,
+            watched: None,
         }
     }
 
@@ -150,8 +159,8 @@ impl Witness {
         self.injected = injected(&made);
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            let (trouble, hopeless) = match self.rounds().await {
-                Ok(rounds) => match rounds.last() {
+            let (trouble, hopeless) = match self.read().await {
+                Ok(log) => match log.rounds.last() {
                     Some(round) if !round.open.is_empty() => return Ok(()),
                     Some(round) => (format!("it cannot connect to {}", join(&round.closed)), false),
                     None => ("it has not tried to connect yet".to_owned(), false),
@@ -175,68 +184,124 @@ impl Witness {
         }
     }
 
-    /// Records the reachable endpoints right before the cut. Returns false when there are none or its log cannot be read: it
-    /// then proves nothing.
-    pub async fn before(&mut self) -> bool {
-        let rounds = self.rounds().await.unwrap_or_default();
-        self.before = rounds.last().map(|round| round.open.clone()).unwrap_or_default();
-        !self.before.is_empty()
+    /// Records the reachable endpoints right before the cut.
+    ///
+    /// # Errors
+    /// Why it then proves nothing: it reaches none, or its log shows nothing.
+    pub async fn before(&mut self) -> Result<(), String> {
+        let begun = Instant::now();
+        let log = loop {
+            match self.log().await {
+                Ok(log) => break log,
+                Err(why) if begun.elapsed() >= LOOK_LIMIT => return Err(why),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        };
+        self.before = log.rounds.last().map(|round| round.open.clone()).unwrap_or_default();
+        if self.before.is_empty() { Err("it could not connect to any peer".to_owned()) } else { Ok(()) }
     }
 
     /// Records that the cut is in place now.
     pub async fn cut_now(&mut self) {
-        let begun = self.log().await.map(|log| log.begun).unwrap_or_default();
-        // The next round may have begun before the cut as well.
-        self.cut_after = if begun == 0 { u64::MAX } else { begun + 1 };
+        // The next round may have begun before the cut as well. Without a log, the first look counts as the cut.
+        self.cut_after = self.log().await.map_or(u64::MAX, |log| log.begun + 1);
         self.cut_at = Some(Instant::now());
     }
 
     /// Whether it is cut off now, which it shows soon after the cut; `None` if it could not connect before.
     ///
     /// # Errors
-    /// When its log cannot be read.
+    /// When its log does not show it.
     pub async fn look(&mut self) -> Result<Option<Finding>, FaultError> {
+        if self.before.is_empty() {
+            return Ok(None);
+        }
         if self.cut_after == u64::MAX {
             self.cut_now().await;
         }
+        let (seen, log) = self.ask(self.cut_after, LOOK_LIMIT, |seen| *seen == Seen::Cut).await;
+        if seen == Seen::Cut {
+            self.watched = Some(Watched::new(&log, Instant::now()));
+        }
+        self.finding(seen).map(Some)
+    }
+
+    /// Reads its log from time to time, for [`Witness::unproven`]. It never ends.
+    pub async fn sample(&mut self) {
+        loop {
+            tokio::time::sleep(SAMPLE).await;
+            let log = self.log().await;
+            self.take_in(&log.unwrap_or_default());
+        }
+    }
+
+    /// Since its proof: when it could connect, or did not try.
+    pub fn unproven(&self) -> &[Stretch] {
+        self.watched.as_ref().map(Watched::stretches).unwrap_or_default()
+    }
+
+    /// Its findings at the end of the fault, from rounds that began after the last look.
+    ///
+    /// # Errors
+    /// When its log does not show whether it is cut off.
+    pub async fn conclude(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let Some(cut_at) = self.cut_at.filter(|_| !self.before.is_empty()) else { return Ok(Vec::new()) };
+        let after = self.watched.as_ref().map_or(self.cut_after, Watched::begun);
+        let (seen, log) = self.ask(after, LAST_LIMIT, |seen| !matches!(seen, Seen::Unknown(_))).await;
+        // What does not suffice yet is taken in with what comes.
+        let mut finding = self.finding(seen)?;
+        self.take_in(&log);
+        finding.detail.push_str(" (checked again at the end)");
+        let mut findings = vec![finding];
+        findings.extend(established(&log.rounds, self.cut_after, cut_at.elapsed()));
+        Ok(findings)
+    }
+
+    fn take_in(&mut self, log: &Log) {
+        if let Some(watched) = &mut self.watched {
+            watched.take_in(&self.before, log, Instant::now());
+        }
+    }
+
+    /// What its rounds after this one show. It is asked until that is enough, or for this long.
+    async fn ask(&self, after: u64, limit: Duration, is_enough: impl Fn(&Seen) -> bool) -> (Seen, Log) {
         let begun = Instant::now();
         loop {
-            let finding = self.judge(&self.rounds().await?);
-            if finding.as_ref().is_none_or(|finding| finding.holds) || begun.elapsed() >= LOOK_LIMIT {
-                return Ok(finding);
+            let (seen, log) = match self.log().await {
+                Ok(log) => (Seen::new(&self.before, after, &log.rounds), log),
+                Err(why) => (Seen::Unknown(why), Log::default()),
+            };
+            if is_enough(&seen) || begun.elapsed() >= limit {
+                return (seen, log);
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    fn judge(&self, rounds: &[Round]) -> Option<Finding> {
-        let mut finding = judge(&self.before, self.cut_after, rounds)?;
-        if let (false, Some(others)) = (finding.holds, &self.injected) {
-            finding.detail = format!(
-                "the witness is not conclusive: admission added {others} to its pod, and a proxy there may accept its \
-                 connections \
-                 ({})",
-                finding.detail
-            );
-        }
-        Some(finding)
-    }
-
-    /// Its findings at the end of the fault.
-    pub async fn conclude(&mut self) -> Vec<Finding> {
-        let Some(cut_at) = self.cut_at.filter(|_| !self.before.is_empty()) else { return Vec::new() };
-        let Ok(rounds) = self.rounds().await else {
-            return vec![Finding {
-                shows: Proof::Effective,
-                holds: true,
-                detail: "the witness could not be read again at the end".to_owned(),
-            }];
+    /// What it shows, as a finding.
+    fn finding(&self, seen: Seen) -> Result<Finding, FaultError> {
+        let (holds, detail) = match seen {
+            Seen::Cut => (true, format!("a witness could connect to {} before, and cannot now", join(&self.before))),
+            Seen::Open(open) => {
+                let open = join(&open);
+                let detail = match &self.injected {
+                    None => format!(
+                        "a witness with the targets' label can still connect to {open}: nothing enforces the policy"
+                    ),
+                    Some(others) => format!(
+                        "the witness is not conclusive: admission added {others} to its pod, and a proxy there may accept its \
+                         connections (it can still connect to {open})"
+                    ),
+                };
+                (false, detail)
+            }
+            Seen::Unknown(why) => {
+                return Err(FaultError::Unknown(
+                    format!("the witness does not show whether the cut acts: {why}").into(),
+                ));
+            }
         };
-        let Some(mut finding) = self.judge(&rounds) else { return Vec::new() };
-        finding.detail.push_str(" (checked again at the end)");
-        let mut findings = vec![finding];
-        findings.extend(established(&rounds, self.cut_after, cut_at.elapsed()));
-        findings
+        Ok(Finding { shows: Proof::Enforced, holds, detail })
     }
 
     /// Removes the pod.
@@ -272,42 +337,22 @@ impl Witness {
         if self.created { vec![left] } else { Vec::new() }
     }
 
-    async fn rounds(&self) -> Result<Vec<Round>, ClusterError> {
-        Ok(self.log().await?.rounds)
+    /// Its log, or why there is none.
+    async fn log(&self) -> Result<Log, String> {
+        match self.read().await {
+            Ok(log) if log.begun == 0 => Err("its log is empty".to_owned()),
+            Ok(log) => Ok(log),
+            Err(error) => Err(format!("its log could not be read ({error})")),
+        }
     }
 
-    async fn log(&self) -> Result<Log, ClusterError> {
+    async fn read(&self) -> Result<Log, ClusterError> {
         // Logs are read by name, and another client may have created a pod of this name.
         if self.cluster.own(&self.key).await?.is_none() {
             return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key).into()));
         }
         let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, CONTAINER, LINES, None).await?;
         Ok(Log::read(&text))
-    }
-}
-
-/// Whether the rounds after the cut show that no endpoint from before is reachable. `None` if none was reachable before:
-/// that neither proves nor refutes the cut.
-fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<Finding> {
-    let finding = |holds, detail| Some(Finding { shows: Proof::Enforced, holds, detail });
-    if before.is_empty() {
-        return None;
-    }
-    let later: Vec<&Round> = rounds.iter().filter(|round| round.round > cut_after).collect();
-    let last = &later[later.len().saturating_sub(ROUNDS)..];
-    let open: BTreeSet<String> = last.iter().flat_map(|round| round.open.intersection(before)).cloned().collect();
-    if last.len() < ROUNDS {
-        finding(false, "the witness has not tried again yet".to_owned())
-    } else if open.is_empty() {
-        finding(true, format!("a witness could connect to {} before, and cannot now", join(before)))
-    } else {
-        finding(
-            false,
-            format!(
-                "a witness with the targets' label can still connect to {}: nothing enforces the policy",
-                join(&open)
-            ),
-        )
     }
 }
 
@@ -457,10 +502,6 @@ pub fn pod(
         pod["spec"]["imagePullSecrets"] = json!(secrets);
     }
     pod
-}
-
-fn join(texts: &BTreeSet<String>) -> String {
-    texts.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

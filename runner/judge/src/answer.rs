@@ -55,6 +55,21 @@ impl Asked<'_> {
         Some(until(until_ns) - until(span.judged_from_ns))
     }
 
+    /// The largest number of workers of the load in a phase; 0 in an open loop.
+    pub(super) fn workers(&self, phase: usize) -> f64 {
+        match self.scenario.model(&self.load.name, phase) {
+            Some(Model::Closed(workers)) => f64::from(workers.most()),
+            Some(Model::Open(_)) | None => 0.0,
+        }
+    }
+
+    /// By how many requests this phase may differ from the load's pace, because of the random moments of its requests. None in a
+    /// closed loop.
+    pub(super) fn spread(&self) -> Option<f64> {
+        let arrival = self.scenario.load.get(&self.load.name)?.arrival.unwrap_or_default();
+        Some(arrival.spread(self.pace(self.phase)?.highest()))
+    }
+
     /// The index of the phase in `to`, which has this name, or why it cannot be the reference.
     pub(super) fn complete_phase(&self, name: &str) -> Result<usize, String> {
         match self.to {

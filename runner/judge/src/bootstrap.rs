@@ -5,13 +5,13 @@
 //! and Romano 1992).
 //!
 //! - A draw gives a deviation of the share of requests above the percentile. The percentile of the draw is that of the sample
-//! at the deviating share, as in Woodruff's interval ("Confidence intervals for   medians and other position measures",
-//! Journal of the American Statistical Association 47, 1952). An interval therefore stays within the observed values, and is
-//! asymmetric if they are.
+//!   at the deviating share, as in Woodruff's interval ("Confidence intervals for medians and other position measures",
+//!   Journal of the American Statistical Association 47, 1952). An interval therefore stays within the observed values, and is
+//!   asymmetric if they are.
 //! - Blocks cut the correlation at their ends, and few blocks give an imprecise variance. The draws are therefore scaled to
-//! the long-run variance of the share ([`LongRun`]), and by the ratio of Student's quantile to the normal one for its degrees
-//! of freedom. Shares are scaled, not latencies (the expanded percentile interval of Hesterberg, "What   Teachers Should Know
-//! About the Bootstrap", The American Statistician 69(4), 2015). It narrows as well as it widens.
+//!   the long-run variance of the share ([`LongRun`]), and by the ratio of Student's quantile to the normal one for its degrees
+//!   of freedom. Shares are scaled, not latencies (the expanded percentile interval of Hesterberg, "What Teachers Should Know
+//!   About the Bootstrap", The American Statistician 69(4), 2015). It narrows as well as it widens.
 //! - A ratio's draws are pairs, one from each phase, as logarithms, so that its interval is symmetric under inversion.
 
 use std::cmp::Ordering;

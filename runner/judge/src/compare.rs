@@ -2,7 +2,7 @@
 //!
 //! - Scenarios are found by name, and by file and name where a result has several of that name (see `SharedNames`).
 //! - A scenario's verdict counts next to its answers: a run that was stopped has few of them. It is worse if it no longer
-//! passes, and so are a failing answer to a new expectation and a missing scenario.
+//!   passes, and so are a failing answer to a new expectation and a missing scenario.
 //! - An answer changed if its interval and the other's do not overlap. In a history, the newest interval is compared with
 //!   the span of all earlier ones. Trials are ignored there, and so are runs in the sandbox if the newest was not in it.
 //! - Answers without an interval (counts, censored recovery times) changed if their verdict changed.

@@ -34,14 +34,33 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
         answer.term("failed", named(&total));
         fact = format!("{} failed ({}): {fact}", text::requests(n - succeeded), named(&total));
     }
+    let unmatched = unmatched(asked, &total);
+    if let Some(words) = &unmatched {
+        answer.term("not compared", words.clone());
+    }
     if rules.enough(n) {
-        return answer.decide(&rules, &fact);
+        let answer = answer.decide(&rules, &fact);
+        return match unmatched.filter(|_| total.answers.unmatched * 2 > succeeded && answer.verdict == Verdict::Pass) {
+            Some(words) => {
+                answer.verdict(Verdict::Inconclusive, format!("{fact}; but most were not compared: {words}"))
+            }
+            None => answer,
+        };
     }
     let low = limits.min.is_some_and(|min| samples::too_few(succeeded, n, min, rules.confidence));
     let high = limits.max.is_some_and(|max| samples::too_few(n - succeeded, n, 1.0 - max, rules.confidence));
     let claim = format!("`{}` needs", limits.text(text::percent));
     let phase = asked.phase_name(asked.phase).to_owned();
     answer.too_few(&rules, &fact, &claim, &[(&phase, n)], low || high)
+}
+
+/// The answers that `same_as` did not compare, in words. None if all were, or nothing was to be compared.
+fn unmatched(asked: &Asked<'_>, total: &Cell) -> Option<String> {
+    let named = asked.scenario.load.get(&asked.load.name)?.sent()?.same_as()?;
+    let reference = asked.scenario.phases.iter().position(|phase| phase.name == named)?;
+    let count = total.answers.unmatched;
+    (asked.phase > reference && count > 0)
+        .then(|| format!("`{named}` has no answer to the prompts of {count} of {} answers", total.succeeded))
 }
 
 /// `requests`: the number of due requests. An exact count, without an interval. Zero requests meet every `max` but
@@ -64,8 +83,25 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
             format!("the phase ended {late} after its planned end, and the load continues at its pace until then");
         return answer.verdict(Verdict::Pass, format!("{} were due, {expected}; {why}", text::requests(n)));
     }
-    let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
-    answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
+    let fact = format!("{} were due, {}", text::requests(n), limits.against(n as f64, show));
+    match moved(asked, limits, n) {
+        _ if limits.hold(n as f64) => answer.verdict(Verdict::Pass, fact),
+        Some(planned) => {
+            let why = format!(
+                "the pace has {planned}, and the random moments of `arrival: jittered` move some over a phase's ends"
+            );
+            answer.verdict(Verdict::Pass, format!("{fact}; {why}"))
+        }
+        None => answer.verdict(Verdict::Fail, fact),
+    }
+}
+
+/// The number of requests that the pace has in the phase, if it is within the limits and jitter alone explains the actual number.
+fn moved(asked: &Asked<'_>, limits: Limits, due: u64) -> Option<f64> {
+    let span = asked.observations.phases.get(asked.phase)?;
+    let planned = asked.scheduled(span.judged_to_ns)?;
+    let is_it = limits.hold(planned.round()) && (due as f64 - planned).abs() <= asked.spread()?;
+    is_it.then(|| planned.round())
 }
 
 /// The largest delay of a phase's end that the machine alone explains. A longer delay has another cause, and the requests in
@@ -80,7 +116,7 @@ fn ended_late(asked: &Asked<'_>, max: u64, due: u64) -> Option<f64> {
     let late_ns = span.judged_to_ns.checked_sub(planned_to_ns).filter(|late_ns| *late_ns <= LATEST_NS)?;
     let [planned, all] = [planned_to_ns, span.judged_to_ns].map(|until_ns| asked.scheduled(until_ns));
     // A request may be due at any moment within the last interval.
-    let is_it = due > max && planned? <= max as f64 + 1e-6 && due as f64 <= all?.ceil();
+    let is_it = due > max && planned? <= max as f64 + 1e-6 && due as f64 <= all?.ceil() + asked.spread()?;
     is_it.then(|| seconds(late_ns))
 }
 
@@ -119,6 +155,16 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     } else {
         answer.verdict(Verdict::Fail, words)
     }
+}
+
+/// Whether the limits hold for the failures of a phase. A longer phase has more of them at the same rate, so that a minimum is of
+/// as many requests as a later phase has.
+pub(super) fn would_hold(it: &Errors, before: &Cell, later: &Cell) -> bool {
+    let longer = (later.requests() as f64 / before.requests().max(1) as f64).max(1.0);
+    it.kinds().into_iter().all(|(kind, it)| {
+        let (count, limits) = (failures(before, kind) as f64, limits(it));
+        limits.low_enough(count) && limits.high_enough(count * longer)
+    })
 }
 
 /// `stuck`: the number of requests that were sent and never ended. Exact counts, judged like `errors`.
@@ -171,6 +217,7 @@ mod tests {
     use crate::testing::{Outcome, Request, Timeline, scenario};
     use serde_json::json;
     use shakedown_schemas::result::ExpectationResult;
+    use shakedown_schemas::scenario::Arrival;
 
     /// `count` requests and one expectation about them.
     fn judge(count: u32, answer: impl FnMut(Request<'_>) -> Outcome, expect: serde_json::Value) -> ExpectationResult {
@@ -215,7 +262,9 @@ mod tests {
             let phase = json!([{"name": "p", "duration": "20s", "expect": [{"requests": limits}]}]);
             let mut seen = Timeline::new(sent).phase("p", 20.0 + late_s).answer(|it| it.ok_in(10.0)).observe();
             seen.phases[0].planned_ns = 20_000_000_000;
-            let result = expectations(&scenario(&phase), &seen, 1, &|_| None).remove(0);
+            let mut scenario = scenario(&phase);
+            scenario.load["load"].arrival = Some(Arrival::Steady);
+            let result = expectations(&scenario, &seen, 1, &|_| None).remove(0);
             (result.verdict, result.reason)
         };
         let exactly = json!({"min": 400, "max": 400});
@@ -228,6 +277,57 @@ mod tests {
         assert_eq!(ask(20.0, 0.1, json!({"max": 399})).0, Verdict::Fail, "the pace has 400 in the planned time");
         assert_eq!(ask(20.0, 0.1, json!({"min": 403})).0, Verdict::Fail);
         assert_eq!(ask(20.0, 60.0, json!({"max": 400})).0, Verdict::Fail, "a minute is no lateness of the machine");
+    }
+
+    /// With prompts in random order, answers to prompts that the reference phase did not have were failures.
+    #[test]
+    fn answers_that_were_not_compared_are_no_failures_and_no_proof() {
+        let ask = |unmatched: u64| {
+            let scenario: shakedown_schemas::Scenario = serde_json::from_value(json!({
+                "version": 1, "name": "test",
+                "load": {"load": {"rate": "20/s", "openai": {
+                    "url": "http://127.0.0.1:1", "model": "m", "prompts": {"file": "p"}, "check": {"same_as": "a"},
+                }}},
+                "phases": [{"name": "a", "duration": "20s"},
+                    {"name": "b", "duration": "20s", "expect": [{"success_rate": {"min": "99%"}}]}],
+            }))
+            .unwrap();
+            let timeline = Timeline::new(20.0).phase("a", 20.0).phase("b", 20.0);
+            let mut seen = timeline.answer(|it| it.ok_in(10.0)).observe();
+            let segment = seen.loads[0].segments.iter_mut().rfind(|it| it.mark.phase == 1).unwrap();
+            segment.cells[0].answers.unmatched = unmatched;
+            expectations(&scenario, &seen, 1, &|_| None).remove(0)
+        };
+        assert_eq!((ask(0).verdict, ask(0).terms.get("not compared")), (Verdict::Pass, None));
+        let some = ask(200);
+        let words = "`a` has no answer to the prompts of 200 of 400 answers";
+        assert_eq!((some.verdict, some.terms["not compared"].as_str()), (Verdict::Pass, words));
+        let most = ask(201);
+        assert_eq!(most.verdict, Verdict::Inconclusive);
+        assert!(most.reason.contains("; but most were not compared: `a` has no answer"), "{}", most.reason);
+    }
+
+    /// 10/s for 10 s were 97 requests, because blocks of jittered requests lay across the ends of the phase, and `min: 100` failed.
+    #[test]
+    fn requests_that_jitter_moves_over_an_end_are_not_missing() {
+        let ask = |sent: f64, late_s: f64, arrival: Arrival, limits: serde_json::Value| {
+            let phase = json!([{"name": "p", "duration": "20s", "expect": [{"requests": limits}]}]);
+            let mut seen = Timeline::new(sent).phase("p", 20.0 + late_s).answer(|it| it.ok_in(10.0)).observe();
+            seen.phases[0].planned_ns = 20_000_000_000;
+            let mut scenario = scenario(&phase);
+            scenario.load["load"].arrival = Some(arrival);
+            let result = expectations(&scenario, &seen, 1, &|_| None).remove(0);
+            (result.verdict, result.reason)
+        };
+        let exactly = json!({"min": 400, "max": 400});
+        let words = "390 requests were due, expected at least 400; the pace has 400, and the random moments of `arrival: jittered` \
+                     move some over a phase's ends";
+        assert_eq!(ask(19.5, 0.0, Arrival::Jittered, exactly.clone()), (Verdict::Pass, words.to_owned()));
+        assert_eq!(ask(20.5, 0.0, Arrival::Jittered, exactly.clone()).0, Verdict::Pass);
+        assert_eq!(ask(20.5, 0.1, Arrival::Jittered, exactly.clone()).0, Verdict::Pass, "and the phase ended late");
+        assert_eq!(ask(18.5, 0.0, Arrival::Jittered, exactly.clone()).0, Verdict::Fail, "more than a block");
+        assert_eq!(ask(19.5, 0.0, Arrival::Steady, exactly).0, Verdict::Fail);
+        assert_eq!(ask(19.5, 0.0, Arrival::Jittered, json!({"min": 401})).0, Verdict::Fail, "the pace has 400");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! requires an effect and has none is inconclusive.
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, Verdict};
+use shakedown_schemas::result::{ExpectationResult, NO_CHANGE, NO_SIGNIFICANT_CHANGE, Verdict};
 use shakedown_schemas::scenario::{Effect, Expectation};
 
 use super::answer::Answer;
 use super::around::Views;
 use super::comparable::{incomparable, rounds};
+use super::counts;
 use super::expectations::one;
 use super::proof::{self, FALSE_PROOFS};
 use super::question::Question;
@@ -115,7 +116,12 @@ pub(super) fn result(
             (None, None) => {
                 let windows = felt.iter().filter_map(|it| it.windows.as_deref());
                 let seen: String = windows.map(|words| format!("; {words}")).collect();
-                (Verdict::Inconclusive, unnoticed(name) + &seen, NO_CHANGE.to_owned())
+                let hints: Vec<&str> = felt.iter().filter_map(|it| it.hint.as_deref()).collect();
+                let observed = match hints.as_slice() {
+                    [] => NO_CHANGE.to_owned(),
+                    hints => format!("{NO_SIGNIFICANT_CHANGE} ({}, too few to tell)", hints.join("; ")),
+                };
+                (Verdict::Inconclusive, unnoticed(name) + &seen, observed)
             }
         };
         return result;
@@ -127,12 +133,12 @@ pub(super) fn result(
     let answers = loads.map(|load| {
         let differs =
             first.zip(observations.load(load)).and_then(|(first, it)| incomparable(scenario, it, (first, phase)));
+        let ask = |phase| one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed);
         let answer = match differs {
             Some(why) => Answer::inconclusive(unshown(name, &why)).naming_phase(),
-            None => one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed),
+            None => ask(phase),
         };
-        let before = |first| one(scenario, views.of(&expectation), first, &expectation, load, &path, seed);
-        (load, unless_by_chance(unless_before(answer, views, &expectation, before)))
+        (load, unless_by_chance(unless_before(answer, observations, (phase, load), &expectation, ask)))
     });
     // A pass first, then a conclusive answer before an inconclusive one.
     let rank = |verdict: Verdict| match verdict {
@@ -177,21 +183,29 @@ fn unless_by_chance(answer: Answer) -> Answer {
 /// itself.
 fn unless_before(
     answer: Answer,
-    views: &Views<'_>,
+    observations: &Observations,
+    (phase, load): (usize, &str),
     expectation: &Expectation,
-    ask: impl FnOnce(usize) -> Answer,
+    ask: impl Fn(usize) -> Answer,
 ) -> Answer {
-    let first = baseline_index(views.plain).ok().filter(|_| expectation.to().is_none());
-    let Some(first) = first.filter(|_| answer.verdict == Verdict::Pass) else { return answer };
+    let first = baseline_index(observations).ok().filter(|_| expectation.to().is_none());
+    let (Verdict::Pass, Some(first), Some(load)) = (answer.verdict, first, observations.load(load)) else {
+        return answer;
+    };
     let before = ask(first);
-    if before.verdict != Verdict::Pass {
+    let held = match expectation {
+        Expectation::Errors(it) => counts::would_hold(it, &total(load, first), &total(load, phase)),
+        _ => before.observed.is_some() && !before.misses(),
+    };
+    if !held {
         return answer;
     }
+    let [first, phase] = [first, phase].map(|index| &observations.phases[index].name);
+    let fact = if before.fact.is_empty() { &before.reason } else { &before.fact };
     let why = format!(
-        "it holds in `{}` as well, before any fault ({}), so that it shows no effect: {}",
-        views.plain.phases[first].name, before.reason, answer.reason
+        "the condition held before the faults of `{phase}`, so it does not show their effect: {fact} in `{first}`"
     );
-    answer.verdict(Verdict::Inconclusive, why)
+    answer.verdict(Verdict::Inconclusive, why).naming_phase()
 }
 
 fn unshown(phase: &str, why: &str) -> String {

@@ -8,6 +8,7 @@
 //! - A tenth of these limits gives a warning.
 //! - Below the limits, a percentile of the latency that exceeds its limit is inconclusive if it would hold without the
 //!   generator's lateness at the same percentile ([`share_of`]).
+//! - A window of a recovery that is slow only by this lateness is unknown ([`within`]).
 
 use super::{stats, text};
 use shakedown_observe::{Cell, Failure, LoadObservations, Observations, PhasePart, Timings};
@@ -63,6 +64,14 @@ pub(super) fn timings(load: &LoadObservations, phase: usize) -> Timings {
 /// The maximum share of the generator's lateness in a percentile of the latency, in seconds.
 pub(super) fn share_of(load: &LoadObservations, phase: usize, quantile: f64) -> f64 {
     timings(load, phase).lateness.quantile(quantile).unwrap_or(0.0) / 1e6
+}
+
+/// The lateness at this quantile of some requests, in microseconds: the part of their latency there that may be the generator's.
+pub(super) fn within(requests: &Cell, quantile: f64) -> f64 {
+    let (all, late) = (requests.requests() as f64, requests.late.len() as f64);
+    // The others were not late, and are the first ones.
+    let above = late - all * (1.0 - quantile);
+    if above > 1e-9 { requests.late.quantile(above / late).unwrap_or(0.0) } else { 0.0 }
 }
 
 /// The requests of a phase that were not sent, without those that waited for `max_in_flight`.
@@ -285,6 +294,15 @@ mod tests {
             let share = share_of(&load, phase, 0.99);
             assert!((share - expected).abs() <= 0.001 * expected, "{phase}: {share}");
         }
+    }
+
+    #[test]
+    fn requests_that_were_not_late_come_first_in_the_lateness_of_a_window() {
+        let mut cell = Cell { succeeded: 20, ..Cell::default() };
+        cell.late.record_n(100_000, 2);
+        let at = |quantile| (within(&cell, quantile) / 1e3).round();
+        assert_eq!([0.5, 0.9, 0.95, 1.0].map(at), [0.0, 0.0, 100.0, 100.0]);
+        assert!(within(&Cell { succeeded: 20, ..Cell::default() }, 0.95).abs() < 1e-9);
     }
 
     #[test]

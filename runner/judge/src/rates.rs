@@ -4,6 +4,9 @@
 //! the long-run variance of the windows, as for percentiles, transferred to logarithms by the delta method, and Student's
 //! quantile with its degrees of freedom. A count of zero has no such variance. The rule of three then bounds it: at most
 //! three answers in that time, at 95 %.
+//!
+//! In a closed loop, the workers' requests may come in waves: ten workers whose answers take 3 s begin ten requests every 3 s, and a
+//! phase of 20 s has six waves of them or seven. A verdict that one wave more or less would change is inconclusive.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};
@@ -34,6 +37,8 @@ struct Term {
     per_second: f64,
     /// The mean planned rate of the load, in requests per second. None in a closed loop.
     asked_for: Option<f64>,
+    /// In a closed loop, the count of one request of each worker. 0 in an open loop.
+    wave: f64,
     /// The variance of the rate's logarithm and its degrees of freedom. None with too few windows.
     spread: Option<(f64, f64)>,
 }
@@ -77,9 +82,16 @@ impl Term {
             late,
             seconds,
             per_second,
+            wave: asked.workers(phase) * count as f64 / total.requests().max(1) as f64,
             asked_for: pace.is_some().then(|| judged / seconds.max(1e-9)),
             spread: spread(&windows, total.requests()),
         }
+    }
+
+    /// The rate with this many waves more.
+    fn with_waves(&self, waves: f64) -> f64 {
+        let count = (self.count as f64 + waves * self.wave).max(0.0);
+        if self.seconds > 0.0 { count / self.seconds } else { 0.0 }
     }
 
     fn explained(&self) -> String {
@@ -150,7 +162,7 @@ pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
     if !rules.enough(term.requests) {
         return answer.too_few(&rules, &fact, "a rate needs", &[(&term.phase, term.requests)], false);
     }
-    answer.decide(&rules, &fact)
+    unless_wave(answer, (&rules, &fact, limits), [term.with_waves(-1.0), term.with_waves(1.0)])
 }
 
 /// `throughput_ratio` and `output_tokens_per_second_ratio`: a rate of the phase divided by that of an earlier one.
@@ -207,7 +219,33 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Work) -> Answer {
         let counts = [(term.phase.as_str(), term.requests), (baseline.phase.as_str(), baseline.requests)];
         return answer.too_few(&rules, &fact, "a ratio of rates needs", &counts, false);
     }
-    answer.decide(&rules, &fact)
+    // A wave in either phase.
+    let ratio = |waves: f64| {
+        let other = baseline.with_waves(-waves);
+        let of_baseline = if other > 0.0 { term.per_second / other } else { value };
+        [term.with_waves(waves) / baseline.per_second, of_baseline]
+    };
+    let ([a, b], [c, d]) = (ratio(-1.0), ratio(1.0));
+    unless_wave(answer, (&rules, &fact, limits), [a.min(b), c.max(d)])
+}
+
+/// Decides, unless the workers' waves alone may be the reason: a miss of the limits that one wave more or less would mend, or a
+/// value below a maximum that it would exceed.
+fn unless_wave(answer: Answer, (rules, fact, limits): (&Rules, &str, Limits), [low, high]: [f64; 2]) -> Answer {
+    let is_missed = answer.misses();
+    let is_open = match is_missed {
+        true => limits.high_enough(high) && limits.low_enough(low),
+        false => limits.max.is_some() && !limits.low_enough(high),
+    };
+    if low >= high || !is_open {
+        return answer.decide(rules, fact);
+    }
+    let why = format!(
+        "a wave of the workers' requests more or less makes it {} to {}",
+        text::digits(low),
+        text::digits(high)
+    );
+    answer.unsure(rules, fact, &why, "; longer phases have more waves")
 }
 
 /// The interval of a rate of zero: up to three answers may have been missed (rule of three). None if the size of an

@@ -5,14 +5,16 @@
 //!   the baseline's p95, or 10 ms above it, whichever is more. Smaller differences depend on the scheduling of a busy
 //!   machine.
 //! - The baseline is a reference only if at least 60 of its requests succeeded, its p95 is not that of timeouts, and its
-//! success   rate exceeds `tolerance`.
+//!   success rate exceeds `tolerance`.
 //! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests. They
 //!   begin exactly at the moment from which recovery counts, and the last one ends with the observation. It is shorter than the
 //!   others, or longer if it would have fewer than 10 requests. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
+//! - A window that is slow only by the load generator's own lateness is unknown, and neither begins nor ends a run of good ones.
 //! - In a closed loop, a window with few requests is bad if the workers waited for slow answers in it ([`waiting`]).
 //! - A window with failures that has too few requests for the tolerance (100 for 1 %) is compared with the band together
-//!   with its neighbours. So is a window whose slow requests are too few to be significant.
+//!   with its neighbours. So is a window whose slow requests are too few to be significant, and a window with failures if requests
+//!   of the baseline failed as well: a service with 3 % of failures all the time is often beyond a tolerance of 1 %.
 //! - Consecutive unknown windows that together have 10 requests are bad if most of those failed or were slow.
 //! - The recovery is the start of the last run of good windows, which must last `hold`. A window that leaves the band after
 //!   such a run is a relapse ([`settling`]). A number of consecutive successes would not be enough: with 5 % of requests

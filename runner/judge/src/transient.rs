@@ -7,18 +7,18 @@
 //! - without its transients ([`Transient::of`]): the stretches in which the service behaved unlike in the rest.
 //! - each part between two jumps ([`segments`]).
 //! - in its usual state ([`usual`]): without each stretch that is far from the median, whether or not it is significant.
-//! Occasional deviations in the judged phase do not count, so this reading only refutes a pass.
+//!   Occasional deviations in the judged phase do not count, so this reading only refutes a pass.
 //!
 //! Transients:
 //! - The phase is cut into about 100 to 240 windows. For each measure (p50 and p95 of each kind of latency, failures, work),
-//! a window is *out* if it is far from the median window: by one of [`FACTORS`], or by that many times [`SHARE`] for
-//! failures.
+//!   a window is *out* if it is far from the median window: by one of [`FACTORS`], or by that many times [`SHARE`] for
+//!   failures.
 //! - Windows that are out by chance are scattered. Two tests ask for the chance that they come together as they do, if any
-//! order   of the windows is equally likely: a scan statistic for one stretch of at most half of the phase ([`cluster`]), and
-//! the   length of rows for several like ones ([`rows`]). Where windows of the rest are also out, those in a row, and
-//! neighbours that resemble each other, count as one window, so that a service that stalls now and then has no transient.
+//!   order of the windows is equally likely: a scan statistic for one stretch of at most half of the phase ([`cluster`]), and
+//!   the length of rows for several like ones ([`rows`]). Where windows of the rest are also out, those in a row, and
+//!   neighbours that resemble each other, count as one window, so that a service that stalls now and then has no transient.
 //! - The level is [`CHANCE`] for a phase, divided over the tests, measures, directions and factors (Bonferroni). `cargo bench
-//!   --bench judge -- 40 transient` measures how often an unchanged service has one, and how that affects the verdicts.
+//! --bench judge -- 40 transient` measures how often an unchanged service has one, and how that affects the verdicts.
 
 use std::ops::Range;
 

@@ -1,5 +1,7 @@
 //! Combines answers into one verdict, one sentence and one exit code.
 
+use std::collections::BTreeSet;
+
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{
     Cause, ExpectationResult, FaultResult, Leftover, PodChange, PodEvent, ScenarioResult, Verdict,
@@ -105,15 +107,32 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
     let injected = || result.faults.iter().filter(|fault| fault.injected_s.is_some());
     let claimed = injected().filter(|fault| fault.is_claimed()).map(|fault| {
         let why = fault.claimed_because.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        format!("the fault `{}` is claimed by its engine ({}), not proven{why}", fault.name, fault.engine)
+        match fault.engine.as_str() {
+            "network-policy" => format!("the fault `{}` is applied, not proven{why}", fault.name),
+            engine => format!("the fault `{}` is claimed by its engine ({engine}), not proven{why}", fault.name),
+        }
     });
-    let unfelt = injected()
-        .filter(|fault| fault.felt == Some(false))
-        .map(|fault| format!("`{}` had no effect on any request", fault.name));
-    let restarted = result.pod_events.iter().filter(|event| event.change == PodChange::Restarted).filter_map(|event| {
-        let did = injected().find(|fault| made_restart(fault, event))?;
-        Some(format!("the target {} restarted during `{}`", event.pod, did.name))
+    let restarts: Vec<(&FaultResult, String)> = result
+        .pod_events
+        .iter()
+        .filter(|event| event.change == PodChange::Restarted)
+        .filter_map(|event| {
+            let did = injected().find(|fault| made_restart(fault, event, acts_until(result, fault)))?;
+            Some((did, format!("the target {} restarted {}", event.pod, when(did, event))))
+        })
+        .collect();
+    let unfelt = injected().filter(|fault| fault.felt == Some(false)).map(|fault| {
+        let own = restarts.iter().filter(|(did, _)| did.name == fault.name).map(|(_, text)| text.clone());
+        let own: BTreeSet<String> = own.collect();
+        let but = if own.is_empty() { "" } else { ", but " };
+        format!(
+            "`{}` had no effect on any request{but}{}",
+            fault.name,
+            text::list(&own.into_iter().collect::<Vec<_>>())
+        )
     });
+    let felt = restarts.iter().filter(|(fault, _)| fault.felt != Some(false));
+    let restarted = felt.map(|(_, text)| text.clone());
     let mut remarks: Vec<String> = Vec::new();
     for remark in claimed.chain(unfelt).chain(restarted) {
         if !remarks.contains(&remark) {
@@ -123,14 +142,29 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
     remarks
 }
 
-/// Whether a target restarted while a fault acted that should not restart it. The cluster's timestamps have a resolution of
-/// 1 s.
-fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
+/// Until when a restart of a target may be a fault's doing: the next phase with faults, or the end of the run.
+fn acts_until(result: &ScenarioResult, fault: &FaultResult) -> f64 {
+    let later = result.phases.iter().skip_while(|phase| phase.name != fault.phase).skip(1);
+    let starts = later.filter(|phase| result.faults.iter().any(|it| it.phase == phase.name)).map(|phase| phase.start_s);
+    starts.min_by(f64::total_cmp).unwrap_or(f64::INFINITY)
+}
+
+/// Whether a fault that should not restart its targets made this one restart: while it acted, or after its undo and before
+/// this moment. The cluster's timestamps have a resolution of 1 s.
+fn made_restart(fault: &FaultResult, event: &PodEvent, until_s: f64) -> bool {
     let is_target = fault.targets.iter().any(|pod| pod.name == event.pod && pod.namespace == event.namespace);
     let from_s = fault.injecting_s.unwrap_or(f64::INFINITY) - 1.0;
-    let to_s = fault.undone_s.unwrap_or(f64::INFINITY) + 1.0;
+    let to_s = fault.undone_s.map_or(f64::INFINITY, |undone_s| until_s.max(undone_s + 1.0));
     let is_meant = FaultInfo::of(&fault.kind).is_some_and(FaultInfo::restarts_targets);
     is_target && !is_meant && (from_s..to_s).contains(&event.at_s)
+}
+
+/// When a target restarted, relative to a fault.
+fn when(fault: &FaultResult, event: &PodEvent) -> String {
+    match fault.undone_s.map(|undone_s| event.at_s - undone_s).filter(|after_s| *after_s >= 1.0) {
+        Some(after_s) => format!("{} after `{}`", text::seconds(after_s.round()), fault.name),
+        None => format!("during `{}`", fault.name),
+    }
 }
 
 /// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4 (inconclusive)

@@ -23,6 +23,9 @@ const COLD_NS: u64 = 1_000_000_000;
 const MOST_FINE_CELLS: u64 = 1024;
 const MOST_CELLS: u64 = 4096;
 
+/// The least lateness of a request that is kept with its cell, in microseconds.
+const LATE_US: u32 = 1000;
+
 /// A stream without a token for this long has a gap.
 pub(super) const GAP: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ pub(super) struct Record {
     pub(super) good: u64,
     /// The number of tokens that it lacks, compared with its reference answer.
     pub(super) lost: u64,
+    /// It succeeded, and no reference answer could be compared with it.
+    pub(super) is_unmatched: bool,
 }
 
 /// The bounds of a good request, each in microseconds and inclusive.
@@ -528,6 +533,8 @@ impl SegmentCounts {
             let timed = records.iter().filter(|record| is_timed(record.failure));
             values.extend(timed.map(|record| record.latency_us));
             cell.latency.record_all(values);
+            values.extend(records.iter().filter_map(|record| record.job.late_us).filter(|late_us| *late_us >= LATE_US));
+            cell.late.record_all(values);
             rest = others;
         }
     }
@@ -599,6 +606,7 @@ fn add(cell: &mut Cell, record: &Record) {
         }
     }
     cell.answers.tokens_lost += record.lost;
+    cell.answers.unmatched += u64::from(record.is_unmatched);
     let mut good = record.good;
     while good != 0 {
         *cell.answers.good.entry(good.trailing_zeros() as usize).or_default() += 1;

@@ -23,7 +23,7 @@ use shakedown_observe::chance::Chance;
 use shakedown_observe::{Mark, PhasePart};
 
 /// The most requests of a block: enough to prevent synchronisation, and few enough not to form a burst.
-const MOST_OF_A_BLOCK: u64 = 20;
+const MOST_OF_A_BLOCK: u64 = Arrival::MOST_OF_A_BLOCK;
 
 /// The pace of one phase.
 #[derive(Debug, Clone, PartialEq)]

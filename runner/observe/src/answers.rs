@@ -108,6 +108,8 @@ pub struct Answers {
     pub tokens_failed: u64,
     /// Tokens that failed answers lack, compared with the reference answers to the same prompts.
     pub tokens_lost: u64,
+    /// Successful answers that were not compared, because the reference phase has none to the same prompt.
+    pub unmatched: u64,
 }
 
 /// The first codes of finish reasons, integrities and bounds, within this process.
@@ -126,7 +128,8 @@ impl Answers {
         let finish = self.finish.iter().map(|(finish, count)| (FINISH + *finish as u64, *count));
         let streams = self.streams.iter().map(|(integrity, count)| (STREAMS + *integrity as u64, *count));
         let good = self.good.iter().map(|(bounds, count)| (GOOD + *bounds as u64, *count));
-        let all = [(0, self.tokens_failed), (1, self.tokens_lost)].into_iter().chain(finish).chain(streams).chain(good);
+        let sums = [(0, self.tokens_failed), (1, self.tokens_lost), (2, self.unmatched)];
+        let all = sums.into_iter().chain(finish).chain(streams).chain(good);
         all.filter(|(_, count)| *count > 0).collect()
     }
 
@@ -135,6 +138,7 @@ impl Answers {
         match code {
             0 => self.tokens_failed += count,
             1 => self.tokens_lost += count,
+            2 => self.unmatched += count,
             GOOD.. => *self.good.entry((code - GOOD) as usize).or_default() += count,
             STREAMS.. => {
                 if let Some(integrity) = Integrity::ALL.get((code - STREAMS) as usize) {
@@ -253,7 +257,7 @@ mod tests {
 
     #[test]
     fn every_count_has_its_own_code() {
-        let mut all = Answers { tokens_failed: 5, tokens_lost: 6, ..Answers::default() };
+        let mut all = Answers { tokens_failed: 5, tokens_lost: 6, unmatched: 7, ..Answers::default() };
         Finish::ALL.iter().zip(10..).for_each(|(finish, count)| *all.finish.entry(*finish).or_default() = count);
         Integrity::ALL
             .iter()
@@ -264,6 +268,7 @@ mod tests {
         all.numbers().into_iter().for_each(|(code, count)| read.add(code, count));
         assert_eq!(read, all);
         read.merge(&all);
+        assert_eq!(read.unmatched, 14);
         assert_eq!((read.tokens_failed + read.tokens_lost, read.finish[&Finish::Stop], read.good[&2]), (22, 20, 104));
         assert!(Answers::default().numbers().is_empty());
     }

@@ -24,6 +24,9 @@ pub struct Cell {
     /// not sent). The latter count with the time until they were given up. Other failures are only in `failed_after`: a
     /// refused connection is fast and would make a broken service look fast.
     pub latency: Histogram,
+    /// How late the load generator was with the requests that it sent a millisecond or more after they were due, in microseconds.
+    /// It is a part of their latency.
+    pub late: Histogram,
     /// From due to the first token, in microseconds, for streams with tokens.
     pub first_token: Histogram,
     /// The gaps between chunks with tokens of one stream, in microseconds: one value for each chunk after the first. The silence
@@ -59,6 +62,7 @@ impl Cell {
             self.tokenless.entry(*failure).or_default().merge(after);
         }
         self.latency.merge(&other.latency);
+        self.late.merge(&other.late);
         self.first_token.merge(&other.first_token);
         self.token_gaps.merge(&other.token_gaps);
         self.tokens += other.tokens;
@@ -96,7 +100,7 @@ impl PackedCell {
             write_number(bytes, packed.len() as u64);
             bytes.extend_from_slice(&packed);
         };
-        for histogram in [&cell.latency, &cell.first_token, &cell.token_gaps] {
+        for histogram in [&cell.latency, &cell.late, &cell.first_token, &cell.token_gaps] {
             write(&mut bytes, histogram);
         }
         // Last, so that a cell without failures needs no bytes for them.
@@ -125,7 +129,7 @@ impl PackedCell {
             let (code, count) = (number(), number());
             cell.answers.add(code, count);
         }
-        for histogram in [&mut cell.latency, &mut cell.first_token, &mut cell.token_gaps] {
+        for histogram in [&mut cell.latency, &mut cell.late, &mut cell.first_token, &mut cell.token_gaps] {
             let length = read_number(&mut bytes).unwrap_or_default() as usize;
             *histogram = Histogram::read(bytes.by_ref().take(length).collect());
         }

@@ -138,13 +138,17 @@ fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Coun
     let mut ways = Vec::new();
     if let Some(Model::Open(Pace::Constant(rate))) = scenario.model(load, at) {
         let judged = phase.duration.as_secs_f64() - phase.settle.as_secs_f64();
+        // A phase may have fewer requests than its pace, by where its blocks of jittered requests lie.
+        let arrival = scenario.load.get(load).and_then(|load| load.arrival).unwrap_or_default();
+        let needed = |per_second: f64| need.requests as f64 + arrival.spread(per_second);
         if rate.get() > 0.0 {
-            let seconds = (need.requests as f64 / rate.get() + phase.settle.as_secs_f64()).ceil();
+            let seconds = (needed(rate.get()) / rate.get() + phase.settle.as_secs_f64()).ceil();
             let lasts = Duration::from(std::time::Duration::from_secs_f64(seconds.min(1e9)));
             ways.push(format!("at least {lasts} at {rate}"));
         }
         if judged > 0.0 {
-            ways.push(format!("at least {}/s in {}", short((need.requests as f64 / judged).ceil()), phase.duration));
+            let least = (need.requests as f64 / judged).ceil();
+            ways.push(format!("at least {}/s in {}", short((needed(least) / judged).ceil()), phase.duration));
         }
     } else {
         ways.push("a longer phase, or more load".to_owned());

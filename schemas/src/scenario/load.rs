@@ -51,6 +51,7 @@ load_kinds! {
         pub rate: Option<Pace>,
         /// Open loop: how requests are spread over time. Default `jittered`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["steady"]))]
         pub arrival: Option<Arrival>,
         /// Closed loop: the number of workers. Each worker sends its next request after its previous answer. A closed
         /// loop hides stalls: it sends fewer requests to a service that hangs. A ramp starts again with each phase. A

@@ -35,7 +35,8 @@ fn the_smallest_values_that_are_named_are_enough() {
         let duration = between(&help, "at least ", " at 11/s");
         assert!(too_few(duration, "11/s", expect).is_none(), "{expect}: {help}");
         let seconds: u64 = duration.trim_end_matches('s').parse().expect("seconds");
-        assert!(too_few(&format!("{}s", seconds - 1), "11/s", expect).is_some(), "{expect}: {help}");
+        // The advice has room for the jitter of the pace, of up to 20 requests.
+        assert!(too_few(&format!("{}s", seconds - 3), "11/s", expect).is_some(), "{expect}: {help}");
         let rate = between(&help, "at 11/s, at least ", " in 2s");
         assert!(too_few("2s", rate, expect).is_none(), "{expect}: {help}");
     }

@@ -1,11 +1,8 @@
-//! Every line that a message proposes is put where it says, and must remove the problem: for each key of the valid files, with
-//! values of every shape in its place.
+//! Whether a line that a message proposes removes the problem where it is put.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
-use super::cases;
 use super::guesses::messages;
 use crate::diagnostic::Diagnostic;
 use crate::files::Reader;
@@ -13,30 +10,12 @@ use crate::source::flow::flow;
 use crate::source::{self, Entry, Node, Step, Value};
 use crate::{Overrides, document};
 
-/// Values in the place of another one.
-const SHAPES: &[&str] = &["8", "web", "5s", "v1", "[8]", "{app: web}"];
-
 /// The problems of a text, warnings left out.
 fn problems(text: &str, folder: &Path) -> Vec<Diagnostic> {
     let read = document::parse_with("case", text.as_bytes(), &Overrides::default(), Reader::within(folder));
     let mut found = read.err().unwrap_or_default();
     found.retain(Diagnostic::is_error);
     found
-}
-
-/// All paths of a tree.
-fn paths(node: &Node, path: &mut Vec<Step>, all: &mut Vec<Vec<Step>>) {
-    let steps: Vec<(Step, &Node)> = match &node.value {
-        Value::Map(entries) => entries.iter().map(|it| (Step::Key(it.key.clone()), &it.node)).collect(),
-        Value::Seq(nodes) => nodes.iter().enumerate().map(|(index, node)| (Step::Index(index), node)).collect(),
-        _ => Vec::new(),
-    };
-    for (step, node) in steps {
-        path.push(step);
-        all.push(path.clone());
-        paths(node, path, all);
-        path.pop();
-    }
 }
 
 /// The path of what is at an offset of the text.
@@ -158,56 +137,4 @@ pub(super) fn removes(text: &str, problem: &Diagnostic, line: &str, folder: &Pat
         }
     }
     Err(last)
-}
-
-#[test]
-fn every_line_that_is_proposed_for_any_value_of_any_key_removes_the_problem() {
-    let files = cases("valid").into_iter().map(|(_, path)| path);
-    let (mut seen, mut said, mut wrong) = (BTreeSet::new(), 0, Vec::new());
-    for path in files {
-        let folder = path.parent().expect("a folder");
-        let tree = source::parse(&fs::read_to_string(&path).expect("a file").replace('\u{feff}', "")).expect("YAML");
-        if !problems(&flow(&tree), folder).is_empty() {
-            continue;
-        }
-        let mut all = Vec::new();
-        paths(&tree, &mut Vec::new(), &mut all);
-        for place in all {
-            let keys: Vec<String> = place
-                .iter()
-                .rev()
-                .take(2)
-                .map(|step| match step {
-                    Step::Key(key) => key.clone(),
-                    Step::Index(_) => "-".to_owned(),
-                })
-                .collect();
-            for shape in SHAPES {
-                if !seen.insert((keys.clone(), *shape)) {
-                    continue;
-                }
-                let mut changed = tree.clone();
-                changed.at_mut(&place).expect("the place").value =
-                    first(source::parse(&format!("[{shape}]")).expect("a shape")).value;
-                let text = flow(&changed);
-                for problem in problems(&text, folder) {
-                    let help = problem.help.clone().unwrap_or_default();
-                    for line in proposals(&help) {
-                        said += 1;
-                        if let Err(after) = removes(&text, &problem, line, folder) {
-                            let place: Vec<&str> = keys.iter().rev().map(String::as_str).collect();
-                            wrong.push(format!(
-                                "{}: {shape}> {}\n  `{line}` of: {help}\n  {}",
-                                place.join("."),
-                                problem.message,
-                                after.lines().next().unwrap_or("no place")
-                            ));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    assert!(said > 300, "{said}");
-    assert!(wrong.is_empty(), "{} of {said}\n{}", wrong.len(), wrong.join("\n"));
 }

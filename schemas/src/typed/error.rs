@@ -208,7 +208,7 @@ impl ReadError {
                     Some(Step::Index(_)) => format!("this element needs the key `{key}`"),
                     None => format!("the file needs the key `{key}`"),
                 };
-                let own = example.map_or_else(|| format!("{key}: ..."), |example| example);
+                let own = example.unwrap_or_else(|| format!("{key}: ..."));
                 let help = self::example(key).unwrap_or_else(|| format!("add `{own}`"));
                 Diagnostic::error(Code::MissingKey, whose).label(format!("`{key}` is missing")).help(help)
             }

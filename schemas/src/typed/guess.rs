@@ -3,6 +3,7 @@
 //! A line replaces the whole entry of the guess, its key included, and is written with the values of the guess.
 
 mod chaos_mesh;
+mod common;
 mod expect;
 mod fault;
 mod load;
@@ -12,9 +13,9 @@ mod topology;
 mod write;
 
 use crate::source::{Entry, Node};
+use common::folded;
 use row::Means::{Beside, Elsewhere, InLoad, Key, Line, Made, Remove, Said, Together};
 use row::{Guess, Of, common, guess};
-use write::folded;
 
 /// What to write in the place of a guess.
 #[derive(Debug)]
@@ -27,9 +28,7 @@ pub(super) struct Answer {
 /// Programs that the runner starts itself, which no file needs.
 pub(super) const UNLISTED: &[&str] = &["probe"];
 
-/// What stands for the name of the first load, and of the first phase, which are elsewhere in the file.
-pub(super) const FIRST_LOAD: &str = "<load>";
-pub(super) const FIRST_PHASE: &str = "<phase>";
+pub(super) use common::{FIRST_LOAD, FIRST_PHASE};
 
 const EXPECTATION: &[&str] = &["Expectation"];
 const FAULT: &[&str] = &["Fault"];
@@ -87,8 +86,8 @@ const TABLE: &[Guess] = &[
     ),
     guess(EXPECTATION, &["log", "no_logs", "logs_contain"], Line("logs: {matches: {}, max: 0}")),
     guess(EXPECTATION, &[""], Made(write::any_limit)),
-    common(Of::Limited, write::AT_MOST, Key("max")),
-    common(Of::Limited, write::AT_LEAST, Key("min")),
+    common(Of::Limited, common::AT_MOST, Key("max")),
+    common(Of::Limited, common::AT_LEAST, Key("min")),
     guess(&["Logs"], &["contains", "pattern", "match", "text", "grep", "regex"], Key("matches")),
     guess(&["Pods", "Logs"], &["selector", "targets", "target"], Key("pods")),
     guess(&["Pods", "Logs"], &["labels", "name", "prefix", "owner"], Made(write::in_pods)),
@@ -335,7 +334,7 @@ pub(super) fn answer(of: &str, key: &str, node: &Node, map: &[Entry]) -> Option<
 
 /// What to write in the place of a map with several entries that should be a kind.
 pub(super) fn of_several(of: &str, entries: &[Entry]) -> Option<Answer> {
-    let typed = || fault::typed(entries).map(|line| format!("write `{line}`"));
+    let typed = || common::typed(entries).map(|line| format!("write `{line}`"));
     (of == "Fault").then(|| chaos_mesh::manifest(entries).or_else(typed)).flatten().map(Answer::of)
 }
 

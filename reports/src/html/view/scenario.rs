@@ -333,7 +333,7 @@ fn felt(scenario: &ScenarioResult, it: &Recovery) -> Felt {
         phase: it.phase.clone(),
         load: it.load.clone(),
         fared: sentences::felt(scenario, it).unwrap_or_default(),
-        harm: sentences::harm(it),
+        harm: sentences::harm(scenario, it),
         back: sentences::back(it),
     }
 }

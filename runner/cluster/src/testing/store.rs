@@ -51,6 +51,8 @@ pub struct Store {
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, Value>,
+    /// The logs of pods, by their paths.
+    logs: BTreeMap<String, String>,
     version: u64,
     /// Every change, for watches.
     history: Vec<Past>,
@@ -131,6 +133,11 @@ impl Store {
         inner.keep(path.to_owned(), object);
         drop(inner);
         self.changed.notify_waiters();
+    }
+
+    /// Sets the log of a pod.
+    pub fn set_log(&self, namespace: &str, pod: &str, text: String) {
+        self.inner().logs.insert(format!("{}/log", Self::path(Kind::Pod, namespace, pod)), text);
     }
 
     /// Takes an object away.
@@ -232,6 +239,10 @@ impl Store {
                 .watch(parts.uri.path(), query)
                 .await
                 .map_or_else(reset, |lines| Ok(Response::new(lines.into())));
+        }
+        let log = self.inner().logs.get(parts.uri.path()).cloned();
+        if let (Fate::Answered, Some(log)) = (&fate, log) {
+            return Ok(Response::new(log.into_bytes().into()));
         }
         let (code, answer) = match fate {
             Fate::Answered => self.deliver(&parts.method, &parts.uri, &body),

@@ -62,7 +62,7 @@ impl Execution<'_> {
         }
         let mut early = Vec::new();
         if let Some(breach) = &outcome.breach {
-            early.push(stopped(breach, line(&breach.path)));
+            early.push(stopped(breach, outcome.faults.values(), line(&breach.path)));
         }
         if let Some(reason) = &outcome.burned {
             let phase = outcome.observations.phases.last().map_or("", |span| &span.name);
@@ -172,8 +172,13 @@ fn burned(reason: &str, phase: &str) -> ExpectationResult {
     }
 }
 
-/// A stop condition that held, as an expectation that failed.
-fn stopped(breach: &Breach, line: Option<u32>) -> ExpectationResult {
+/// A stop condition that held, as an expectation that failed. It says that faults were undone if there were any.
+fn stopped<'a>(breach: &Breach, faults: impl Iterator<Item = &'a FaultResult>, line: Option<u32>) -> ExpectationResult {
+    let mut injected = faults.filter(|fault| fault.injecting_s.is_some()).peekable();
+    let undone = match injected.peek().is_some() && injected.all(|fault| fault.undo == Verdict::Pass) {
+        true => "; every fault was undone",
+        false => "",
+    };
     ExpectationResult {
         verdict: Verdict::Fail,
         observed: breach.observed,
@@ -181,7 +186,7 @@ fn stopped(breach: &Breach, line: Option<u32>) -> ExpectationResult {
         unit: breach.unit,
         samples: breach.samples,
         limit_text: breach.limit_text.clone(),
-        reason: format!("a stop condition held: {}", breach.reason),
+        reason: format!("a stop condition held: {}{undone}", breach.reason),
         line,
         ..ExpectationResult::new("abort_if", &breach.phase, &breach.load, breach.title.as_str())
     }

@@ -9,13 +9,14 @@ use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Evidence, FaultResult, Leftover, PodRef, Verdict};
-use shakedown_schemas::scenario::FaultInfo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{panicked, stretch};
+use super::panicked;
 use crate::events::Events;
 use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding, Observed};
+
+mod lasting;
 
 /// The longest injection. It is far longer than the cluster client retries a request.
 const INJECT_LIMIT: Duration = Duration::from_secs(300);
@@ -23,8 +24,6 @@ const INJECT_LIMIT: Duration = Duration::from_secs(300);
 const ACTIVE_LIMIT: Duration = Duration::from_secs(3600);
 /// The longest search for a proof, and the longest single check.
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
-/// The timeout of a single read of the last check. A server that is silent for a moment must not use up the time of the others.
-const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two attempts at an undo.
@@ -445,129 +444,6 @@ impl FaultTask {
         self.enter(FaultState::Failed, &text);
         self.report(Instant::now(), FaultEvent::Failed(message));
         false
-    }
-
-    /// Checks on command whether a proven fault lasts, until its undo is commanded.
-    async fn look(&mut self) {
-        while self.commands.undo.is_none() {
-            match self.commands.check_until.take() {
-                Some(until) => {
-                    self.last_check.get_or_insert_with(|| Err("no answer in time".to_owned()));
-                    self.check_until(until).await;
-                }
-                None => self.watch().await,
-            }
-        }
-    }
-
-    /// Waits for a command. A claimed fault is proven once an observation that is independent of its engine shows it.
-    async fn watch(&mut self) {
-        if self.state != FaultState::Claimed || self.is_blind {
-            _ = self.commands.next().await;
-            return;
-        }
-        let seen = tokio::select! {
-            biased;
-            _ = self.commands.next() => return,
-            seen = caught(self.driver.observe()) => seen,
-        };
-        match seen {
-            Ok(findings) => self.shown(findings),
-            // The fault stays claimed.
-            Err(_) => self.is_blind = true,
-        }
-    }
-
-    /// Proves a claimed fault by its observations.
-    fn shown(&mut self, findings: Vec<Finding>) {
-        let at_s = self.enter(FaultState::Proven, &detail(&findings, true));
-        self.note(at_s, findings);
-        self.result.proven_s = Some(at_s);
-    }
-
-    /// Checks immediately, and a second time so that the second check ends right before the undo, assuming it takes as long
-    /// as the first.
-    async fn check_until(&mut self, until: Instant) {
-        let mut begun = Instant::now();
-        while !self.check_once(until).await {
-            if self.commands.undo.is_some() || Instant::now() >= until {
-                return;
-            }
-            begun = Instant::now();
-        }
-        let took = begun.elapsed();
-        let again = until.checked_sub((took * 2).max(PAUSE)).filter(|again| *again > Instant::now());
-        let Some(again) = again else { return };
-        let waited = self.commands.during(tokio::time::sleep_until(again), Duration::ZERO).await;
-        if waited.is_some() && self.commands.check_until.is_none() && !self.check_once(until).await {
-            // The first check is too old to show that the fault lasted.
-            self.last_check = Some(Err("no answer in time".to_owned()));
-        }
-    }
-
-    /// One check. False if its answer did not arrive in time, or before the undo.
-    async fn check_once(&mut self, until: Instant) -> bool {
-        let look = timeout_at(until.min(Instant::now() + LOOK_LIMIT), caught(self.driver.settle()));
-        let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
-        self.last_check = Some(match looked {
-            Ok(Ok(findings)) => Ok(findings),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(PANIC.to_owned()),
-        });
-        true
-    }
-
-    /// Whether only its engine reports that it acts.
-    fn is_claimed(&self, findings: &[Finding]) -> bool {
-        self.plan.engine == "chaos-mesh"
-            && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
-            && !findings.iter().any(|finding| finding.shows.is_effect())
-    }
-
-    /// Withdraws the proof of a fault that did not last, or did not act on everything.
-    fn conclude(&mut self) {
-        self.conclude_last_check();
-        let stretches = self.said(|driver| driver.unproven()).unwrap_or_default();
-        let Some(from_s) = self.result.injected_s else { return };
-        self.result.unproven = stretch::clipped(stretches, self.zero, [from_s, self.seconds()]);
-        if self.result.injection == Verdict::Pass
-            && let Some(problem) = stretch::too_long(&self.result.unproven)
-        {
-            self.result.injection = Verdict::Inconclusive;
-            self.result.problem = Some(problem);
-        }
-    }
-
-    fn conclude_last_check(&mut self) {
-        let hurried = self.commands.undo.unwrap_or(true);
-        let acts = matches!(self.state, FaultState::Proven | FaultState::Claimed);
-        let Some(looked) = self.last_check.take().filter(|_| acts && !hurried) else { return };
-        let problem = match looked {
-            Ok(findings) => {
-                let lasted = findings.iter().all(|finding| finding.holds);
-                let is_seen =
-                    |holds: bool| findings.iter().any(|finding| finding.shows.is_effect() && finding.holds == holds);
-                let (shows, refutes) = (is_seen(true), is_seen(false));
-                let details = detail(&findings, lasted);
-                if lasted {
-                    match shows && self.state == FaultState::Claimed {
-                        true => self.shown(findings),
-                        false => self.note(self.seconds(), findings),
-                    }
-                    return;
-                }
-                self.note(self.seconds(), findings);
-                if refutes && self.state == FaultState::Claimed {
-                    self.result.injection = Verdict::Inconclusive;
-                    self.result.problem = Some(format!("not proven: {details}"));
-                    return;
-                }
-                details
-            }
-            Err(problem) => problem,
-        };
-        self.result.injection = Verdict::Inconclusive;
-        self.result.problem = Some(format!("not proven to have lasted until its end: {problem}"));
     }
 
     /// Undoes until the fault is proven gone or the limit is over.

@@ -174,6 +174,9 @@ async fn a_claimed_fault_is_proven_once_it_is_seen() {
     assert_eq!((seen.is_claimed(), seen.injection, seen.undo), (false, Verdict::Pass, Verdict::Pass));
     let unseen = of(Behaviour::NeverSeen).await;
     assert_eq!((unseen.is_claimed(), unseen.injection), (true, Verdict::Pass));
+    // Its objects are no proof that the cluster enforces them.
+    let applied = of(Behaviour::IsApplied).await;
+    assert_eq!((applied.is_claimed(), applied.injection, applied.undo), (true, Verdict::Pass, Verdict::Pass));
     let refuted = of(Behaviour::SeenTooLittle).await;
     assert_eq!((refuted.proven_s, refuted.injection), (None, Verdict::Inconclusive));
     assert_eq!(refuted.problem.as_deref(), Some("not proven: seen"));
@@ -346,6 +349,26 @@ async fn a_fault_that_did_not_last_loses_its_proof() {
     let fault = &case.outcome.faults[0];
     assert_eq!((fault.injection, fault.undo), (Verdict::Inconclusive, Verdict::Pass));
     assert!(fault.problem.as_deref().unwrap().contains("lasted"), "{fault:?}");
+}
+
+/// A look that shows nothing is repeated, the very last one as well.
+#[tokio::test(start_paused = true)]
+async fn a_fault_whose_last_looks_show_nothing_loses_its_proof() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsSeenNowAndThen)], None).await;
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass, "{:?}", case.outcome.faults[0]);
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::NeverSeenAgain)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!(fault.injection, Verdict::Inconclusive);
+    assert!(fault.problem.as_deref().unwrap().ends_with("until its end: the log is empty"), "{fault:?}");
+}
+
+/// Between the proof and the last looks.
+#[tokio::test(start_paused = true)]
+async fn a_proven_fault_is_sampled_until_its_end() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsSampled)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert!(matches!(&fault.unproven[..], [it] if it.why == "open" && it.to_s - it.from_s < 1.1), "{fault:?}");
+    assert_eq!(fault.injection, Verdict::Pass);
 }
 
 #[tokio::test(start_paused = true)]

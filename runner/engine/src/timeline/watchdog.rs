@@ -1,10 +1,12 @@
 //! The stop conditions. Each one evaluates the recent requests or answers of a neighbour over its own window, and not
-//! before the window is full.
+//! before the window is full. Of few requests, several must have failed or been slow, so that one does not end a run.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::time::Duration;
 
 use shakedown_schemas::result::Unit;
+use shakedown_schemas::samples::FLOOR;
 use shakedown_schemas::scenario::{Scenario, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 use tokio::time::Instant;
 
@@ -54,6 +56,9 @@ struct Watched {
     windows: Vec<Window>,
     probe: Option<Probe>,
 }
+
+/// Of fewer than [`FLOOR`] requests, this many must have failed or been slow.
+const SEVERAL: u64 = 5;
 
 /// The most pieces of a window.
 const PIECES: u32 = 64;
@@ -186,17 +191,39 @@ impl Window {
                 latency: live.latency.clone(),
             }),
         }
-        while self.seen.front().is_some_and(|piece| piece.ended + self.length <= now) {
+        // With few requests the window is longer: all of them may fail, and one or two decide nothing.
+        let mut ended = self.ended();
+        while let Some(oldest) = self.seen.front().filter(|piece| piece.ended + self.length <= now) {
+            ended -= oldest.requests;
+            if ended < SEVERAL {
+                break;
+            }
             self.seen.pop_front();
+        }
+    }
+
+    fn ended(&self) -> u64 {
+        self.seen.iter().map(|piece| piece.requests).sum()
+    }
+
+    /// Whether so many failed or slow requests decide: several, or any of at least [`FLOOR`].
+    fn decide(&self, bad: u64) -> bool {
+        bad >= SEVERAL || self.ended() >= FLOOR
+    }
+
+    /// The time that a value is about, or the requests if these are few.
+    fn over(&self, lasts: impl Display) -> String {
+        match self.ended() {
+            few if few < FLOOR => format!("the last {few} requests"),
+            _ => lasts.to_string(),
         }
     }
 
     /// Without an ended request there is no rate. A request that hangs counts at its timeout.
     fn success_rate(&self, limit: &StopSuccessRate) -> Option<Breach> {
-        let (ended, succeeded) =
-            self.seen.iter().fold((0, 0), |sum, piece| (sum.0 + piece.requests, sum.1 + piece.succeeded));
+        let (ended, succeeded) = (self.ended(), self.seen.iter().map(|piece| piece.succeeded).sum::<u64>());
         let rate = (ended > 0).then(|| succeeded as f64 / ended as f64)?;
-        (rate < limit.below.fraction()).then(|| {
+        (rate < limit.below.fraction() && self.decide(ended - succeeded)).then(|| {
             // Truncated, not rounded: 49.96 % is below 50 %.
             let observed_text = format!("{:.1}%", (rate * 1e3).floor() / 10.0);
             Breach {
@@ -207,7 +234,9 @@ impl Window {
                 samples: ended,
                 reason: format!(
                     "the success rate of load `{}` was {observed_text} over {}, below {}",
-                    self.load, limit.lasts, limit.below
+                    self.load,
+                    self.over(limit.lasts),
+                    limit.below
                 ),
                 observed_text,
                 ..self.empty()
@@ -220,7 +249,8 @@ impl Window {
         self.seen.iter().for_each(|piece| outcomes.merge(&piece.latency));
         let latency = outcomes.counted(limit.percentile.fraction());
         let seconds = latency.quantile(limit.percentile.fraction())? / 1e6;
-        (seconds > limit.above.as_secs_f64()).then(|| {
+        let slow = latency.at_least(limit.above.as_secs_f64() * 1e6).len();
+        (seconds > limit.above.as_secs_f64() && self.decide(slow)).then(|| {
             let observed_text = format!("{:.0} ms", seconds * 1e3);
             Breach {
                 title: format!("stop when {} is above {} over {}", limit.percentile, limit.above, limit.lasts),
@@ -230,7 +260,10 @@ impl Window {
                 samples: latency.len(),
                 reason: format!(
                     "{} of load `{}` was {observed_text} over {}, above {}",
-                    limit.percentile, self.load, limit.lasts, limit.above
+                    limit.percentile,
+                    self.load,
+                    self.over(limit.lasts),
+                    limit.above
                 ),
                 observed_text,
                 ..self.empty()
@@ -269,4 +302,50 @@ fn answers(limit: &StopHttp, seen: &ProbeState, now: Instant) -> Option<Breach> 
         samples: seen.bad,
         reason: format!("{} gave no successful answer for {:.1} s ({})", limit.url, long.as_secs_f64(), seen.problem),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The condition on this window after one request a second, each of which succeeded or not.
+    fn breach(condition: &str, length: u64, outcomes: &[bool]) -> Option<Breach> {
+        let mut window = Window { load: "l".to_owned(), length: Duration::from_secs(length), seen: VecDeque::new() };
+        let begun = Instant::now();
+        for (second, succeeded) in outcomes.iter().enumerate() {
+            let mut live = Live { load: "l".to_owned(), ended: 1, succeeded: u64::from(*succeeded), ..Live::default() };
+            let of = if *succeeded { &mut live.latency.ended } else { &mut live.latency.failed };
+            of.record_n(if *succeeded { 20_000 } else { 3_000_000 }, 1);
+            window.see(&live, begun + Duration::from_secs(second as u64));
+        }
+        match serde_json::from_str(condition).unwrap() {
+            StopCondition::SuccessRate(it) => window.success_rate(&it),
+            StopCondition::Latency(it) => window.latency(&it),
+            StopCondition::Http(_) => None,
+        }
+    }
+
+    /// One failed request of a load of 20 a minute ended the run: "success rate 50% of 2".
+    #[tokio::test]
+    async fn one_of_few_requests_decides_nothing() {
+        let rate = r#"{"success_rate": {"below": "80%", "for": "5s"}}"#;
+        let latency = r#"{"latency": {"percentile": "p50", "above": "1s", "for": "5s"}}"#;
+        for condition in [rate, latency] {
+            assert_eq!(breach(condition, 5, &[true, false]), None);
+            assert_eq!(breach(condition, 5, &[false, false, false, false]), None);
+            assert_eq!(breach(condition, 2, &[true, true, true, false, false, false]), None, "of the last five, three");
+            // A load that ends fewer than five in the time of the condition is judged by its last five.
+            let stopped = breach(condition, 2, &[true, false, false, false, false, false]).expect("a breach");
+            assert_eq!(
+                (stopped.samples, stopped.reason.contains(" over the last 5 requests, ")),
+                (5, true),
+                "{stopped:?}"
+            );
+        }
+        let many: Vec<bool> = (0..20).map(|at| at > 0).collect();
+        let strict = r#"{"success_rate": {"below": "99%", "for": "60s"}}"#;
+        assert_eq!(breach(strict, 60, &many[..19]), None);
+        let stopped = breach(strict, 60, &many).expect("a breach");
+        assert_eq!(stopped.reason, "the success rate of load `l` was 95.0% over 1m, below 99%");
+    }
 }

@@ -261,7 +261,9 @@ fn what_only_its_engine_reports_is_claimed_unless_the_requests_show_it() {
         let why = unseen.claimed_because.unwrap();
         assert_eq!(why, "the run's own requests did not change significantly", "{kind}");
         assert!(concluded(&auto, &Traffic::Unknown).claimed_because.unwrap().contains("no phase before it"), "{kind}");
-        assert!(concluded(&RequiredProof::Applied, &changed()).is_claimed(), "{kind}: nothing more was asked for");
+        let applied = concluded(&RequiredProof::Applied, &changed());
+        assert!(applied.is_claimed(), "{kind}: nothing more was asked for");
+        assert_eq!(applied.claimed_because.as_deref(), Some("`prove: applied` asks for no more"), "{kind}");
         assert_eq!(concluded(&strict, &changed()).injection, Verdict::Pass, "{kind}");
         let strict = concluded(&strict, &unchanged());
         assert!(strict.injection == Verdict::Inconclusive && strict.problem.unwrap().contains("not proven"), "{kind}");

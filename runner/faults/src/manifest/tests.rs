@@ -261,7 +261,7 @@ async fn the_object_that_acts_is_named_as_what_is_left() {
         }
         match fault.undo().await {
             Ok(()) => assert!(matches!(fault.prove_undone().await, Err(FaultError::Recovering(_)))),
-            Err(error) => assert!(error.to_string().contains("often-2 in namespace n, which it has made"), "{error}"),
+            Err(error) => assert!(error.to_string().contains("often-2 in namespace n, which it created"), "{error}"),
         }
         let left = fault.leftovers();
         assert_eq!(left.len(), if is_gone { 1 } else { 2 }, "{left:?}");

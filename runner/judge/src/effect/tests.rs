@@ -67,29 +67,6 @@ fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
     assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);
 }
 
-/// A service that fails all the time "had the effect" of a fault that did nothing.
-#[test]
-fn what_held_before_the_fault_is_no_effect() {
-    let with = |before: u64, during: u64, effect: serde_json::Value| {
-        let observations = Timeline::new(20.0)
-            .phase("baseline", 20.0)
-            .fault_phase("cut", 20.0)
-            .answer(|it| match if it.phase == "cut" { during } else { before } {
-                failing if it.index * 37 % 100 < failing => it.refused(),
-                _ => it.ok_in(10.0),
-            })
-            .observe();
-        judge(&observations, effect)
-    };
-    for effect in [json!({"success_rate": {"max": "80%"}}), json!({"errors": {"connection": {"min": 10}}})] {
-        assert_eq!(with(0, 30, effect.clone()).verdict, Verdict::Pass);
-        let unchanged = with(30, 30, effect.clone());
-        assert_eq!(unchanged.verdict, Verdict::Inconclusive, "{}", unchanged.reason);
-        assert!(unchanged.reason.starts_with("it holds in `baseline` as well"), "{}", unchanged.reason);
-    }
-    assert_eq!(with(15, 30, json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Pass);
-}
-
 /// A service that stalls by itself "had the effect" of a fault that did nothing in 4 to 19 of 40 runs.
 #[test]
 fn a_ratio_that_may_be_no_change_is_no_effect() {
@@ -236,4 +213,65 @@ fn data_in_order_proves_nothing_before_it_repeats() {
         let (verdict, reason) = judge(rows, 1.0, &json!("any"));
         assert_eq!(verdict, Verdict::Inconclusive, "{rows}: {reason}");
     }
+}
+
+/// A service that always fails now and then "felt" a fault that did nothing.
+#[test]
+fn a_condition_that_held_before_shows_no_effect() {
+    let observe = |before: u64, during: u64, seconds: f64| {
+        Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", seconds)
+            .answer(move |it| {
+                let failing = if it.phase == "cut" { during } else { before };
+                if it.index * 37 % 100 < failing { it.refused() } else { it.ok_in(10.0) }
+            })
+            .observe()
+    };
+    for (condition, before, during, seconds, held) in [
+        (json!({"success_rate": {"max": "99%"}}), 3, 3, 20.0, Some("97% of 400 requests succeeded")),
+        // Too few requests for a verdict on the baseline.
+        (json!({"success_rate": {"max": "99%"}}), 2, 2, 200.0, Some("98% of 400 requests succeeded")),
+        (json!({"success_rate": {"max": "80%"}}), 30, 30, 20.0, Some("70% of 400 requests succeeded")),
+        (json!({"success_rate": {"max": "80%"}}), 15, 30, 20.0, None),
+        (json!({"success_rate": {"max": "99%"}}), 0, 30, 20.0, None),
+        (json!({"errors": {"connection": {"min": 1}}}), 1, 1, 20.0, Some("of 400 requests: connection 4")),
+        (json!({"errors": {"connection": {"min": 1}}}), 0, 10, 20.0, None),
+        // As many in a phase that is three times as long.
+        (json!({"errors": {"connection": {"min": 10}}}), 1, 1, 60.0, Some("connection 4")),
+        (json!({"errors": {"connection": {"min": 10}}}), 1, 10, 20.0, None),
+    ] {
+        let result = judge(&observe(before, during, seconds), condition.clone());
+        match held {
+            None => assert_eq!(result.verdict, Verdict::Pass, "{condition}: {}", result.reason),
+            Some(words) => {
+                assert_eq!(result.verdict, Verdict::Inconclusive, "{condition}: {}", result.reason);
+                assert!(
+                    result.reason.starts_with("the condition held before the faults of `cut`"),
+                    "{}",
+                    result.reason
+                );
+                assert!(result.reason.contains(words), "{}", result.reason);
+                assert!(result.reason.ends_with(" in `baseline`"), "{}", result.reason);
+            }
+        }
+    }
+}
+
+/// "No request changed" stood above 20 failed requests.
+#[test]
+fn failures_that_are_too_few_are_still_told() {
+    let observed = |seconds: f64| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 10.0)
+            .fault_phase("cut", 10.0)
+            .answer(move |it| match it.phase {
+                "cut" if (4.0..4.0 + seconds).contains(&it.into) => it.refused(),
+                _ => it.ok_in(10.0),
+            })
+            .observe();
+        judge(&observations, json!("any")).observed_text
+    };
+    assert_eq!(observed(1.0), "no significant change (20 of 200 requests failed, too few to tell)");
+    assert_eq!(observed(0.0), "no change");
 }

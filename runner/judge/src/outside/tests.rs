@@ -71,7 +71,7 @@ fn ready_again_counts_from_the_beginning_of_the_phase() {
     assert_eq!(ask(2, within.clone(), down(25, 30)).1, "2 pods ready again after 0s, expected at most 5s");
     assert_eq!(
         ask(2, within.clone(), down(58, 70)),
-        (Verdict::Fail, "1 of 2 pods were ready at the end of `recovery`".to_owned())
+        (Verdict::Fail, "1 of 2 pods were ready at the end of the phase".to_owned())
     );
     assert_eq!(ask(2, within.clone(), pods(|_| [(false, 0), (false, 0)])).0, Verdict::Inconclusive);
     // A time that lies beyond the phase is censored; one that is only too long is not.

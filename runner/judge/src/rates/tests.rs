@@ -126,3 +126,39 @@ fn zero_answers_may_be_up_to_three() {
     assert_eq!((failed.verdict, failed.observed), (Verdict::Fail, Some(0.0)), "{}", failed.reason);
     assert_eq!(failed.interval.map(|[_, high]| high), Some(3.0 * 10.0 / 8.0), "as many tokens each as the others have");
 }
+
+/// Ten workers in step begin a wave every 3 s: 7 in one phase of 20 s and 6 in the next were 0.857 times the throughput.
+#[test]
+fn a_wave_of_workers_more_or_less_decides_nothing() {
+    let judge = |waves: u64, workers: u32, limits: serde_json::Value| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .phase("cut", 20.0)
+            .answer(|it| {
+                let second = it.into as u64;
+                let wave = second / 3;
+                let is_sent =
+                    second.is_multiple_of(3) && it.index.is_multiple_of(2) && (it.phase == "baseline" || wave < waves);
+                if is_sent { it.ok_in(3000.0) } else { it.refused() }
+            })
+            .observe();
+        let mut limits = limits;
+        limits["to"] = json!("baseline");
+        let mut scenario = scenario("20/s", json!({"throughput_ratio": limits}));
+        scenario.phases.iter_mut().for_each(|phase| phase.load.clear());
+        let load = &mut scenario.load["load"];
+        // Of 400 requests 70 succeed, so that a wave of ten answers is of 57 workers.
+        (load.rate, load.concurrency) = (None, Some(workers.into()));
+        let result = expectations(&scenario, &observations, 1, &|_| None).remove(0);
+        (result.verdict, result.observed, result.reason)
+    };
+    let (verdict, observed, reason) = judge(6, 58, json!({"min": 0.9}));
+    assert!(verdict == Verdict::Inconclusive && observed.is_some_and(|it| (it - 6.0 / 7.0).abs() < 1e-9), "{reason}");
+    assert!(reason.contains("a wave of the workers' requests more or less makes it 0.7"), "{reason}");
+    assert_eq!(judge(7, 58, json!({"min": 0.9})).0, Verdict::Pass);
+    assert_eq!(judge(5, 58, json!({"min": 0.9})).0, Verdict::Fail, "two waves are missing");
+    assert_eq!(judge(6, 1, json!({"min": 0.9})).0, Verdict::Fail, "one worker has no such waves");
+    // A maximum is that of an effect.
+    assert_eq!(judge(6, 58, json!({"max": 0.9})).0, Verdict::Inconclusive);
+    assert_eq!(judge(2, 58, json!({"max": 0.9})).0, Verdict::Pass);
+}

@@ -5,7 +5,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 use super::waiting::Waiting;
 use crate::numbers::hypergeometric_at_least;
 use crate::stats::{Placed, cells, counted_seconds, judged, sum, total};
-use crate::{samples, text};
+use crate::{lateness, samples, text};
 use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, PhasePart};
 
 /// The minimum number of requests in a window at the baseline's rate. Shorter windows are lengthened.
@@ -14,10 +14,10 @@ const WANTED: f64 = 20.0;
 /// A window with fewer requests is unknown.
 pub(super) const KNOWN: u64 = 10;
 
-/// A window with slow requests is judged together with its neighbours until they have this many requests.
+/// A window with slow or failed requests is judged together with its neighbours until they have this many requests.
 const POOLED: u64 = 200;
 
-/// The level of the test whether a window has a larger share of slow requests than the baseline.
+/// The level of the tests whether a window has a larger share of slow or failed requests than the baseline.
 const SLOW: f64 = 0.001;
 
 /// The tolerance of p95 above the baseline's that always applies, in microseconds.
@@ -36,11 +36,13 @@ pub(crate) struct Band {
     pub(super) hold_ns: u64,
     /// The fewest requests that can resolve the tolerance: among fewer, one failure exceeds it.
     pub(super) resolved_with: u64,
+    /// The baseline's failed requests, and all of its requests.
+    pub(super) failed: (u64, u64),
     /// The slow requests of the baseline.
     pub(super) slow: Slow,
     /// The baseline's slowest request: the logarithm of its microseconds.
     pub(super) slowest: f64,
-    /// How many of the baseline's own windows are out of the band, and their total number.
+    /// How many of the baseline's own windows are out of the band because they are slow, and their total number.
     pub(super) usual: (u64, u64),
 }
 
@@ -79,6 +81,8 @@ pub(crate) struct Window {
     pub(crate) fails: bool,
     /// The logarithm of its p95. None without a latency, or if it is bad because workers waited for answers in it.
     pub(crate) level: Option<f64>,
+    /// True if it is unknown because it is slow only by the load generator's own lateness.
+    pub(super) is_late: bool,
     /// True if it is unknown, at the end, and its few requests failed or were slow.
     pub(super) is_doubtful: bool,
 }
@@ -112,14 +116,16 @@ impl Band {
             window_ns: nanoseconds(it.window).max(cell_ns) * times,
             hold_ns: nanoseconds(it.hold),
             resolved_with: if tolerance > 0.0 { (1.0 / tolerance - 1e-9).ceil() as u64 } else { 0 },
+            failed: (requests.requests() - requests.succeeded, requests.requests()),
             slow: Slow::default(),
             slowest: total(load, index).latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
             usual: (0, 0),
         };
         band.slow = band.slow(&requests);
         let own = band.own_windows(observations, load, index);
-        let count = |is: fn(WindowState) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
-        band.usual = (count(|it| it == WindowState::Bad), count(|it| it != WindowState::Unknown));
+        let count = |is: fn(&&Window) -> bool| own.iter().filter(is).count() as u64;
+        band.usual =
+            (count(|it| it.state == WindowState::Bad && !it.fails), count(|it| it.state != WindowState::Unknown));
         Ok(band)
     }
 
@@ -129,33 +135,81 @@ impl Band {
     }
 
     /// The state of a window, and whether failures cause it. A window with too few requests for the tolerance is judged
-    /// together with its neighbours: one failure among 20 requests exceeds 1 % but is not significant.
+    /// together with its neighbours: one failure among 20 requests exceeds 1 % but is not significant. A window that is slow
+    /// only by the load generator's own lateness is unknown.
     pub(super) fn state(&self, windows: &[Cell], at: usize) -> (WindowState, bool) {
         let requests = &windows[at];
         if requests.requests() < KNOWN {
             return (WindowState::Unknown, false);
         }
-        let (mut succeeded, mut all) = (requests.succeeded, requests.requests());
-        let mut reach = 0;
-        while !self.is_served(requests.succeeded, requests.requests())
-            && all < self.resolved_with
-            && reach < windows.len()
-        {
-            reach += 1;
-            for neighbour in around(windows, at, reach) {
-                succeeded += neighbour.succeeded;
-                all += neighbour.requests();
+        let fails = self.fails(windows, at);
+        let state = if fails || self.is_slow(windows, at, |it| self.slow_itself(it)) {
+            WindowState::Bad
+        } else if self.is_slow(windows, at, |it| self.slow(it)) {
+            WindowState::Unknown
+        } else {
+            WindowState::Good
+        };
+        (state, fails)
+    }
+
+    /// True when the success rate is out of the band. A window with too few requests for the tolerance is judged together with
+    /// its neighbours. If requests of the baseline failed as well, significantly more have to fail than there (Fisher's exact
+    /// test): with 3 % of failures, 100 requests often have 1 % more of them.
+    fn fails(&self, windows: &[Cell], at: usize) -> bool {
+        let count = |it: &Cell| (it.succeeded, it.requests());
+        let (mut succeeded, mut all) = count(&windows[at]);
+        if self.is_served(succeeded, all) {
+            return false;
+        }
+        let is_clean = self.failed.0 == 0;
+        let enough = if is_clean { self.resolved_with } else { self.resolved_with.max(POOLED) };
+        for reach in 1..=windows.len() {
+            if !is_clean && self.is_served(succeeded, all) {
+                return false;
+            }
+            if !is_clean && self.is_failing(succeeded, all) {
+                return true;
+            }
+            if all >= enough {
+                break;
+            }
+            for more in around(windows, at, reach).map(count) {
+                (succeeded, all) = (succeeded + more.0, all + more.1);
             }
         }
-        let fails = !self.is_served(succeeded, all);
-        (if fails || self.is_slow(windows, at) { WindowState::Bad } else { WindowState::Good }, fails)
+        is_clean && !self.is_served(succeeded, all)
+    }
+
+    /// Whether significantly more requests fail than in the baseline. Any failure is more than none.
+    fn is_failing(&self, succeeded: u64, all: u64) -> bool {
+        let (failed, (before, all_before)) = (all - succeeded, self.failed);
+        before == 0 || hypergeometric_at_least(failed, all, failed + before, all + all_before) < SLOW
+    }
+
+    /// Judges the good windows between two others together, if the baseline has failures: as many more as the tolerance allows
+    /// may be too few in each window to be significant, and too many in all of them.
+    fn judge_runs(&self, sums: &[Cell], windows: &mut [Window]) {
+        if self.failed.0 == 0 {
+            return;
+        }
+        let mut from = 0;
+        for run in windows.chunk_by_mut(|one, next| one.state == next.state) {
+            let requests = sum(&sums[from..from + run.len()].iter().collect::<Vec<_>>(), Cell::merge);
+            from += run.len();
+            let (succeeded, all) = (requests.succeeded, requests.requests());
+            let is_good = run.first().is_some_and(|it| it.state == WindowState::Good);
+            if is_good && !self.is_served(succeeded, all) && self.is_failing(succeeded, all) {
+                run.iter_mut().for_each(|window| (window.state, window.fails) = (WindowState::Bad, true));
+            }
+        }
     }
 
     /// True when p95 is out of the band and significantly more requests are slow than in the baseline, or slower than its
     /// slowest (Fisher's exact test). A window with too few of them for that is judged together with its neighbours: of 19
     /// requests, one is p95. With [`POOLED`] requests, or without more neighbours, p95 decides.
-    fn is_slow(&self, windows: &[Cell], at: usize) -> bool {
-        let mut sum = self.slow(&windows[at]);
+    fn is_slow(&self, windows: &[Cell], at: usize, slow: impl Fn(&Cell) -> Slow) -> bool {
+        let mut sum = slow(&windows[at]);
         for reach in 1..=windows.len() {
             if sum.slow * 20 <= sum.all {
                 return false;
@@ -164,7 +218,7 @@ impl Band {
                 return true;
             }
             for neighbour in around(windows, at, reach) {
-                let more = self.slow(neighbour);
+                let more = slow(neighbour);
                 sum = Slow { slow: sum.slow + more.slow, slowest: sum.slowest + more.slowest, all: sum.all + more.all };
             }
         }
@@ -179,12 +233,26 @@ impl Band {
     }
 
     pub(super) fn slow(&self, requests: &Cell) -> Slow {
+        self.slow_beyond(requests, 0.0)
+    }
+
+    /// Those that are slow without the lateness of the load generator.
+    fn slow_itself(&self, requests: &Cell) -> Slow {
+        self.slow_beyond(requests, lateness::within(requests, 0.95))
+    }
+
+    /// Those that are slower than the band by more than the generator's lateness, in microseconds.
+    fn slow_beyond(&self, requests: &Cell, late_us: f64) -> Slow {
         let latency = &requests.latency;
         let above = |limit_us: f64| {
             let is_any = latency.max().is_some_and(|slowest| slowest > limit_us);
             if is_any { latency.iter().filter(|it| it.0 > limit_us).map(|it| it.1).sum() } else { 0 }
         };
-        Slow { slow: above(self.p95_us), slowest: above(self.p95_us.max(self.slowest.exp())), all: latency.len() }
+        Slow {
+            slow: above(self.p95_us + late_us),
+            slowest: above(self.p95_us.max(self.slowest.exp()) + late_us),
+            all: latency.len(),
+        }
     }
 
     /// The whole windows of the judged part of a phase.
@@ -253,10 +321,12 @@ impl Band {
         let window = |((index, sum), (start_ns, end_ns)): ((usize, &Cell), (u64, &u64))| {
             let level = sum.latency.quantile(0.95).map(|p95| p95.max(1.0).ln());
             let (state, fails) = self.state(sums, index);
-            Window { start_ns, end_ns: *end_ns, state, fails, level, is_doubtful: false }
+            let is_late = state == WindowState::Unknown && sum.requests() >= KNOWN;
+            Window { start_ns, end_ns: *end_ns, state, fails, level, is_late, is_doubtful: false }
         };
         let mut windows: Vec<Window> = sums.iter().enumerate().zip(starts.zip(ends)).map(window).collect();
         self.pool(sums, &mut windows);
+        self.judge_runs(sums, &mut windows);
         windows
     }
 
@@ -267,8 +337,9 @@ impl Band {
         let few = sum(&sums[known..].iter().collect::<Vec<_>>(), Cell::merge);
         let Some(start_ns) = windows.get(known).map(|it| it.start_ns) else { return };
         let end_ns = windows.last().map_or(start_ns, |it| it.end_ns);
-        let is_doubtful = !self.is_served(few.succeeded, few.requests())
-            || self.slow(&few).slow > 0
+        let fails = !self.is_served(few.succeeded, few.requests());
+        let is_doubtful = fails && self.is_failing(few.succeeded, few.requests())
+            || self.slow_beyond(&few, lateness::within(&few, 1.0)).slow > 0
             || waiting.within(&(start_ns..end_ns)).0 > 0;
         windows[known..].iter_mut().for_each(|window| window.is_doubtful = is_doubtful);
     }
@@ -286,7 +357,7 @@ impl Band {
             }
             pool.merge(&sums[at]);
             if pool.requests() >= KNOWN {
-                let slow = self.slow(&pool);
+                let slow = self.slow_itself(&pool);
                 let fails = pool.succeeded * 2 < pool.requests() && !self.is_served(pool.succeeded, pool.requests());
                 if fails || slow.slow * 2 > slow.all && self.is_slower(slow) {
                     for window in &mut windows[from..=at] {
@@ -298,7 +369,7 @@ impl Band {
         }
     }
 
-    /// The start of the first run of good windows that lasts for the whole hold.
+    /// The start of the first run of good windows that lasts for the whole hold. A late window neither begins nor ends a run.
     pub(super) fn settled(&self, windows: &[Window]) -> Option<u64> {
         let mut run: Option<u64> = None;
         for window in windows {
@@ -309,6 +380,7 @@ impl Band {
                         return Some(start);
                     }
                 }
+                WindowState::Unknown if window.is_late => {}
                 WindowState::Bad | WindowState::Unknown => run = None,
             }
         }

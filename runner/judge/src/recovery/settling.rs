@@ -7,7 +7,7 @@
 //! - A noisy service need not be better than its baseline. Windows are not a relapse if they are only slow, not slower than
 //!   the baseline's slowest request, and not significantly more frequent than in the baseline ([`USUAL`]).
 //! - Before the service first settled, such windows may be a late recovery or its own noise. If the baseline has some as
-//! well, it   is known when the service would have settled without them.
+//!   well, it is known when the service would have settled without them.
 
 use super::band::{Band, Window, WindowState};
 use crate::numbers::hypergeometric_at_least;
@@ -84,5 +84,7 @@ fn good(windows: &[Window], forgiven: &[usize]) -> Vec<Window> {
 /// The start of the good windows at the end, if the last one is good.
 fn trailing(windows: &[Window], forgiven: &[usize]) -> Option<u64> {
     let good = |index: &usize| windows[*index].state == WindowState::Good || forgiven.contains(index);
-    (0..windows.len()).rev().take_while(good).last().map(|index| windows[index].start_ns)
+    let is_open = |index: &usize| windows[*index].state == WindowState::Unknown && windows[*index].is_late;
+    let run = (0..windows.len()).rev().take_while(|index| good(index) || is_open(index));
+    run.filter(good).last().map(|index| windows[index].start_ns)
 }

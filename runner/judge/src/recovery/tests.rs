@@ -2,6 +2,8 @@
 //! that a window is a second and holds 20 requests.
 
 mod ends;
+mod failing;
+mod late;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -584,7 +586,8 @@ proptest! {
     fn a_window_is_good_exactly_within_the_band(succeeded in 0_u64..60, failed in 0_u64..60, ms in 1_u64..300) {
         let (resolved_with, slowest, usual) = (0, 0.0, (0, 0));
         let slow = band::Slow { slow: 0, slowest: 0, all: 400 };
-        let band = Band { success: 0.9 - 1e-9, p95_us: 100_000.0, window_ns: 1, hold_ns: 1, resolved_with, slow, slowest, usual };
+        let (success, p95_us) = (0.9 - 1e-9, 100_000.0);
+        let clean = Band { failed: (0, 400), success, p95_us, window_ns: 1, hold_ns: 1, resolved_with, slow, slowest, usual };
         let mut cell = Cell { succeeded, ..Cell::default() };
         cell.failed.insert(Failure::Reset, failed);
         cell.latency.record_n(ms * 1000, succeeded);
@@ -592,7 +595,7 @@ proptest! {
         let good = succeeded * 10 >= n * 9 && (succeeded == 0 || ms < 100);
         prop_assume!(ms != 100);
         let expected = if n < KNOWN { WindowState::Unknown } else if good { WindowState::Good } else { WindowState::Bad };
-        prop_assert_eq!(band.state(&[cell], 0).0, expected);
+        prop_assert_eq!(clean.state(&[cell], 0).0, expected);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Baselines that jump: the parts before and after a change of level. A limit relative to both parts is relative to a mixture.
 //!
 //! - Each measure is tested with Pettitt's test for a change point (see [`steady`](crate::steady)) over about 40 windows, and
-//! then again   within each part (binary segmentation). Neighbouring windows count as far as they are independent of each
-//! other.
+//!   then again within each part (binary segmentation). Neighbouring windows count as far as they are independent of each
+//!   other.
 //! - A large jump counts with fewer standard errors ([`LARGE`]).
 //! - The level is [`CHANCE`] for a phase, divided over the measures (Bonferroni). `cargo bench --bench judge -- 40 transient`
 //!   measures how often an unchanged service has a jump that changes a verdict.

@@ -1,7 +1,7 @@
 //! One verdict from many answers, in both directions.
 
 use serde_json::json;
-use shakedown_schemas::result::{PodRef, Unit};
+use shakedown_schemas::result::{PhaseResult, PodRef, Unit};
 
 use super::*;
 
@@ -163,6 +163,10 @@ fn a_pass_says_what_it_does_not_show() {
     let stress = FaultResult { claimed_s: Some(22.0), ..injected("stress", "busy", Some(true)) };
     result.faults = vec![FaultResult { engine: "chaos-mesh".to_owned(), ..stress }];
     assert_eq!(remarks(&result), ["the fault `busy` is claimed by its engine (chaos-mesh), not proven"]);
+    let because = Some("`prove: applied` asks for no more".to_owned());
+    let applied = FaultResult { claimed_s: Some(22.0), claimed_because: because, ..injected("partition", "cut", None) };
+    result.faults = vec![FaultResult { engine: "network-policy".to_owned(), ..applied }];
+    assert_eq!(remarks(&result), ["the fault `cut` is applied, not proven: `prove: applied` asks for no more"]);
     result.faults = vec![injected("partition", "cut", Some(false)), injected("partition", "other", None)];
     assert_eq!(remarks(&result), ["`cut` had no effect on any request"]);
     let restarted = |at_s: f64| -> PodEvent {
@@ -173,9 +177,30 @@ fn a_pass_says_what_it_does_not_show() {
     };
     result.faults = vec![injected("partition", "cut", Some(true))];
     result.pod_events = vec![restarted(3.0), restarted(31.0), restarted(35.0)];
-    assert_eq!(remarks(&result), ["the target worker-1 started again under `cut`"]);
+    assert_eq!(remarks(&result), ["the target worker-1 restarted during `cut`"]);
     result.pod_events.truncate(1);
     assert_eq!(remarks(&result), [] as [String; 0]);
+    // A lease that the cut let run out ends the target later, until the next phase with faults.
+    result.pod_events = vec![restarted(61.0)];
+    assert_eq!(remarks(&result), ["the target worker-1 restarted 21s after `cut`"]);
+    result.faults[0].felt = Some(false);
+    let both = "`cut` had no effect on any request, but the target worker-1 restarted 21s after `cut`";
+    assert_eq!(remarks(&result), [both]);
+    let phase = |name: &str, start_s: f64| -> PhaseResult {
+        serde_json::from_value(json!({
+            "name": name, "start_s": start_s, "active_s": start_s, "judged_from_s": start_s, "judged_to_s": start_s,
+            "end_s": start_s, "planned_s": 1.0, "loads": [],
+        }))
+        .unwrap()
+    };
+    result.phases = vec![phase("partition", 20.0), phase("calm", 40.0), phase("again", 60.5)];
+    assert_eq!(remarks(&result), [both]);
+    result.faults.push(FaultResult {
+        phase: "again".into(),
+        targets: vec![],
+        ..injected("partition", "b", Some(true))
+    });
+    assert_eq!(remarks(&result), ["`cut` had no effect on any request"], "the next fault may have done it");
     // A container that is killed is meant to start again.
     (result.faults, result.pod_events) = (vec![injected("container_kill", "kill", Some(true))], vec![restarted(25.0)]);
     assert_eq!(remarks(&result), [] as [String; 0]);

@@ -156,11 +156,17 @@ impl Lane {
         let took_ns = self.took_ns(&job, failure, now_ns);
         let job = if self.target.requests.are_steps { self.sessions.end(job) } else { job };
         let latency_us = micros(took_ns);
-        let mut record = Record { job, latency_us, first_byte_us, tokens, failure, is_stuck, traits, good: 0, lost: 0 };
+        let (good, lost, is_unmatched) = (0, 0, false);
+        let mut record =
+            Record { job, latency_us, first_byte_us, tokens, failure, is_stuck, traits, good, lost, is_unmatched };
         record.meets(&self.target.goodput);
-        if let Some(oracle) = self.target.oracle.as_ref().filter(|_| failure.is_some()) {
+        if let Some(oracle) = &self.target.oracle {
             let (_, request, data) = self.target.requests.of(job.number);
-            record.lost = oracle.lost(&request.body(&data), record.tokens.as_ref().map_or(0, |it| it.count()));
+            let body = request.body(&data);
+            match failure {
+                Some(_) => record.lost = oracle.lost(&body, record.tokens.as_ref().map_or(0, |it| it.count())),
+                None => record.is_unmatched = !oracle.knows(&body),
+            }
         }
         state.batch.records.push(record);
         state.open -= 1;

@@ -25,6 +25,7 @@ fn record(due_ns: u64) -> Record {
         traits: AnswerTraits::default(),
         good: 0,
         lost: 0,
+        is_unmatched: false,
     }
 }
 
@@ -76,6 +77,25 @@ proptest! {
         }
     }
 
+}
+
+/// The judge of a recovery needs the lateness at a moment, and that of a whole phase does not tell.
+#[test]
+fn a_cell_keeps_the_lateness_of_its_own_late_requests() {
+    let marks = Arc::new(Marks::default());
+    marks.begin(mark(0, 0, PhasePart::Judged));
+    let ledger = Ledger::new(Arc::clone(&marks));
+    let late = |due_ns, late_us| {
+        let mut record = record(due_ns);
+        record.job.late_us = late_us;
+        record
+    };
+    let records = vec![late(0, Some(999)), late(CELL_NS, Some(60_000)), late(CELL_NS, None), late(CELL_NS, Some(5))];
+    take(&ledger, records, 10 * CELL_NS);
+    let seen = ledger.close(20 * CELL_NS);
+    let cells = &seen.segments[0].cells;
+    assert_eq!((cells[0].late.len(), cells[1].late.len(), cells[1].requests()), (0, 1, 3));
+    assert!((cells[1].late.max().unwrap() / 60_000.0 - 1.0).abs() < 0.01);
 }
 
 proptest! {

@@ -149,7 +149,8 @@ async fn a_close_that_crosses_a_request_on_an_idle_connection_is_no_failure() {
         // The connection was not idle.
         ("GET", "10/s", close(1), false),
     ] {
-        let answer = move |it: &Request| if it.number % 2 == 0 { Answer::new(200, "ok") } else { crossed.clone() };
+        let answer =
+            move |it: &Request| if it.number.is_multiple_of(2) { Answer::new(200, "ok") } else { crossed.clone() };
         let server = MemoryServer::new(answer);
         let load = json!({"http": {"method": method}, "rate": rate});
         let seen = send_paused(wired(&server, &plan(load)), 20_000 * MS, 20_000 * MS).await;

@@ -45,6 +45,7 @@ fn answered(due_ns: u64) -> Record {
         traits: AnswerTraits::default(),
         good: 0,
         lost: 0,
+        is_unmatched: false,
     }
 }
 

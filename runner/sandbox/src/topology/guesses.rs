@@ -12,7 +12,8 @@ fn around(spot: &str) -> (String, &'static str) {
         format!(
             "namespace: shop\nworkloads:\n  - {{name: redis, program: {{redis: {{}}}}}}\n  \
              - {{name: postgres, program: {{postgres: {{}}}}}}\n  \
-             - {{name: payments, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
+             - {{name: payments, program: {{service: {{}}}}}}\n  \
+             - {{name: seats, program: {{service: {{}}}}}}\n  - name: web\n    {inner}"
         )
     };
     match spot {
@@ -70,7 +71,7 @@ const ANSWERED: &[(&str, &str, &str)] = &[
     ("whole http call", "url: \"http://seats:8080/seats\"", ""),
     ("whole http call", "server: seats", ""),
     ("whole http call", "server: \"http://seats/seats\"", ""),
-    ("redis call", "server: cache", ""),
+    ("redis call", "server: redis", ""),
     ("program", "redis:", ""),
     ("table", "seats: []", ""),
     ("topology", "kind: Deployment", "topology without workloads"),

@@ -71,17 +71,23 @@ impl<'s> Script<'s> {
 
     /// The parts of a range between commas that are in no brackets.
     pub fn parts(&self, range: Range) -> Vec<Range> {
+        let mut parts = self.split(&range, ",");
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+
+    /// The parts of a range between marks that are in no brackets. A part may be empty.
+    fn split(&self, range: &Range, mark: &str) -> Vec<Range> {
         let mut parts = Vec::new();
         let (mut begin, mut at) = (range.start, range.start);
         while at < range.end {
-            if self.is(at, ",") {
+            if self.is(at, mark) {
                 parts.push(begin..at);
                 begin = at + 1;
             }
             at = self.after(at).min(range.end);
         }
         parts.push(begin..range.end);
-        parts.retain(|part| !part.is_empty());
         parts
     }
 
@@ -275,15 +281,7 @@ impl<'s> Script<'s> {
     /// Texts that are joined with `+`.
     fn joined(&self, range: &Range, depth: usize) -> Option<String> {
         let mut out = String::new();
-        let (mut begin, mut at, mut parts) = (range.start, range.start, Vec::new());
-        while at < range.end {
-            if self.is(at, "+") {
-                parts.push(begin..at);
-                begin = at + 1;
-            }
-            at = self.after(at).min(range.end);
-        }
-        parts.push(begin..range.end);
+        let parts = self.split(range, "+");
         if parts.len() < 2 || parts.iter().any(Range::is_empty) {
             return None;
         }

@@ -52,8 +52,11 @@ fn condition(rule: &Node, notes: &mut Notes) -> Option<String> {
     written
 }
 
+/// The kind of an expectation, its keys, and whether it is about all requests.
+type Same = (&'static str, Vec<(String, Out)>, bool);
+
 /// The expectation that is the same as a rule of a metric.
-fn of(metric: &str, rule: &str) -> Option<(&'static str, Vec<(String, Out)>, bool)> {
+fn of(metric: &str, rule: &str) -> Option<Same> {
     let at = rule.find(['<', '>'])?;
     let (what, rest) = (rule[..at].trim(), &rule[at..]);
     let is_most = rest.starts_with('<');

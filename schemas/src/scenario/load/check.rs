@@ -37,7 +37,7 @@ pub struct Check {
     pub finish_reason: Vec<String>,
     /// `openai` only: the text of an answer must equal the first answer to the same prompt in this phase, such as
     /// `baseline`. For models with deterministic answers (`parameters: {temperature: 0}`). It detects streams that lose
-    /// or repeat tokens. An answer to a prompt that the phase did not have fails.
+    /// or repeat tokens. An answer to a prompt that the phase did not have is not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["baseline"]))]
     pub same_as: Option<String>,

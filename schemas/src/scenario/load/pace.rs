@@ -362,6 +362,20 @@ pub enum Arrival {
     Poisson,
 }
 
+impl Arrival {
+    /// The most requests of a block, which has its exact number of jittered requests.
+    pub const MOST_OF_A_BLOCK: u64 = 20;
+
+    /// By how many requests a phase may differ from a pace of this rate, because blocks of jittered requests lie across its ends.
+    /// Steady requests do not differ, and Poisson arrivals have no such bound.
+    pub fn spread(self, per_second: f64) -> f64 {
+        match self {
+            Self::Jittered => per_second.round().clamp(1.0, Self::MOST_OF_A_BLOCK as f64),
+            Self::Steady | Self::Poisson => 0.0,
+        }
+    }
+}
+
 /// The pause of a closed-loop worker between an answer and its next request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ThinkTime {

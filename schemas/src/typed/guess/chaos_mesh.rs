@@ -1,7 +1,8 @@
 //! Words of Chaos Mesh inside a scenario. Its values become those of a fault, as `import` carries them over. What is not there
 //! is not made up.
 
-use super::write::{folded, percent};
+use super::common::folded;
+use super::write::percent;
 use crate::diagnostic::words;
 use crate::foreign;
 use crate::import::chaos_mesh;

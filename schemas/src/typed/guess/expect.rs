@@ -1,9 +1,7 @@
 //! Expectations and stop conditions in the words of others, and in places where they do not belong.
 
-use super::write::{
-    FAILURES, LATENCIES, SUCCESSES, comparison, fault, folded, is_limit, limits, line_of_comparison, some_pods, text_of,
-};
-use super::{FIRST_LOAD, FIRST_PHASE};
+use super::common::{FIRST_LOAD, errors_of, folded, text_of};
+use super::write::{FAILURES, LATENCIES, SUCCESSES, comparison, fault, limits, line_of_comparison, some_pods};
 use crate::scenario::{Expectation, FaultInfo};
 use crate::source::flow::flow;
 use crate::source::{Entry, Node, Value};
@@ -42,7 +40,7 @@ pub(super) fn in_words(text: &str) -> Option<String> {
 fn by_key(entry: &Entry) -> Option<String> {
     let key = folded(&entry.key);
     if Expectation::KINDS.iter().any(|it| it.name == key) {
-        return Some(match counted(&key, &entry.node).or_else(|| errors(&key, &entry.node)) {
+        return Some(match counted(&key, &entry.node).or_else(|| errors_of(&key, &entry.node)) {
             Some(line) => line,
             None => format!("{key}: {}", flow(&entry.node)),
         });
@@ -73,29 +71,6 @@ pub(super) fn counted(key: &str, node: &Node) -> Option<String> {
         _ => return None,
     };
     (count >= 0).then(|| format!("{key}: {{{limit}: {count}}}"))
-}
-
-/// Numbers in the place of limits on kinds of errors: `errors: {5xx: 0}`.
-pub(super) fn errors(key: &str, node: &Node) -> Option<String> {
-    let Value::Map(entries) = &node.value else { return None };
-    let (mut lines, mut is_changed) = (Vec::new(), false);
-    for entry in entries {
-        let name = match folded(&entry.key).as_str() {
-            "5xx" | "http5xx" | "server_errors" => "http_5xx",
-            "4xx" | "http4xx" | "client_errors" => "http_4xx",
-            "timeouts" => "timeout",
-            "all" | "total" => "any",
-            _ => entry.key.as_str(),
-        };
-        let is_count = matches!(entry.node.value, Value::Int(0..));
-        is_changed |= name != entry.key || is_count;
-        lines.push(match is_count {
-            true => format!("{name}: {{max: {}}}", flow(&entry.node)),
-            false => format!("{name}: {}", flow(&entry.node)),
-        });
-    }
-    (key == "errors" && is_changed && !entries.iter().any(|it| is_limit(&it.key)))
-        .then(|| format!("errors: {{{}}}", lines.join(", ")))
 }
 
 /// Pods that are ready: within the given time, or a usual one.
@@ -224,11 +199,4 @@ pub(super) fn pace(key: &str, node: &Node) -> Option<String> {
         _ => super::write::rate(key, node)?,
     };
     Some(format!("load: {{{FIRST_LOAD}: {{{line}}}}}"))
-}
-
-/// A multiple of a percentile: a comparison with the first phase.
-pub(super) fn ratio(percentile: &str, value: &str) -> Option<String> {
-    let times: f64 = value.trim().strip_suffix(['x', 'X'])?.parse().ok()?;
-    let times = crate::units::short(times);
-    Some(format!("latency_ratio: {{percentile: {percentile}, to: {FIRST_PHASE}, max: {times}}}"))
 }

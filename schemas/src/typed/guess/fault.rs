@@ -1,12 +1,9 @@
 //! Faults in the words of others.
 
-use super::write::{SELECTS, WORKLOADS, folded, percent, some_pods, text_of};
-use crate::scenario::FaultInfo;
+use super::common::{NAMING, folded, text_of, typed};
+use super::write::{SELECTS, WORKLOADS, percent, some_pods};
 use crate::source::flow::{flow, quoted};
 use crate::source::{Entry, Node, Value};
-
-/// Keys of labels that are written without `labels`.
-pub(super) const LABELS: &[&str] = &["app", "component", "tier", "role", "app.kubernetes.io/name", "k8s-app"];
 
 /// Kinds that need nothing but pods.
 const OF_PODS: &[&str] = &["pod_kill", "pod_failure"];
@@ -19,7 +16,7 @@ pub(super) fn without_pods(kind: &str, node: &Node) -> Option<String> {
             Some(format!("write `{kind}: {{pods: {}, count: 1}}}}`", pods.strip_suffix('}')?))
         }
         Value::Map(entries) if !entries.iter().any(|it| it.key == "pods") => {
-            let is_label = |entry: &&Entry| LABELS.contains(&entry.key.as_str());
+            let is_label = |entry: &&Entry| NAMING.contains(&entry.key.as_str());
             let (labels, rest): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(is_label);
             if labels.is_empty() {
                 return None;
@@ -34,20 +31,6 @@ pub(super) fn without_pods(kind: &str, node: &Node) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// A fault as its `type`, with its settings next to it.
-pub(super) fn typed(entries: &[Entry]) -> Option<String> {
-    let kind = entries.iter().find(|it| matches!(folded(&it.key).as_str(), "type" | "kind" | "action"))?;
-    let info = FaultInfo::of(&folded(text_of(&kind.node)?))?;
-    let mut rest: Vec<String> = Vec::new();
-    for entry in entries.iter().filter(|it| it.key != kind.key && it.key != "name") {
-        rest.push(format!("{}: {}", quoted(&entry.key), flow(&entry.node)));
-    }
-    Some(match rest.is_empty() {
-        true => format!("{}: {}", info.name, info.facts.example),
-        false => format!("{}: {{{}}}", info.name, rest.join(", ")),
-    })
 }
 
 /// The same for `type` alone.

@@ -1,6 +1,6 @@
 //! Loads in the words of others.
 
-use super::write::{folded, text_of};
+use super::common::{folded, text_of};
 use crate::source::flow::{flow, quoted};
 use crate::source::{Entry, Node, Value};
 

@@ -12,6 +12,9 @@ pub(super) struct Guess {
     pub means: Means,
 }
 
+/// An answer, and the keys next to the guess that it also replaces.
+pub(super) type Replacing = (String, &'static [&'static str]);
+
 /// What a row's words mean.
 pub(super) enum Means {
     /// The same value under this key.
@@ -29,7 +32,7 @@ pub(super) enum Means {
     /// The whole answer of this function.
     Said(fn(&str, &Node) -> Option<String>),
     /// The whole answer of this function, which also sees the entries next to the guess, and the keys that it replaces as well.
-    Beside(fn(&str, &Node, &[Entry]) -> Option<(String, &'static [&'static str])>),
+    Beside(fn(&str, &Node, &[Entry]) -> Option<Replacing>),
     /// The whole answer of this function to all entries of the map with one of the words.
     Together(fn(&[Entry]) -> Option<String>),
 }

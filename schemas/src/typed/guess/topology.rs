@@ -1,8 +1,8 @@
 //! Words of Kubernetes and Compose in a topology of the sandbox. Its types are in the sandbox, and are named here alone.
 
+use super::common::{folded, text_of};
 use super::row::Means::{Elsewhere, Key, Line, Made, Remove, Said};
 use super::row::{Guess, guess};
-use super::write::{folded, text_of};
 use crate::source::flow::{flow, quoted};
 use crate::source::{Node, Value};
 

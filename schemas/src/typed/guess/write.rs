@@ -1,5 +1,6 @@
 //! Lines that take more than the value under another key.
 
+use super::common::{AT_LEAST, AT_MOST, FIRST_PHASE, NAMING, errors_of, folded, is_limit, ratio, text_of, typed};
 use crate::scenario::{FaultInfo, LoadKindInfo};
 use crate::source::flow::{flow, quoted};
 use crate::source::{Node, Value};
@@ -46,14 +47,6 @@ pub(super) const LATENCIES: &[&str] = &[
     "p99_latency",
 ];
 
-/// Words for `max`.
-pub(super) const AT_MOST: &[&str] =
-    &["below", "under", "at_most", "less_than", "lt", "lte", "maximum", "upper", "within"];
-
-/// Words for `min`.
-pub(super) const AT_LEAST: &[&str] =
-    &["above", "at_least", "more_than", "greater_than", "gt", "gte", "minimum", "lower"];
-
 /// Words for `netem` with a delay.
 pub(super) const DELAYS: &[&str] =
     &["delay", "latency", "slow", "network_delay", "network_latency", "net_delay", "pod_network_latency"];
@@ -91,11 +84,6 @@ const LABELS: &[&str] = &["labelselectors", "label_selectors", "matchlabels", "m
 
 /// The pods of a suggestion whose guess names none.
 const SOME_PODS: &str = "{labels: {app: worker}}";
-
-/// A key as the table has it.
-pub(super) fn folded(key: &str) -> String {
-    key.trim().to_lowercase().replace(['-', ' '], "_")
-}
 
 /// A comparison such as `p(95)<500`: its name, whether it says "at most", and its value.
 pub(super) fn comparison(text: &str) -> Option<(&str, bool, &str)> {
@@ -205,18 +193,10 @@ pub(super) fn limits(key: &str, node: &Node) -> Option<String> {
     // A comparison within the value may name the percentile: `http_req_duration: p(95)<500`.
     let name = text_of(node).and_then(comparison).map(|(name, ..)| name).filter(|name| percentile_in(name).is_some());
     let (is_most, value) = limit(node)?;
-    if let Some(line) = percentile_in(key).and_then(|percentile| super::expect::ratio(&percentile, &value)) {
+    if let Some(line) = percentile_in(key).and_then(|percentile| ratio(&percentile, &value)) {
         return Some(line);
     }
     line_of_comparison(name.unwrap_or(key), is_most.unwrap_or(!is_success), &value)
-}
-
-pub(super) fn text_of(node: &Node) -> Option<&str> {
-    match &node.value {
-        Value::String(text) | Value::Rendered(text) => Some(text),
-        Value::Seq(nodes) => text_of(nodes.first()?),
-        _ => None,
-    }
 }
 
 /// Any other key that has a percentile in it.
@@ -250,7 +230,7 @@ pub(super) fn percentile_ratio(_: &str, node: &Node) -> Option<String> {
         _ => ("p95".to_owned(), limit(node)?.1),
     };
     let value: f64 = value.trim_end_matches(['x', 'X']).parse().ok()?;
-    Some(format!("latency_ratio: {{percentile: {name}, to: {}, max: {}}}", super::FIRST_PHASE, short(value)))
+    Some(format!("latency_ratio: {{percentile: {name}, to: {}, max: {}}}", FIRST_PHASE, short(value)))
 }
 
 /// A comparison in the place of a share.
@@ -267,7 +247,7 @@ pub(super) fn success_rate(_: &str, node: &Node) -> Option<String> {
 
 /// Limits on failures without their kind; a share of failures is a share of successes here.
 pub(super) fn errors(key: &str, node: &Node) -> Option<String> {
-    if let Some(line) = super::expect::errors(key, node) {
+    if let Some(line) = errors_of(key, node) {
         return Some(line);
     }
     if let Value::Map(entries) = &node.value
@@ -281,11 +261,6 @@ pub(super) fn errors(key: &str, node: &Node) -> Option<String> {
         Ok(count) => Some(format!("errors: {{any: {{{}: {count}}}}}", if is_most { "max" } else { "min" })),
         Err(_) => line_of_comparison("errors", is_most, &value),
     }
-}
-
-pub(super) fn is_limit(key: &str) -> bool {
-    let key = folded(key);
-    matches!(key.as_str(), "min" | "max") || AT_MOST.contains(&key.as_str()) || AT_LEAST.contains(&key.as_str())
 }
 
 /// A percentile of the times to the first token.
@@ -350,7 +325,7 @@ pub(super) fn fault(key: &str, node: &Node) -> Option<String> {
         // A selector without its key.
         _ if entry(&["prefix", "owner"]).is_some() => format!("{{{}}}", selects.join(", ")),
         Some(entry) if entry.key == "labels" => format!("{{{}}}", selects.join(", ")),
-        _ if entry(super::fault::LABELS).is_some() => some_pods("pods", &without(node, words)),
+        _ if entry(NAMING).is_some() => some_pods("pods", &without(node, words)),
         Some(entry) => some_pods(&folded(&entry.key), &entry.node),
         None if setting.is_empty() && text_of(node).is_some() => one_of(key, some_pods("pods", node)),
         None => SOME_PODS.to_owned(),
@@ -499,7 +474,7 @@ pub(super) fn in_pods(key: &str, node: &Node) -> Option<String> {
 pub(super) fn faults(_: &str, node: &Node) -> Option<String> {
     let one = |entries: &[crate::source::Entry]| -> Option<(String, String)> {
         let name = entries.iter().find(|it| it.key == "name").and_then(|it| text_of(&it.node));
-        if let Some(line) = super::fault::typed(entries) {
+        if let Some(line) = typed(entries) {
             let name = name.map_or_else(|| line.split(':').next().unwrap_or_default().replace('_', "-"), str::to_owned);
             return Some((name, line));
         }

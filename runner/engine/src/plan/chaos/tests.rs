@@ -92,7 +92,7 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     assert_eq!(lossy.objects.len(), 2);
     assert_eq!(spec(&lossy, 0)["externalTargets"], json!([nats]));
     assert_eq!(spec(&lossy, 1)["selector"]["pods"], json!({"dynamo": ["nats-0"]}));
-    assert!(lossy.description.contains("It takes 2 resources"), "{}", lossy.description);
+    assert!(lossy.description.contains("It consists of 2 resources"), "{}", lossy.description);
     // With ports, only packets to them are selected, through the service as well as past it.
     let by_port = world.made("netem: {WORKER, to: [{service: nats, ports: [4222]}], loss: 50%}").await;
     let through = json!(format!("{nats}:4222"));
@@ -109,7 +109,7 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
         .await;
     let workers = world.address_of("workers").await;
     assert_eq!(spec(&all, 0)["externalTargets"], json!([workers]), "{}", all.description);
-    assert!(all.description.contains("through service both stays as it is"), "{}", all.description);
+    assert!(all.description.contains("through service both is unchanged"), "{}", all.description);
     // Both ends the same is no link, and an error to Chaos Mesh: the others are the peers.
     let others = world.made("netem: {WORKER, to: [{pods: {prefix: vllm-agg-0}}], loss: 1%}").await;
     let target = &others.targets[0].name;

@@ -55,6 +55,11 @@ pub(super) enum Behaviour {
     NeverGone,
     PanicsInUndo,
     DoesNotLast,
+    /// Nothing shows whether it lasts, except in every second look.
+    IsSeenNowAndThen,
+    NeverSeenAgain,
+    /// It does not act in the first second after its proof, which samples show.
+    IsSampled,
     HangsInUndo,
     FailsInTwoWays,
     /// The number of seconds that its engine takes.
@@ -67,6 +72,8 @@ pub(super) enum Behaviour {
     /// At its end, too little of it is seen.
     SeenTooLittle,
     NeverSeen,
+    /// Only that its objects are in place is asked for, and shown.
+    IsApplied,
     /// Not proven for this many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
     /// How many of its three targets are gone, and from which second on.
@@ -84,6 +91,8 @@ pub(super) struct FakeFault {
     pub(super) log: Log,
     pub(super) behaviour: Behaviour,
     pub(super) undone: u32,
+    pub(super) looks: u32,
+    pub(super) sampled: Option<Stretch>,
     /// Whether the service suffers now.
     pub(super) harm: Arc<AtomicBool>,
 }
@@ -136,9 +145,27 @@ impl FaultDriver for FakeFault {
         finding(Proof::Effective, true)
     }
 
+    async fn sample(&mut self) {
+        if self.behaviour == Behaviour::IsSampled {
+            let from = Instant::now();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let to = Some(Instant::now());
+            self.sampled.get_or_insert(Stretch { from, to, why: "open".to_owned(), target: None });
+        }
+        std::future::pending().await
+    }
+
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        self.looks += 1;
+        let is_shown = match self.behaviour {
+            Behaviour::IsSeenNowAndThen => self.looks % 2 == 1 || self.looks > 3,
+            behaviour => behaviour != Behaviour::NeverSeenAgain,
+        };
+        if !is_shown {
+            return Err(FaultError::Unknown("the log is empty".into()));
+        }
         match self.behaviour {
-            Behaviour::NeverSeen => return Ok(Vec::new()),
+            Behaviour::NeverSeen | Behaviour::IsApplied => return Ok(Vec::new()),
             Behaviour::SeenTooLittle => return Ok(finding(Proof::Effective, false)),
             _ => {}
         }
@@ -185,7 +212,7 @@ impl FaultDriver for FakeFault {
             };
             return (0..count).map(lost).collect();
         }
-        let Behaviour::IsBlind(lasts) = self.behaviour else { return Vec::new() };
+        let Behaviour::IsBlind(lasts) = self.behaviour else { return self.sampled.iter().cloned().collect() };
         vec![Stretch {
             from,
             to: lasts.map(|lasts| from + Duration::from_millis(lasts)),
@@ -347,8 +374,21 @@ pub(super) async fn stopped(
             if behaviour.is_claimed() {
                 (plan.kind, plan.engine) = ("stress", "chaos-mesh");
             }
-            drivers
-                .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
+            if matches!(behaviour, Behaviour::IsApplied) {
+                plan.engine = "network-policy";
+            }
+            drivers.push((
+                plan,
+                Box::new(FakeFault {
+                    name,
+                    log: log.clone(),
+                    behaviour,
+                    undone: 0,
+                    looks: 0,
+                    sampled: None,
+                    harm: harm.clone(),
+                }),
+            ));
         }
     }
     let (sender, stop) = watch::channel(None);
