@@ -44,9 +44,8 @@ fn prometheus() -> HttpServer {
             number.parse::<f64>().expect("a number")
         });
         let times = (0..).map(|at| f64::from(at).mul_add(step, start)).take_while(|at| *at <= end);
-        let mut values: Vec<_> =
-            times.zip([3, 5].into_iter().cycle()).map(|(at, value)| json!([at, value.to_string()])).collect();
-        values.truncate(values.len() / 2 * 2);
+        let value = |at: f64| if at.rem_euclid(2.0) < 1.0 { "3" } else { "5" };
+        let values: Vec<_> = times.map(|at| json!([at, value(at)])).collect();
         let body = json!({"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": values}]}});
         Answer::with_headers(200, &[("content-type", "application/json")], body.to_string())
     })
@@ -187,7 +186,8 @@ phases:
         requests.iter().all(|it| it.starts_with("POST /api/v1/query_range") && it.contains("sum%28up%29")),
         "{requests:?}"
     );
-    assert_eq!(requests.len(), 3, "one for each phase that is asked or compared with");
+    let of_a_phase = requests.iter().filter(|it| it.contains("lookback_delta=1")).count();
+    assert!(of_a_phase >= 3, "some for each phase that is asked or compared with: {requests:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::Value;
 use shakedown_schemas::scenario::{Over, Prometheus};
 
@@ -19,13 +20,35 @@ const MOST_WARNINGS: usize = 5;
 const MOST: f64 = 300.0;
 /// How far the time of a value may be from what was asked for, in seconds: both are rounded to milliseconds.
 const ROUNDED: f64 = 0.002;
+/// The age up to which Prometheus takes a sample for the present value by default, in seconds.
+const LOOKBACK: f64 = 300.0;
 
 /// The times that a query asks for, in seconds since 1970.
+#[derive(Debug, Clone, PartialEq)]
 struct Asked {
     from: f64,
     to: f64,
     /// The number of values of a series without gaps.
     count: usize,
+    /// The greatest age of a sample that is a present value, in seconds. None for the server's own.
+    lookback: Option<f64>,
+}
+
+/// The queries for `count` values up to a phase's end. Each has so short a lookback that no value is of a sample before the
+/// phase, which lasted that many seconds. The lookback doubles from query to query, so that they are few.
+fn queries(lasted: f64, to: f64, step: f64, count: usize) -> Vec<Asked> {
+    let into = |at: usize| lasted - (count - 1 - at) as f64 * step;
+    let mut queries = Vec::new();
+    let mut at = 0;
+    while at < count {
+        let lookback = Some(into(at)).filter(|lookback| *lookback < LOOKBACK);
+        let is_in = |next: &usize| lookback.is_none_or(|lookback| into(*next) < 2.0 * lookback);
+        let next = (at + 1..count).find(|next| !is_in(next)).unwrap_or(count);
+        let [from, until] = [at, next - 1].map(|at| to - lasted + into(at));
+        queries.push(Asked { from, to: until, count: next - at, lookback });
+        at = next;
+    }
+    queries
 }
 
 /// The values of the expectation's phase and of the phase that it is compared with.
@@ -46,26 +69,68 @@ pub(super) async fn series(
 }
 
 async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<SeriesSeen, String> {
-    let seconds = |nanoseconds| zero.wall_at(nanoseconds).as_millisecond() as f64 / 1e3;
-    let (from, to) = (seconds(span.judged_from_ns), seconds(span.judged_to_ns));
-    let text = |seconds: f64| format!("{seconds:.3}");
+    let to = zero.wall_at(span.judged_to_ns).as_millisecond() as f64 / 1e3;
     let lasted = span.judged_to_ns.saturating_sub(span.judged_from_ns) as f64 / 1e9;
     let step = it.step.map_or_else(|| (lasted / MOST).ceil().max(1.0), |step| step.as_secs_f64());
-    let (what, mut query, asked) = match it.over {
-        // Some servers answer with an earlier value, because they do not have the last ones yet.
-        Over::End => ("query", vec![("time", text(to))], Asked { from: to - step, to, count: 1 }),
-        Over::Mean | Over::Max | Over::Min => {
-            // Both ends have a value.
-            let count = (lasted / step + 1e-6).floor() as usize + 1;
-            let query = vec![("start", text(from)), ("end", text(to)), ("step", format!("{step}"))];
-            ("query_range", query, Asked { from, to, count })
-        }
+    let count = match it.over {
+        Over::End => 1,
+        // The last one is of the end. A phase shorter than a step has one as well.
+        Over::Mean | Over::Max | Over::Min => ((lasted / step + 1e-6).floor() as usize).max(1),
     };
-    query.push(("query", it.query.clone()));
-    let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     // The headers may contain credentials for this server only, so redirects are not followed.
     let builder = reqwest::Client::builder().timeout(LIMIT).redirect(reqwest::redirect::Policy::none());
     let client = builder.build().map_err(|error| error.to_string())?;
+    let mut queries = queries(lasted, to, step, count);
+    if it.over == Over::End {
+        // Some servers answer with an earlier value, because they do not have the last ones yet.
+        queries.iter_mut().for_each(|asked| asked.from = asked.to - step);
+    }
+    let answers = join_all(queries.iter().map(|asked| query(&client, it, asked, step))).await;
+    let mut all = SeriesSeen { expected: count, ..SeriesSeen::default() };
+    let mut series: Option<Value> = None;
+    for (answer, asked) in answers.into_iter().zip(&queries) {
+        let answer = answer?;
+        let seen = read(&answer, asked)?;
+        if let Some(found) = answer["data"]["result"].get(0).filter(|one| one.is_object()) {
+            match &series {
+                Some(other) if other["metric"] != found["metric"] => return Err(too_many(&[other, found])),
+                _ => series = Some(found.clone()),
+            }
+        }
+        all.values.extend(seen.values);
+        all.elsewhere += seen.elsewhere;
+        merge(&mut all.warnings, seen.warnings);
+        merge(&mut all.doubts, seen.doubts);
+    }
+    Ok(all)
+}
+
+/// Adds the texts that are new.
+fn merge(texts: &mut Vec<String>, more: Vec<String>) {
+    for text in more {
+        if texts.len() < MOST_WARNINGS && !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+}
+
+/// One query's answer.
+async fn query(client: &reqwest::Client, it: &Prometheus, asked: &Asked, step: f64) -> Result<Value, String> {
+    let text = |seconds: f64| format!("{seconds:.3}");
+    let (what, mut query) = match it.over {
+        Over::End => ("query", vec![("time", text(asked.to))]),
+        Over::Mean | Over::Max | Over::Min => (
+            "query_range",
+            vec![("start", text(asked.from)), ("end", text(asked.to + ROUNDED / 2.0)), ("step", format!("{step}"))],
+        ),
+    };
+    query.push(("query", it.query.clone()));
+    if let Some(lookback) = asked.lookback {
+        let lookback = format!("{:.0}ms", (lookback * 1e3).floor().max(1.0));
+        // The one of Prometheus and Thanos, and the one of VictoriaMetrics.
+        query.extend([("lookback_delta", lookback.clone()), ("max_lookback", lookback)]);
+    }
+    let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let url = format!("{}/api/v1/{what}", it.url.trim_end_matches('/'));
     let mut request = client.post(&url).header("content-type", "application/x-www-form-urlencoded").body(body);
     for (name, value) in &it.headers {
@@ -84,9 +149,8 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     }
     let body = read_body(answer, LONGEST).await.map_err(unreachable)?;
     let body = body.ok_or_else(|| format!("the answer has more than {} MiB", LONGEST >> 20))?;
-    let value: Value = serde_json::from_slice(&body)
-        .map_err(|_| format!("the server answered {}, but not with the Prometheus API", status.as_u16()))?;
-    read(&value, &asked)
+    serde_json::from_slice(&body)
+        .map_err(|_| format!("the server answered {}, but not with the Prometheus API", status.as_u16()))
 }
 
 /// The server's own words about its answer.
@@ -138,7 +202,7 @@ fn read(answer: &Value, asked: &Asked) -> Result<SeriesSeen, String> {
         Some("matrix" | "vector") => match result.as_array().map_or(&[][..], Vec::as_slice) {
             [] => Vec::new(),
             [one] => one["values"].as_array().into_iter().flatten().chain(one.get("value")).collect(),
-            several => return Err(too_many(several)),
+            several => return Err(too_many(&several.iter().collect::<Vec<_>>())),
         },
         other => return Err(format!("the query returns a {}, but a number is needed", other.unwrap_or("nothing"))),
     };
@@ -160,7 +224,7 @@ fn read(answer: &Value, asked: &Asked) -> Result<SeriesSeen, String> {
 }
 
 /// One series is needed. Those of replicas have the same labels, or differ in one, and their sum counts everything twice.
-fn too_many(series: &[Value]) -> String {
+fn too_many(series: &[&Value]) -> String {
     let labels: BTreeSet<String> = series.iter().map(|one| one["metric"].to_string()).collect();
     let same = if labels.len() < series.len() { ", some of them with the same labels" } else { "" };
     format!(
@@ -171,111 +235,4 @@ fn too_many(series: &[Value]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use shakedown_fakes::{Answer, HttpServer, Step};
-
-    use super::*;
-
-    async fn ask(server: &HttpServer) -> Result<SeriesSeen, String> {
-        _ = rustls::crypto::ring::default_provider().install_default();
-        let it = json!({"url": server.url(), "query": "up", "headers": {"authorization": "Bearer x"}});
-        let span = PhaseSpan { judged_to_ns: 1_000_000_000, ..PhaseSpan::default() };
-        let wall = jiff::Timestamp::from_second(1).unwrap();
-        values(&serde_json::from_value(it).unwrap(), &span, &Zero { at: tokio::time::Instant::now(), wall }).await
-    }
-
-    #[tokio::test]
-    async fn the_headers_are_not_sent_to_another_server() {
-        let other = HttpServer::start(|_| 200.into());
-        let there = format!("{}/", other.url());
-        let first = HttpServer::start(move |_| Answer::with_headers(307, &[("location", there.as_str())], ""));
-        assert!(ask(&first).await.unwrap_err().contains("answered 307: redirects are not followed"));
-        assert_eq!(other.count(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_endless_answer_is_not_read_to_its_end() {
-        let endless = Step::Repeat(vec![b' '; 65536], Duration::ZERO);
-        let server = HttpServer::start(move |_| Answer::raw("HTTP/1.1 200 OK\r\n\r\n").then(endless.clone()));
-        assert_eq!(ask(&server).await, Err("the answer has more than 4 MiB".to_owned()));
-        assert_eq!(server.requests()[0].header("authorization"), Some("Bearer x"));
-    }
-
-    #[tokio::test]
-    async fn the_servers_warnings_and_missing_values_are_kept() {
-        let body = json!({
-            "status": "success", "warnings": ["one store did not answer"], "infos": ["metric might not be a counter"],
-            "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1.5, "2"]]}]},
-        });
-        let server = HttpServer::start(move |_| Answer::new(200, body.to_string()));
-        let seen = ask(&server).await.unwrap();
-        assert_eq!((seen.values, seen.expected), (vec![2.0], 2));
-        assert_eq!(seen.warnings, ["one store did not answer", "metric might not be a counter"]);
-        assert_eq!(seen.doubts, ["the server warns: one store did not answer"]);
-    }
-
-    /// Ten seconds from 100 s on, by the second.
-    const ASKED: Asked = Asked { from: 100.0, to: 110.0, count: 11 };
-
-    fn answer(kind: &str, result: Value) -> Result<Vec<f64>, String> {
-        let seen = read(&json!({"status": "success", "data": {"resultType": kind, "result": result}}), &ASKED);
-        seen.map(|seen| seen.values)
-    }
-
-    #[test]
-    fn answers_are_read_by_their_type() {
-        let range = json!([{"metric": {}, "values": [[101.5, "2"], [102.5, "NaN"], [103.5, "4.5"]]}]);
-        let values = answer("matrix", range).unwrap();
-        assert_eq!((values[0], values[1].is_nan(), values[2]), (2.0, true, 4.5));
-        assert_eq!(answer("vector", json!([{"metric": {}, "value": [110, "7"]}])), Ok(vec![7.0]));
-        assert_eq!(answer("scalar", json!([110.0, "3"])), Ok(vec![3.0]));
-        assert_eq!(answer("matrix", json!([])), Ok(Vec::new()));
-        assert!(
-            answer("vector", json!([{"metric": {"a": "1"}}, {"metric": {}}])).unwrap_err().contains("2 series, but")
-        );
-        assert!(answer("string", json!([101.5, "x"])).unwrap_err().contains("a number is needed"));
-        let refused = read(&json!({"status": "error", "error": "parse error"}), &ASKED);
-        assert_eq!(refused, Err("Prometheus refused the query: parse error".to_owned()));
-    }
-
-    #[test]
-    fn values_of_other_times_are_left_out() {
-        let at = |times: &[f64]| {
-            let values: Vec<Value> = times.iter().map(|at| json!([at, "1"])).collect();
-            let result = json!([{"metric": {}, "values": values}]);
-            let seen = read(&json!({"status": "success", "data": {"resultType": "matrix", "result": result}}), &ASKED);
-            seen.map(|seen| (seen.values.len(), seen.elsewhere))
-        };
-        assert_eq!(at(&[100.0, 105.0, 110.0]), Ok((3, 0)));
-        // Servers that align the times to the step, and those that answer about another time.
-        assert_eq!(at(&[99.6, 100.6, 109.6, 110.6]), Ok((2, 2)));
-        assert_eq!(at(&[1.0, 2.0]), Ok((0, 2)));
-        for times in [[100.0, 100.0], [105.0, 104.0]] {
-            assert!(at(&times).unwrap_err().contains("not in order of time"), "{times:?}");
-        }
-    }
-
-    /// Two replicas that scrape the same targets.
-    #[test]
-    fn a_series_that_is_there_twice_is_no_series() {
-        let one = json!({"metric": {"job": "shop"}, "values": [[101.0, "1"]]});
-        assert!(
-            answer("matrix", json!([one, one])).unwrap_err().contains("2 series, some of them with the same labels")
-        );
-    }
-
-    #[test]
-    fn an_answer_that_lacks_data_is_doubted() {
-        let doubts = |more: Value| {
-            let mut answer = json!({"status": "success", "data": {"resultType": "matrix", "result": []}});
-            answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            read(&answer, &ASKED).unwrap().doubts
-        };
-        assert_eq!(doubts(json!({"isPartial": true})), ["the server calls it partial (`isPartial`)"]);
-        assert_eq!(doubts(json!({"warnings": ["a store is down"]})), ["the server warns: a store is down"]);
-        let about_the_query =
-            json!({"isPartial": false, "warnings": ["PromQL warning: x"], "infos": ["PromQL info: y"]});
-        assert!(doubts(about_the_query).is_empty());
-    }
-}
+mod tests;
