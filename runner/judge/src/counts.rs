@@ -13,7 +13,7 @@ use shakedown_observe::{Cell, Failure};
 /// `success_rate`: the share of the phase's requests that succeeded.
 pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
-    let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max));
+    let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max)).allowing_jitter(asked);
     let total = stats::total(asked.load, asked.phase);
     let (n, succeeded) = (total.requests(), total.succeeded);
     if n == 0 {
@@ -38,7 +38,11 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     if let Some(words) = &unmatched {
         answer.term("not compared", words.clone());
     }
-    if rules.enough(n) {
+    // With those that jitter moved out of the phase, the limits may hold.
+    let missing = rules.missing(n);
+    let holds_with = |more: u64| limits.hold((succeeded + more) as f64 / (n + missing) as f64);
+    let is_open = missing > 0 && !limits.hold(rate) && (holds_with(missing) || holds_with(0));
+    if rules.enough(n) && !is_open {
         let answer = answer.decide(&rules, &fact);
         return match unmatched.filter(|_| total.answers.unmatched * 2 > succeeded && answer.verdict == Verdict::Pass) {
             Some(words) => {
@@ -328,6 +332,28 @@ mod tests {
         assert_eq!(ask(18.5, 0.0, Arrival::Jittered, exactly.clone()).0, Verdict::Fail, "more than a block");
         assert_eq!(ask(19.5, 0.0, Arrival::Steady, exactly).0, Verdict::Fail);
         assert_eq!(ask(19.5, 0.0, Arrival::Jittered, json!({"min": 401})).0, Verdict::Fail, "the pace has 400");
+    }
+
+    /// 10/s for 10 s had 97 of the 100 requests that a limit of 99 % needs, and was inconclusive.
+    #[test]
+    fn requests_that_jitter_moves_over_an_end_do_not_make_a_sample_too_small() {
+        let ask = |sent: f64, failing: u64, arrival: Arrival| {
+            let phase = json!([{"name": "p", "duration": "5s", "expect": [{"success_rate": {"min": "99%"}}]}]);
+            let answer = move |it: Request<'_>| if it.index < failing { it.refused() } else { it.ok_in(10.0) };
+            let seen = Timeline::new(sent).phase("p", 5.0).answer(answer).observe();
+            let mut scenario = scenario(&phase);
+            scenario.load["load"].arrival = Some(arrival);
+            expectations(&scenario, &seen, 1, &|_| None).remove(0)
+        };
+        let result = ask(19.3, 0, Arrival::Jittered);
+        assert_eq!((result.verdict, result.samples), (Verdict::Pass, 97), "{}", result.reason);
+        assert_eq!(result.terms["requests needed"], "100, 3 of them moved over the phase's ends by jitter");
+        assert_eq!(ask(20.0, 1, Arrival::Jittered).verdict, Verdict::Pass);
+        // One failure of a hundred is none too many, and one of 97 would be.
+        assert_eq!(ask(19.3, 1, Arrival::Jittered).verdict, Verdict::Inconclusive);
+        assert_eq!(ask(19.3, 2, Arrival::Jittered).verdict, Verdict::Fail);
+        assert_eq!(ask(17.7, 0, Arrival::Jittered).verdict, Verdict::Inconclusive, "more than a tenth");
+        assert_eq!(ask(19.3, 0, Arrival::Steady).verdict, Verdict::Inconclusive);
     }
 
     #[test]
