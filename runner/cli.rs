@@ -21,6 +21,7 @@ mod identity;
 mod import;
 mod init;
 mod last_failed;
+mod last_words;
 mod list;
 mod live;
 mod merge;

@@ -107,7 +107,7 @@ fn a_table_that_is_wider_than_the_phone_is_shaded_where_it_goes_on() {
     let mut result = sample::passing();
     for load in result.scenarios[0].phases.iter_mut().flat_map(|phase| &mut phase.loads) {
         let stats = load.stats.clone();
-        load.steps = vec![PartStats { name: "login".to_owned(), matches: String::new(), stats }];
+        load.steps = vec![PartStats { name: "login".to_owned(), rest: None, matches: String::new(), stats }];
     }
     shakedown.file("page.html", shakedown_reports::html(&result).expect("a page"));
     let mut page = browser.open(&shakedown.path("page.html"), Look::PHONE);

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{ExpectationResult, FaultResult, NotRun, Proof, RunResult, ScenarioResult, Verdict};
 use shakedown_schemas::scenario::FaultEngine;
 use shakedown_schemas::words;
@@ -221,7 +222,9 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
 /// The sentence about an injection or an undo, and its evidence.
 fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, String) {
     let done = match undo {
-        true => "undone, confirmed by reading back".to_owned(),
+        true if it.injecting_s.is_none() => "nothing to undo: it was never injected".to_owned(),
+        true if it.state == FaultState::Undone => "undone, confirmed by reading back".to_owned(),
+        true => sentences::undo(it),
         false if it.is_claimed() && it.engine == FaultEngine::NetworkPolicy => sentences::injection(it),
         false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
         false => format!("applied and proven{}", sentences::amounts(it)),
@@ -394,6 +397,20 @@ mod tests {
         assert_eq!(lines(&it), 1);
         it.terms.insert("requests".to_owned(), it.samples.to_string());
         assert_eq!(lines(&it), 1);
+    }
+
+    /// The case of a fault that the run did not come to said "undone, confirmed by reading back".
+    #[test]
+    fn what_was_never_injected_is_not_undone() {
+        let mut it = sample::passing().scenarios[0].faults[0].clone();
+        let reason = |it: &FaultResult| fault_texts(it, true, Verdict::Pass).0;
+        assert_eq!(reason(&it), "nats-cut: undone, confirmed by reading back");
+        it.state = FaultState::NothingToUndo;
+        assert_eq!(reason(&it), "nats-cut: nothing to undo");
+        it.state = FaultState::Unclear;
+        assert_eq!(reason(&it), "nats-cut: unclear");
+        (it.state, it.injecting_s) = (FaultState::Planned, None);
+        assert_eq!(reason(&it), "nats-cut: nothing to undo: it was never injected");
     }
 
     #[test]

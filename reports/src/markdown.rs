@@ -262,8 +262,8 @@ fn parts(scenario: &ScenarioResult) -> String {
         out.push_str("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
         for (phase, part) in &table.rows {
             let name = match part.matches.is_empty() {
-                true => inline(&part.name),
-                false => format!("{} ({})", inline(&part.name), inline(&part.matches)),
+                true => inline(&part.shown()),
+                false => format!("{} ({})", inline(&part.shown()), inline(&part.matches)),
             };
             let cells = sentences::PartTable::cells(part).map(|cell| inline(&cell));
             out.push_str(&format!("| {} | {name} | {} |\n", inline(phase), cells.join(" | ")));

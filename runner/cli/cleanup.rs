@@ -85,6 +85,9 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
             code = code.max(remove(cluster, &late, args.force_cleanup).await);
         }
         found.items.extend(late);
+        for seen in journal.unclear_ends(cluster).await {
+            print::remark(format_args!("{seen}"));
+        }
     }
     for problem in &found.unproven {
         print::remark(format_args!("{problem}"));
@@ -422,6 +425,26 @@ impl Journal {
         }
     }
 
+    /// The pods of other owners of which it is not known whether a dead run ended them, as they are once the server can no
+    /// longer carry that out, in words. Nothing of them can be removed.
+    async fn unclear_ends(&self, cluster: &Cluster) -> Vec<String> {
+        let mut all = Vec::new();
+        for (run, key, since) in &self.contents.unclear_ends {
+            let deadline = Instant::now() + young(*since, Timestamp::now()).unwrap_or_default();
+            let seen = loop {
+                match cluster.ends(key).await {
+                    Ok(true) => break "it is gone or being deleted".to_owned(),
+                    Ok(false) if Instant::now() >= deadline => break "it still exists".to_owned(),
+                    Err(error) if Instant::now() >= deadline => break format!("it could not be read: {error}"),
+                    Ok(false) | Err(_) => tokio::time::sleep(POLL).await,
+                }
+            };
+            let uid = key.uid.as_deref().unwrap_or_default();
+            all.push(format!("it is not known whether run {run} ended {key} (uid {uid}): {seen}"));
+        }
+        all
+    }
+
     /// The runs that are known to be dead, because the process that wrote this file is gone.
     fn dead(&self) -> Result<BTreeSet<String>, Failure> {
         match journal::is_written(&self.path) {
@@ -557,6 +580,29 @@ mod tests {
             let came = journal.late(&store.cluster(), &Found::default()).await.unwrap();
             assert_eq!(came.len(), found, "{age} s ago, {comes_after} s from now");
             assert!(begun.elapsed() <= std::time::Duration::from_secs(61), "{:?}", begun.elapsed());
+        }
+    }
+
+    /// A pod whose deletion had no answer 50 s ago, and that is deleted 5 s, 15 s or never from now on.
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_may_have_been_ended_is_looked_at_until_it_cannot_be() {
+        for (comes_after, ends) in [(Some(5), true), (Some(15), false), (None, false)] {
+            let store = Store::default();
+            let pod = store.put(Kind::Pod, json!({"metadata": {"name": "a", "namespace": "n"}}));
+            let uid = pod["metadata"]["uid"].as_str().map(str::to_owned);
+            let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "a".into(), uid };
+            let since = Timestamp::now() - jiff::SignedDuration::from_secs(50);
+            let contents = Contents { unclear_ends: vec![("r".to_owned(), key, since)], ..Contents::default() };
+            let journal = Journal { path: PathBuf::new(), contents, runs: BTreeSet::new() };
+            let late = store.clone();
+            tokio::spawn(async move {
+                let Some(seconds) = comes_after else { return };
+                tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+                late.remove(&Store::path(Kind::Pod, "n", "a"));
+            });
+            let seen = journal.unclear_ends(&store.cluster()).await;
+            let words = if ends { ": it is gone or being deleted" } else { ": it still exists" };
+            assert!(matches!(&seen[..], [text] if text.ends_with(words)), "{comes_after:?}: {seen:?}");
         }
     }
 

@@ -16,11 +16,12 @@ use super::console::{Console, Style};
 use super::filter::Selected;
 use super::finish::{self, Summary};
 use super::identity::info;
+use super::last_words::last_words;
 use super::output::Output;
 use super::suite::{Queue, Shared, Verdicts, labels};
 use super::{Failure, exit, last_failed, plan, proof, sandbox, select, signals, totals};
 use crate::export;
-use shakedown_cluster::{Cluster, ClusterError, quoted};
+use shakedown_cluster::{Cluster, ClusterError};
 use shakedown_engine::events::{Events, Listener};
 use shakedown_engine::execute::{self, Signal};
 use shakedown_engine::plan::{Options, Proof};
@@ -115,7 +116,7 @@ impl<'a> Session<'a> {
         }
         let events = Events::new(listeners).redacted(redactor.clone());
         let limit = args.course.max_time.map(|limit| limit.get());
-        let stop = signals::listen(&last_words(&args.target, &output), limit, {
+        let stop = signals::listen(last_words(&args.target, &output), limit, {
             let events = events.clone();
             move |signal| events.emit(EventKind::Interrupted { signal: signal.to_owned() })
         });
@@ -351,20 +352,6 @@ async fn find_proof(
         named.or_else(|| cluster.map(Cluster::default_namespace))
     });
     proof::find(&args.proving, cluster.filter(|_| first.is_some()), run, namespace).await.map_err(Failure::environment)
-}
-
-/// The message for a second signal, which ends the run before its undo is complete.
-fn last_words(target: &args::Target, output: &Output) -> String {
-    if target.sandbox {
-        return ", and the sandbox with it".to_owned();
-    }
-    let folder = std::path::absolute(output.folder()).unwrap_or_else(|_| output.folder().to_owned());
-    let mut command =
-        format!("shakedown cleanup {}{}", quoted(&folder.display().to_string()), sandbox::named(target).flags());
-    if let Some(namespace) = &target.namespace {
-        command.push_str(&format!(" --namespace {}", quoted(namespace)));
-    }
-    format!(". The fuse removes leftovers from the cluster when it expires. To remove them now:\n  {command}")
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         print::text(&for_users(text));
         return Ok(exit::PASSED);
     }
-    let mut stop = super::signals::listen("", None, |_| {});
+    let mut stop = super::signals::listen(|code| (String::new(), code), None, |_| {});
     let sandbox = start(args.topology.as_deref().map_or_else(|| Ok(Topology::default()), read)?).await?;
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
@@ -211,7 +211,7 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
 /// # Errors
 /// If its configuration is invalid, or it cannot listen.
 pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
-    let mut stop = super::signals::listen("", None, |_| {});
+    let mut stop = super::signals::listen(|code| (String::new(), code), None, |_| {});
     let token = tokio_util::sync::CancellationToken::new();
     let end = token.clone();
     tokio::spawn(async move {

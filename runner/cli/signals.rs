@@ -12,14 +12,13 @@ use super::exit;
 pub const TIME_UP: &str = "--max-time";
 
 /// Starts to listen. The receiver gets the name of the first signal, or [`TIME_UP`] after the limit. `acknowledge` is called
-/// with it immediately. `last_words` is printed at the second signal.
+/// with it immediately. `at_once` is asked at the second signal, with its exit code: what is printed, and the code in its place.
 pub fn listen(
-    last_words: &str,
+    at_once: impl FnOnce(u8) -> (String, u8) + Send + 'static,
     limit: Option<Duration>,
     mut acknowledge: impl FnMut(&'static str) + Send + 'static,
 ) -> watch::Receiver<Option<&'static str>> {
     let (sender, receiver) = watch::channel(None);
-    let last_words = last_words.to_owned();
     let mut signals = Signals::new();
     tokio::spawn(async move {
         let first = tokio::select! {
@@ -34,8 +33,9 @@ pub fn listen(
             acknowledge(signals.next().await);
         }
         let second = signals.next().await;
-        _ = writeln!(std::io::stderr(), "{second} again: stopped immediately{last_words}");
-        std::process::exit(i32::from(code(second)));
+        let (words, code) = at_once(code(second));
+        _ = writeln!(std::io::stderr(), "{second} again: stopped immediately{words}");
+        std::process::exit(i32::from(code));
     });
     receiver
 }

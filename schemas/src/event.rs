@@ -142,6 +142,10 @@ pub enum FaultState {
     Undoing,
     /// Its objects are gone, which was confirmed by reading back.
     Undone,
+    /// It could not be injected, and there was nothing to undo, which was confirmed by reading back.
+    NothingToUndo,
+    /// It is not known whether it happened or still will, because the server did not answer. Nothing can be removed.
+    Unclear,
     /// It could not be injected or proven.
     Failed,
     /// It could not be removed. The cluster has leftovers.
@@ -149,6 +153,11 @@ pub enum FaultState {
 }
 
 impl FaultState {
+    /// Whether the fault has ended. A fault that was never commanded to begin stays planned.
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Undone | Self::NothingToUndo | Self::Unclear | Self::Left)
+    }
+
     /// The state in words, for display.
     pub const fn word(self) -> &'static str {
         match self {
@@ -159,6 +168,8 @@ impl FaultState {
             Self::Proven => "proven",
             Self::Undoing => "undoing",
             Self::Undone => "undone",
+            Self::NothingToUndo => "nothing to undo",
+            Self::Unclear => "unclear",
             Self::Failed => "failed",
             Self::Left => "left behind",
         }

@@ -18,7 +18,7 @@ pub use identity::{Identity, SharedNames};
 pub use latency::LatencyStats;
 pub use load::{
     AddressInfo, AnswerStats, Around, FailureSample, Heat, LoadInfo, LoadSeries, PartStats, PhaseLoad, Point,
-    ReachedBy, Recovery, RequestInfo, Stats,
+    ReachedBy, Recovery, RequestInfo, Rest, Stats,
 };
 pub use pods::{LogExcerpt, LogLine, PodChange, PodEvent, PodRole};
 

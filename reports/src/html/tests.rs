@@ -209,7 +209,7 @@ fn the_numbers_of_steps_are_under_their_heads() {
     let mut result = sample::passing();
     for load in result.scenarios[0].phases.iter_mut().flat_map(|phase| &mut phase.loads) {
         let stats = load.stats.clone();
-        load.steps = vec![PartStats { name: "login".to_owned(), matches: String::new(), stats }];
+        load.steps = vec![PartStats { name: "login".to_owned(), rest: None, matches: String::new(), stats }];
     }
     let page = page(&result);
     let is_table = |tag: &Tag| tag.attributes.get("class").is_some_and(|it| it == "parts");

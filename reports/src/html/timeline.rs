@@ -174,7 +174,7 @@ fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) 
         fault.state.word(),
         words::moment(from),
         sentences::injection(fault),
-        fault.undone_s.map_or("removal not confirmed".to_owned(), |t| format!("undone {}", words::moment(t))),
+        sentences::undo(fault),
     );
     let (x0, x1) = (time.at(from), time.at(undone));
     let right = time.at(end);

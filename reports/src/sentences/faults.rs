@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use serde_json::Value;
+use shakedown_schemas::event::FaultState;
 use shakedown_schemas::first_few;
 use shakedown_schemas::result::{FaultResult, Measured, ScenarioResult, UnprovenStretch, Verdict};
 use shakedown_schemas::scenario::{FaultEngine, FaultInfo};
@@ -125,6 +126,7 @@ const fn engine(it: &FaultResult) -> &'static str {
 /// Whether and when its removal was confirmed.
 pub fn undo(it: &FaultResult) -> String {
     match (it.undone_s, it.injecting_s) {
+        _ if matches!(it.state, FaultState::NothingToUndo | FaultState::Unclear) => it.state.word().to_owned(),
         (Some(at), _) => format!("undone at {}", words::moment(at)),
         (None, Some(_)) => "removal not confirmed".to_owned(),
         (None, None) if it.undo == Verdict::Pass => "nothing to undo".to_owned(),
@@ -230,5 +232,11 @@ mod tests {
         assert_eq!((injection(&it), undo(&it)), ("never injected".to_owned(), "nothing to undo".to_owned()));
         it.undo = Verdict::Error;
         assert_eq!(undo(&it), "removal not confirmed");
+        // One whose injection was refused.
+        (it.injecting_s, it.undone_s, it.undo) = (Some(30.0), Some(30.1), Verdict::Pass);
+        for (state, words) in [(FaultState::NothingToUndo, "nothing to undo"), (FaultState::Unclear, "unclear")] {
+            it.state = state;
+            assert_eq!(undo(&it), words);
+        }
     }
 }

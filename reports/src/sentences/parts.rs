@@ -74,7 +74,8 @@ pub fn part_lines(scenario: &ScenarioResult, phase: &str, load: &str) -> Vec<Str
             let matches = if part.matches.is_empty() { String::new() } else { format!(" ({})", part.matches) };
             format!(
                 "{} {}{matches}: {requests} requests, success {success}, p50 {p50}, p95 {p95}, p99 {p99}{failed}",
-                table.by, part.name
+                table.by,
+                part.shown()
             )
         })
     });

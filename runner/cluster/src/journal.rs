@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Kind;
 pub use crate::keys::Mask;
 use crate::keys::{Item, ObjectAction, ObjectKey};
 
@@ -216,6 +217,8 @@ pub struct Contents {
     pub outstanding: Vec<Outstanding>,
     /// The objects of Chaos Mesh that are proven to be gone, each with its run: objects that they created may still exist.
     pub gone: Vec<(String, ObjectKey)>,
+    /// The pods of other owners of which it is not known whether their run ended them, each with its run and since when.
+    pub unclear_ends: Vec<(String, ObjectKey, jiff::Timestamp)>,
     /// The numbers of the lines that could not be read, from 1.
     pub unreadable: Vec<usize>,
     /// True if all its runs were in a sandbox.
@@ -242,6 +245,8 @@ pub fn read(text: &str) -> Result<Contents, String> {
     let mut acts: BTreeMap<(String, u64), (ObjectAction, Outstanding)> = BTreeMap::new();
     // Actions with an unanswered attempt. The answer to another attempt does not settle it.
     let mut unanswered: BTreeSet<(String, u64)> = BTreeSet::new();
+    let mut ends: BTreeMap<(String, u64), (ObjectKey, jiff::Timestamp)> = BTreeMap::new();
+    let mut made: BTreeSet<ObjectKey> = BTreeSet::new();
     let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
     let (mut runs, mut sandboxed) = (BTreeSet::new(), BTreeSet::new());
     for (index, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -255,6 +260,13 @@ pub fn read(text: &str) -> Result<Contents, String> {
         let Line { run, seq, at, step, act, uid, .. } = line.line;
         let id = (run.clone(), seq);
         runs.insert(run.clone());
+        match &act {
+            Some(ObjectAction::Create(key)) => _ = made.insert(ObjectKey { uid: None, ..key.clone() }),
+            Some(ObjectAction::Delete(key)) if key.kind == Kind::Pod => _ = ends.insert(id.clone(), (key.clone(), at)),
+            None if step == Step::Unclear => _ = ends.get_mut(&id).map(|(_, since)| *since = at),
+            None => _ = ends.remove(&id),
+            _ => {}
+        }
         match (act, step) {
             (_, Step::Sandbox) => _ = sandboxed.insert(run),
             (Some(act), Step::Intent) => {
@@ -297,7 +309,10 @@ pub fn read(text: &str) -> Result<Contents, String> {
     // A journal of several runs lists the runs by name, and the actions of each in order.
     let outstanding = acts.into_values().rev().map(|(_, left)| left).collect();
     let is_sandboxed = !runs.is_empty() && runs == sandboxed;
-    Ok(Contents { outstanding, gone, unreadable, is_sandboxed })
+    // The pods of a run itself are outstanding until they are gone.
+    ends.retain(|_, (key, _)| !made.contains(&ObjectKey { uid: None, ..key.clone() }));
+    let unclear_ends = ends.into_iter().map(|((run, _), (key, since))| (run, key, since)).collect();
+    Ok(Contents { outstanding, gone, unclear_ends, unreadable, is_sandboxed })
 }
 
 /// A line and its text.

@@ -6,19 +6,33 @@ use http::{Request, header};
 use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, Kind, ObjectKey};
+use tokio::time::Instant;
+
+use super::{Cluster, ClusterError, Kind, LATEST, ObjectKey};
+use crate::journal::Outcome;
 use crate::keys::ObjectAction;
 
 /// The maximum number of conflicts while ending one pod: a live pod is updated a few times a minute.
 const CONFLICTS: u32 = 10;
 
+/// How the end of a pod went.
+#[derive(Debug)]
+pub enum PodEnd {
+    /// This run ended it.
+    Ended,
+    /// Another client ended it first.
+    ByAnother,
+    /// It is not known: the server did not answer, and may still carry the request out.
+    Unclear(ClusterError),
+}
+
 impl Cluster {
-    /// Deletes a pod with this grace period in seconds, or with the pod's own. False if another client deleted it first: the
-    /// server deletes only the version that was read, which was not being deleted.
+    /// Deletes a pod with this grace period in seconds, or with the pod's own. The server deletes only the version that was read,
+    /// which was not being deleted.
     ///
     /// # Errors
-    /// When the server refuses or does not answer.
-    pub async fn kill(&self, key: &ObjectKey, grace: Option<u32>) -> Result<bool, ClusterError> {
+    /// When the server refuses, or nothing was sent.
+    pub async fn kill(&self, key: &ObjectKey, grace: Option<u32>) -> Result<PodEnd, ClusterError> {
         self.end(key, grace, false).await
     }
 
@@ -26,21 +40,23 @@ impl Cluster {
     /// server forbids an eviction by asking for another attempt.
     ///
     /// # Errors
-    /// When a budget forbids it, or the server refuses or does not answer.
-    pub async fn evict(&self, key: &ObjectKey, grace: Option<u32>) -> Result<bool, ClusterError> {
+    /// When a budget forbids it, the server refuses, or nothing was sent.
+    pub async fn evict(&self, key: &ObjectKey, grace: Option<u32>) -> Result<PodEnd, ClusterError> {
         self.end(key, grace, true).await
     }
 
-    async fn end(&self, key: &ObjectKey, grace: Option<u32>, evict: bool) -> Result<bool, ClusterError> {
+    async fn end(&self, key: &ObjectKey, grace: Option<u32>, evict: bool) -> Result<PodEnd, ClusterError> {
         let action = format!("{} {key}", if evict { "evict" } else { "delete" });
         let entry = self.intend(&action, &ObjectAction::Delete(key.clone()))?;
-        let mut conflicts = 0;
+        // Before the request: this future can be dropped in the middle of it.
+        self.ledger().unclear_end(self.part, key.clone(), entry, Instant::now() + LATEST);
+        let (mut conflicts, mut again) = (0, false);
         // Whether one of our requests had no answer: it may have ended the pod.
         let unclear = AtomicBool::new(false);
         let answer = loop {
             let pod = match self.get(key).await {
                 Ok(Some(pod)) if pod["metadata"]["deletionTimestamp"].is_null() => pod,
-                Ok(_) => break Ok(unclear.into_inner()),
+                Ok(_) => break Ok(unclear.load(Ordering::Relaxed)),
                 Err(error) => break Err(error),
             };
             let version = pod["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
@@ -53,15 +69,71 @@ impl Cluster {
             };
             match ended {
                 Ok(()) => break Ok(true),
-                Err(ClusterError::NotFound(_)) => break Ok(unclear.into_inner()),
+                Err(ClusterError::NotFound(_)) => break Ok(unclear.load(Ordering::Relaxed)),
                 Err(ClusterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
                 // Read it back. The version in the request makes a repetition harmless.
-                Err(error) if evict && error.is_unclear() && !unclear.swap(true, Ordering::Relaxed) => {}
+                Err(error) if evict && error.is_unclear() && !again => {
+                    unclear.store(true, Ordering::Relaxed);
+                    again = true;
+                }
+                Err(_) if unclear.load(Ordering::Relaxed) && matches!(self.ends(key).await, Ok(true)) => {
+                    break Ok(true);
+                }
                 Err(error) => break Err(error),
             }
         };
-        self.settle(entry, &answer);
+        self.ledger().ended(key);
+        let answer = match answer {
+            Ok(true) => Ok(PodEnd::Ended),
+            Ok(false) => Ok(PodEnd::ByAnother),
+            Err(error) if unclear.into_inner() => {
+                self.ledger().unclear_end(self.part, key.clone(), entry, Instant::now() + LATEST);
+                Ok(PodEnd::Unclear(error))
+            }
+            Err(error) => Err(error),
+        };
+        match (&answer, &self.journal, entry) {
+            (Ok(PodEnd::Unclear(error)), Some(journal), Some(entry)) => {
+                journal.settle(entry, Outcome::Unclear(error.to_string()));
+            }
+            _ => self.settle(entry, &answer),
+        }
         answer
+    }
+
+    /// Whether a pod is gone or being deleted.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn ends(&self, key: &ObjectKey) -> Result<bool, ClusterError> {
+        let there = self.get(key).await?;
+        Ok(there.is_none_or(|pod| !pod["metadata"]["deletionTimestamp"].is_null()))
+    }
+
+    /// Looks again at the pods of which it is not known whether this run ended them. Those that have ended are forgotten. What
+    /// was seen, in words.
+    pub async fn look_at_unclear_ends(&self) -> Vec<(ObjectKey, String)> {
+        let unclear = self.ledger().unclear_ends(self.part);
+        let mut seen = Vec::new();
+        for (key, entry) in unclear {
+            let uid = key.uid.as_deref().unwrap_or_default();
+            let what = match self.ends(&key).await {
+                Ok(true) => {
+                    self.ledger().ended(&key);
+                    if let (Some(journal), Some(entry)) = (&self.journal, entry) {
+                        journal.settle(entry, Outcome::Gone);
+                    }
+                    "it is gone or being deleted now"
+                }
+                Ok(false) => "it still exists",
+                Err(_) => "it could not be read back",
+            };
+            let text = format!(
+                "it is not known whether this run ended {key} (uid {uid}), because the server did not answer: {what}"
+            );
+            seen.push((key, text));
+        }
+        seen
     }
 
     /// Deletes this version of a pod.

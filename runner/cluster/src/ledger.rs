@@ -17,6 +17,18 @@ pub(super) struct Ledger {
     count: u64,
     /// The number of the last part.
     parts: u64,
+    ends: Vec<UnclearEnd>,
+}
+
+/// A pod of another owner of which it is not known whether we ended it.
+#[derive(Debug)]
+struct UnclearEnd {
+    part: u64,
+    key: ObjectKey,
+    /// Its number in the journal, where there is one.
+    entry: Option<u64>,
+    /// Until when it may still be ended.
+    until: Instant,
 }
 
 /// One object that we created or may have created, or one label that we put on an object of another client.
@@ -192,7 +204,23 @@ impl Ledger {
 
     /// Until when an attempt at any action of this part may still be carried out.
     pub fn unclear_until(&self, part: u64) -> Option<Instant> {
-        self.of(part).filter_map(|claim| claim.unclear).max().filter(|until| *until > Instant::now())
+        let ends = self.ends.iter().filter(|end| end.part == part).map(|end| end.until);
+        self.of(part).filter_map(|claim| claim.unclear).chain(ends).max().filter(|until| *until > Instant::now())
+    }
+
+    /// Takes note of a pod that may have been ended, or may be until then.
+    pub fn unclear_end(&mut self, part: u64, key: ObjectKey, entry: Option<u64>, until: Instant) {
+        self.ends.push(UnclearEnd { part, key, entry, until });
+    }
+
+    /// The pods of this part that may have been ended, each with its number in the journal.
+    pub fn unclear_ends(&self, part: u64) -> Vec<(ObjectKey, Option<u64>)> {
+        self.ends.iter().filter(|end| end.part == part).map(|end| (end.key.clone(), end.entry)).collect()
+    }
+
+    /// A pod has ended.
+    pub fn ended(&mut self, key: &ObjectKey) {
+        self.ends.retain(|end| end.key != *key);
     }
 }
 

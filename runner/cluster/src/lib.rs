@@ -50,6 +50,7 @@ pub use discover::Listable;
 pub use error::ClusterError;
 pub use forward::{NotForwarded, Opener, PortForward};
 pub use keys::{Item, ObjectAction, ObjectKey, Remedy};
+pub use kill::PodEnd;
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::Network;
 pub use nodes::Node;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use shakedown_schemas::Explained;
-use shakedown_schemas::result::{Leftover, Measured, Proof};
+use shakedown_schemas::result::{Leftover, Measured, PodRef, Proof};
 
 use super::Stretch;
 use shakedown_cluster::ClusterError;
@@ -95,6 +95,11 @@ pub trait FaultDriver: Send {
     /// Creates the objects of the fault. After an error, some of them may exist.
     async fn inject(&mut self) -> Result<(), FaultError>;
 
+    /// The targets that were chosen when the fault struck, if they are not those of the plan.
+    fn chosen(&self) -> Option<&[PodRef]> {
+        None
+    }
+
     /// Waits until the fault acts. It only reads, and may be dropped at any time.
     async fn become_active(&mut self) -> Result<(), FaultError> {
         Ok(())
@@ -130,6 +135,11 @@ pub trait FaultDriver: Send {
     /// or may have, and it was not adjusted yet.
     fn unproven(&self) -> Vec<Stretch> {
         Vec::new()
+    }
+
+    /// Why it is not known whether something of the fault happened or will, of which nothing can be removed. None if it is known.
+    fn unclear(&self) -> Option<String> {
+        None
     }
 
     /// What the undo found missing: an object of the fault that another client had removed by then, in words. When it went is

@@ -3,28 +3,52 @@
 
 use async_trait::async_trait;
 use serde::Serialize;
-use shakedown_schemas::Explained;
+use serde_json::Value;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
+use shakedown_schemas::scenario::PodSelector;
+use shakedown_schemas::{EventKind, Explained};
 
 use super::kubernetes::KubernetesSpec;
 use super::partition::pod_key;
 use super::{FaultDriver, FaultError, Finding};
-use shakedown_cluster::{Cluster, ClusterError};
+use shakedown_cluster::{Cluster, ClusterError, PodEnd, choose};
 use shakedown_guard::fuse::Fuses;
 
+/// How the targets are chosen when the fault strikes: plain data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Selection {
+    /// The pods to choose from.
+    pub pods: PodSelector,
+    /// The namespace where the selector names none.
+    pub namespace: String,
+    /// The seed of the choice.
+    pub seed: u64,
+    /// The fault's name, which the choice depends on.
+    pub fault: String,
+}
+
 /// How pods are deleted: plain data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KillSpec {
     /// The grace period of the containers, in seconds; `None` for each pod's own.
     #[serde(rename = "grace_s", skip_serializing_if = "Option::is_none")]
     pub grace: Option<u32>,
     /// Whether they are evicted, which respects PodDisruptionBudgets.
     pub evict: bool,
+    /// How the targets are chosen again at the strike; `None` for those of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anew: Option<Selection>,
+}
+
+/// Whether a controller would replace a pod.
+pub fn is_controlled(pod: &Value) -> bool {
+    let owners = pod["metadata"]["ownerReferences"].as_array();
+    owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true))
 }
 
 impl KubernetesSpec for KillSpec {
     fn driver(&self, cluster: &Cluster, targets: &[PodRef]) -> Box<dyn FaultDriver> {
-        Box::new(Kill::new(cluster.clone(), targets.to_vec(), *self))
+        Box::new(Kill::new(cluster.clone(), targets.to_vec(), self.clone()))
     }
 }
 
@@ -35,12 +59,42 @@ pub struct Kill {
     spec: KillSpec,
     /// The number of targets that this run has deleted.
     ended: usize,
+    /// Why it is not known whether this run ended a target.
+    unclear: Option<String>,
 }
 
 impl Kill {
     /// A kill that has not been carried out.
-    pub const fn new(cluster: Cluster, targets: Vec<PodRef>, spec: KillSpec) -> Self {
-        Self { cluster, targets, spec, ended: 0 }
+    pub fn new(cluster: Cluster, targets: Vec<PodRef>, spec: KillSpec) -> Self {
+        Self { cluster, targets, spec, ended: 0, unclear: None }
+    }
+
+    /// Chooses the targets again, of the pods that run now, and at most as many as planned. One that nothing would replace is not
+    /// chosen.
+    async fn choose_anew(&mut self, how: &Selection) -> Result<(), FaultError> {
+        let running = self.cluster.matching_pods(&how.pods, &how.namespace).await?;
+        let few = |why: String| {
+            FaultError::Impossible(Explained::new(
+                why,
+                "the pods that replace others may not run yet; begin it later (`after`), or choose fewer (`count`)",
+            ))
+        };
+        let mut chosen = choose(&running, &how.pods, how.seed, &how.fault).map_err(few)?;
+        chosen.truncate(self.targets.len());
+        if chosen.is_empty() {
+            return Err(few("no pod of its selector runs when it strikes".to_owned()));
+        }
+        for pod in &chosen {
+            if !is_controlled(&self.cluster.get(&pod_key(pod)).await?.unwrap_or_default()) {
+                return Err(FaultError::Impossible(
+                    format!("pod {}/{} has no controller that would replace it", pod.namespace, pod.name).into(),
+                ));
+            }
+        }
+        let pods = chosen.iter().map(|pod| pod.name.clone()).collect();
+        self.cluster.tell(EventKind::TargetsChosen { fault: how.fault.clone(), pods });
+        self.targets = chosen;
+        Ok(())
     }
 
     /// Returns an error when a target no longer exists.
@@ -55,8 +109,7 @@ impl Kill {
 
     /// Whether a pod exists and is not being deleted.
     async fn lives(&self, pod: &PodRef) -> Result<bool, ClusterError> {
-        let there = self.cluster.get(&pod_key(pod)).await?;
-        Ok(there.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()))
+        Ok(!self.cluster.ends(&pod_key(pod)).await?)
     }
 }
 
@@ -97,26 +150,41 @@ impl FaultDriver for Kill {
     }
 
     async fn inject(&mut self) -> Result<(), FaultError> {
-        self.check().await?;
+        match self.spec.anew.clone() {
+            Some(how) => self.choose_anew(&how).await?,
+            None => self.check().await?,
+        }
         for pod in &self.targets {
             let done = self.ended;
             let key = pod_key(pod);
+            let what =
+                format!("it is not known whether pod {}/{} (uid {}) was killed", pod.namespace, pod.name, pod.uid);
+            // Before the request: the injection can be interrupted in the middle of it.
+            self.unclear = Some(what.clone());
             let ended = if self.spec.evict {
                 self.cluster.evict(&key, self.spec.grace).await.map_err(|error| match forbidden(error) {
                     FaultError::Impossible(why) if done > 0 => {
                         FaultError::Impossible(why.about(format!("only {done} of {} were evicted", self.targets.len())))
                     }
                     error => error,
-                })?
+                })
             } else {
-                self.cluster.kill(&key, self.spec.grace).await?
+                self.cluster.kill(&key, self.spec.grace).await.map_err(FaultError::Cluster)
             };
-            if !ended {
-                return Err(gone(pod));
+            if !matches!(ended, Ok(PodEnd::Unclear(_))) {
+                self.unclear = None;
             }
-            self.ended += 1;
+            match ended? {
+                PodEnd::Ended => self.ended += 1,
+                PodEnd::ByAnother => return Err(gone(pod)),
+                PodEnd::Unclear(error) => return Err(FaultError::Impossible(error.explained().about(what))),
+            }
         }
         Ok(())
+    }
+
+    fn chosen(&self) -> Option<&[PodRef]> {
+        self.spec.anew.as_ref().map(|_| &self.targets[..])
     }
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
@@ -139,11 +207,22 @@ impl FaultDriver for Kill {
 
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
         let detail = match self.ended {
+            0 if self.unclear.is_some() => "no pod is known to be killed".to_owned(),
             0 => "no pod was killed".to_owned(),
             ended if ended < self.targets.len() => format!("only {ended} of {} pods were killed", self.targets.len()),
             _ => "the kill happened once and left nothing in the cluster".to_owned(),
         };
-        Ok(vec![Finding { shows: Proof::Removed, holds: true, detail }])
+        let mut findings = vec![Finding { shows: Proof::Removed, holds: true, detail }];
+        let keys: Vec<_> = self.targets.iter().map(pod_key).collect();
+        for (_, detail) in self.cluster.look_at_unclear_ends().await.into_iter().filter(|(key, _)| keys.contains(key)) {
+            self.unclear = Some(detail.clone());
+            findings.push(Finding { shows: Proof::Removed, holds: true, detail });
+        }
+        Ok(findings)
+    }
+
+    fn unclear(&self) -> Option<String> {
+        self.unclear.clone()
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
@@ -152,72 +231,4 @@ impl FaultDriver for Kill {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use shakedown_cluster::Kind;
-    use shakedown_cluster::testing::store::{Fate, Store};
-
-    use super::*;
-
-    /// What happens to the pod right before our deletion arrives, or to the answer.
-    #[derive(Debug, Clone, Copy)]
-    enum Meanwhile {
-        Nothing,
-        ItsStatusIsWritten,
-        AnotherClientDeletesIt,
-        AnotherClientReplacesIt,
-        OurAnswerIsLost,
-    }
-
-    impl Meanwhile {
-        fn happens(self, store: &Store, path: &str) -> Fate {
-            match self {
-                Self::Nothing => {}
-                Self::ItsStatusIsWritten => store.change(path, |pod| pod["status"] = json!({"phase": "Running"})),
-                Self::AnotherClientDeletesIt => {
-                    store.change(path, |pod| pod["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z"));
-                }
-                Self::AnotherClientReplacesIt => {
-                    let same = store.remove(path).unwrap();
-                    store.put(Kind::Pod, same);
-                }
-                Self::OurAnswerIsLost => return Fate::AnswerLost,
-            }
-            Fate::Answered
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_a_pod_that_this_run_ended_is_killed() {
-        let path = Store::path(Kind::Pod, "n", "a");
-        for (meanwhile, ours) in [
-            (Meanwhile::Nothing, true),
-            (Meanwhile::ItsStatusIsWritten, true),
-            (Meanwhile::AnotherClientDeletesIt, false),
-            (Meanwhile::AnotherClientReplacesIt, false),
-            (Meanwhile::OurAnswerIsLost, true),
-        ] {
-            let store = Store::default();
-            // A pod that is being deleted stays for its grace period.
-            let metadata = json!({"name": "a", "namespace": "n", "finalizers": ["n/grace"]});
-            let pod = store.put(Kind::Pod, json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata}));
-            let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
-            let target = PodRef { name: "a".into(), namespace: "n".into(), uid, node: None, ip: None };
-            let mut kill = Kill::new(store.cluster(), vec![target], KillSpec { grace: None, evict: false });
-            kill.preflight().await.unwrap();
-            let (its, mut first) = (path.clone(), true);
-            store.script(move |store, asked| {
-                let is_ours = asked.starts_with("DELETE") && std::mem::take(&mut first);
-                if is_ours { meanwhile.happens(store, &its) } else { Fate::Answered }
-            });
-            let injected = kill.inject().await;
-            let left = kill.prove_undone().await.unwrap();
-            assert_eq!(left[0].detail.starts_with("the kill happened"), ours, "{meanwhile:?}: {left:?}");
-            match injected {
-                Ok(()) => assert!(ours, "{meanwhile:?}"),
-                Err(FaultError::TargetGone(text)) => assert!(!ours, "{meanwhile:?}: {text}"),
-                Err(other) => panic!("{meanwhile:?}: {other}"),
-            }
-        }
-    }
-}
+mod tests;

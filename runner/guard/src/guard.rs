@@ -199,6 +199,9 @@ impl Guard {
             Ok(result) => result.map(|()| Vec::new()),
             Err(_) => cluster.look_again(self.since).await,
         };
+        for (_, message) in cluster.look_at_unclear_ends().await {
+            cluster.tell(EventKind::Cluster { message });
+        }
         let mut unknown = None;
         let mut held = BTreeMap::new();
         // What a fault has left behind was not waited for. Its remedy is needed all the same.

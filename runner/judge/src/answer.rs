@@ -49,8 +49,12 @@ impl Asked<'_> {
 
     /// The number of requests that the load's pace has in the judged part of this phase up to a moment. None in a closed loop.
     pub(super) fn scheduled(&self, until_ns: u64) -> Option<f64> {
-        let span = self.observations.phases.get(self.phase)?;
-        let (pace, duration) = (self.pace(self.phase)?, self.scenario.phases.get(self.phase)?.duration);
+        self.scheduled_in(self.phase, until_ns)
+    }
+
+    fn scheduled_in(&self, phase: usize, until_ns: u64) -> Option<f64> {
+        let span = self.observations.phases.get(phase)?;
+        let (pace, duration) = (self.pace(phase)?, self.scenario.phases.get(phase)?.duration);
         let until = |at_ns: u64| pace.requests(duration, seconds(at_ns.saturating_sub(span.active_ns)));
         Some(until(until_ns) - until(span.judged_from_ns))
     }
@@ -66,8 +70,27 @@ impl Asked<'_> {
     /// By how many requests this phase may differ from the load's pace, because of the random moments of its requests. None in a
     /// closed loop.
     pub(super) fn spread(&self) -> Option<f64> {
+        self.spread_in(self.phase)
+    }
+
+    fn spread_in(&self, phase: usize) -> Option<f64> {
         let arrival = self.scenario.load.get(&self.load.name)?.arrival.unwrap_or_default();
-        Some(arrival.spread(self.pace(self.phase)?.highest()))
+        Some(arrival.spread(self.pace(phase)?.highest()))
+    }
+
+    /// How many of the needed requests a phase lacks because jitter moved them over its ends; at most a tenth. 0 if the pace of
+    /// this phase, or of the one that it is compared with, does not have as many as are needed.
+    fn moved(&self, needed: u64) -> u64 {
+        let of_phase = |phase: usize| {
+            let until_ns = self.observations.phases.get(phase)?.judged_to_ns;
+            let has_enough = self.scheduled_in(phase, until_ns)? + 0.5 >= needed as f64;
+            let most = self.spread_in(phase)?.min(needed as f64 / 10.0) as u64;
+            let lacking = needed.saturating_sub(stats::total(self.load, phase).requests());
+            has_enough.then_some(lacking.min(most))
+        };
+        let phases = [Some(self.phase), self.to].into_iter().flatten();
+        let moved: Option<Vec<u64>> = phases.map(of_phase).collect();
+        moved.and_then(|moved| moved.into_iter().max()).unwrap_or_default()
     }
 
     /// The index of the phase in `to`, which has this name, or why it cannot be the reference.
@@ -108,6 +131,8 @@ pub(super) struct Rules {
     /// The confidence level, between 0.5 and 0.9999.
     pub(super) confidence: f64,
     needed: u64,
+    /// How many of them jitter may have moved out of the phase.
+    moved: u64,
     overridden: bool,
     /// The unit of `needed`.
     noun: &'static str,
@@ -121,9 +146,15 @@ impl Rules {
             decide,
             confidence: confidence.map_or(CONFIDENCE, Percent::fraction).clamp(0.5, 0.9999),
             needed: min_samples.unwrap_or(needed).max(1),
+            moved: 0,
             overridden: min_samples.is_some(),
             noun: "request",
         }
+    }
+
+    /// The same rules, without the requests that jitter moved out of the phase.
+    pub(super) fn allowing_jitter(self, asked: &Asked<'_>) -> Self {
+        Self { moved: asked.moved(self.needed), ..self }
     }
 
     /// The same rules for another unit than requests.
@@ -142,7 +173,12 @@ impl Rules {
 
     /// True when this number of requests is enough for the question.
     pub(super) const fn enough(&self, requests: u64) -> bool {
-        requests >= self.needed
+        requests + self.moved >= self.needed
+    }
+
+    /// How many of the needed requests are missing, although this number is enough.
+    pub(super) fn missing(&self, requests: u64) -> u64 {
+        self.needed.saturating_sub(requests).min(self.moved)
     }
 }
 
@@ -208,6 +244,11 @@ impl Answer {
         self.terms.insert(name.to_owned(), value);
     }
 
+    /// Whether it is about a ratio to an earlier phase.
+    pub(super) fn is_ratio(&self) -> bool {
+        self.unit == Some(Unit::Times)
+    }
+
     /// True if the observed value is not within the limits, whatever the verdict.
     pub(super) fn misses(&self) -> bool {
         self.observed.is_some_and(|value| !self.limits.hold(value))
@@ -241,7 +282,11 @@ impl Answer {
             Decide::Interval => format!("the whole {level} interval"),
         };
         self.term("decided by", rule);
-        self.term(&rules.needs(), rules.needed.to_string());
+        let needed = match rules.missing(self.samples) {
+            0 => rules.needed.to_string(),
+            missing => format!("{}, {missing} of them moved over the phase's ends by jitter", rules.needed),
+        };
+        self.term(&rules.needs(), needed);
         if self.verdict == Verdict::Inconclusive {
             let advice = self.advice(rules);
             self.reason.push_str(&advice);
@@ -316,7 +361,7 @@ impl Answer {
         }
         let short: Vec<String> = counts
             .iter()
-            .filter(|(_, count)| !rules.enough(*count))
+            .filter(|(_, count)| *count < rules.needed)
             .map(|(phase, count)| format!("`{phase}` has {}", text::counted(*count, rules.noun)))
             .collect();
         let advice = if rules.overridden {
@@ -325,7 +370,7 @@ impl Answer {
             "lengthen the phase, raise the load, or set `min_samples`"
         };
         self.verdict = Verdict::Inconclusive;
-        self.names_phase = counts.first().is_some_and(|(_, count)| !rules.enough(*count));
+        self.names_phase = counts.first().is_some_and(|(_, count)| *count < rules.needed);
         self.reason = format!("{}, and {claim} {}: {advice}", text::list(&short), rules.needed);
         self
     }

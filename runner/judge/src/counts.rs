@@ -1,7 +1,7 @@
 //! Expectations about counts of requests: `success_rate`, `errors`, `stuck` and `requests`.
 
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{CountLimits, Errors, Expectation, FailureKind, Requests, Stuck, SuccessRate};
+use shakedown_schemas::scenario::{CountLimits, Errors, FailureKind, Requests, Stuck, SuccessRate};
 use shakedown_schemas::units::Percent;
 
 use super::answer::{Answer, Asked, Rules, named};
@@ -13,7 +13,7 @@ use shakedown_observe::{Cell, Failure};
 /// `success_rate`: the share of the phase's requests that succeeded.
 pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
-    let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max));
+    let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max)).allowing_jitter(asked);
     let total = stats::total(asked.load, asked.phase);
     let (n, succeeded) = (total.requests(), total.succeeded);
     if n == 0 {
@@ -38,7 +38,11 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     if let Some(words) = &unmatched {
         answer.term("not compared", words.clone());
     }
-    if rules.enough(n) {
+    // With those that jitter moved out of the phase, the limits may hold.
+    let missing = rules.missing(n);
+    let holds_with = |more: u64| limits.hold((succeeded + more) as f64 / (n + missing) as f64);
+    let is_open = missing > 0 && !limits.hold(rate) && (holds_with(missing) || holds_with(0));
+    if rules.enough(n) && !is_open {
         let answer = answer.decide(&rules, &fact);
         return match unmatched.filter(|_| total.answers.unmatched * 2 > succeeded && answer.verdict == Verdict::Pass) {
             Some(words) => {
@@ -157,31 +161,14 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     }
 }
 
-/// What a phase before the faults had of an absolute condition, in words. None if the condition did not hold there, or is
-/// relative to a phase. A longer phase has more failures at the same rate, so that a minimum is of as many requests as the
-/// later phase has.
-pub(super) fn held_before(expectation: &Expectation, before: &Cell, now: &Cell) -> Option<String> {
-    let n = before.requests();
-    if n == 0 {
-        return None;
-    }
-    if let Expectation::SuccessRate(it) = expectation {
-        let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
-        let rate = before.succeeded as f64 / n as f64;
-        limits.hold(rate).then(|| format!("{} of {} succeeded", text::percent(rate), text::requests(n)))
-    } else if let Expectation::Errors(it) = expectation {
-        let longer = (now.requests() as f64 / n as f64).max(1.0);
-        let counts = it.kinds().into_iter().map(|(kind, it)| (kind, failures(before, kind), limits(it)));
-        let counts: Vec<(FailureKind, u64, Limits)> = counts.collect();
-        let held = counts.iter().all(|(_, count, limits)| {
-            let count = *count as f64;
-            limits.low_enough(count) && limits.min.is_none_or(|min| count * longer >= min)
-        });
-        let words: Vec<String> = counts.iter().map(|(kind, count, _)| format!("{kind} {count}")).collect();
-        held.then(|| format!("of {}: {}", text::requests(n), words.join(", ")))
-    } else {
-        None
-    }
+/// Whether the limits hold for the failures of a phase. A longer phase has more of them at the same rate, so that a minimum is of
+/// as many requests as a later phase has.
+pub(super) fn would_hold(it: &Errors, before: &Cell, later: &Cell) -> bool {
+    let longer = (later.requests() as f64 / before.requests().max(1) as f64).max(1.0);
+    it.kinds().into_iter().all(|(kind, it)| {
+        let (count, limits) = (failures(before, kind) as f64, limits(it));
+        limits.low_enough(count) && limits.high_enough(count * longer)
+    })
 }
 
 /// `stuck`: the number of requests that were sent and never ended. Exact counts, judged like `errors`.
@@ -358,6 +345,28 @@ mod tests {
         assert_eq!(ask(18.5, 0.0, Arrival::Jittered, exactly.clone()).0, Verdict::Fail, "more than a block");
         assert_eq!(ask(19.5, 0.0, Arrival::Steady, exactly).0, Verdict::Fail);
         assert_eq!(ask(19.5, 0.0, Arrival::Jittered, json!({"min": 401})).0, Verdict::Fail, "the pace has 400");
+    }
+
+    /// 10/s for 10 s had 97 of the 100 requests that a limit of 99 % needs, and was inconclusive.
+    #[test]
+    fn requests_that_jitter_moves_over_an_end_do_not_make_a_sample_too_small() {
+        let ask = |sent: f64, failing: u64, arrival: Arrival| {
+            let phase = json!([{"name": "p", "duration": "5s", "expect": [{"success_rate": {"min": "99%"}}]}]);
+            let answer = move |it: Request<'_>| if it.index < failing { it.refused() } else { it.ok_in(10.0) };
+            let seen = Timeline::new(sent).phase("p", 5.0).answer(answer).observe();
+            let mut scenario = scenario(&phase);
+            scenario.load["load"].arrival = Some(arrival);
+            expectations(&scenario, &seen, 1, &|_| None).remove(0)
+        };
+        let result = ask(19.3, 0, Arrival::Jittered);
+        assert_eq!((result.verdict, result.samples), (Verdict::Pass, 97), "{}", result.reason);
+        assert_eq!(result.terms["requests needed"], "100, 3 of them moved over the phase's ends by jitter");
+        assert_eq!(ask(20.0, 1, Arrival::Jittered).verdict, Verdict::Pass);
+        // One failure of a hundred is none too many, and one of 97 would be.
+        assert_eq!(ask(19.3, 1, Arrival::Jittered).verdict, Verdict::Inconclusive);
+        assert_eq!(ask(19.3, 2, Arrival::Jittered).verdict, Verdict::Fail);
+        assert_eq!(ask(17.7, 0, Arrival::Jittered).verdict, Verdict::Inconclusive, "more than a tenth");
+        assert_eq!(ask(19.3, 0, Arrival::Steady).verdict, Verdict::Inconclusive);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Share {
 /// The answer of one load.
 pub(super) fn goodput(asked: &Asked<'_>, it: &Goodput) -> Answer {
     let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
-    let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max));
+    let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max)).allowing_jitter(asked);
     let bounds = asked.scenario.goodput_bounds(&asked.load.name);
     let Some(place) = bounds.iter().position(|bounds| *bounds == it.of).filter(|place| *place < MOST_BOUNDS) else {
         return Answer::inconclusive(format!("load `{}` did not count these bounds", asked.load.name));

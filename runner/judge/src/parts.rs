@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shakedown_observe::{Cell, LoadObservations, LoadPart, PhasePart};
-use shakedown_schemas::result::{LoadInfo, PartStats, PhaseResult, PodRef};
+use shakedown_schemas::result::{LoadInfo, PartStats, PhaseResult, PodRef, Rest};
 
 use super::stats::stats;
 
@@ -22,30 +22,30 @@ pub(super) fn parts(load: &LoadObservations, phase: usize, seconds: f64) -> (Vec
     }
     let row = |name: &str, cell: &Cell| PartStats {
         name: name.to_owned(),
+        rest: None,
         matches: String::new(),
         stats: stats(cell, seconds),
     };
     let names = load.requests.iter().map(|(name, _)| name);
     let steps = names.filter_map(|name| Some(row(name, sums.get(&LoadPart::Step(name.clone()))?))).collect();
-    let (mut named, mut rest) = (Vec::new(), BTreeMap::<&str, Cell>::new());
+    let (mut named, mut rest) = (Vec::new(), BTreeMap::<Rest, Cell>::new());
     for (part, cell) in &sums {
         match part {
             LoadPart::Step(_) => {}
             LoadPart::Group(name) => named.push((name.as_str(), cell)),
-            LoadPart::Others => rest.entry(OTHERS).or_default().merge(cell),
-            LoadPart::Unnamed => rest.entry("not named").or_default().merge(cell),
-            LoadPart::Unanswered => rest.entry("no answer").or_default().merge(cell),
+            LoadPart::Others => rest.entry(Rest::Others).or_default().merge(cell),
+            LoadPart::Unnamed => rest.entry(Rest::NotNamed).or_default().merge(cell),
+            LoadPart::Unanswered => rest.entry(Rest::NoAnswer).or_default().merge(cell),
         }
     }
     named.sort_by_key(|(name, cell)| (std::cmp::Reverse(cell.requests()), *name));
     for (_, cell) in named.iter().skip(MOST) {
-        rest.entry(OTHERS).or_default().merge(cell);
+        rest.entry(Rest::Others).or_default().merge(cell);
     }
     let groups = named.iter().take(MOST).map(|(name, cell)| row(name, cell));
-    (steps, groups.chain(rest.iter().map(|(name, cell)| row(name, cell))).collect())
+    let rest = rest.iter().map(|(rest, cell)| PartStats { rest: Some(*rest), ..row("", cell) });
+    (steps, groups.chain(rest).collect())
 }
-
-const OTHERS: &str = "others";
 
 /// Names the targets and addresses of a run next to the groups with the same name or address. `targets` are pods, each with
 /// the name of its fault.
@@ -53,7 +53,7 @@ pub fn join(phases: &mut [PhaseResult], targets: &[(&str, &PodRef)], loads: &[Lo
     for load in phases.iter_mut().flat_map(|phase| &mut phase.loads) {
         // The phases of a result refer to loads by name.
         let addresses = loads.iter().find(|it| it.name == load.load).map_or(&[][..], |it| &it.addresses);
-        for group in &mut load.groups {
+        for group in load.groups.iter_mut().filter(|group| group.rest.is_none()) {
             let host = host(&group.name);
             let mut found: Vec<String> = Vec::new();
             for (fault, pod) in targets {
@@ -106,7 +106,7 @@ mod tests {
             segment.parts.insert(LoadPart::Unanswered, cell(2, 10));
         }
         let (steps, groups) = parts(load, 1, 4.0);
-        let shown = |it: &PartStats| (it.name.clone(), it.stats.requests);
+        let shown = |it: &PartStats| (it.shown(), it.stats.requests);
         assert!(steps.iter().map(shown).eq([("order".to_owned(), 4), ("login".to_owned(), 8)]));
         assert_eq!(steps[0].stats.latency.as_ref().map(|it| it.p50_ms.round()), Some(50.0));
         assert_eq!(
@@ -115,6 +115,39 @@ mod tests {
         );
         let rest: Vec<_> = groups[20..].iter().map(shown).collect();
         assert_eq!(rest, [("no answer".to_owned(), 2), ("others".to_owned(), 3 + 15)]);
+    }
+
+    /// Workers can have any name, and pods too.
+    #[test]
+    fn a_group_with_the_name_of_the_rest_is_a_group() {
+        let mut observations = Timeline::new(20.0).phase("a", 4.0).observe();
+        for segment in observations.loads[0].segments.iter_mut().filter(|it| it.mark.part == PhasePart::Judged) {
+            for (number, name) in (11..).zip(["not named", "no answer", "others"]) {
+                segment.parts.insert(LoadPart::Group(name.to_owned()), cell(number, 10));
+            }
+            for (number, part) in (1..).zip([LoadPart::Unnamed, LoadPart::Unanswered, LoadPart::Others]) {
+                segment.parts.insert(part, cell(number, 10));
+            }
+        }
+        let scenario = crate::testing::scenario(&json!([{"name": "a", "duration": "4s"}]));
+        let mut phases = crate::phases(&scenario, &observations);
+        let pod = PodRef {
+            name: "others".to_owned(),
+            namespace: "shop".to_owned(),
+            uid: String::new(),
+            node: None,
+            ip: None,
+        };
+        join(&mut phases, &[("cut", &pod)], &[]);
+        let rows: Vec<_> =
+            phases[0].loads[0].groups.iter().map(|it| (it.shown(), it.rest, it.stats.requests)).collect();
+        let group = |name: &str, count| (format!("\"{name}\""), None, count);
+        let rest = |rest: Rest, count| (rest.words().to_owned(), Some(rest), count);
+        let named = [group("others", 13), group("no answer", 12), group("not named", 11)];
+        assert_eq!(rows[..3], named);
+        assert_eq!(rows[3..], [rest(Rest::NotNamed, 1), rest(Rest::NoAnswer, 2), rest(Rest::Others, 3)]);
+        let matched: Vec<bool> = phases[0].loads[0].groups.iter().map(|it| !it.matches.is_empty()).collect();
+        assert_eq!(matched, [true, false, false, false, false, false]);
     }
 
     #[test]

@@ -181,7 +181,9 @@ fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
 /// `latency`, `time_to_first_token` and `inter_token_latency`: a percentile of the phase, in seconds.
 pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Timing) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
-    let rules = Rules::new(it.sampling(), samples::percentile(it.percentile.fraction())).counting(of.noun());
+    let rules = Rules::new(it.sampling(), samples::percentile(it.percentile.fraction()))
+        .counting(of.noun())
+        .allowing_jitter(asked);
     let (seen, load) = (asked.load, with_outcomes(asked, of, it.of, it.percentile));
     let asked = &Asked { load: &load, ..*asked };
     let term = Term::new(asked, seen, asked.phase, (it.percentile, of), it.of);
@@ -262,7 +264,9 @@ fn unless_ours(
 /// `latency_ratio` and its like for tokens: a percentile of the phase divided by the same percentile of an earlier one.
 pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Timing) -> Answer {
     let limits = Limits { min: it.min, max: it.max };
-    let rules = Rules::new(it.sampling(), samples::percentile(it.percentile.fraction())).counting(of.noun());
+    let rules = Rules::new(it.sampling(), samples::percentile(it.percentile.fraction()))
+        .counting(of.noun())
+        .allowing_jitter(asked);
     let first = match asked.complete_phase(&it.to) {
         Ok(phase) => phase,
         Err(why) => return Answer::inconclusive(why),

@@ -11,10 +11,12 @@
 //!   baseline. It shows bursts. Windows that resemble their neighbours count for fewer ([`resemblance`]).
 //! - Failures from the start: that the only clump of failures begins with the fault ([`onset`]).
 
+mod aftermath;
 mod onset;
 
 use shakedown_schemas::scenario::RecoveryTime;
 
+use self::aftermath::lingering;
 use self::onset::Onset;
 use super::bootstrap::Windows;
 use super::early::worse_before;
@@ -25,7 +27,7 @@ use super::stats::{self, judged, total};
 use super::steady::inflation;
 use super::transient::Transient;
 use super::{samples, shift, text};
-use shakedown_observe::{Cell, Failure, LoadObservations, Observations, PhasePart};
+use shakedown_observe::{Cell, Failure, LoadObservations, Observations, PhasePart, PhaseSpan};
 
 /// The maximum share of runs without any change that count as changed.
 pub(super) const FALSE_PROOFS: f64 = 0.01;
@@ -82,7 +84,7 @@ pub(super) fn compare(observations: &Observations, load: &LoadObservations, phas
     if seen.changes.is_empty() {
         return Some(seen);
     }
-    match worse_before(load, first, phase) {
+    match worse_before(load, first, phase).or_else(|| lingering(observations, load, (first, phase))) {
         None => Some(seen),
         Some(why) => Some(Comparison { changes: Vec::new(), windows: Some(why), ..seen }),
     }
@@ -110,17 +112,23 @@ fn compare_readings(
 /// Compares a phase of a load with the baseline as it is.
 fn compare_with(observations: &Observations, load: &LoadObservations, (first, phase): (usize, usize)) -> Comparison {
     let (chance, chance_of_onset) = chances(observations);
-    let mut changes: Vec<String> = success(load, (first, phase), chance).into_iter().collect();
-    changes
-        .extend([(0.5, "p50"), (0.95, "p95")].into_iter().filter_map(|it| latency(load, (first, phase), it, chance)));
     let windows = OutOfTolerance::both(observations, load, (first, phase)).unwrap_or_default();
-    changes.extend(windows.iter().filter(|it| it.chance() < chance).map(OutOfTolerance::words));
+    let mut changes = lasting(load, (first, phase), &windows, chance);
     let onset = Onset::of(observations, load, first, phase).filter(|it| it.chance() < chance_of_onset);
     changes.extend(onset.map(|it| it.words()));
     let onset_s = windows.iter().filter_map(|it| it.onset_s).reduce(f64::min);
     let words: Vec<String> = windows.iter().map(OutOfTolerance::with_chance).collect();
     let windows = (!words.is_empty()).then(|| words.join(", "));
     Comparison { changes, onset_s, windows, hint: hint(load, first, phase) }
+}
+
+/// The changes between two phases that no single clump of failures makes.
+fn lasting(load: &LoadObservations, phases: (usize, usize), windows: &[OutOfTolerance], chance: f64) -> Vec<String> {
+    let percentiles = [(0.5, "p50"), (0.95, "p95")].into_iter();
+    let mut changes: Vec<String> = success(load, phases, chance).into_iter().collect();
+    changes.extend(percentiles.filter_map(|it| latency(load, phases, it, chance)));
+    changes.extend(windows.iter().filter(|it| it.chance() < chance).map(OutOfTolerance::words));
+    changes
 }
 
 /// Whether more of all requests of a phase failed than in the baseline, or more were slow than its interval allows. The
@@ -210,13 +218,17 @@ impl OutOfTolerance {
     /// The windows with failures and the slow windows, during the faults of a phase and in the baseline. They are separate,
     /// because slow windows of a noisy service say nothing about its failures.
     fn both(observations: &Observations, load: &LoadObservations, (first, phase): (usize, usize)) -> Option<Vec<Self>> {
-        let span = observations.phases.get(phase)?;
         let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
+        let before = band.own_windows(observations, load, first);
+        Some(Self::between(&band, before, during(&band, load, observations.phases.get(phase)?)))
+    }
+
+    /// The same of any windows.
+    fn between(band: &Band, before: Vec<Window>, during: Vec<Window>) -> Vec<Self> {
         let known = |windows: Vec<Window>| -> Vec<Window> {
             windows.into_iter().filter(|it| it.state != WindowState::Unknown).collect()
         };
-        let before = known(band.own_windows(observations, load, first));
-        let during = known(band.whole_windows(load, span.active_ns.max(span.acts_from_ns()), span.judged_to_ns));
+        let (before, during) = (known(before), known(during));
         let levels: Vec<f64> = before.iter().filter_map(|it| it.level).collect();
         let one = |how: &'static str, is: fn(&Window) -> bool, of_level: f64| {
             let count = |windows: &[Window]| (windows.iter().filter(|it| is(it)).count() as u64, windows.len() as u64);
@@ -227,7 +239,7 @@ impl OutOfTolerance {
         };
         let of_level = if reaches(&levels, band.p95_us.ln()) { resemblance(&levels) } else { 1.0 };
         let is_slow = |it: &Window| it.state == WindowState::Bad && !it.fails;
-        Some(vec![one("with too many failures", |it| it.fails, 1.0), one("too slow", is_slow, of_level)])
+        vec![one("with too many failures", |it| it.fails, 1.0), one("too slow", is_slow, of_level)]
     }
 
     /// The chance of at least as many windows out of tolerance in the phase, if the phase were like the baseline.
@@ -252,6 +264,11 @@ impl OutOfTolerance {
     fn with_chance(&self) -> String {
         format!("{} (p = {})", self.words(), text::digits(self.chance()))
     }
+}
+
+/// The windows in which the faults of a phase act.
+fn during(band: &Band, load: &LoadObservations, span: &PhaseSpan) -> Vec<Window> {
+    band.whole_windows(load, span.active_ns.max(span.acts_from_ns()), span.judged_to_ns)
 }
 
 /// True when a level varies so much that it may reach the limit by chance: its mean is within [`REACH`] standard deviations

@@ -140,7 +140,7 @@ fn interval(value: f64, (variance, freedom): (f64, f64), confidence: f64) -> [f6
 
 /// `output_tokens_per_second`: tokens of the phase's successful answers per second.
 pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
-    let rules = Rules::new(it.sampling(), samples::FLOOR);
+    let rules = Rules::new(it.sampling(), samples::FLOOR).allowing_jitter(asked);
     let limits = Limits { min: it.min, max: it.max };
     let term = Term::new(asked, asked.phase, Work::Tokens);
     if let Some(why) = no_tokens(asked, &[asked.phase]) {
@@ -167,7 +167,7 @@ pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
 
 /// `throughput_ratio` and `output_tokens_per_second_ratio`: a rate of the phase divided by that of an earlier one.
 pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Work) -> Answer {
-    let rules = Rules::new(it.sampling(), samples::FLOOR);
+    let rules = Rules::new(it.sampling(), samples::FLOOR).allowing_jitter(asked);
     let limits = Limits { min: it.min, max: it.max };
     let (term, baseline, phase) = match asked.complete_phase(&it.to) {
         Ok(phase) => (Term::new(asked, asked.phase, of), Term::new(asked, phase, of), phase),

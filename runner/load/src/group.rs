@@ -65,7 +65,7 @@ pub(super) fn named_in(path: &Path, body: &Value, length: usize) -> Option<Strin
 pub(super) struct Parts {
     steps: usize,
     has_groups: bool,
-    names: RefCell<HashMap<Box<[u8]>, u16>>,
+    names: RefCell<HashMap<String, u16>>,
 }
 
 impl Parts {
@@ -101,16 +101,35 @@ impl Parts {
         if name.is_empty() {
             return None;
         }
+        // Bytes that are no text all become the same one, and what is the same text is the same group.
+        let name = String::from_utf8_lossy(name);
         let mut names = self.names.borrow_mut();
-        if let Some(known) = names.get(name) {
+        if let Some(known) = names.get(&*name) {
             return Some(*known);
         }
         if names.len() >= MOST {
             return Some(self.steps as u16);
         }
         let place = (self.steps + 3 + names.len()) as u16;
-        names.insert(name.into(), place);
-        add(LoadPart::Group(String::from_utf8_lossy(name).into_owned()));
+        names.insert(name.to_string(), place);
+        add(LoadPart::Group(name.into_owned()));
         Some(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The observations of a segment have one entry for each name.
+    #[test]
+    fn names_that_are_shown_alike_are_one_group() {
+        let (parts, _) = Parts::new(["login"].into_iter(), true);
+        let added = RefCell::new(Vec::new());
+        let named = |name: &[u8]| parts.named(name, |part| added.borrow_mut().push(part));
+        assert_eq!(named(b"worker-\xff"), named(b"worker-\xfe"));
+        assert_ne!(named(b"others"), Some(1), "a group of its own");
+        let group = |name: &str| LoadPart::Group(name.to_owned());
+        assert_eq!(*added.borrow(), [group("worker-\u{fffd}"), group("others")]);
     }
 }

@@ -21,14 +21,18 @@ pub struct SeriesSeen {
     pub values: Vec<f64>,
     /// The number of values of a series without gaps.
     pub expected: usize,
+    /// The number of values whose time was not asked for. `values` has none of them.
+    pub elsewhere: usize,
     /// The warnings in the server's answer, verbatim.
     pub warnings: Vec<String>,
+    /// What the server says about data that its answer may lack, in words.
+    pub doubts: Vec<String>,
 }
 
 impl From<Vec<f64>> for SeriesSeen {
     /// A series without gaps.
     fn from(values: Vec<f64>) -> Self {
-        Self { expected: values.len(), values, warnings: Vec::new() }
+        Self { expected: values.len(), values, ..Self::default() }
     }
 }
 

@@ -159,14 +159,54 @@ pub struct PhaseLoad {
 /// A part of a load's requests in one phase: a step, or a group of answers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PartStats {
-    /// The name of the step or the group, or of a group of the rest: `others`, `not named`, `no answer`.
+    /// The name of the step or the group. Empty for the requests of the rest.
     pub name: String,
+    /// Which requests of the rest these are. None for a step and for a group that an answer named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
     /// The pods and addresses of the run that have this name or address, in words. Empty if none is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub matches: String,
     /// Counts and latencies.
     #[serde(flatten)]
     pub stats: Stats,
+}
+
+impl PartStats {
+    /// The name in reports. A name that is the word for a part of the rest is in quotes.
+    pub fn shown(&self) -> String {
+        match self.rest {
+            Some(rest) => rest.words().to_owned(),
+            None if Rest::ALL.iter().any(|rest| rest.words() == self.name) => format!("\"{}\"", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// Requests that are in no group of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rest {
+    /// The answer named no group.
+    NotNamed,
+    /// There was no answer.
+    NoAnswer,
+    /// The requests of all smaller groups.
+    Others,
+}
+
+impl Rest {
+    /// All parts of the rest, in the order of reports.
+    pub const ALL: [Self; 3] = [Self::NotNamed, Self::NoAnswer, Self::Others];
+
+    /// The words in reports.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NotNamed => "not named",
+            Self::NoAnswer => "no answer",
+            Self::Others => "others",
+        }
+    }
 }
 
 /// One failed request, without secrets.

@@ -286,7 +286,7 @@ fn parts(scenario: &ScenarioResult) -> Vec<PartsView> {
             .iter()
             .map(|(phase, part)| PartRow {
                 phase: (*phase).to_owned(),
-                name: part.name.clone(),
+                name: part.shown(),
                 matches: part.matches.clone(),
                 cells: sentences::PartTable::cells(part),
             })

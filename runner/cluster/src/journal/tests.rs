@@ -73,6 +73,31 @@ fn what_is_unclear_says_since_when() {
 }
 
 #[test]
+fn a_pod_that_may_have_been_ended_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), "r");
+    let pod = |name: &str| ObjectKey { kind: Kind::Pod, uid: Some(format!("uid-{name}")), ..key(name) };
+    let ends = |folder: &Path| -> Vec<String> {
+        read(&text(folder)).unwrap().unclear_ends.into_iter().map(|(_, key, _)| key.name).collect()
+    };
+    let killed = journal.intend(&ObjectAction::Delete(pod("a")), typed).unwrap();
+    assert_eq!(ends(folder.path()), ["a"], "killed in the middle of it");
+    journal.settle(killed, Outcome::Unclear("no answer".into()));
+    assert_eq!(ends(folder.path()), ["a"]);
+    for (name, outcome) in [("b", Outcome::Done(None)), ("c", Outcome::Failed("forbidden".into()))] {
+        let known = journal.intend(&ObjectAction::Delete(pod(name)), typed).unwrap();
+        journal.settle(known, outcome);
+    }
+    // A witness is ours, and an undo that failed leaves it outstanding.
+    let witness = journal.intend(&ObjectAction::Create(ObjectKey { kind: Kind::Pod, ..key("w") }), typed).unwrap();
+    journal.settle(witness, Outcome::Done(Some("uid-w".into())));
+    journal.intend(&ObjectAction::Delete(pod("w")), typed).unwrap();
+    assert_eq!(ends(folder.path()), ["a"]);
+    journal.settle(killed, Outcome::Gone);
+    assert_eq!(ends(folder.path()), [""; 0], "it was looked at again");
+}
+
+#[test]
 fn a_torn_line_spoils_no_other_one() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path(), "r").intend(&ObjectAction::Create(key("a")), typed).unwrap();

@@ -30,6 +30,7 @@ pub(super) async fn check(scenario: &Scenario, faults: &[FaultSpec], cluster: &C
                 fault: &fault.name,
                 targets: &fault.targets,
                 explicit: phase.faults.get(&fault.name).and_then(Fault::pods).is_none_or(is_explicit),
+                anew: phase.faults.get(&fault.name).is_some_and(|it| it.is_once() && it.follow()),
             })
             .collect();
         refusal(&phase.name, &reaching, &workloads, scenario.blast_radius.as_ref())
@@ -44,6 +45,8 @@ struct Reach<'a> {
     targets: &'a [PodRef],
     /// Whether its selector limits the number of pods.
     explicit: bool,
+    /// Whether its pods are chosen when it strikes: those that replace the targets of an earlier fault are others than these.
+    anew: bool,
 }
 
 /// Whether a selector limits the number of pods. Its author then chose the number on purpose.
@@ -71,11 +74,12 @@ fn refusal(
     };
     let targets: BTreeMap<&String, &PodRef> =
         faults.iter().flat_map(|fault| fault.targets).map(|pod| (&pod.uid, pod)).collect();
-    if let Some(most) = allowed.max_pods.filter(|most| targets.len() > *most as usize) {
+    let sum: usize = faults.iter().map(|fault| fault.targets.len()).sum();
+    let reached = if faults.iter().any(|fault| fault.anew) { sum } else { targets.len() };
+    if let Some(most) = allowed.max_pods.filter(|most| reached > *most as usize) {
         return Some(Explained::new(
-            format!("the faults of phase `{phase}` reach {} pods, and `blast_radius` allows {most}", targets.len()),
-            "narrow them with `count`, \
-             or raise `max_pods`",
+            format!("the faults of phase `{phase}` reach {reached} pods, and `blast_radius` allows {most}"),
+            "narrow them with `count`, or raise `max_pods`",
         ));
     }
     let most = allowed.max_percent?;
@@ -131,7 +135,8 @@ mod tests {
 
     fn ask(targets: &[&[&str]], explicit: bool, allowed: Option<&str>) -> Option<Explained> {
         let targets: Vec<Vec<PodRef>> = targets.iter().map(|uids| pods(uids)).collect();
-        let faults: Vec<Reach<'_>> = targets.iter().map(|targets| Reach { fault: "f", targets, explicit }).collect();
+        let faults: Vec<Reach<'_>> =
+            targets.iter().map(|targets| Reach { fault: "f", targets, explicit, anew: false }).collect();
         let allowed: Option<BlastRadius> = allowed.map(|text| serde_json::from_str(text).unwrap());
         refusal("p", &faults, &workloads(), allowed.as_ref())
     }
@@ -151,6 +156,14 @@ mod tests {
         let two = Some(r#"{"max_pods": 2}"#);
         assert_eq!(ask(&[&["a"], &["a", "b"]], false, two), None, "the same pod twice is one pod");
         assert!(ask(&[&["a"], &["b", "c"]], true, two).unwrap().message.contains("reach 3 pods"));
+        // A pod that replaces a target is another one.
+        let targets = pods(&["a"]);
+        let reached = |anew| {
+            let faults = [false, anew].map(|anew| Reach { fault: "f", targets: &targets, explicit: true, anew });
+            refusal("p", &faults, &[], serde_json::from_str(r#"{"max_pods": 1}"#).ok().as_ref())
+        };
+        assert_eq!(reached(false), None);
+        assert!(reached(true).unwrap().message.contains("reach 2 pods"));
         let third = Some(r#"{"max_percent": "33.4%"}"#);
         assert_eq!(ask(&[&["a"]], true, third), None);
         assert!(ask(&[&["a"], &["b"]], true, third).unwrap().message.contains("2 of the 3 pods of deployment/web"));

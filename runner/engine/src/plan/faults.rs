@@ -54,7 +54,7 @@ pub(super) async fn plan(
             let targets = match fault.pods() {
                 Some(selector) => {
                     let matching = matching(name, selector, cluster, namespace).await?;
-                    untaken(name, selector, &matching, &victims.taken(fault, (phase, it)), options)?
+                    untaken(name, fault, selector, &matching, &victims.taken(fault, (phase, it)), options)?
                 }
                 None => Vec::new(),
             };
@@ -180,6 +180,7 @@ async fn matching(
 /// The pods that a fault acts on: those of its selector that no other fault has killed by then.
 fn untaken(
     name: &str,
+    fault: &Fault,
     selector: &PodSelector,
     matching: &[PodRef],
     taken: &Taken<'_>,
@@ -190,15 +191,20 @@ fn untaken(
     choose_of(matching, free, selector, options.seed, name).map_err(|_| {
         let left = matching.iter().filter(|pod| free(pod)).count();
         let by = victims::names(taken, matching);
+        let anew = match fault {
+            Fault::PodKill(_) => ", or write `follow: true` and a later `after` to choose of the pods that run then",
+            _ => "",
+        };
         PlanError::fault(
             name,
             Explained::new(
                 format!(
-                    "it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: \
-             {by} ends the others",
+                    "it acts on {wanted} of the pods of {}, but only {left} of them remain at that time: {by} ends the others",
                     selector_text(selector)
                 ),
-                "choose other pods, or fewer of them (`count`), or put the faults into separate scenarios",
+                format!(
+                    "choose other pods, or fewer of them (`count`), or put the faults into separate scenarios{anew}"
+                ),
             ),
         )
     })

@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
             Stop::Signal(signal) => self.events.emit(EventKind::Interrupted { signal: signal.to_owned() }),
             Stop::Fuse(reason) => {
                 for fault in &mut self.faults {
-                    fault.cut_short = !matches!(fault.state, FaultState::Undone | FaultState::Left);
+                    fault.cut_short = !fault.state.has_ended();
                 }
                 self.burned = Some(reason);
             }
@@ -259,10 +259,10 @@ impl<'a> Run<'a> {
                 self.faults[fault].state = state;
                 match state {
                     FaultState::Injected => self.state.active(fault, at),
-                    FaultState::Undone | FaultState::Left => self.state.undone(fault, state == FaultState::Undone),
+                    state if state.has_ended() => self.state.undone(fault, state != FaultState::Left),
                     _ => {}
                 }
-                if state == FaultState::Undone {
+                if state.has_ended() && state != FaultState::Left {
                     self.faults[fault].undone_ns = Some(self.ns(at));
                 }
             }
@@ -349,7 +349,7 @@ impl<'a> Run<'a> {
         if self.state.is_watched()
             && let Some(breach) = self.watchdog.breach()
         {
-            self.events.emit(EventKind::Error { message: format!("stopped: {}", breach.reason) });
+            self.events.emit(EventKind::Error { message: format!("stopped: {}; undoing all faults", breach.reason) });
             self.breach = Some(Breach { phase: self.scenario.phases[phase].name.clone(), ..breach });
             self.state.end(Ending::Stopped);
         }

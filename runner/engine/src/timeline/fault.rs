@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Verdict};
+use shakedown_schemas::result::{Evidence, FaultResult, Leftover, PodRef, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -277,18 +277,17 @@ impl FaultTask {
 
     /// Executes commands until the fault is undone or dismissed.
     pub(super) async fn run(mut self) -> Ended {
-        let begun = |state| !matches!(state, FaultState::Planned | FaultState::Undone | FaultState::Left);
+        let begun = |state: FaultState| state != FaultState::Planned && !state.has_ended();
         // Panics of drivers are caught at each call. This is for panics of the task itself.
         if caught(self.live()).await.is_err() && begun(self.state) && caught(self.undo()).await.is_err() {
             self.left(PANIC.to_owned());
         }
         self.result.state = self.state;
-        let driver = AssertUnwindSafe(&self.driver);
         let leftovers = match self.state {
-            FaultState::Left => std::panic::catch_unwind(|| driver.leftovers()),
-            _ => Ok(Vec::new()),
+            FaultState::Left => self.said(|driver| driver.leftovers()),
+            _ => Some(Vec::new()),
         };
-        let leftovers = leftovers.unwrap_or_else(|_| planned_objects(&self.plan));
+        let leftovers = leftovers.unwrap_or_else(|| planned_objects(&self.plan));
         Ended { result: self.result, leftovers, problem: self.problem }
     }
 
@@ -315,9 +314,13 @@ impl FaultTask {
 
     /// Records what was seen of the fault.
     fn keep_observed(&mut self) {
-        let driver = AssertUnwindSafe(&self.driver);
-        let Observed { measured, unseen } = std::panic::catch_unwind(|| driver.observed()).unwrap_or_default();
+        let Observed { measured, unseen } = self.said(|driver| driver.observed()).unwrap_or_default();
         (self.result.measured, self.result.claimed_because) = (measured, unseen);
+    }
+
+    /// What the driver knows, without asking the cluster. None if it panics.
+    fn said<T>(&self, ask: impl FnOnce(&dyn FaultDriver) -> T) -> Option<T> {
+        std::panic::catch_unwind(AssertUnwindSafe(|| ask(&*self.driver))).ok()
     }
 
     fn seconds(&self) -> f64 {
@@ -350,7 +353,11 @@ impl FaultTask {
         // Until it has ended, the server may still execute one of its requests.
         self.cut_off = true;
         let injected = bounded(INJECT_LIMIT, self.driver.inject());
-        match self.commands.during(injected, GRACE).await {
+        let injected = self.commands.during(injected, GRACE).await;
+        if let Some(chosen) = self.said(|driver| driver.chosen().map(<[PodRef]>::to_vec)).flatten() {
+            self.result.targets = chosen;
+        }
+        match injected {
             Some(Err(DriverFailure::Fault(error))) => {
                 self.cut_off = false;
                 return self.failed(&DriverFailure::Fault(error));
@@ -447,6 +454,9 @@ impl FaultTask {
 
     /// Undoes until the fault is proven gone or the limit is over.
     async fn undo(&mut self) {
+        // After an injection that ended, its driver knows what it has made.
+        let is_known = self.state == FaultState::Failed && !self.cut_off && self.result.injected_s.is_none();
+        let nothing = is_known && self.said(|driver| driver.leftovers().is_empty()).unwrap_or_default();
         self.result.undoing_s = Some(self.enter(FaultState::Undoing, ""));
         let deadline = Instant::now() + self.undo_limit;
         if self.cut_off {
@@ -464,7 +474,12 @@ impl FaultTask {
                     let details = detail(&findings, gone);
                     if gone {
                         self.count(&problems);
-                        let at_s = self.enter(FaultState::Undone, &details);
+                        let (state, details) = match self.said(|driver| driver.unclear()).flatten() {
+                            Some(why) => (FaultState::Unclear, why),
+                            None if nothing => (FaultState::NothingToUndo, details),
+                            None => (FaultState::Undone, details),
+                        };
+                        let at_s = self.enter(state, &details);
                         self.note(at_s, findings);
                         self.result.undone_s = Some(at_s);
                         return;

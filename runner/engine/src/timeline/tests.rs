@@ -137,6 +137,20 @@ async fn a_failed_injection_is_undone_and_ends_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fault_that_made_nothing_is_not_undone() {
+    for (behaviour, state) in
+        [(Behaviour::MakesNothing, FaultState::NothingToUndo), (Behaviour::IsUnclear, FaultState::Unclear)]
+    {
+        let case = play(&three_phases(FAULT), &[("cut", behaviour)], None).await;
+        let fault = &case.outcome.faults[0];
+        assert_eq!((fault.state, fault.injection, fault.undo), (state, Verdict::Error, Verdict::Pass));
+        // Whatever its driver says, it is read back.
+        assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.7 load ends");
+        assert!(fault.undone_s.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_undoes_too() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::PanicsInProof)], None).await;
     assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.7 load ends");

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::expectations;
+use crate::testing::shapes::{Service, Shape};
 use crate::testing::{Timeline, scenario};
 use serde_json::json;
 
@@ -64,6 +65,33 @@ fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
     assert_eq!(judge(&observe(10.0, 30), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Pass);
     assert_eq!(judge(&observe(10.0, 10), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Inconclusive);
     assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);
+}
+
+/// A service that stalls by itself "had the effect" of a fault that did nothing in 4 to 19 of 40 runs.
+#[test]
+fn a_ratio_that_may_be_no_change_is_no_effect() {
+    let passes = |shape: Shape, times: f64, percentile: &str| {
+        let effect = json!({"latency_ratio": {"percentile": percentile, "to": "baseline", "min": 1.2}});
+        let is_pass = |seed: &u64| {
+            let mut service = Service::new(shape, *seed);
+            let timeline = Timeline::new(20.0).phase("baseline", 60.0).fault_phase("cut", 60.0);
+            let seen = timeline.answer(|it| {
+                let ms = service.answer_ms(it.at);
+                it.ok_in(if it.phase == "cut" { ms * times } else { ms })
+            });
+            judge(&seen.observe(), effect.clone()).verdict == Verdict::Pass
+        };
+        (0..20).filter(is_pass).count()
+    };
+    for shape in [Shape::Stalls(10), Shape::Stalls(5), Shape::Drifting(0.3), Shape::Bimodal, Shape::Queue] {
+        let unchanged = passes(shape, 1.0, "p95");
+        assert!(unchanged <= 2, "{shape}: {unchanged} of 20 unchanged");
+    }
+    for shape in [Shape::Independent, Shape::Drifting(0.15), Shape::Bimodal, Shape::HeavyTailed, Shape::Pauses] {
+        let doubled = passes(shape, 2.0, "p95");
+        assert!(doubled >= 16, "{shape}: {doubled} of 20 doubled");
+    }
+    assert!(passes(Shape::Stalls(10), 2.0, "p50") >= 16);
 }
 
 /// What a partition does to a service that soon does without the target: failures for two seconds of a short run.
@@ -201,18 +229,16 @@ fn a_condition_that_held_before_shows_no_effect() {
             .observe()
     };
     for (condition, before, during, seconds, held) in [
-        (json!({"success_rate": {"max": "99%"}}), 3, 3, 20.0, Some("97% of 400 requests succeeded in `baseline`")),
+        (json!({"success_rate": {"max": "99%"}}), 3, 3, 20.0, Some("97% of 400 requests succeeded")),
+        // Too few requests for a verdict on the baseline.
+        (json!({"success_rate": {"max": "99%"}}), 2, 2, 200.0, Some("98% of 400 requests succeeded")),
+        (json!({"success_rate": {"max": "80%"}}), 30, 30, 20.0, Some("70% of 400 requests succeeded")),
+        (json!({"success_rate": {"max": "80%"}}), 15, 30, 20.0, None),
         (json!({"success_rate": {"max": "99%"}}), 0, 30, 20.0, None),
-        (
-            json!({"errors": {"connection": {"min": 1}}}),
-            1,
-            1,
-            20.0,
-            Some("of 400 requests: connection 4 in `baseline`"),
-        ),
+        (json!({"errors": {"connection": {"min": 1}}}), 1, 1, 20.0, Some("of 400 requests: connection 4")),
         (json!({"errors": {"connection": {"min": 1}}}), 0, 10, 20.0, None),
         // As many in a phase that is three times as long.
-        (json!({"errors": {"connection": {"min": 10}}}), 1, 1, 60.0, Some("connection 4 in `baseline`")),
+        (json!({"errors": {"connection": {"min": 10}}}), 1, 1, 60.0, Some("connection 4")),
         (json!({"errors": {"connection": {"min": 10}}}), 1, 10, 20.0, None),
     ] {
         let result = judge(&observe(before, during, seconds), condition.clone());
@@ -225,7 +251,8 @@ fn a_condition_that_held_before_shows_no_effect() {
                     "{}",
                     result.reason
                 );
-                assert!(result.reason.ends_with(words), "{}", result.reason);
+                assert!(result.reason.contains(words), "{}", result.reason);
+                assert!(result.reason.ends_with(" in `baseline`"), "{}", result.reason);
             }
         }
     }

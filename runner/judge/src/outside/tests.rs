@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::testing::Timeline;
-use shakedown_observe::{LogGap, PodSeen};
+use shakedown_observe::{LogGap, PodSeen, SeriesSeen};
 
 const S: u64 = 1_000_000_000;
 
@@ -158,7 +158,12 @@ fn ratios_of_prometheus_need_both_phases_and_no_data_is_inconclusive() {
         (Verdict::Pass, "the mean of the query was 2 times the baseline's, expected at most 2".to_owned())
     );
     assert_eq!(both(&[2.0], &[5.0]).0, Verdict::Fail);
-    assert_eq!(both(&[0.0], &[5.0]).1, "the value of `baseline` is 0: the ratio is undefined");
+    for (under, during) in [(0.0, 5.0), (-2.0, 5.0), (-2.0, -1.0), (0.0, 0.0), (1e-308, 5.0)] {
+        let (verdict, why) = both(&[under], &[during]);
+        assert_eq!(verdict, Verdict::Inconclusive, "{during} to {under}");
+        assert!(why.ends_with(": the ratio is undefined"), "{why}");
+    }
+    assert_eq!(both(&[2.0], &[-5.0]).0, Verdict::Pass, "less than at most twice 2");
     assert_eq!(both(&[], &[5.0]).1, "Prometheus has no data for `baseline`");
     assert_eq!(both(&[2.0], &[f64::NAN]).1, "Prometheus has no data for `cut`: 1 value is NaN");
     let refused = series(&[(0, Ok(vec![1.0])), (1, Err("the server refused".to_owned()))]);
@@ -172,6 +177,7 @@ fn gaps_of_prometheus_are_bounded_and_no_numbers_are_named() {
         values: values.to_vec(),
         expected: 5,
         warnings: warnings.iter().map(|text| (*text).to_owned()).collect(),
+        ..SeriesSeen::default()
     };
     let answer = |more: serde_json::Value, seen: SeriesSeen| {
         let mut expect = json!({"url": "http://p", "query": "up", "max": 2});
@@ -206,6 +212,45 @@ fn gaps_of_prometheus_are_bounded_and_no_numbers_are_named() {
     }
     let fails = answer(json!({"over": "max"}), seen(&[3.0, f64::INFINITY, 1.0, 1.0, 1.0], &[]));
     assert_eq!(fails.verdict, Verdict::Fail);
+}
+
+#[test]
+fn an_answer_of_prometheus_that_may_lack_data_decides_nothing() {
+    let ask = |max: f64, doubts: &[&str]| {
+        let doubts = doubts.iter().map(|text| (*text).to_owned()).collect();
+        let doubted = SeriesSeen { doubts, ..SeriesSeen::from(vec![1.0; 5]) };
+        let seen = [(0, Ok(doubted)), (1, Ok(vec![1.0; 5].into()))];
+        let expect = json!({"prometheus": {"url": "http://p", "query": "up", "to": "baseline", "max": max}});
+        let answer = whole(1, expect, Outside::Series(seen.into()));
+        assert_eq!(answer.observed, Some(1.0));
+        (answer.verdict, answer.reason)
+    };
+    assert_eq!((ask(2.0, &[]).0, ask(0.5, &[]).0), (Verdict::Pass, Verdict::Fail));
+    for max in [2.0, 0.5] {
+        let (verdict, why) = ask(max, &["a store is down"]);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert!(why.ends_with("; the answer for `baseline` may lack data: a store is down"), "{why}");
+    }
+}
+
+#[test]
+fn values_of_prometheus_of_another_time_are_said() {
+    let seen = SeriesSeen { elsewhere: 3, expected: 5, ..SeriesSeen::default() };
+    let expect = json!({"prometheus": {"url": "http://p", "query": "up", "max": 2}});
+    let (verdict, why) = ask(1, expect, Outside::Series([(1, Ok(seen))].into()));
+    assert_eq!(
+        (verdict, why.as_str()),
+        (Verdict::Inconclusive, "Prometheus has no data for `cut`: 3 values are of another time")
+    );
+}
+
+/// A baseline that is 0 but for a moment: most of it has no ratio.
+#[test]
+fn a_ratio_to_a_baseline_that_is_mostly_zero_is_inconclusive() {
+    let baseline: Vec<f64> = (0..20).map(|at| if (8..14).contains(&at) { 10.0 } else { 0.0 }).collect();
+    let expect = json!({"prometheus": {"url": "http://p", "query": "errors", "to": "baseline", "max": 2}});
+    let (verdict, why) = ask(1, expect, series(&[(0, Ok(baseline)), (1, Ok(vec![5.0; 20]))]));
+    assert_eq!(verdict, Verdict::Inconclusive, "{why}");
 }
 
 fn lines(seconds: &[u64], read: u64, gaps: &[&str]) -> Outside {

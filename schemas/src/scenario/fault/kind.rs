@@ -325,6 +325,19 @@ macro_rules! fault {
         ] [$($keys)* "follow",] $($rest)*);
     };
     (@ $meta:tt $name:ident $own:tt [$($fields:tt)*] [$($get:tt)*] [$($keys:tt)*]
+     follow once, $($rest:tt)*) => {
+        fault!(@ $meta $name $own [$($fields)*
+            /// Choose the targets again when the fault strikes: as many as planned at most, of the pods that run then. So it can
+            /// act on pods that replaced others. Default: only the targets of the plan.
+            #[serde(default)]
+            pub follow: bool,
+        ] [$($get)*
+            fn follow(&self) -> bool {
+                self.follow
+            }
+        ] [$($keys)* "follow",] $($rest)*);
+    };
+    (@ $meta:tt $name:ident $own:tt [$($fields:tt)*] [$($get:tt)*] [$($keys:tt)*]
      prove $({ $(#[$more:meta])* })?, $($rest:tt)*) => {
         fault!(@ $meta $name $own [$($fields)*
             /// What must show that the fault acts, in addition to its engine's report. Default `auto`.

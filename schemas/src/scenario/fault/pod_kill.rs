@@ -23,7 +23,7 @@ fault! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub grace_period: Option<Duration>,
     }
-    pods, own, after,
+    pods, own, follow once, after,
 }
 
 impl FaultKind for PodKill {

@@ -7,17 +7,15 @@ use crate::plan::error::PlanError;
 use crate::plan::request::KubernetesRequest;
 use shakedown_faults::FaultPlan;
 use shakedown_faults::partition::pod_key;
-use shakedown_faults::pod_kill::KillSpec;
+use shakedown_faults::pod_kill::{KillSpec, Selection, is_controlled};
 
 pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Result<(FaultPlan, KillSpec), PlanError> {
     for pod in &request.targets {
         let there = request.cluster.get(&pod_key(pod)).await?.unwrap_or_default();
-        let owners = there["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-        if !owners.into_iter().any(|owner| owner["controller"] == true) {
+        if !is_controlled(&there) {
             return Err(request.refuse(Explained::new(
                 format!("pod {} has no controller that would replace it, so a kill could not be undone", pod.name),
-                "choose pods \
-                 of a Deployment, a StatefulSet or another workload",
+                "choose pods of a Deployment, a StatefulSet or another workload",
             )));
         }
     }
@@ -30,6 +28,14 @@ pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Res
     };
     let marks =
         request.targets.iter().map(|pod| format!("kill   pod/{} in namespace {}", pod.name, pod.namespace)).collect();
-    let description = format!("The targets are {how}; {end}. Their owner replaces them.");
-    Ok((FaultPlan { marks, ..request.plan(description) }, KillSpec { grace, evict: kill.evict }))
+    let when =
+        if kill.follow { " They are chosen again when the fault strikes, of the pods that run then." } else { "" };
+    let description = format!("The targets are {how}; {end}. Their owner replaces them.{when}");
+    let anew = kill.follow.then(|| Selection {
+        pods: kill.pods.clone(),
+        namespace: request.namespace.to_owned(),
+        seed: request.options.seed,
+        fault: request.name.to_owned(),
+    });
+    Ok((FaultPlan { marks, ..request.plan(description) }, KillSpec { grace, evict: kill.evict, anew }))
 }

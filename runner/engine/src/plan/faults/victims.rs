@@ -33,7 +33,7 @@ impl<'a> Victims<'a> {
     }
 
     /// The pods that a fault cannot act on: earlier faults of the same phase end them as well, or a kill has replaced them by
-    /// then. A fault with `follow` acts on the replacements.
+    /// then. A fault with `follow` acts on the replacements, and one that happens once chooses from them when it strikes.
     pub fn taken(&self, fault: &Fault, (phase, it): (usize, &Phase)) -> Taken<'a> {
         let times = times(fault, it);
         let replaced = |other: &Ender<'_>| {
@@ -42,7 +42,8 @@ impl<'a> Victims<'a> {
         };
         let ended = |other: &Ender<'_>| {
             let ends = fault.info().facts.ends != Ends::Nothing;
-            ends && other.phase == phase && collide((other.fault, other.times), (fault, times))
+            let is_anew = fault.is_once() && fault.follow() && other.fault.is_once() && other.times[0] < times[0];
+            other.phase == phase && ends && !is_anew && collide((other.fault, other.times), (fault, times))
         };
         by_uid(self.0.iter().filter(|other| replaced(other) || ended(other)))
     }
@@ -120,6 +121,11 @@ mod tests {
         // A cut pod can be killed, even at the same time.
         assert_eq!(refused(&both(kill("a", ""), cut("")), ""), [""; 0]);
         assert_eq!(refused(&cut(""), &kill("b", "")), [""; 0]);
+        // What is chosen at the strike are the pods that run then. Two strikes at one moment would choose the same ones.
+        let anew = |name: &str, more: &str| kill(name, &format!(", follow: true{more}"));
+        assert_eq!(refused(&kill("a", ""), &anew("b", "")), [""; 0]);
+        assert_eq!(refused(&both(kill("a", ""), anew("b", ", after: 3s")), ""), [""; 0]);
+        assert_eq!(refused(&both(anew("a", ""), anew("b", "")), ""), ["b"]);
         // Containers of one pod are ended one by one.
         let container = |name: &str, of: &str| format!("{name}: {{container_kill: {{{PODS}, containers: [{of}]}}}}");
         assert_eq!(refused(&both(container("a", "x"), container("b", "x")), ""), ["b"]);

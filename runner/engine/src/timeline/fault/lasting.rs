@@ -1,6 +1,5 @@
 //! Whether a fault lasts from its proof to its undo: what is observed meanwhile, and the last look.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use shakedown_schemas::event::FaultState;
@@ -137,8 +136,7 @@ impl FaultTask {
     /// Withdraws the proof of a fault that did not last, or did not act on everything.
     pub(super) fn conclude(&mut self) {
         self.conclude_last_check();
-        let driver = AssertUnwindSafe(&self.driver);
-        let stretches = std::panic::catch_unwind(|| driver.unproven()).unwrap_or_default();
+        let stretches = self.said(|driver| driver.unproven()).unwrap_or_default();
         let Some(from_s) = self.result.injected_s else { return };
         self.result.unproven = stretch::clipped(stretches, self.zero, [from_s, self.seconds()]);
         self.withdraw_if_unproven();
@@ -146,8 +144,7 @@ impl FaultTask {
 
     /// Withdraws the proof since the last look from a fault whose undo found that it was not there any more.
     pub(super) fn count_missed(&mut self) {
-        let driver = AssertUnwindSafe(&self.driver);
-        let missed = std::panic::catch_unwind(|| driver.missed()).ok().flatten();
+        let missed = self.said(|driver| driver.missed()).flatten();
         let (Some(what), Some(from_s), Some(to_s)) = (missed, self.result.injected_s, self.result.undoing_s) else {
             return;
         };

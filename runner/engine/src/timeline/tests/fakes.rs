@@ -45,6 +45,10 @@ impl Log {
 pub(super) enum Behaviour {
     Works,
     FailsToInject,
+    /// The same, before it has made anything.
+    MakesNothing,
+    /// The server does not answer, and nothing of it could be removed.
+    IsUnclear,
     PanicsInProof,
     NeverProven,
     StaysAtFirst,
@@ -175,7 +179,9 @@ impl FaultDriver for FakeFault {
         self.log.add(format!("inject {}", self.name));
         tokio::time::sleep(Duration::from_millis(500)).await;
         match self.behaviour {
-            Behaviour::FailsToInject => Err(FaultError::TargetGone("the pod is gone".into())),
+            Behaviour::FailsToInject | Behaviour::MakesNothing | Behaviour::IsUnclear => {
+                Err(FaultError::TargetGone("the pod is gone".into()))
+            }
             _ => Ok(()),
         }
     }
@@ -249,7 +255,14 @@ impl FaultDriver for FakeFault {
         Ok(finding(Proof::Removed, gone))
     }
 
+    fn unclear(&self) -> Option<String> {
+        (self.behaviour == Behaviour::IsUnclear).then(|| "no answer".to_owned())
+    }
+
     fn leftovers(&self) -> Vec<Leftover> {
+        if matches!(self.behaviour, Behaviour::MakesNothing | Behaviour::IsUnclear) {
+            return Vec::new();
+        }
         vec![Leftover {
             what: self.name.to_owned(),
             command: "kubectl delete it".to_owned(),
