@@ -86,8 +86,11 @@ mod tests {
 
     const MEMORY: &str = "rpc error: code = Unknown desc = open /proc/4711/comm: no such file or directory";
 
+    /// The operation and the message of each attempt. No message is a success.
+    type Attempts = [(&'static str, &'static str)];
+
     /// A stress with these stressors that is gone, whose attempts ended like this.
-    fn stress(stressors: &Value, attempts: &[(&str, &str)]) -> Value {
+    fn stress(stressors: &Value, attempts: &Attempts) -> Value {
         let events: Vec<Value> = attempts
             .iter()
             .map(|(operation, message)| {
@@ -103,7 +106,7 @@ mod tests {
     #[test]
     fn a_stress_whose_second_stressor_failed_may_leave_the_first() {
         let both = json!({"cpu": {"workers": 1}, "memory": {"workers": 1}});
-        let cases: [(&Value, &[(&str, &str)], bool); 9] = [
+        let cases: [(&Value, &Attempts, bool); 9] = [
             (&both, &[("Apply", MEMORY)], true),
             // A later attempt starts its own, and its recovery stops those.
             (&both, &[("Apply", MEMORY), ("Apply", ""), ("Recover", "")], true),
