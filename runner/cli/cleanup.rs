@@ -272,7 +272,7 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
         match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
             chaos::Going::Gone(last) => {
                 let left = match &last {
-                    Some(last) => chaos::half_done(cluster, last).await,
+                    Some(last) => chaos::half_done_leftover(cluster, last).await,
                     None => None,
                 };
                 return left.map_or(Ok(()), |left| Err(Unremoved::Left(left)));

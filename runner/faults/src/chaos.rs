@@ -54,7 +54,7 @@ pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
 pub use recording::{Recording, Scope};
-pub use removal::{Going, by_force, first_look, force, go, half_done, held, left_half_done, recovering};
+pub use removal::{Going, by_force, first_look, force, go, half_done_leftover, held, left_half_done, recovering};
 
 /// The interval at which a status is read.
 const POLL: Duration = Duration::from_millis(200);

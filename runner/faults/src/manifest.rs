@@ -10,13 +10,14 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use serde_json::Value;
 use shakedown_schemas::Explained;
-use shakedown_schemas::result::{Leftover, Proof};
+use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use tokio::time::Instant;
 
 use super::chaos::{
-    Going, explained, failing, first_look, force, go, half_done, held, left_half_done, recovered, recovering, stuck,
-    unsettled,
+    Going, explained, failing, first_look, force, go, half_done_leftover, held, left_half_done, recovered, recovering,
+    stuck, unsettled,
 };
+use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
@@ -60,6 +61,16 @@ pub struct Written {
     made: Dependants,
     /// The objects that it had created and that were removed by force, each with its last state.
     effects: Vec<(ObjectKey, Value)>,
+}
+
+impl KubernetesSpec for ManifestSpec {
+    fn driver(&self, cluster: &Cluster, _: &[PodRef]) -> Box<dyn FaultDriver> {
+        Box::new(Written::new(cluster.clone(), self.clone()))
+    }
+
+    fn objects(&self) -> Vec<&ObjectKey> {
+        vec![&self.key]
+    }
 }
 
 impl Written {
@@ -380,7 +391,7 @@ impl FaultDriver for Written {
             return Ok(vec![Finding { shows: Proof::Removed, holds: false, detail }]);
         }
         if let Some(last) = self.last.as_ref().filter(|_| gone)
-            && let Some(left) = half_done(&self.cluster, last).await
+            && let Some(left) = half_done_leftover(&self.cluster, last).await
         {
             let error = left_half_done(key, &left);
             self.half_done = Some(left);

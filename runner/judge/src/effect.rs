@@ -166,8 +166,8 @@ pub(super) fn result(
     result
 }
 
-/// The same, unless the interval of a ratio contains 1: then the requests may not have changed at all. Without a fault, this is so in
-/// all but 2.5 % of the runs that a limit on this side would take for affected.
+/// The same, unless the interval of a ratio contains 1: then the requests may not have changed at all. Without a fault, this is
+/// so in all but 2.5 % of the runs that a limit on this side would take for affected.
 fn unless_by_chance(answer: Answer) -> Answer {
     let Some([low, high]) = answer.interval.filter(|_| answer.is_ratio() && answer.verdict == Verdict::Pass) else {
         return answer;
@@ -193,9 +193,10 @@ fn unless_before(
         return answer;
     };
     let before = ask(first);
-    let held = match expectation {
-        Expectation::Errors(it) => counts::would_hold(it, &total(load, first), &total(load, phase)),
-        _ => before.observed.is_some() && !before.misses(),
+    let held = if let Expectation::Errors(it) = expectation {
+        counts::would_hold(it, &total(load, first), &total(load, phase))
+    } else {
+        before.observed.is_some() && !before.misses()
     };
     if !held {
         return answer;

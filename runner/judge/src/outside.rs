@@ -5,7 +5,6 @@ mod prometheus;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shakedown_schemas::first_few;
 use shakedown_schemas::result::{Unit, Verdict};
 use shakedown_schemas::scenario::{Collected, Expectation, Logs, Pods};
 
@@ -16,9 +15,6 @@ use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen};
 
 /// The longest time between two samples of the pods that does not count as a gap, in nanoseconds.
 const LONGEST_GAP_NS: u64 = 5_000_000_000;
-
-/// The maximum number of lines or names in a sentence.
-const QUOTED: usize = 3;
 
 /// The answer to such an expectation.
 pub(super) fn answer(observations: &Observations, phase: usize, expectation: &Expectation, path: &str) -> Answer {
@@ -109,7 +105,7 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
     answer.samples = during.len() as u64;
     answer.term("samples of the pods", format!("{}, without equal ones in a row", during.len()));
     answer.term("decided by", "a sample of the pods every second".to_owned());
-    answer.term("pods", quoted(names.iter().map(|name| (*name).to_owned())));
+    answer.term("pods", text::quoted(names.iter().map(|name| (*name).to_owned())));
     let verdict = verdicts.into_iter().max().unwrap_or(Verdict::Inconclusive);
     answer.verdict(verdict, words.join("; "))
 }
@@ -195,10 +191,6 @@ fn staying(one: &PodsSeen, next: &PodsSeen) -> usize {
     one.pods.iter().filter(|(uid, pod)| pod.ready && is_ready(uid)).count()
 }
 
-fn quoted(names: impl Iterator<Item = String>) -> String {
-    first_few(&names.collect::<Vec<_>>(), QUOTED)
-}
-
 /// `logs`: the lines within the phase that match. Unreadable logs make a limit that holds inconclusive, but not one
 /// that is already missed. Gaps in other phases have no effect.
 fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) -> Answer {
@@ -212,7 +204,7 @@ fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) 
     answer.samples = lines.len() as u64;
     answer.term("logs read", seen.read.to_string());
     answer.term("decided by", "the exact count, by the cluster's timestamps".to_owned());
-    for (index, (at, pod, line)) in lines.iter().take(QUOTED).enumerate() {
+    for (index, (at, pod, line)) in lines.iter().take(text::QUOTED).enumerate() {
         answer.term(&format!("line {}", index + 1), format!("{} {pod}: {line}", text::seconds(seconds(*at))));
     }
     let words = format!(
@@ -227,7 +219,7 @@ fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) 
     if seen.read == 0 || !gaps.is_empty() && !certain {
         // Without any log, the cause may be in another phase.
         let all = if gaps.is_empty() { seen.gaps.iter().map(|gap| gap.why.clone()).collect() } else { gaps };
-        let gaps = if all.is_empty() { "no log could be read".to_owned() } else { quoted(all.into_iter()) };
+        let gaps = if all.is_empty() { "no log could be read".to_owned() } else { text::quoted(all.into_iter()) };
         return answer.verdict(Verdict::Inconclusive, format!("{words}; {gaps}"));
     }
     answer.verdict(if limits.hold(count) { Verdict::Pass } else { Verdict::Fail }, words)

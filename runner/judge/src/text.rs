@@ -1,7 +1,16 @@
 //! Numbers in verdicts: short, with their unit, and never rounded to a limit that they miss.
 
+use shakedown_schemas::first_few;
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::units::short;
+
+/// The maximum number of lines or names in a sentence.
+pub(super) const QUOTED: usize = 3;
+
+/// The first of these names, and the number of the others.
+pub(super) fn quoted(names: impl Iterator<Item = String>) -> String {
+    first_few(&names.collect::<Vec<_>>(), QUOTED)
+}
 
 /// At most three significant digits, without needless zeros; whole numbers from 100 on.
 pub(super) fn digits(value: f64) -> String {

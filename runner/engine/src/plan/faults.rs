@@ -191,9 +191,10 @@ fn untaken(
     choose_of(matching, free, selector, options.seed, name).map_err(|_| {
         let left = matching.iter().filter(|pod| free(pod)).count();
         let by = victims::names(taken, matching);
-        let anew = match fault {
-            Fault::PodKill(_) => ", or write `follow: true` and a later `after` to choose of the pods that run then",
-            _ => "",
+        let anew = if let Fault::PodKill(_) = fault {
+            ", or write `follow: true` and a later `after` to choose of the pods that run then"
+        } else {
+            ""
         };
         PlanError::fault(
             name,

@@ -150,7 +150,7 @@ pub fn recovering(
 }
 
 /// What a resource that is gone has left, by its last state: what an injection that failed had put in place by then.
-pub async fn half_done(cluster: &Cluster, last: &Value) -> Option<Leftover> {
+pub async fn half_done_leftover(cluster: &Cluster, last: &Value) -> Option<Leftover> {
     let HalfDone { what, why } = super::half_done::half_done(last)?;
     let name = last["metadata"]["name"].as_str().unwrap_or_default();
     Some(match what {
@@ -293,7 +293,7 @@ impl Inner {
                 continue;
             }
             if let Some(last) = &made.last
-                && let Some(left) = half_done(&self.cluster, last).await
+                && let Some(left) = half_done_leftover(&self.cluster, last).await
             {
                 let error = left_half_done(key, &left);
                 self.state().made[place].half_done = Some(left);

@@ -4,14 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shakedown_cluster::{Cluster, ObjectKey};
-use shakedown_schemas::result::PodRef;
+use shakedown_cluster::ObjectKey;
 use shakedown_schemas::scenario::Condition;
 use shakedown_schemas::units::as_text;
-
-use super::Written;
-use crate::FaultDriver;
-use crate::kubernetes::KubernetesSpec;
 
 /// A condition and its object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,16 +32,6 @@ pub struct ManifestSpec {
     pub gone_when: Vec<Check>,
     /// The limits of its steps.
     pub limits: Limits,
-}
-
-impl KubernetesSpec for ManifestSpec {
-    fn driver(&self, cluster: &Cluster, _: &[PodRef]) -> Box<dyn FaultDriver> {
-        Box::new(Written::new(cluster.clone(), self.clone()))
-    }
-
-    fn objects(&self) -> Vec<&ObjectKey> {
-        vec![&self.key]
-    }
 }
 
 /// The limits of an object's steps.

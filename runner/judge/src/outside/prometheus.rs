@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use shakedown_schemas::result::{Unit, Verdict};
 use shakedown_schemas::scenario::{Over, Prometheus};
 
-use super::quoted;
 use crate::answer::Answer;
 use crate::limits::Limits;
 use crate::text;
@@ -88,7 +87,7 @@ pub(super) fn answer(
             answer.term("left out", odd);
         }
         if !seen.warnings.is_empty() {
-            answer.term("the server warns", quoted(seen.warnings.iter().cloned()));
+            answer.term("the server warns", text::quoted(seen.warnings.iter().cloned()));
         }
     }
     answer.term("decided by", "the observed value".to_owned());
@@ -150,7 +149,8 @@ fn undefined(to: &str, under: f64) -> String {
 /// Why the values of a phase may be wrong.
 fn doubts(phase: &str, seen: Option<&Result<SeriesSeen, String>>) -> Option<String> {
     let doubts = &seen?.as_ref().ok()?.doubts;
-    (!doubts.is_empty()).then(|| format!("the answer for `{phase}` may lack data: {}", quoted(doubts.iter().cloned())))
+    (!doubts.is_empty())
+        .then(|| format!("the answer for `{phase}` may lack data: {}", text::quoted(doubts.iter().cloned())))
 }
 
 /// The values of a phase that its other readings leave out: those of a transient or a jump of its requests, otherwise those
@@ -209,7 +209,7 @@ fn without_uncounted(seen: &SeriesSeen) -> String {
 fn warned(seen: &SeriesSeen) -> String {
     match seen.warnings.is_empty() {
         true => String::new(),
-        false => format!("; the server warns: {}", quoted(seen.warnings.iter().cloned())),
+        false => format!("; the server warns: {}", text::quoted(seen.warnings.iter().cloned())),
     }
 }
 

@@ -8,15 +8,17 @@
 use shakedown_observe::{LoadObservations, Observations};
 use shakedown_schemas::scenario::RecoveryTime;
 
+use super::change::{OutOfTolerance, TESTS, chances, during, lasting};
 use super::onset::Onset;
-use super::{OutOfTolerance, TESTS, chances, during, lasting};
 use crate::recovery::Band;
 use crate::transient::unjudged;
 
-/// The share of unaffected phases that the weak test takes for affected ones. It proves nothing, and takes only weak proofs away.
+/// The share of unaffected phases that the weak test takes for affected ones. It proves nothing, and takes only weak proofs
+/// away.
 const WEAK: f64 = 0.05;
 
-/// What an earlier fault has left, in words, if the requests of a phase have not changed since then. None without an earlier fault.
+/// What an earlier fault has left, in words, if the requests of a phase have not changed since then. None without an earlier
+/// fault.
 pub(super) fn lingering(
     observations: &Observations,
     load: &LoadObservations,

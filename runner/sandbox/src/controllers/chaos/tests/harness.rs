@@ -28,6 +28,11 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub fn new() -> Self {
+        Self::with(&json!({}))
+    }
+
+    /// With these fields in the spec of each pod.
+    pub fn with(fields: &Value) -> Self {
         let registry = Arc::new(Registry {
             store: Store::new(Clock::new()),
             addresses: Addresses::claim().unwrap(),
@@ -45,7 +50,7 @@ impl Cluster {
         let cluster = Self { registry, links, _tasks: tasks };
         cluster.create(&NAMESPACES, json!({"metadata": {"name": "a"}}));
         for name in ["w-0", "w-1", "nats-0"] {
-            cluster.pod(name);
+            cluster.pod_with(name, fields);
         }
         cluster.create(
             &SERVICES,
@@ -60,10 +65,15 @@ impl Cluster {
     }
 
     pub fn pod(&self, name: &str) {
+        self.pod_with(name, &json!({}));
+    }
+
+    fn pod_with(&self, name: &str, fields: &Value) {
         let app = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
         let command = json!(["shakedown", "pod", if app == "w" { "worker" } else { "bus" }]);
-        let pod = json!({"metadata": {"name": name, "labels": {"app": app}},
+        let mut pod = json!({"metadata": {"name": name, "labels": {"app": app}},
             "spec": {"containers": [{"name": "main", "image": "shakedown:latest", "command": command}]}});
+        pod["spec"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let pod = self.create(&PODS, pod);
         let ip = self.registry.addresses.pod().unwrap().to_string();
         self.registry.modify(&Key::of(&PODS, &pod), object::uid(&pod), |pod| {

@@ -9,9 +9,7 @@ use shakedown_fakes::recordings::{self, Recorded, Trace};
 use super::harness::Cluster;
 use crate::mesh::lacks::LACKS;
 use crate::net::Ailment;
-use crate::object;
-use crate::resource::{DNS_CHAOS, NETWORK_CHAOS, NODES, POD_CHAOS, PODS, Resource, TIME_CHAOS};
-use crate::store::Key;
+use crate::resource::{DNS_CHAOS, NETWORK_CHAOS, NODES, POD_CHAOS, Resource, TIME_CHAOS};
 
 /// A recording, and the name of its first resource.
 fn recorded(name: &str) -> (Vec<Recorded>, String) {
@@ -113,13 +111,9 @@ async fn a_dns_fault_leaves_its_rule_as_it_was_recorded() {
     let spec = json!({"action": "error", "patterns": ["*"], "selector": {"pods": {"a": ["w-0"]}}});
     same("dns", &played(&DNS_CHAOS, spec.clone(), true).await);
     for (own_server, left) in [(false, 0), (true, 1)] {
-        let cluster = Cluster::new();
+        let policy = if own_server { "None" } else { "ClusterFirst" };
+        let cluster = Cluster::with(&json!({"nodeName": "node-1", "dnsPolicy": policy}));
         cluster.create(&NODES, json!({"metadata": {"name": "node-1", "annotations": {LACKS: "sed"}}}));
-        let pod = cluster.get(&PODS, "w-0").unwrap();
-        cluster.registry.modify(&Key::of(&PODS, &pod), object::uid(&pod), |pod| {
-            pod["spec"]["nodeName"] = "node-1".into();
-            pod["spec"]["dnsPolicy"] = if own_server { "None" } else { "ClusterFirst" }.into();
-        });
         same("dnshalf", &played_on(&cluster, &DNS_CHAOS, spec.clone(), false).await);
         let ailments = cluster.links.ailments().of(cluster.ip("w-0"));
         assert_eq!(ailments.iter().filter(|it| matches!(it, Ailment::Names { .. })).count(), left);
