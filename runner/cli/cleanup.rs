@@ -85,7 +85,7 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
             code = code.max(remove(cluster, &late, args.force_cleanup).await);
         }
         found.items.extend(late);
-        for seen in journal.unclear_ends(cluster).await {
+        for seen in journal.unclear_ends(cluster, &found, args.run.as_deref()).await {
             print::remark(format_args!("{seen}"));
         }
     }
@@ -427,9 +427,10 @@ impl Journal {
 
     /// The pods of other owners of which it is not known whether a dead run ended them, as they are once the server can no
     /// longer carry that out, in words. Nothing of them can be removed.
-    async fn unclear_ends(&self, cluster: &Cluster) -> Vec<String> {
+    async fn unclear_ends(&self, cluster: &Cluster, known: &Found, only: Option<&str>) -> Vec<String> {
         let mut all = Vec::new();
-        for (run, key, since) in &self.contents.unclear_ends {
+        let is_asked = |run: &str| only.is_none_or(|only| only == run) && !known.live.contains(run);
+        for (run, key, since) in self.contents.unclear_ends.iter().filter(|(run, ..)| is_asked(run)) {
             let deadline = Instant::now() + young(*since, Timestamp::now()).unwrap_or_default();
             let seen = loop {
                 match cluster.ends(key).await {
@@ -600,7 +601,11 @@ mod tests {
                 tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
                 late.remove(&Store::path(Kind::Pod, "n", "a"));
             });
-            let seen = journal.unclear_ends(&store.cluster()).await;
+            let live = Found { live: BTreeSet::from(["r".to_owned()]), ..Found::default() };
+            assert!(journal.unclear_ends(&store.cluster(), &live, None).await.is_empty(), "it may still end it");
+            let none = Found::default();
+            assert!(journal.unclear_ends(&store.cluster(), &none, Some("other")).await.is_empty());
+            let seen = journal.unclear_ends(&store.cluster(), &none, Some("r")).await;
             let words = if ends { ": it is gone or being deleted" } else { ": it still exists" };
             assert!(matches!(&seen[..], [text] if text.ends_with(words)), "{comes_after:?}: {seen:?}");
         }

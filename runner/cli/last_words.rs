@@ -8,7 +8,11 @@ use super::{args, exit, sandbox};
 use shakedown_cluster::{journal, quoted};
 
 /// The message and the exit code for a second signal, by what the run leaves.
-pub fn last_words(target: &args::Target, output: &Output) -> impl FnOnce(u8) -> (String, u8) + Send + use<> {
+pub fn last_words(
+    target: &args::Target,
+    has_fuse: bool,
+    output: &Output,
+) -> impl FnOnce(u8) -> (String, u8) + Send + use<> {
     let is_sandbox = target.sandbox;
     let journal = output.path(journal::FILE);
     let folder = std::path::absolute(output.folder()).unwrap_or_else(|_| output.folder().to_owned());
@@ -24,9 +28,8 @@ pub fn last_words(target: &args::Target, output: &Output) -> impl FnOnce(u8) -> 
         match left(&journal) {
             None => (". Its journal names no leftovers in the cluster".to_owned(), code),
             Some(objects) => {
-                let words = format!(
-                    ". Leftovers in the cluster: {objects}. The fuse removes them when it expires. To remove them now:\n  {command}"
-                );
+                let fuse = if has_fuse { " The fuse removes them when it expires." } else { "" };
+                let words = format!(". Leftovers in the cluster: {objects}.{fuse} To remove them now:\n  {command}");
                 (words, exit::LEFTOVERS)
             }
         }
@@ -40,10 +43,13 @@ fn left(path: &Path) -> Option<String> {
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => Err(error.to_string()),
     };
-    let left = match contents {
-        Ok(contents) => contents.outstanding,
+    let contents = match contents {
+        Ok(contents) => contents,
         Err(error) => return Some(format!("unknown, because the journal cannot be read ({error})")),
     };
-    let names: Vec<String> = left.iter().map(|left| left.item.to_string()).collect();
+    let mut names: Vec<String> = contents.outstanding.iter().map(|left| left.item.to_string()).collect();
+    if !contents.unreadable.is_empty() {
+        names.push("those of unreadable lines of the journal".to_owned());
+    }
     (!names.is_empty()).then(|| names.join(", "))
 }

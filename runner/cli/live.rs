@@ -56,7 +56,7 @@ pub fn sentence(style: Style, event: &Event, verbose: u8) -> Option<String> {
                 return None;
             }
             let word = match state {
-                FaultState::Failed | FaultState::Left => style.red(state.word()),
+                FaultState::Failed | FaultState::Left | FaultState::Unclear => style.red(state.word()),
                 _ => style.bold(state.word()),
             };
             // A proof has one line. Its evidence is in the report.

@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
         }
         let events = Events::new(listeners).redacted(redactor.clone());
         let limit = args.course.max_time.map(|limit| limit.get());
-        let stop = signals::listen(last_words(&args.target, &output), limit, {
+        let stop = signals::listen(last_words(&args.target, !args.safety.no_fuse, &output), limit, {
             let events = events.clone();
             move |signal| events.emit(EventKind::Interrupted { signal: signal.to_owned() })
         });

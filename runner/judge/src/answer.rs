@@ -177,8 +177,17 @@ impl Rules {
     }
 
     /// How many of the needed requests are missing, although this number is enough.
-    pub(super) fn missing(&self, requests: u64) -> u64 {
+    fn missing(&self, requests: u64) -> u64 {
         self.needed.saturating_sub(requests).min(self.moved)
+    }
+
+    /// True when a share of this number of requests decides about its limits: it is enough, and the requests that jitter moved
+    /// out of the phase could not change the verdict.
+    pub(super) fn decides(&self, limits: &Limits, good: u64, requests: u64) -> bool {
+        let missing = self.missing(requests);
+        let holds = |good: u64, of: u64| limits.hold(good as f64 / of as f64);
+        let may_hold = holds(good + missing, requests + missing) || holds(good, requests + missing);
+        self.enough(requests) && (missing == 0 || holds(good, requests) || !may_hold)
     }
 }
 
@@ -359,9 +368,12 @@ impl Answer {
             self.term("decided by", "an exact binomial test of a small sample".to_owned());
             return self;
         }
+        // Those that are short by jitter alone are named only if no other is short.
+        let by_jitter = counts.iter().all(|(_, count)| rules.enough(*count));
+        let is_short = |count: u64| if by_jitter { count < rules.needed } else { !rules.enough(count) };
         let short: Vec<String> = counts
             .iter()
-            .filter(|(_, count)| *count < rules.needed)
+            .filter(|(_, count)| is_short(*count))
             .map(|(phase, count)| format!("`{phase}` has {}", text::counted(*count, rules.noun)))
             .collect();
         let advice = if rules.overridden {
@@ -370,7 +382,7 @@ impl Answer {
             "lengthen the phase, raise the load, or set `min_samples`"
         };
         self.verdict = Verdict::Inconclusive;
-        self.names_phase = counts.first().is_some_and(|(_, count)| *count < rules.needed);
+        self.names_phase = counts.first().is_some_and(|(_, count)| is_short(*count));
         self.reason = format!("{}, and {claim} {}: {advice}", text::list(&short), rules.needed);
         self
     }

@@ -38,11 +38,7 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     if let Some(words) = &unmatched {
         answer.term("not compared", words.clone());
     }
-    // With those that jitter moved out of the phase, the limits may hold.
-    let missing = rules.missing(n);
-    let holds_with = |more: u64| limits.hold((succeeded + more) as f64 / (n + missing) as f64);
-    let is_open = missing > 0 && !limits.hold(rate) && (holds_with(missing) || holds_with(0));
-    if rules.enough(n) && !is_open {
+    if rules.decides(&limits, succeeded, n) {
         let answer = answer.decide(&rules, &fact);
         return match unmatched.filter(|_| total.answers.unmatched * 2 > succeeded && answer.verdict == Verdict::Pass) {
             Some(words) => {

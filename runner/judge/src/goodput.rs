@@ -97,7 +97,7 @@ pub(super) fn goodput(asked: &Asked<'_>, it: &Goodput) -> Answer {
     if !others.is_empty() {
         fact = format!("{}: {fact}", others.join(", "));
     }
-    if rules.enough(seen.of) {
+    if rules.decides(&limits, seen.good, seen.of) {
         return answer.decide(&rules, &fact);
     }
     let low = limits.min.is_some_and(|min| samples::too_few(seen.good, seen.of, min, rules.confidence));
@@ -122,6 +122,7 @@ mod tests {
     use serde_json::json;
     use shakedown_observe::{Integrity, Observations};
     use shakedown_schemas::result::{ExpectationResult, Verdict};
+    use shakedown_schemas::scenario::Arrival;
 
     use crate::expectations;
     use crate::testing::{Timeline, scenario};
@@ -151,6 +152,25 @@ mod tests {
              "faults": {"f": {"pod_kill": {"pods": {"prefix": "x"}}}}},
         ]));
         expectations(&scenario, seen, 1, &|_| None).remove(0)
+    }
+
+    /// 97 of 100 needed requests, of which one is outside the bounds: one of a hundred would not be too many.
+    #[test]
+    fn a_share_that_jitter_leaves_open_is_not_decided() {
+        for (outside, verdict) in [(0, Verdict::Pass), (1, Verdict::Inconclusive), (2, Verdict::Fail)] {
+            let mut seen = Timeline::new(19.3).phase("p", 5.0).answer(|it| it.ok_in(10.0)).observe();
+            let mut left = outside;
+            for cell in seen.loads[0].segments.iter_mut().flat_map(|segment| &mut segment.cells) {
+                let bad = cell.succeeded.min(left);
+                left -= bad;
+                cell.answers.good.insert(0, cell.succeeded - bad);
+            }
+            let expect = json!([{"goodput": {"min": "99%", "of": {"latency": "10s"}}}]);
+            let mut scenario = scenario(&json!([{"name": "p", "duration": "5s", "expect": expect}]));
+            scenario.load["load"].arrival = Some(Arrival::Jittered);
+            let result = expectations(&scenario, &seen, 1, &|_| None).remove(0);
+            assert_eq!((result.verdict, result.samples), (verdict, 97), "{outside}: {}", result.reason);
+        }
     }
 
     #[test]

@@ -57,18 +57,6 @@ fn time(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {
             .help(format!("write `for: {left}`, or remove `for` to keep it until the phase's end")),
         );
     }
-    let Fault::Manifest(manifest) = fault else { return };
-    let planned = lasts.unwrap_or_else(|| duration.get().saturating_sub(after.get()).into());
-    if let Some(first) = manifest.first_object().filter(|first| *first >= planned) {
-        findings.push(
-            &format!("{path}.object.spec.schedule"),
-            Diagnostic::error(
-                Code::FaultTime,
-                format!("this Schedule creates its first object after {first}, but it is planned for only {planned}"),
-            )
-            .help("lengthen the phase, or put the object that the Schedule creates into the phase itself"),
-        );
-    }
 }
 
 /// `phases[1]` of `phases[1].faults.x.partition`.

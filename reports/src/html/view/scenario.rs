@@ -2,7 +2,7 @@
 //! are in `measures`, its faults and events in `diagnostics`.
 
 use serde::Serialize;
-use shakedown_schemas::event::{Event, EventKind};
+use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{Attempt, ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
 use shakedown_schemas::to_yaml;
 use shakedown_schemas::words;
@@ -343,9 +343,14 @@ fn felt(scenario: &ScenarioResult, it: &Recovery) -> Felt {
 
 /// What is left in the cluster. None if no fault was injected.
 fn left(scenario: &ScenarioResult) -> Option<Left> {
-    let mut injected = scenario.faults.iter().filter(|fault| fault.injecting_s.is_some()).peekable();
+    let injected: Vec<_> = scenario.faults.iter().filter(|fault| fault.injecting_s.is_some()).collect();
     let count = scenario.leftovers.len();
-    injected.peek().is_some().then(|| match (count, injected.all(|fault| fault.undo == Verdict::Pass)) {
+    let is_unclear = injected.iter().any(|fault| fault.state == FaultState::Unclear);
+    (!injected.is_empty()).then(|| match (count, injected.iter().all(|fault| fault.undo == Verdict::Pass)) {
+        (0, true) if is_unclear => {
+            let text = "no object, but it is not known whether a fault happened or still will".to_owned();
+            Left { badge: Badge::new(Verdict::Inconclusive), text }
+        }
         (0, true) => Left { badge: Badge::new(Verdict::Pass), text: "nothing, every removal is confirmed".to_owned() },
         (0, false) => {
             Left { badge: Badge::new(Verdict::Error), text: "not known, a removal is not confirmed".to_owned() }

@@ -481,7 +481,7 @@ impl FaultTask {
                         };
                         let at_s = self.enter(state, &details);
                         self.note(at_s, findings);
-                        self.result.undone_s = Some(at_s);
+                        self.result.undone_s = (state != FaultState::Unclear).then_some(at_s);
                         return;
                     }
                     problem = details;

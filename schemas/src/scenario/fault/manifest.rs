@@ -34,8 +34,8 @@ fault! {
         /// Each names an object with `of`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub gone_when: Vec<Condition>,
-        /// The timeout for the conditions. Default `60s`. The interval of a Schedule (`@every 2m`) is added to it, as its first
-        /// object is created after one.
+        /// The timeout for the conditions. Default `60s`, and for a Schedule its interval (`@every 2m`) more: its first object is
+        /// created after one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub within: Option<Duration>,
     }

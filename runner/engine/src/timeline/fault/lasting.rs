@@ -161,7 +161,10 @@ impl FaultTask {
             && let Some(problem) = stretch::too_long(&self.result.unproven)
         {
             self.result.injection = Verdict::Inconclusive;
-            self.result.problem = Some(problem);
+            // What is left behind is more important.
+            if self.state != FaultState::Left {
+                self.result.problem = Some(problem);
+            }
         }
     }
 
