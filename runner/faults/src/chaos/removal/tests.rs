@@ -5,7 +5,8 @@ use shakedown_cluster::testing::store::{Fate, Store};
 use shakedown_cluster::{Kind, pod_ref};
 
 use super::super::spec::Inside;
-use super::super::{ChaosFault, ChaosSpec, Limits, Naming, Recipe};
+use super::super::tests::naming;
+use super::super::{ChaosFault, ChaosSpec, Limits, Recipe};
 use super::*;
 use crate::FaultDriver;
 
@@ -13,18 +14,10 @@ use crate::FaultDriver;
 async fn stress(store: &Store) -> ChaosFault {
     store.serve_chaos();
     let both = json!({"pods": {"prefix": "web"}, "cpu": {"workers": 1}, "memory": {"size": "1MB"}});
-    let naming = Naming {
-        run: "20260301-105959-abcde".into(),
-        serial: 0,
-        number: 0,
-        fault: "busy".into(),
-        namespace: "n".into(),
-        duration: Duration::from_secs(600),
-    };
     let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "n"}});
     let pod = pod_ref(&store.put(Kind::Pod, object));
     let spec = ChaosSpec {
-        naming,
+        naming: naming("busy", "n"),
         targets: vec![Inside { pod, containers: vec!["main".into()] }],
         recipe: Recipe::Stress(serde_json::from_value(both).unwrap()),
         follow: false,
