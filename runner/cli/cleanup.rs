@@ -192,11 +192,13 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
         };
         match (removed, item) {
             (Err(Unremoved::There(error)), _) => failed.push((item.clone(), error)),
-            (Err(Unremoved::Left(left)), _) => {
+            (Err(Unremoved::Left(all)), _) => {
                 is_left = true;
                 print::line(format_args!("removed: {item}"));
-                let command = cluster.by_hand(&left.command);
-                print::remark(format_args!("left: {}: {}\n  {command}", left.what, left.error));
+                for left in all {
+                    let command = cluster.by_hand(&left.command);
+                    print::remark(format_args!("left: {}: {}\n  {command}", left.what, left.error));
+                }
             }
             (Err(Unremoved::Forced(why)), _) => {
                 is_left = true;
@@ -241,7 +243,7 @@ enum Unremoved {
     /// It is gone without a recovery, for this reason.
     Forced(String),
     /// It is gone, and has left this.
-    Left(Leftover),
+    Left(Vec<Leftover>),
 }
 
 /// Waits until a deleted object is gone.
@@ -266,16 +268,13 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
 /// force skips the recovery and is still an error.
 async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), Unremoved> {
     let text = |error: ClusterError| Unremoved::There(error.to_string());
-    let begun = Instant::now();
+    let (begun, mut seen) = (Instant::now(), None);
     pause(cluster, key).await.map_err(text)?;
     let object = loop {
-        match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
+        match chaos::go(cluster, key, RECOVERY, &mut seen).await.map_err(text)? {
             chaos::Going::Gone(last) => {
-                let left = match &last {
-                    Some(last) => chaos::half_done_leftover(cluster, last).await,
-                    None => None,
-                };
-                return left.map_or(Ok(()), |left| Err(Unremoved::Left(left)));
+                let left = chaos::half_done_leftovers(cluster, last.or(seen).as_ref()).await;
+                return if left.is_empty() { Ok(()) } else { Err(Unremoved::Left(left)) };
             }
             chaos::Going::There(object) if chaos::recovering(key, &object, begun.elapsed(), None).is_some() => {}
             chaos::Going::There(object) => break object,

@@ -54,7 +54,9 @@ pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
 pub use recording::{Recording, Scope};
-pub use removal::{Going, by_force, first_look, force, go, half_done_leftover, held, left_half_done, recovering};
+pub use removal::{
+    Going, by_force, first_look, force, go, half_done_leftovers, held, left_half_done, left_in_pods, recovering,
+};
 
 /// The interval at which a status is read.
 const POLL: Duration = Duration::from_millis(200);
@@ -216,8 +218,10 @@ struct Made {
     gone: bool,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
+    /// Its latest state that a removal has read.
+    seen: Option<Value>,
     /// What its failed injection has left.
-    half_done: Option<Leftover>,
+    half_done: Vec<Leftover>,
     /// Its removal did not end.
     stuck: bool,
     /// How a resource that never took effect was ended, as text.
@@ -260,7 +264,8 @@ impl Inner {
                         going,
                         gone,
                         last: None,
-                        half_done: None,
+                        seen: None,
+                        half_done: Vec::new(),
                         stuck,
                         ended: None,
                     });

@@ -14,8 +14,8 @@ use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use tokio::time::Instant;
 
 use super::chaos::{
-    Going, explained, failing, first_look, force, go, half_done_leftover, held, left_half_done, recovered, recovering,
-    stuck, unsettled,
+    Going, explained, failing, first_look, force, go, half_done_leftovers, held, left_half_done, left_in_pods,
+    recovered, recovering, stuck, unsettled,
 };
 use super::kubernetes::KubernetesSpec;
 use super::{FaultDriver, FaultError, Finding};
@@ -49,8 +49,10 @@ pub struct Written {
     missed: Option<String>,
     /// Its last state before it was gone, if a watch observed it.
     last: Option<Value>,
-    /// What its failed injection has left.
-    half_done: Option<Leftover>,
+    /// Its latest state that the undo has read.
+    seen: Option<Value>,
+    /// What failed injections of it, or of the objects through which it acts, have left.
+    half_done: Vec<Leftover>,
     /// The forced removal, as text.
     forced: Option<String>,
     /// Whether it was observed to be gone.
@@ -78,7 +80,7 @@ impl Written {
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
         let (begun, owner, undoing_since, missed) = (false, None, None, None);
-        let (last, half_done, forced) = (None, None, None);
+        let (last, seen, half_done, forced) = (None, None, Vec::new(), None);
         let (gone, made, effects) = (false, Dependants::default(), Vec::new());
         let acting = Acting::of(key.kind, &object);
         Self {
@@ -93,6 +95,7 @@ impl Written {
             undoing_since,
             missed,
             last,
+            seen,
             half_done,
             forced,
             gone,
@@ -162,7 +165,7 @@ impl Written {
         }
         let mut names: Vec<String> = self.effects.iter().map(|(key, _)| key.to_string()).collect();
         if !self.gone && self.makes() {
-            match go(&self.cluster, &self.key, GOING).await? {
+            match go(&self.cluster, &self.key, GOING, &mut self.seen).await? {
                 Going::Gone(_) => {}
                 Going::There(_) => {
                     force(&self.cluster, &self.key).await?;
@@ -194,7 +197,7 @@ impl Written {
         });
         let all = self.made.left.iter().map(of_one).chain(unlisted);
         let left = all.map(|(what, command)| Leftover { what, command, error: error.to_owned() });
-        self.effects.iter().filter_map(|(key, last)| effects(key, last, error)).chain(left).collect()
+        self.effects.iter().flat_map(|(key, last)| effects(key, last, error)).chain(left).collect()
     }
 
     /// The findings of the conditions for being active. Without our object, none of them holds.
@@ -335,7 +338,8 @@ impl FaultDriver for Written {
             first_look(&self.cluster, &self.key).await?;
         }
         pause(&self.cluster, &self.key).await?;
-        match go(&self.cluster, &self.key, GOING).await? {
+        self.acting.keep_states(&self.cluster, &self.key).await?;
+        match go(&self.cluster, &self.key, GOING, &mut self.seen).await? {
             Going::Gone(last) => {
                 self.last = last.or(self.last.take());
                 self.gone = true;
@@ -390,12 +394,20 @@ impl FaultDriver for Written {
             }
             return Ok(vec![Finding { shows: Proof::Removed, holds: false, detail }]);
         }
-        if let Some(last) = self.last.as_ref().filter(|_| gone)
-            && let Some(left) = half_done_leftover(&self.cluster, last).await
-        {
-            let error = left_half_done(key, &left);
-            self.half_done = Some(left);
-            return Err(error);
+        if gone {
+            let own = self.last.as_ref().or(self.seen.as_ref()).map(|last| (key, last));
+            let mut told = Vec::new();
+            self.half_done.clear();
+            for (key, last) in own.into_iter().chain(self.acting.states()) {
+                let left = half_done_leftovers(&self.cluster, Some(last)).await;
+                if !left.is_empty() {
+                    told.push(left_half_done(key, &left));
+                    self.half_done.extend(left);
+                }
+            }
+            if !told.is_empty() {
+                return Err(FaultError::Dirty(told.join("; ").into()));
+            }
         }
         // A one-time action has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
@@ -418,14 +430,14 @@ impl FaultDriver for Written {
         if !self.begun {
             return Vec::new();
         }
-        if let Some(left) = &self.half_done {
-            return vec![left.clone()];
+        if !self.half_done.is_empty() {
+            return self.half_done.clone();
         }
         let error = self.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
-        if let Some(left) =
-            self.last.as_ref().filter(|_| self.key.kind.is_chaos()).and_then(|last| effects(&self.key, last, &error))
-        {
-            return vec![left];
+        let last = self.last.as_ref().filter(|_| self.key.kind.is_chaos());
+        let effects = last.map(|last| effects(&self.key, last, &error)).unwrap_or_default();
+        if !effects.is_empty() {
+            return effects;
         }
         let mut left = self.left_of_made(&error);
         if !self.gone || left.is_empty() {
@@ -435,15 +447,9 @@ impl FaultDriver for Written {
     }
 }
 
-/// The effects in pods that an object has left, by its last state. `None` if all were recovered.
-fn effects(key: &ObjectKey, last: &Value, error: &str) -> Option<Leftover> {
-    let mut pods: Vec<&str> = unsettled(last).filter_map(|id| id.split('/').nth(1)).collect();
-    pods.dedup();
-    (!pods.is_empty()).then(|| Leftover {
-        what: format!("effects of {key} in pods {}", pods.join(", ")),
-        command: format!("kubectl -n {} delete pod {}", key.namespace, pods.join(" ")),
-        error: error.to_owned(),
-    })
+/// The effects in pods that an object has left, by its last state.
+fn effects(key: &ObjectKey, last: &Value, error: &str) -> Vec<Leftover> {
+    left_in_pods(&format!("effects of {key}"), unsettled(last), error)
 }
 
 /// What blocks the deletion of an object.

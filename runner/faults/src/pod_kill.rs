@@ -69,8 +69,7 @@ impl Kill {
         Self { cluster, targets, spec, ended: 0, unclear: None }
     }
 
-    /// Chooses the targets again, of the pods that run now, and at most as many as planned. One that nothing would replace is not
-    /// chosen.
+    /// Chooses the targets again, of the pods that run now: as many as planned. One that nothing would replace is not chosen.
     async fn choose_anew(&mut self, how: &Selection) -> Result<(), FaultError> {
         let running = self.cluster.matching_pods(&how.pods, &how.namespace).await?;
         let few = |why: String| {
@@ -80,12 +79,15 @@ impl Kill {
             ))
         };
         let mut chosen = choose(&running, &how.pods, how.seed, &how.fault).map_err(few)?;
-        chosen.truncate(self.targets.len());
-        if chosen.is_empty() {
-            return Err(few("no pod of its selector runs when it strikes".to_owned()));
+        let planned = self.targets.len();
+        chosen.truncate(planned);
+        if chosen.len() < planned {
+            let (fault, now) = (&how.fault, chosen.len());
+            return Err(few(format!("fault `{fault}` needs {planned} pods, but its selector chooses only {now} now")));
         }
         for pod in &chosen {
-            if !is_controlled(&self.cluster.get(&pod_key(pod)).await?.unwrap_or_default()) {
+            let Some(there) = self.cluster.get(&pod_key(pod)).await? else { return Err(gone(pod)) };
+            if !is_controlled(&there) {
                 return Err(FaultError::Impossible(
                     format!("pod {}/{} has no controller that would replace it", pod.namespace, pod.name).into(),
                 ));

@@ -72,10 +72,11 @@ fn refusal(
             ))
         });
     };
-    let targets: BTreeMap<&String, &PodRef> =
-        faults.iter().flat_map(|fault| fault.targets).map(|pod| (&pod.uid, pod)).collect();
-    let sum: usize = faults.iter().map(|fault| fault.targets.len()).sum();
-    let reached = if faults.iter().any(|fault| fault.anew) { sum } else { targets.len() };
+    let (anew, fixed): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| fault.anew);
+    let fixed: BTreeMap<&String, &PodRef> =
+        fixed.into_iter().flat_map(|fault| fault.targets).map(|pod| (&pod.uid, pod)).collect();
+    let targets: Vec<&PodRef> = fixed.into_values().chain(anew.into_iter().flat_map(|fault| fault.targets)).collect();
+    let reached = targets.len();
     if let Some(most) = allowed.max_pods.filter(|most| reached > *most as usize) {
         return Some(Explained::new(
             format!("the faults of phase `{phase}` reach {reached} pods, and `blast_radius` allows {most}"),
@@ -83,7 +84,7 @@ fn refusal(
         ));
     }
     let most = allowed.max_percent?;
-    shares(targets.into_values(), workloads).into_iter().find_map(|(workload, hit)| {
+    shares(targets.into_iter(), workloads).into_iter().find_map(|(workload, hit)| {
         let of = workload.pods.len();
         // A rounding error must not refuse a share that equals the limit.
         (hit as f64 > most.fraction() * of as f64 + 1e-9).then(|| {
@@ -103,10 +104,13 @@ fn all(pods: usize) -> String {
     if pods == 1 { "the only pod".to_owned() } else { format!("all {pods} pods") }
 }
 
-/// The affected workloads, each with the number of affected pods.
-fn shares<'a, 'w>(targets: impl Iterator<Item = &'a PodRef>, workloads: &'w [Workload]) -> Vec<(&'w Workload, usize)> {
-    let uids: BTreeSet<&String> = targets.map(|pod| &pod.uid).collect();
-    let hit = |workload: &Workload| workload.pods.iter().filter(|uid| uids.contains(uid)).count();
+/// The affected workloads, each with the number of affected pods. A target that is named twice counts twice.
+fn shares<'a, 'w>(
+    targets: impl Iterator<Item = &'a PodRef> + Clone,
+    workloads: &'w [Workload],
+) -> Vec<(&'w Workload, usize)> {
+    let hits = |workload: &Workload| targets.clone().filter(|pod| workload.pods.contains(&pod.uid)).count();
+    let hit = |workload: &Workload| hits(workload).min(workload.pods.len());
     workloads.iter().map(|workload| (workload, hit(workload))).filter(|(_, hit)| *hit > 0).collect()
 }
 
@@ -168,6 +172,26 @@ mod tests {
         assert_eq!(ask(&[&["a"]], true, third), None);
         assert!(ask(&[&["a"], &["b"]], true, third).unwrap().message.contains("2 of the 3 pods of deployment/web"));
         assert!(ask(&[&["x"]], true, third).unwrap().message.contains("1 of the 1 pods"));
+    }
+
+    #[test]
+    fn the_same_pods_chosen_anew_count_again_in_their_workload() {
+        let targets = [pods(&["a"]), pods(&["a", "b"])];
+        let share = |sizes: [usize; 2], anew: [bool; 2], percent: &str| {
+            let reach =
+                |it: usize| Reach { fault: "f", targets: &targets[sizes[it] - 1], explicit: true, anew: anew[it] };
+            let allowed = BlastRadius { max_pods: None, max_percent: serde_json::from_str(percent).ok() };
+            refusal("p", &[reach(0), reach(1)], &workloads(), Some(&allowed)).map(|it| it.message)
+        };
+        let third = r#""33.4%""#;
+        assert_eq!(share([1, 1], [false, false], third), None);
+        for anew in [[false, true], [true, true]] {
+            let message = share([1, 1], anew, third).unwrap();
+            assert!(message.contains("reach 2 of the 3 pods of deployment/web"), "{message}");
+        }
+        // A workload has no more pods than all of its own.
+        assert_eq!(share([2, 2], [true, true], r#""100%""#), None);
+        assert!(share([2, 2], [true, true], r#""99%""#).unwrap().contains("reach 3 of the 3 pods"));
     }
 
     #[test]

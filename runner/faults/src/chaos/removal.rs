@@ -1,6 +1,7 @@
 //! Removes resources and proves that they were recovered. Their controller removes its finalizer only when every target is
 //! recovered, unless another client removes the finalizer by force.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -37,17 +38,30 @@ pub enum Going {
     There(Value),
 }
 
-/// Deletes an object and waits until it is gone.
+/// Deletes an object and waits until it is gone. `seen` becomes its latest state that was read, which may not be its last one.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn go(cluster: &Cluster, key: &ObjectKey, retry_limit: Duration) -> Result<Going, ClusterError> {
+pub async fn go(
+    cluster: &Cluster,
+    key: &ObjectKey,
+    retry_limit: Duration,
+    seen: &mut Option<Value>,
+) -> Result<Going, ClusterError> {
     let Some(key) = &cluster.own_key(key).await? else { return Ok(Going::Gone(None)) };
     let same = |object: &Value| key.uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] == uid);
     let mut changes = cluster.watch(key.kind, &key.namespace).boxed();
     // Watch from before the delete, to get the last state. Without permission to watch, only reads are used.
-    let listening = async { matches!(changes.next().await, Some(Change::Listed(_))) };
-    let heard = tokio::time::timeout(LAST_WORDS, listening).await.unwrap_or(false);
+    let listed = match tokio::time::timeout(LAST_WORDS, changes.next()).await {
+        Ok(Some(Change::Listed(objects))) => Some(objects),
+        _ => None,
+    };
+    let heard = listed.is_some();
+    let before = match listed {
+        Some(objects) => objects.into_iter().find(same),
+        None => cluster.get_once(key).await.ok().flatten(),
+    };
+    *seen = before.or(seen.take());
     cluster.delete(key).await?;
     let deadline = Instant::now() + retry_limit;
     let mut tick = tokio::time::interval(POLL);
@@ -72,8 +86,12 @@ pub async fn go(cluster: &Cluster, key: &ObjectKey, retry_limit: Duration) -> Re
                     let last = if heard { tokio::time::timeout(LAST_WORDS, last).await.ok().flatten() } else { None };
                     return Ok(Going::Gone(last));
                 }
-                Ok(Some(object)) if Instant::now() >= deadline => return Ok(Going::There(object)),
-                Ok(Some(_)) => {}
+                Ok(Some(object)) => {
+                    *seen = Some(object.clone());
+                    if Instant::now() >= deadline {
+                        return Ok(Going::There(object));
+                    }
+                }
                 Err(error) if error.is_transient() && Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             },
@@ -91,14 +109,14 @@ pub async fn force(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterErro
     if let Err(error) = cluster.patch(key, &annotation).await {
         return if error.is_not_found() { Ok(()) } else { Err(error) };
     }
-    if let Going::Gone(_) = go(cluster, key, ANNOTATED).await? {
+    if let Going::Gone(_) = go(cluster, key, ANNOTATED, &mut None).await? {
         return Ok(());
     }
     match cluster.patch(key, &json!({"metadata": {"finalizers": null}})).await {
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
-    match go(cluster, key, ANNOTATED).await? {
+    match go(cluster, key, ANNOTATED, &mut None).await? {
         Going::Gone(_) => Ok(()),
         Going::There(_) => Err(ClusterError::Other {
             action: format!("force the removal of {key}"),
@@ -149,39 +167,56 @@ pub fn recovering(
     })
 }
 
-/// What a resource that is gone has left, by its last state: what an injection that failed had put in place by then.
-pub async fn half_done_leftover(cluster: &Cluster, last: &Value) -> Option<Leftover> {
-    let HalfDone { what, why } = super::half_done::half_done(last)?;
+/// What a resource that is gone has left, by its last known state: what an injection that failed had put in place by then.
+pub async fn half_done_leftovers(cluster: &Cluster, last: Option<&Value>) -> Vec<Leftover> {
+    let Some(last) = last else { return Vec::new() };
+    let Some(HalfDone { what, why }) = super::half_done::half_done(last) else { return Vec::new() };
     let name = last["metadata"]["name"].as_str().unwrap_or_default();
-    Some(match what {
+    match what {
         Rest::Rule => {
             let installed = cluster.chaos_programs().await.unwrap_or_default();
             let server = installed.name_servers.first().map_or(&Value::Null, |server| &server["metadata"]);
             let namespace = server["namespace"].as_str().unwrap_or("chaos-mesh");
             let deployment = server["name"].as_str().unwrap_or("chaos-dns-server");
-            Leftover {
+            vec![Leftover {
                 what: format!("rule {name} in chaos-dns-server"),
                 command: format!("kubectl -n {namespace} rollout restart deployment {deployment}"),
                 error: format!("Chaos Mesh gave the rule, failed at the next step, and did not take it back: {why}"),
-            }
+            }]
         }
         Rest::Stressors(pods) => {
-            let namespace = pods.first().and_then(|pod| pod.split_once('/')).map_or("", |(namespace, _)| namespace);
-            let names: Vec<&str> = pods.iter().map(|pod| pod.rsplit('/').next().unwrap_or(pod)).collect();
-            Leftover {
-                what: format!("stressors of {name} in pods {}", names.join(", ")),
-                command: format!("kubectl -n {namespace} delete pod {}", names.join(" ")),
-                error: format!(
-                    "Chaos Mesh may have started a stressor before it failed, and does not stop that one: {why}"
-                ),
-            }
+            let why =
+                format!("Chaos Mesh may have started a stressor before it failed, and does not stop that one: {why}");
+            left_in_pods(&format!("stressors of {name}"), pods, &why)
         }
-    })
+    }
 }
 
-/// The error of an undo after which this is left. No further try removes it.
-pub fn left_half_done(key: &ObjectKey, left: &Leftover) -> FaultError {
-    FaultError::Dirty(format!("{key} is gone, but not the {}: {}", left.what, left.error).into())
+/// What is left in pods, by the ids of their records. One command of kubectl acts in one namespace.
+pub fn left_in_pods<'i>(what: &str, ids: impl IntoIterator<Item = &'i str>, error: &str) -> Vec<Leftover> {
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for id in ids {
+        let mut parts = id.split('/');
+        if let (Some(namespace), Some(pod)) = (parts.next(), parts.next()) {
+            named.entry(namespace).or_default().insert(pod);
+        }
+    }
+    let of_namespace = |(namespace, pods): (&str, BTreeSet<&str>)| {
+        let pods: Vec<&str> = pods.into_iter().collect();
+        Leftover {
+            what: format!("{what} in pods {} of namespace {namespace}", pods.join(", ")),
+            command: format!("kubectl -n {namespace} delete pod {}", pods.join(" ")),
+            error: error.to_owned(),
+        }
+    };
+    named.into_iter().map(of_namespace).collect()
+}
+
+/// Why an undo fails after which this is left. No further try removes it.
+pub fn left_half_done(key: &ObjectKey, left: &[Leftover]) -> String {
+    let what: Vec<&str> = left.iter().map(|left| left.what.as_str()).collect();
+    let why = left.first().map_or("", |left| &left.error);
+    format!("{key} is gone, but not the {}: {why}", what.join(", "))
 }
 
 /// Why a resource is not gone yet, with a remedy.
@@ -245,7 +280,10 @@ impl Inner {
         }
         self.state().made[place].going = true;
         first_look(&self.cluster, &made.key).await?;
-        match go(&self.cluster, &made.key, GOING).await? {
+        let mut seen = made.seen;
+        let going = go(&self.cluster, &made.key, GOING, &mut seen).await;
+        self.state().made[place].seen = seen;
+        match going? {
             Going::Gone(last) => {
                 let mut state = self.state();
                 let made = &mut state.made[place];
@@ -283,21 +321,20 @@ impl Inner {
 
     /// Checks that nothing of the fault is left.
     pub(super) async fn look_for_rests(&self) -> Result<Vec<Finding>, FaultError> {
-        let mut findings = Vec::new();
+        let removed = |holds: bool, detail: String| Finding { shows: Proof::Removed, holds, detail };
+        let (mut findings, mut half_done) = (Vec::new(), Vec::new());
         let made = self.state().made.clone();
         for (place, made) in made.iter().enumerate() {
-            let removed = |holds: bool, detail: String| Finding { shows: Proof::Removed, holds, detail };
             let key = &made.key;
             if self.cluster.own(key).await?.is_some() {
                 findings.push(removed(false, format!("{key} still exists")));
                 continue;
             }
-            if let Some(last) = &made.last
-                && let Some(left) = half_done_leftover(&self.cluster, last).await
-            {
-                let error = left_half_done(key, &left);
-                self.state().made[place].half_done = Some(left);
-                return Err(error);
+            let left = half_done_leftovers(&self.cluster, made.last.as_ref().or(made.seen.as_ref())).await;
+            if !left.is_empty() {
+                half_done.push(left_half_done(key, &left));
+                self.state().made[place].half_done = left;
+                continue;
             }
             let mut still = Vec::new();
             for pod in &made.resource.shapes {
@@ -334,6 +371,11 @@ impl Inner {
                 (pods, _) => removed(false, format!("{key} is gone, but its rules are still in {}", pods.join(", "))),
             });
         }
+        // What is left half done stays. Another try may remove the rest.
+        if !half_done.is_empty() && findings.iter().all(|finding| finding.holds) {
+            return Err(FaultError::Dirty(half_done.join("; ").into()));
+        }
+        findings.extend(half_done.into_iter().map(|detail| removed(false, detail)));
         Ok(findings)
     }
 
@@ -350,15 +392,13 @@ impl Inner {
             made.gone
                 && (state.forced.is_some() || made.last.as_ref().is_some_and(|last| contract::recovered(last).is_err()))
         });
-        let dirty = pods.map(|made| {
-            let mut pods: Vec<&str> = made.resource.records.iter().filter_map(|it| it.id.split('/').nth(1)).collect();
-            pods.dedup();
-            Leftover {
-                what: format!("effects of {} in pods {}", made.key, pods.join(", ")),
-                command: format!("kubectl -n {} delete pod {}", made.key.namespace, pods.join(" ")),
-                error: error.clone(),
-            }
+        let dirty = pods.flat_map(|made| {
+            let ids = made.resource.records.iter().map(|record| record.id.as_str());
+            left_in_pods(&format!("effects of {}", made.key), ids, &error)
         });
-        left.chain(dirty).chain(state.made.iter().filter_map(|made| made.half_done.clone())).collect()
+        left.chain(dirty).chain(state.made.iter().flat_map(|made| made.half_done.clone())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -366,8 +366,10 @@ async fn a_cleanup_takes_over_at_any_event() {
             }
             drop(stage);
             let playing = tokio::spawn(player.play(events[at..].to_vec(), turn(&events) - at, None));
-            let going =
-                futures::future::join_all(made.iter().map(|key| go(&cluster, key, Duration::from_secs(20)))).await;
+            let going = futures::future::join_all(
+                made.iter().map(async |key| go(&cluster, key, Duration::from_secs(20), &mut None).await),
+            )
+            .await;
             let ends_of = going.into_iter().map(|going| match going.unwrap() {
                 Going::Gone(Some(last)) if contract::recovered(&last).is_ok() => "gone, recovered".to_owned(),
                 Going::Gone(Some(last)) => format!("gone: {}", contract::recovered(&last).unwrap_err().text()),

@@ -24,6 +24,18 @@ fn pod(namespace: &str, name: &str, ip: &str) -> PodRef {
     PodRef { namespace: namespace.into(), name: name.into(), uid: name.into(), node: None, ip: Some(ip.into()) }
 }
 
+/// The names of this fault's resources.
+pub(super) fn naming(fault: &str, namespace: &str) -> Naming {
+    Naming {
+        run: "20260301-105959-abcde".into(),
+        serial: 0,
+        number: 0,
+        fault: fault.into(),
+        namespace: namespace.into(),
+        duration: Duration::from_secs(600),
+    }
+}
+
 /// Half of the packets from one pod to one of another namespace get lost.
 fn lossy(cluster: Cluster) -> ChaosFault {
     let netem: shakedown_schemas::scenario::Netem =
@@ -35,14 +47,7 @@ fn lossy(cluster: Cluster) -> ChaosFault {
         direction: shakedown_schemas::scenario::Direction::Egress,
     };
     let spec = ChaosSpec {
-        naming: Naming {
-            run: "20260301-105959-abcde".into(),
-            serial: 0,
-            number: 1,
-            fault: "lossy".into(),
-            namespace: "shop".into(),
-            duration: Duration::from_secs(60),
-        },
+        naming: naming("lossy", "shop"),
         targets: vec![Inside { pod: pod("shop", "worker-0", "10.0.0.1"), containers: vec!["main".into()] }],
         recipe,
         follow: false,
@@ -174,7 +179,8 @@ async fn a_removal_waits_for_the_controllers_first_look() {
     let mut fault = lossy(cluster);
     fault.inject().await.unwrap();
     fault.undo().await.unwrap();
-    assert_eq!(seen.lock().unwrap()[..5], ["POST", "GET", "GET", "GET", "DELETE"]);
+    // Without a watch, one more look keeps its state.
+    assert_eq!(seen.lock().unwrap()[..6], ["POST", "GET", "GET", "GET", "GET", "DELETE"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Whether a Schedule or a Workflow acts. Its own status says only that it has created an object, which may never be injected.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
@@ -16,6 +16,8 @@ pub(super) struct Acting {
     kinds: Vec<Kind>,
     /// The first one that was injected, as text. It may be gone again by the next check.
     seen: Option<String>,
+    /// Their latest states that were kept, by their keys as text.
+    states: BTreeMap<String, (ObjectKey, Value)>,
 }
 
 impl Acting {
@@ -26,7 +28,7 @@ impl Acting {
         let kinds: Vec<Kind> = kinds_of_dependants(kind).into_iter().filter(|it| types.contains(it.name())).collect();
         let mut acting = types.iter().filter(|name| name.ends_with("Chaos")).peekable();
         let is_known = acting.peek().is_some() && acting.all(|name| Kind::CHAOS.iter().any(|it| it.name() == *name));
-        Self { kinds: if is_known { kinds } else { Vec::new() }, seen: None }
+        Self { kinds: if is_known { kinds } else { Vec::new() }, seen: None, states: BTreeMap::new() }
     }
 
     /// Whether one of them was injected, now or before. None for an object that acts itself.
@@ -60,6 +62,20 @@ impl Acting {
             Some((child, _)) => finding(false, format!("{child}, which {key} created, was not injected yet{why}")),
             None => finding(false, format!("{key} has created no object that acts yet")),
         }
+    }
+
+    /// Keeps the states of those that exist. Only these show what a failed injection leaves once they are gone.
+    pub(super) async fn keep_states(&mut self, cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterError> {
+        if !self.kinds.is_empty() {
+            let (made, _) = made(cluster, key, self.kinds.iter().copied()).await?;
+            self.states.extend(made.into_iter().map(|(key, object)| (key.to_string(), (key, object))));
+        }
+        Ok(())
+    }
+
+    /// The states that were kept.
+    pub(super) fn states(&self) -> impl Iterator<Item = (&ObjectKey, &Value)> {
+        self.states.values().map(|(key, object)| (key, object))
     }
 
     /// What to do about an object that has not acted in time. None for one that acts itself.

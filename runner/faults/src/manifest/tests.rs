@@ -311,3 +311,49 @@ async fn what_a_schedule_has_made_is_removed_by_force_in_its_time() {
         assert_eq!((left.len(), left[0].command.as_str()), (1, "kubectl -n n delete pod client-1"), "{left:?}");
     }
 }
+
+/// A DNSChaos whose injection failed after Chaos Mesh had given its rule.
+fn half_done(labels: &Value) -> Value {
+    let events = json!([{"operation": "Apply", "type": "Failed", "message": "sh: sed: not found"}]);
+    let records = json!([{"id": "n/client-1/main", "phase": "Not Injected", "events": events}]);
+    json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "DNSChaos",
+        "metadata": {"name": "names", "namespace": "n", "labels": labels, "finalizers": ["chaos-mesh/records"]},
+        "status": {"experiment": {"desiredPhase": "Run", "containerRecords": records}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_is_left_of_an_object_that_goes_between_two_attempts_and_of_one_that_a_schedule_has_made() {
+    let schedule = Kind::other("chaos-mesh.org/v1alpha1", "Schedule", "schedules");
+    for kind in [Kind::DnsChaos, schedule] {
+        let store = Store::default();
+        store.serve_chaos();
+        let key = ObjectKey { kind, ..key(if kind == schedule { "often" } else { "names" }) };
+        let limits = Limits { within: Duration::from_secs(5), force_after: None };
+        let object = json!({"apiVersion": kind.api_version(), "kind": kind.name(), "spec": {"type": "DNSChaos"},
+            "metadata": {"name": key.name, "namespace": "n"}});
+        let spec = ManifestSpec { key, object, active_when: Vec::new(), gone_when: Vec::new(), limits };
+        let mut fault = Written::new(store.cluster(), spec);
+        fault.inject().await.unwrap();
+        let path = Store::path(Kind::DnsChaos, "n", "names");
+        if kind == schedule {
+            store.put(Kind::DnsChaos, half_done(&json!({"managed-by": "often"})));
+            fault.undo().await.unwrap();
+            assert!(matches!(fault.prove_undone().await, Err(FaultError::Recovering(_))));
+        } else {
+            store.change(&path, |it| {
+                let failed = half_done(&json!({}));
+                it["metadata"]["finalizers"] = failed["metadata"]["finalizers"].clone();
+                it["status"] = failed["status"].clone();
+            });
+            fault.undo().await.unwrap_err();
+        }
+        store.remove(&path);
+        fault.undo().await.unwrap();
+        let proof = fault.prove_undone().await;
+        let Err(FaultError::Dirty(text)) = &proof else { panic!("{kind:?}: {proof:?}") };
+        assert!(text.message.contains("dnschaos/names") && text.message.contains("sed: not found"), "{text}");
+        let left = fault.leftovers();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(left[0].command, "kubectl -n chaos-mesh rollout restart deployment chaos-dns-server");
+    }
+}

@@ -94,12 +94,31 @@ async fn with_follow_the_successor_is_killed_and_proven_by_its_uid() {
     let refused = it.inject().await.unwrap_err().to_string();
     assert!(refused.contains("no controller") && store.get(&Store::path(Kind::Pod, "n", "web-a")).is_some());
     // Only one of two has been replaced yet.
+    for (count, percent) in [(Some(2), None), (None, Some("50%")), (None, None)] {
+        let store = Store::default();
+        let one = store.put(Kind::Pod, running("web-a", true));
+        let mut it = kill(&store, &[one.clone(), one]);
+        let selected = &mut it.spec.anew.as_mut().unwrap().pods;
+        selected.count = count;
+        selected.percent = percent.map(|text| serde_json::from_value(json!(text)).unwrap());
+        let few = it.inject().await.unwrap_err().to_string();
+        assert!(few.contains("needs 2 pods") && few.contains("`after`"), "{few}");
+        assert!(store.get(&Store::path(Kind::Pod, "n", "web-a")).is_some());
+    }
+    // It goes after it was chosen.
     let store = Store::default();
     let one = store.put(Kind::Pod, running("web-a", true));
-    let mut it = kill(&store, &[one.clone(), one]);
-    it.spec.anew.as_mut().unwrap().pods.count = Some(2);
-    let few = it.inject().await.unwrap_err().to_string();
-    assert!(few.contains("`after`") && store.get(&Store::path(Kind::Pod, "n", "web-a")).is_some(), "{few}");
+    let mut it = kill(&store, &[one]);
+    let path = Store::path(Kind::Pod, "n", "web-a");
+    let read = format!("GET {path}");
+    store.script(move |store, asked| {
+        if asked == read {
+            store.remove(&path);
+        }
+        Fate::Answered
+    });
+    let error = it.inject().await.unwrap_err();
+    assert!(matches!(error, FaultError::TargetGone(_)), "{error}");
 }
 
 /// Every request that ends the pod has no answer; the last of them is carried out after 30 s, or never.

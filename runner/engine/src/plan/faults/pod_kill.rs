@@ -11,7 +11,8 @@ use shakedown_faults::pod_kill::{KillSpec, Selection, is_controlled};
 
 pub(super) async fn plan(request: &KubernetesRequest<'_>, kill: &PodKill) -> Result<(FaultPlan, KillSpec), PlanError> {
     for pod in &request.targets {
-        let there = request.cluster.get(&pod_key(pod)).await?.unwrap_or_default();
+        let there = request.cluster.get(&pod_key(pod)).await?;
+        let Some(there) = there else { return Err(request.refuse(format!("target pod {} is gone", pod.name))) };
         if !is_controlled(&there) {
             return Err(request.refuse(Explained::new(
                 format!("pod {} has no controller that would replace it, so a kill could not be undone", pod.name),

@@ -3,7 +3,8 @@
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::super::{ChaosFault, ChaosSpec, Limits, Naming, Recipe};
+use super::super::tests::naming;
+use super::super::{ChaosFault, ChaosSpec, Limits, Recipe};
 use super::*;
 use crate::FaultDriver;
 use shakedown_cluster::Kind;
@@ -31,14 +32,7 @@ fn fault(store: &Store, targets: Vec<Inside>) -> ChaosFault {
 fn following(store: &Store, targets: Vec<Inside>, follow: bool) -> ChaosFault {
     store.serve_chaos();
     let stress = serde_json::from_value(json!({"pods": {"prefix": "w"}, "cpu": {"workers": 1}})).unwrap();
-    let naming = Naming {
-        run: "20260301-105959-abcde".into(),
-        serial: 0,
-        number: 0,
-        fault: "busy".into(),
-        namespace: "n".into(),
-        duration: Duration::from_secs(600),
-    };
+    let naming = naming("busy", "n");
     let limits = Limits { active: Duration::from_secs(60), failing: None, force_after: None };
     ChaosFault::new(
         store.cluster(),
